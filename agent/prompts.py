@@ -1,0 +1,172 @@
+"""Prompts as labelled parts, and the style that words them.
+
+A :class:`Prompt` is a chat whose every part carries a span label (`system`, `rules`, `goal`, `plan`, `reminder`,
+`history`, `screen`, `elements`, …); the renderer turns it into token ids and exact token ranges. A
+:class:`PromptStyle` holds the wording. A model folder may bring its own as ``homeostat.json`` (nano does: it was
+trained on those very words); any other model gets :data:`VERBOSE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from homeostat.envs import actions as a
+from homeostat.envs.core import Observation
+from homeostat.envs.mobile_use import Grid
+
+__all__ = ["VERBOSE", "Message", "Part", "Prompt", "PromptStyle", "act_prompt", "describe", "plan_prompt"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A labelled piece of a message: ``text``, or an ``image`` (height, width, 3) uint8."""
+
+    label: str
+    text: str = ""
+    image: Any = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The whole chat, up to where the assistant answers."""
+
+    messages: tuple[Message, ...]
+
+
+class PromptStyle(BaseModel):
+    """The wording of prompts. ``{…}`` is filled in; a part whose value is empty is left out.
+
+    ``coordinates``: the numbers the model writes for a point (see :class:`~homeostat.envs.mobile_use.Grid`): pixels of
+    the screenshot, or thousandths. ``order`` lists the user message's parts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str
+    rules: str = "\nRules:\n{rules}"
+    rule_separator: str = "\n"
+    goal: str = "The task: {goal}\n"
+    history: str = "Done so far: {history}\n"
+    history_empty: str = "nothing"
+    history_length: int = 12
+    elements: str = ""
+    reminder: str = "Reminder: {reminder}\n"
+    order: tuple[str, ...] = ("goal", "history", "elements", "screen", "reminder")
+    planner_system: str
+    planner_goal: str = "The task: {goal}\n"
+    coordinates: Literal["pixels", "thousandths"] = "pixels"
+
+    def grid(self, observation: Observation) -> Grid:
+        """The grid this model writes points on, for this screenshot."""
+        height, width = observation.screenshot.shape[:2]
+        return Grid(width, height) if self.coordinates == "pixels" else Grid(1000, 1000)
+
+
+def describe(action: a.Action, grid: Grid) -> str:
+    """An action in a few words, as the history tells it: ``click [40, 96]``, ``type milk``, ``swipe up``."""
+    match action:
+        case a.Click(point=p):
+            return f"click {grid.spell(p)}"
+        case a.LongPress(point=p):
+            return f"long_press {grid.spell(p)}"
+        case a.Swipe(point=(x, y), to=(x2, y2)):
+            horizontal = abs(x2 - x) > abs(y2 - y)
+            return "swipe " + (("right" if x2 > x else "left") if horizontal else ("down" if y2 > y else "up"))
+        case a.Type(text=t):
+            return f"type {t}"
+        case a.SystemButton(button=b):
+            return b.lower()
+        case a.Open(app=name):
+            return f"open {name}"
+        case a.Wait():
+            return "wait"
+        case a.Answer(text=t):
+            return f"answer {t}"
+        case a.Terminate(status=s):
+            return f"terminate {s}"
+    raise AssertionError(action)
+
+
+def act_prompt(
+    style: PromptStyle,
+    *,
+    goal: str,
+    rules: Sequence[str],
+    history: Sequence[str],
+    observation: Observation,
+    reminder: str = "",
+) -> Prompt:
+    """The executor's prompt for one attempt. ``history``: :func:`describe` of every action so far."""
+    recent = history[-style.history_length :]
+    parts = {
+        "goal": Part("goal", style.goal.format(goal=goal)),
+        "history": Part("history", style.history.format(history="; ".join(recent) or style.history_empty)),
+        "screen": Part("screen", image=observation.screenshot),
+        "reminder": Part("reminder", style.reminder.format(reminder=reminder) if reminder else ""),
+        "elements": Part("elements", _elements(style, observation)),
+    }
+    user = [parts[label] for label in style.order]
+    return Prompt(
+        (
+            Message("system", _kept(Part("system", style.system), _rules(style, rules))),
+            Message("user", _kept(*user)),
+        )
+    )
+
+
+def plan_prompt(style: PromptStyle, *, goal: str, rules: Sequence[str]) -> Prompt:
+    """The planner's prompt: split ``goal`` into atomic parts, as JSON ``{"parts": [...]}``."""
+    return Prompt(
+        (
+            Message("system", _kept(Part("system", style.planner_system), _rules(style, rules))),
+            Message("user", (Part("goal", style.planner_goal.format(goal=goal)),)),
+        )
+    )
+
+
+def _kept(*parts: Part) -> tuple[Part, ...]:
+    return tuple(p for p in parts if p.text or p.image is not None)
+
+
+def _rules(style: PromptStyle, rules: Sequence[str]) -> Part:
+    return Part("rules", style.rules.format(rules=style.rule_separator.join(rules)) if rules else "")
+
+
+def _elements(style: PromptStyle, observation: Observation) -> str:
+    if not style.elements:
+        return ""
+    grid = style.grid(observation)
+    lines = []
+    for e in observation.elements:
+        left, top, right, bottom = e.box
+        lines.append(f"{e.role} {e.text!r} {grid.spell(((left + right) / 2, (top + bottom) / 2))}")
+    return style.elements.format(elements="\n".join(lines))
+
+
+VERBOSE = PromptStyle(
+    system=(
+        "You operate a phone. Each turn you see the screen and call the tool mobile_use once:\n"
+        '<tool_call>\n{"name": "mobile_use", "arguments": {"action": …}}\n</tool_call>\n'
+        "Actions: click (coordinate), long_press (coordinate, time), swipe (coordinate, coordinate2), type (text; the "
+        "field must have the focus), system_button (button: Back, Home, Menu, Enter), open (text: the app's name), "
+        "wait (time), answer (text), terminate (status: success or failure).\n"
+        "Answer a question with answer. Terminate with success once the task is done, with failure where a rule "
+        "forbids it or it can't be done."
+    ),
+    planner_system=(
+        "You split a phone task into atomic parts, each one app and one purpose, self-contained, in order. Reply with "
+        'JSON only: {"parts": ["…", "…"]}. Where a part needs the answer of part 1, write {1} in its place.'
+    ),
+)

@@ -1,0 +1,151 @@
+"""The words that controllers share: decisions, the plan, the context, and the ``Controller`` contract.
+
+Controllers know readings, never models: they return what they *want*, the loop carries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from homeostat.envs.actions import Action
+from homeostat.sensors.core import Reading
+
+__all__ = [
+    "Ask",
+    "ControlContext",
+    "Controller",
+    "Decision",
+    "Dispatch",
+    "MakePlan",
+    "Plan",
+    "Proceed",
+    "Record",
+    "Reminder",
+    "Stop",
+    "Subtask",
+]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Subtask(_Value):
+    """One part of a plan. ``instruction`` may hold ``{1}``: the answer that part 1 brought back."""
+
+    instruction: str
+    status: Literal["open", "active", "done", "failed"] = "open"
+    answer: str | None = None
+    steps: int = 0
+
+
+class Plan(_Value):
+    """The goal's parts in order, and which one is active (None before the first dispatch)."""
+
+    parts: tuple[Subtask, ...]
+    active: int | None = None
+
+
+class _Decision(_Value):
+    cause: str = ""
+
+
+class Proceed(_Decision):
+    """Carry the attempt's action out."""
+
+    kind: Literal["proceed"] = "proceed"
+
+
+class Reminder(_Decision):
+    """Ask again, with ``text`` in the prompt's ``reminder`` span."""
+
+    kind: Literal["remind"] = "remind"
+    text: str
+
+
+class MakePlan(_Decision):
+    """Ask the planner to split the goal; the controller sees the plan in the next context."""
+
+    kind: Literal["plan"] = "plan"
+
+
+class Dispatch(_Decision):
+    """Go on with ``plan`` (which replaces the present one): its active part, resolved to ``instruction``, becomes
+    the executor's goal, in a fresh context (no history, no reminder). The attempt's action is not carried out.
+    """
+
+    kind: Literal["dispatch"] = "dispatch"
+    instruction: str
+    plan: Plan
+
+
+class Ask(_Decision):
+    """Interrupt the episode with a question to the user; resumable."""
+
+    kind: Literal["ask"] = "ask"
+    question: str
+
+
+class Stop(_Decision):
+    """End the episode."""
+
+    kind: Literal["stop"] = "stop"
+    reason: str
+
+
+Decision = Annotated[Proceed | Reminder | MakePlan | Dispatch | Ask | Stop, Field(discriminator="kind")]
+
+
+class Record(_Value):
+    """A decision that was taken, for cool-downs and budgets."""
+
+    step: int
+    attempt: int
+    controller: str
+    kind: str
+    cause: str = ""
+
+
+class ControlContext(_Value):
+    """What a controller may know.
+
+    ``phase`` is ``"start"`` once before the first attempt of an episode (no readings, no action), ``"planned"``
+    right after a planner's answer was parsed into ``plan`` (or failed: ``plan_error``), and ``"attempt"`` after each
+    attempt. ``action`` is what the attempt's text parsed to, or None with the parser's message in ``unparsable``.
+    ``goal`` is the whole goal, ``instruction`` what the executor is working on. ``answers`` are those given so far in the
+    present subtask; ``decisions`` everything decided in the episode, oldest first.
+    """
+
+    phase: Literal["start", "planned", "attempt"]
+    goal: str
+    instruction: str
+    rules: tuple[str, ...] = ()
+    step: int = 0
+    attempt: int = 0
+    max_steps: int = 0
+    subtask_steps: int = 0
+    action: Action | None = None
+    unparsable: str | None = None
+    answers: tuple[str, ...] = ()
+    plan: Plan | None = None
+    plan_error: str | None = None
+    decisions: tuple[Record, ...] = ()
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """Turns readings into a decision. Stateless: what it did before stands in ``context.decisions``.
+
+    ``sensors`` names the readings it acts on (empty: any). ``decide`` returns :class:`Proceed` where it wants nothing
+    in every phase, and never raises on a valid context.
+    """
+
+    name: str
+    sensors: frozenset[str]
+
+    def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
+        """What this controller wants now."""
+        ...

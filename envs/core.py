@@ -1,0 +1,89 @@
+"""What every environment hands out: elements, observations, tasks. No model is known here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from homeostat.envs.actions import Action
+
+__all__ = ["Element", "Env", "Observation", "TaskInfo"]
+
+
+class Element(BaseModel):
+    """One element of the user interface. ``box`` is (left, top, right, bottom), normalised to [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: str
+    text: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the agent sees after a step.
+
+    ``screenshot`` is (height, width, 3) uint8; ``elements`` the accessibility tree, flattened in reading
+    order (an agent may be told to ignore it, as nano is); ``app`` the name of the app in front.
+    """
+
+    screenshot: NDArray[np.uint8]
+    elements: tuple[Element, ...]
+    app: str
+
+
+class TaskInfo(BaseModel):
+    """A task as the agent is told it, and what the harness needs to judge the run.
+
+    ``optimal_steps`` counts the oracle's actions, the final ``terminate`` included. ``parts`` names the
+    atomic goals of a joined task, in order; one for an atomic task.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    goal: str
+    rules: tuple[str, ...] = ()
+    seed: int = 0
+    optimal_steps: int
+    max_steps: int
+    parts: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Env(Protocol):
+    """What the agent's loop asks of an environment.
+
+    The Gymnasium face (five-tuple ``step``) is :class:`homeostat.envs.phone.PhoneEnv`; both views are of the
+    same object. ``snapshot``/``restore`` let an episode resume in another process: the value is JSON-able.
+    """
+
+    def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
+        """Start a task by name (or a free run without one) from its seeded initial state."""
+        ...
+
+    def observe(self) -> Observation:
+        """The present screen; has no effect."""
+        ...
+
+    def act(self, action: Action) -> None:
+        """Carry the action out. Raises ``ActionError`` where it can't be, with the device unchanged."""
+        ...
+
+    def success(self) -> bool:
+        """Whether the task's check on the device's state holds now."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole state as JSON-able data."""
+        ...
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Put a snapshot's state back."""
+        ...
+

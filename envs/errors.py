@@ -1,0 +1,83 @@
+"""Every error that Homeostat raises on purpose, in one tree.
+
+    HomeostatError
+    ├── ConfigError           a setting, a rule file or a combination that can't work
+    │   └── UnknownName       a name that is in no registry (says which are, and the nearest)
+    ├── ModelError            a model that can't be loaded, rendered for, probed or run
+    │   └── ProbeError        an architecture whose attention can't be read exactly
+    ├── EnvError              an environment that can't do what was asked
+    │   └── ActionError       an action that the environment refuses
+    │       └── UnparsableAction   a model's text that holds no action
+    ├── TraceError            a trace on disk that can't be read
+    └── CheckpointError       a checkpoint that can't be resumed from
+
+Each message is one line that names the value (``!r``) and the fix. The command line prints it
+and exits with status 2. This file imports nothing, so every package may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ActionError",
+    "CheckpointError",
+    "ConfigError",
+    "EnvError",
+    "HomeostatError",
+    "ModelError",
+    "ProbeError",
+    "TraceError",
+    "UnknownName",
+    "UnparsableAction",
+]
+
+
+class HomeostatError(Exception):
+    """The root: catch it to catch everything below."""
+
+
+class ConfigError(HomeostatError, ValueError):
+    """A setting, a rule file or a combination of settings that can't work."""
+
+
+class UnknownName(ConfigError, LookupError):
+    """A name that is in no registry. Build it with :meth:`of`, which suggests the nearest."""
+
+    @classmethod
+    def of(cls, what: str, name: str, known: Iterable[str]) -> UnknownName:
+        """``unknown {what} {name!r}; did you mean …? known: …``"""
+        import difflib
+
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return cls(f"unknown {what} {name!r}; {hint}known: {', '.join(names) or 'none'}")
+
+
+class ModelError(HomeostatError):
+    """A model that can't be loaded, rendered for, probed or run."""
+
+
+class ProbeError(ModelError):
+    """An architecture whose attention can't be read exactly: refused by name, never read wrongly."""
+
+
+class EnvError(HomeostatError):
+    """An environment that can't do what was asked."""
+
+
+class ActionError(EnvError, ValueError):
+    """An action that the environment refuses."""
+
+
+class UnparsableAction(ActionError):
+    """A model's text that holds no action."""
+
+
+class TraceError(HomeostatError):
+    """A trace on disk that can't be read."""
+
+
+class CheckpointError(HomeostatError):
+    """A checkpoint that can't be resumed from."""
