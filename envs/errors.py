@@ -3,6 +3,7 @@
     HomeostatError
     ├── ConfigError           a setting, a rule file or a combination that can't work
     │   └── UnknownName       a name that is in no registry (says which are, and the nearest)
+    ├── PlanError             a planner's text that holds no plan, or a plan that can't be carried out
     ├── ModelError            a model that can't be loaded, rendered for, probed or run
     │   └── ProbeError        an architecture whose attention can't be read exactly
     ├── EnvError              an environment that can't do what was asked
@@ -26,6 +27,7 @@ __all__ = [
     "EnvError",
     "HomeostatError",
     "ModelError",
+    "PlanError",
     "ProbeError",
     "TraceError",
     "UnknownName",
@@ -53,6 +55,10 @@ class UnknownName(ConfigError, LookupError):
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return cls(f"unknown {what} {name!r}; {hint}known: {', '.join(names) or 'none'}")
+
+
+class PlanError(HomeostatError, ValueError):
+    """A planner's text that holds no plan, or a plan whose next part can't be resolved."""
 
 
 class ModelError(HomeostatError):

@@ -1,0 +1,18 @@
+"""The phone's apps, by name."""
+
+from homeostat.envs.phone.apps.calendar import Calendar
+from homeostat.envs.phone.apps.clock import Clock
+from homeostat.envs.phone.apps.contacts import Contacts
+from homeostat.envs.phone.apps.files import Files
+from homeostat.envs.phone.apps.messages import Messages
+from homeostat.envs.phone.apps.notes import Notes
+from homeostat.envs.phone.apps.settings import Settings
+from homeostat.envs.phone.apps.shop import Shop
+from homeostat.envs.phone.apps.tasks import Tasks
+from homeostat.envs.phone.ui import App
+
+__all__ = ["APPS"]
+
+APPS: dict[str, App] = {
+    app.name: app for app in (Calendar(), Clock(), Contacts(), Files(), Messages(), Notes(), Settings(), Shop(), Tasks())
+}

@@ -1,0 +1,261 @@
+"""The phone itself: apps over one SQLite database, a back stack, dialogs, a notification shade.
+
+Deterministic: the state is a function of the database, the frames and the actions. ``snapshot`` gives it as JSON-able
+data; ``restore`` puts it back in any process. Content never depends on the wall clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from homeostat.envs import actions as a
+from homeostat.envs.core import Element, Observation
+from homeostat.envs.errors import ActionError, UnknownName
+from homeostat.envs.phone.apps import APPS
+from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, lay_out
+from homeostat.envs.phone.render import render
+from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget, item
+
+__all__ = ["Device"]
+
+PAGE = 8  # rows that a swipe scrolls by
+LAUNCHER = "home"
+
+
+class Device:
+    """A simulated phone. ``act`` carries out one action; ``observe`` draws the screen at ``scale``."""
+
+    def __init__(self) -> None:
+        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        for app in APPS.values():
+            self.db.executescript(app.schema)
+        self.stack: list[Frame] = []
+        self.dialog: list[Any] | None = None
+        self.shade = False
+        self.message = ""
+        self.clock = 9 * 60
+        self._placed: list[Placed] | None = None
+
+    # -- what is seen -------------------------------------------------------------------------------------------------
+
+    @property
+    def app(self) -> str:
+        """The app in front, ``home`` for the launcher."""
+        return self.stack[-1].app if self.stack else LAUNCHER
+
+    @property
+    def screen(self) -> str:
+        """What is in front: ``dialog``, ``shade``, ``home`` or ``app/screen``."""
+        if self.dialog:
+            return "dialog"
+        if self.shade:
+            return "shade"
+        return f"{self.app}/{self.stack[-1].screen}" if self.stack else LAUNCHER
+
+    @property
+    def frame(self) -> Frame | None:
+        """The frame in front, None on the launcher."""
+        return self.stack[-1] if self.stack else None
+
+    def placed(self) -> list[Placed]:
+        """Every visible element, in reading order."""
+        if self._placed is None:
+            self._placed, _ = self._lay_out()
+        return self._placed
+
+    def rows(self) -> list[tuple[Widget, int]]:
+        """Every widget of the body in front, visible or not, with its row relative to the body's top."""
+        return self._lay_out()[1]
+
+    def observe(self, scale: int = 1) -> Observation:
+        """The screen, 144·scale × 256·scale pixels."""
+        placed = self.placed()
+        elements = tuple(
+            Element.model_construct(
+                role=p.widget.role,
+                text=f"{p.widget.text} {p.widget.value}".strip() + (f" {p.widget.sub}" if p.widget.sub else ""),
+                box=(p.box[0] / COLUMNS, p.box[1] / ROWS, p.box[2] / COLUMNS, p.box[3] / ROWS),
+            )
+            for p in placed
+        )
+        return Observation(render(placed, self._colour(), scale), elements, self.app)
+
+    def _colour(self) -> tuple[int, int, int]:
+        if self.dialog or self.shade or not self.stack:
+            return (70, 74, 84)
+        return APPS[self.app].colour
+
+    def _build(self) -> Screen:
+        if self.dialog:
+            title, options = self.dialog
+            return Screen("", (Widget("dialog", title), *(Widget("option", t, tap=e) for t, e in options)))
+        if self.shade:
+            rows = self.db.execute("select id, app, text from notifications order by id").fetchall()
+            clear = Widget("button", "clear", tap=["sql", "delete from notifications", []])
+            tap = {i: ["do", [["sql", "delete from notifications where id = ?", [i]], ["launch", app]]] for i, app, _ in rows}
+            return Screen("alerts", tuple(item(app, sub=text, tap=tap[i]) for i, app, text in rows), (clear,))
+        if not self.stack:
+            return Screen("apps", tuple(Widget("icon", n, tap=["launch", n]) for n in sorted(APPS)))
+        while True:
+            frame = self.stack[-1]
+            try:
+                return APPS[frame.app].build(Context(self.db, frame), frame.screen)
+            except LookupError:  # what it showed is gone
+                self.stack.pop()
+                if not self.stack:
+                    return self._build()
+
+    def _lay_out(self) -> tuple[list[Placed], list[tuple[Widget, int]]]:
+        screen = self._build()
+        front = None if (self.dialog or self.shade) else self.frame
+        if front is not None:
+            front.scroll = max(0, min(front.scroll, body_rows(screen) - BODY_ROWS)) if front.scroll else 0
+        badge: int = self.db.execute("select count(*) from notifications").fetchone()[0]
+        return lay_out(
+            screen,
+            deep=front is not None and len(self.stack) > 1,
+            scroll=front.scroll if front else 0,
+            focus=front.focus if front else None,
+            clock=f"{self.clock // 60:02d}:{self.clock % 60:02d}",
+            badge=min(badge, 9),
+            message=self.message,
+        )
+
+    # -- what is done -------------------------------------------------------------------------------------------------
+
+    def act(self, action: a.Action) -> None:
+        """Carry out one action. A touch that meets nothing does nothing, as on a phone.
+
+        Raises :class:`UnknownName` for an app that is not installed and :class:`ActionError` for ``type`` without a
+        focused field; the device is then unchanged.
+        """
+        match action:
+            case a.Open(app=name) if name.strip().lower() not in APPS:
+                raise UnknownName.of("app", name, APPS)
+            case a.Type() if self.frame is None or self.frame.focus is None or self.dialog or self.shade:
+                raise ActionError(f"can't type {action.text!r}: no field has the focus; click a field first")
+        placed = self.placed()
+        self.message = ""
+        self.clock = (self.clock + 1) % (24 * 60)
+        self._placed = None
+        match action:
+            case a.Click(point=point):
+                self._touch(placed, point, hold=False)
+            case a.LongPress(point=point):
+                self._touch(placed, point, hold=True)
+            case a.Swipe(point=start, to=end):
+                self._swipe(start, end)
+            case a.Type(text=text):
+                frame = self.stack[-1]
+                assert frame.focus is not None
+                frame.draft[frame.focus] = " ".join(text.lower().split())
+            case a.SystemButton(button=button):
+                self._press(button)
+            case a.Open(app=name):
+                self._run(["launch", name.strip().lower()])
+            case _:
+                pass  # wait, answer and terminate leave the device as it is
+
+    def _touch(self, placed: Iterable[Placed], point: tuple[float, float], *, hold: bool) -> None:
+        x, y = point[0] * COLUMNS, point[1] * ROWS
+        hit = None
+        for p in placed:
+            left, top, right, bottom = p.box
+            if left <= x < right and top <= y < bottom:
+                hit = p.widget
+        if self.dialog:
+            if hit is not None and hit.role == "option":
+                self.dialog = None
+                self._run(hit.tap)
+            return
+        if hit is None:
+            return
+        if hit.role == "field" and self.frame is not None:
+            self.frame.draft.setdefault(hit.key, hit.value)
+            self.frame.focus = hit.key
+        else:
+            self._run((hit.hold or hit.tap) if hold else hit.tap)
+
+    def _swipe(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        down = end[1] - start[1]
+        if abs(down) < 0.05 or self.dialog:
+            return
+        if down > 0 and start[1] < 1 / ROWS and not self.shade:
+            self.shade = True
+        elif self.shade:
+            self.shade = down > 0
+        elif self.frame is not None:
+            self.frame.scroll = max(0, self.frame.scroll + (-PAGE if down > 0 else PAGE))
+
+    def _press(self, button: str) -> None:
+        if button == "Home":
+            self._run(["home"])
+        elif button == "Back":
+            if self.dialog:
+                self.dialog = None
+            elif self.shade:
+                self.shade = False
+            else:
+                self._run(["back", 1])
+        elif button == "Enter" and self.frame is not None:
+            self.frame.focus = None
+
+    def _run(self, effect: Effect | None) -> None:
+        match effect:
+            case None:
+                pass
+            case ["do", effects]:
+                for e in effects:
+                    self._run(e)
+            case ["sql", statement, params]:
+                self.db.execute(statement, params)
+            case ["go", screen, params]:
+                self.stack.append(Frame(self.app, screen, params))
+            case ["back", *times]:
+                del self.stack[max(0, len(self.stack) - (times[0] if times else 1)) :]
+            case ["home"]:
+                self.stack.clear()
+                self.shade, self.dialog = False, None
+            case ["launch", app]:
+                self.shade, self.dialog = False, None
+                self.stack[:] = [Frame(app, APPS[app].first)]
+            case ["toast", text]:
+                self.message = text
+            case ["dialog", title, options]:
+                self.dialog = [title, options]
+            case _:
+                raise AssertionError(f"no such effect: {effect!r}")
+
+    def pop_up(self, title: str, options: list[tuple[str, Effect]]) -> None:
+        """Put a dialog over whatever is in front (an advertisement, a system prompt)."""
+        self.dialog = [title, [list(o) for o in options]]
+        self._placed = None
+
+    def changed(self) -> None:
+        """Say that the database was written to from outside."""
+        self._placed = None
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole state as JSON-able data."""
+        return {
+            "db": base64.b64encode(self.db.serialize()).decode(),
+            "stack": [asdict(f) for f in self.stack],
+            "dialog": self.dialog,
+            "shade": self.shade,
+            "message": self.message,
+            "clock": self.clock,
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Put a snapshot's state back."""
+        self.db.deserialize(base64.b64decode(snapshot["db"]))
+        self.stack = [Frame(**f) for f in snapshot["stack"]]
+        self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
+        self.message, self.clock = snapshot["message"], snapshot["clock"]
+        self._placed = None

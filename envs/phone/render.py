@@ -1,0 +1,104 @@
+"""The layout drawn with Pillow, at any scale: 144·s × 256·s pixels.
+
+A cell is 16·s pixels square and holds two characters of 8·s pixels. Words are drawn once per (word, style, scale) and
+pasted from then on, which is what makes the simulator fast. The font ships with the package, so that the same state
+gives the same pixels everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import resources
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from homeostat.envs.phone.layout import COLUMNS, ROWS, Placed
+
+__all__ = ["CELL", "render"]
+
+CELL = 16
+Colour = tuple[int, int, int]
+
+_PAPER: Colour = (250, 250, 252)
+_INK: Colour = (24, 26, 32)
+# style -> (ink, paper); None: the title bar's colour
+_STYLES: dict[str, tuple[Colour, Colour | None]] = {
+    "body": (_INK, _PAPER),
+    "dim": ((110, 114, 124), _PAPER),
+    "label": ((40, 90, 180), _PAPER),
+    "value": ((70, 74, 84), _PAPER),
+    "on": ((255, 255, 255), (30, 140, 70)),
+    "off": ((60, 60, 66), (205, 207, 213)),
+    "box": (_INK, (236, 237, 242)),
+    "focus": (_INK, (255, 226, 130)),
+    "title": ((255, 255, 255), None),
+    "status": ((230, 232, 238), (24, 26, 32)),
+    "button": ((255, 255, 255), (40, 90, 180)),
+    "toast": ((255, 255, 255), (60, 60, 66)),
+}
+
+
+@lru_cache(maxsize=16)
+def _font(scale: int) -> ImageFont.FreeTypeFont:
+    data = resources.files("homeostat.envs.phone").joinpath("assets/DejaVuSansMono.ttf").read_bytes()
+    return ImageFont.truetype(BytesIO(data), size=13 * scale)
+
+
+@lru_cache(maxsize=20_000)
+def _word(word: str, ink: Colour, paper: Colour, scale: int) -> Image.Image:
+    """A word on its cells, each character centred in its half cell."""
+    cell = CELL * scale
+    half = cell // 2
+    strip = Image.new("RGB", (cell * ((len(word) + 1) // 2), cell), paper)
+    draw = ImageDraw.Draw(strip)
+    for i, character in enumerate(word):
+        draw.text((i * half + half / 2, cell * 0.74), character, fill=ink, font=_font(scale), anchor="ms")
+    return strip
+
+
+def render(placed: Sequence[Placed], colour: Colour, scale: int = 1) -> NDArray[np.uint8]:
+    """(256·scale, 144·scale, 3) uint8. ``colour``: the title bar's."""
+    cell = CELL * scale
+    image = Image.new("RGB", (COLUMNS * cell, ROWS * cell), _PAPER)
+    fill = image.paste
+    fill((24, 26, 32), (0, 0, COLUMNS * cell, cell))
+    fill(colour, (0, cell, COLUMNS * cell, 2 * cell))
+    for p in placed:
+        left, top, right, bottom = (v * cell for v in p.box)
+        if p.style in ("box", "focus"):
+            paper = _STYLES[p.style][1]
+            assert paper is not None
+            fill(paper, (left, top + cell, right, bottom))
+        elif p.style == "button":
+            fill((40, 90, 180), (left, top, right, bottom))
+        elif p.style == "nav":
+            _nav(image, p.widget.text, left, top, right, bottom)
+        elif p.widget.role == "toast":
+            fill((60, 60, 66), (left, top, right, bottom))
+        if p.widget.role == "icon":
+            fill(_hue(p.widget.text), (right - cell, top + 2 * scale, right - 2 * scale, bottom - 2 * scale))
+        for r in p.runs:
+            ink, ground = _STYLES[r.style]
+            image.paste(_word(r.word, ink, ground or colour, scale), (r.column * cell, r.row * cell))
+        if p.style == "row":
+            fill((214, 216, 222), (left, bottom - scale, right, bottom))
+    return np.asarray(image)
+
+
+def _hue(name: str) -> Colour:
+    from homeostat.envs.phone.apps import APPS
+
+    return APPS[name].colour if name in APPS else (120, 120, 120)
+
+
+def _nav(image: Image.Image, name: str, left: int, top: int, right: int, bottom: int) -> None:
+    draw = ImageDraw.Draw(image)
+    x, y, r = (left + right) / 2, (top + bottom) / 2, (bottom - top) * 0.28
+    if name == "back":
+        draw.polygon([(x - r, y), (x + r, y - r), (x + r, y + r)], fill=(110, 114, 124))
+    else:
+        draw.ellipse((x - r, y - r, x + r, y + r), outline=(110, 114, 124), width=max(1, int(r / 3)))
