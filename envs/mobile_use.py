@@ -37,7 +37,8 @@ class Grid:
 
     def spell(self, point: tuple[float, float]) -> list[int]:
         """The integer pair for a normalised point."""
-        return [int(point[0] * self.width), int(point[1] * self.height)]
+        nudge = 1e-6  # 8/144·144 must not become 7
+        return [int(point[0] * self.width + nudge), int(point[1] * self.height + nudge)]
 
     def read(self, pair: Any) -> tuple[float, float]:
         """The normalised point of a pair. Raises :class:`UnparsableAction` outside the grid."""

@@ -38,7 +38,8 @@ class Instance:
     @property
     def forbidden(self) -> bool:
         """Whether a rule forbids the task: then success is to leave the phone alone and terminate with failure."""
-        return any(r.forbids(self.template) for r in self.rules)
+        opens = f"app:{self.slots['app']}" if self.template.front else ""
+        return any(r.forbids(self.template) or r.tag == opens for r in self.rules)
 
     @property
     def answer(self) -> str | None:

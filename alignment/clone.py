@@ -1,0 +1,207 @@
+"""Behaviour cloning of the embedded model on the oracle's episodes: the recipe, on one page.
+
+    homeostat clone --out checkpoints/nano --minutes 120      # two CPU cores; minutes on a GPU
+
+Notable choices:
+
+- Stage 1 (3 % of the time): every patch predicts the two characters written on it, through the projector and the
+  language model's *own* embedding matrix. It stays on as a small auxiliary loss. Without it nothing is ever read.
+- Stage 2: questions about screens (``homeostat.alignment.episodes``), packed several to a screen
+  (``homeostat.alignment.packing``); first mostly pointing and reading, then mostly acting.
+- Plain AdamW, bf16 autocast, a learning rate that falls with a cosine over the time budget. The loop is written out:
+  it is shorter than the configuration of a trainer would be.
+- Words of the dev and test vocabularies are never drawn here; the progress report uses the dev words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from homeostat.alignment.episodes import Mix, plan_examples, screen_examples
+from homeostat.alignment.nano import STYLE, build_model, build_processor, save_style
+from homeostat.alignment.packing import KINDS, Batch, Packer, branch_mask
+
+__all__ = ["command", "hidden_states", "losses"]
+
+EARLY = Mix(other_goals=1, where=3, what=3)
+LATE = Mix(other_goals=4, where=1, what=1)
+READ_SHARE, EARLY_SHARE = 0.03, 0.15  # of the whole budget
+
+
+class _Screens(IterableDataset[Batch]):
+    """Batches without end; each worker draws its own."""
+
+    def __init__(self, packer: Packer, mix: Mix, seed: str, screens: int) -> None:
+        self.packer, self.mix, self.seed, self.screens = packer, mix, seed, screens
+
+    def __iter__(self) -> Iterator[Batch]:
+        torch.set_num_threads(1)
+        rng = random.Random(self.seed)
+        # several episodes side by side, so that a batch is not one episode's screens
+        sources = [screen_examples(random.Random(rng.random()), STYLE, self.mix) for _ in range(self.screens)]
+        plans = plan_examples(rng, STYLE)
+        while True:
+            examples = [next(s) for s in sources]
+            yield self.packer.batch(examples, [next(plans) for _ in range(5)])
+
+
+def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """(R, L, width) last hidden states and (S, P, width) image features, with every branch blind to the others."""
+    core = model.model
+    pooled = core.get_image_features(pixel_values=batch.pixels, vision_feature_layer=-1).pooler_output
+    seen = torch.stack(list(pooled)) if not torch.is_tensor(pooled) else pooled
+    embedded = core.get_input_embeddings()(batch.input_ids)
+    where = (batch.input_ids == model.config.image_token_id)[..., None].expand_as(embedded)
+    embedded = embedded.masked_scatter(where, seen.to(embedded.dtype))
+    out = core.language_model(
+        inputs_embeds=embedded, attention_mask=branch_mask(batch.branch), position_ids=batch.positions, use_cache=False
+    )
+    return out.last_hidden_state, seen
+
+
+def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
+    logits = F.linear(seen, model.get_input_embeddings().weight)
+    return F.cross_entropy(logits.flatten(0, -2).float(), patches.flatten(), ignore_index=-100)
+
+
+def losses(model: Any, batch: Batch, *, read_only: bool) -> dict[str, torch.Tensor]:
+    """``read``: cross-entropy of the patches' tokens; ``answer``: of the answers' tokens (not in stage 1)."""
+    if read_only:
+        pooled = model.model.get_image_features(pixel_values=batch.pixels, vision_feature_layer=-1).pooler_output
+        seen = torch.stack(list(pooled)) if not torch.is_tensor(pooled) else pooled
+        return {"read": _reading_loss(model, seen, batch.patches)}
+    hidden, seen = hidden_states(model, batch)
+    asked = batch.labels != -100
+    logits = model.lm_head(hidden[asked]).float()
+    return {
+        "answer": F.cross_entropy(logits, batch.labels[asked]),
+        "read": _reading_loss(model, seen, batch.patches),
+    }
+
+
+@torch.no_grad()
+def report(model: Any, batches: list[Batch], device: torch.device) -> dict[str, float]:
+    """Share of answers that are right to the last token (teacher-forced), by kind, and of patches read."""
+    right: dict[str, list[bool]] = {k: [] for k in KINDS}
+    read: list[float] = []
+    for cpu in batches:
+        batch = cpu.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            hidden, seen = hidden_states(model, batch)
+            asked = batch.labels != -100
+            hit = model.lm_head(hidden[asked]).argmax(-1) == batch.labels[asked]
+            letters = F.linear(seen, model.get_input_embeddings().weight).argmax(-1)
+        written = batch.patches != -100
+        read.append((letters == batch.patches)[written].float().mean().item())
+        row = torch.arange(len(batch.branch), device=device)[:, None].expand_as(batch.branch)[asked]
+        groups: dict[tuple[int, int, int], bool] = {}
+        for r, n, k, h in zip(row.tolist(), batch.branch[asked].tolist(), batch.kinds[asked].tolist(), hit.tolist(), strict=True):
+            groups[r, n, k] = groups.get((r, n, k), True) and h
+        for (_, _, k), ok in groups.items():
+            right[KINDS[k]].append(ok)
+    return {"read": sum(read) / len(read)} | {k: sum(v) / len(v) for k, v in right.items() if v}
+
+
+def _dev_batches(packer: Packer) -> list[Batch]:
+    rng = random.Random("dev report")
+    screens, plans = screen_examples(rng, STYLE, Mix(noise=0), "dev"), plan_examples(rng, STYLE, "dev")
+    return [packer.batch([next(screens) for _ in range(16)], [next(plans) for _ in range(5)]) for _ in range(10)]
+
+
+def _loader(packer: Packer, mix: Mix, seed: str, screens: int, workers: int) -> Iterator[Batch]:
+    data = _Screens(packer, mix, seed, screens)
+    return iter(DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=6 if workers else None))
+
+
+def _save(folder: Path, model: Any, processor: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {k: v.detach().to(torch.bfloat16).cpu() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    model.config.dtype = torch.bfloat16
+    model.save_pretrained(folder, state_dict=half)
+    processor.save_pretrained(folder)
+    save_style(folder)
+
+
+def train(
+    out: Path, minutes: float, seed: int, screens: int, width: int, layers: int, rate: float, resume: bool
+) -> dict[str, float]:
+    """Run the recipe for ``minutes``; the model folder is ``out``. Returns the last report on dev words."""
+    torch.manual_seed(seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    processor = build_processor()
+    model = build_model(processor.tokenizer, width=width, layers=layers).to(device)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+    packer, state = Packer(processor), out / "training.pt"
+    step, spent = 0, 0.0
+    if resume and state.exists():
+        saved = torch.load(state, map_location=device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        step, spent = saved["step"], saved["spent"]
+    dev, begun, stage, source = _dev_batches(packer), time.monotonic() - spent, "", iter(())
+    log = out / "training.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, float] = {}
+    while True:
+        progress = (time.monotonic() - begun) / (60 * minutes)
+        done = progress >= 1
+        now = "read" if progress < READ_SHARE else "early" if progress < READ_SHARE + EARLY_SHARE else "late"
+        if now != stage:
+            stage = now
+            source = _loader(packer, LATE if now == "late" else EARLY, f"{seed} {now} {step}", screens, 1)
+        if done or step % 250 == 0:
+            figures = report(model, dev, device)
+            line = {"step": step, "minutes": round((time.monotonic() - begun) / 60, 2), "stage": stage}
+            with log.open("a") as file:
+                file.write(json.dumps(line | {k: round(v, 4) for k, v in figures.items()}) + "\n")
+            typer.echo(f"{line} " + " ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+            spent = time.monotonic() - begun
+            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent}, state)
+        if done:
+            _save(out, model, processor)
+            return figures
+        now_rate = rate * min(1.0, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        for group in optimiser.param_groups:
+            group["lr"] = now_rate
+        batch = next(source).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            parts = losses(model, batch, read_only=stage == "read")
+        loss = parts.get("answer", 0) + (1.0 if stage == "read" else 0.1) * parts["read"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="The folder that the model is written to.")] = Path("checkpoints/nano"),
+    minutes: Annotated[float, typer.Option(help="Time budget; the learning rate falls over it.")] = 120.0,
+    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
+    screens: Annotated[int, typer.Option(help="Screens a batch.")] = 16,
+    width: Annotated[int, typer.Option(help="Hidden width of tower and text model.")] = 256,
+    layers: Annotated[int, typer.Option(help="Layers of the text model.")] = 4,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    resume: Annotated[bool, typer.Option(help="Go on from the folder's last checkpoint.")] = False,
+) -> None:
+    """Train the embedded model by behaviour cloning on the phone's oracle."""
+    figures = train(out, minutes, seed, screens, width, layers, rate, resume)
+    typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+
+
+if __name__ == "__main__":
+    typer.run(command)

@@ -1,0 +1,221 @@
+"""What the embedded model learns from: the oracle's episodes on the phone, as questions about screens.
+
+Each screen of an episode gives several questions: what the oracle does next for the episode's goal; what it would do
+there for other goals; where a label stands; what stands at a place. Some actions are noise (a wrong app, a stray tap),
+so that the oracle's way back is seen too. All words come from the training vocabulary.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.agent.prompts import Prompt, PromptStyle, act_prompt, describe, plan_prompt
+from homeostat.envs import actions as a
+from homeostat.envs.core import Observation
+from homeostat.envs.mobile_use import format_action
+from homeostat.envs.phone.apps import APPS
+from homeostat.envs.phone.device import Device
+from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks.adverts import pop_up
+from homeostat.envs.phone.tasks.base import NotPossible, World, fill
+from homeostat.envs.phone.tasks.instance import Instance, draw
+from homeostat.envs.phone.tasks.joined import Joined, draw_joined
+from homeostat.envs.phone.tasks.oracle import SCROLL_DOWN, SCROLL_UP, cell
+from homeostat.envs.phone.tasks.rules import RULES, Rule, draw_rules
+from homeostat.envs.phone.tasks.words import Split
+
+__all__ = ["Mix", "Question", "ScreenExample", "plan_examples", "screen_examples"]
+
+_NAMES = list(TEMPLATES)
+_BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in [*APPS, "any"]}
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How many questions of each kind a screen gets besides the episode's own."""
+
+    other_goals: int = 2
+    where: int = 2
+    what: int = 1
+    noise: float = 0.1
+    joined: float = 0.08
+    adverts: float = 0.2
+    reminders: float = 0.08
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt and the assistant's answer. ``kind``: act, where, what or plan."""
+
+    kind: str
+    prompt: Prompt
+    answer: str
+
+
+@dataclass
+class ScreenExample:
+    """One screen, the words on its patches ((column, row) -> characters), and its questions."""
+
+    screenshot: NDArray[np.uint8]
+    patches: dict[tuple[int, int], str]
+    questions: list[Question] = field(default_factory=list)
+
+
+def _patches(device: Device) -> dict[tuple[int, int], str]:
+    cells = {}
+    for p in device.placed():
+        for r in p.runs:
+            for i in range(0, len(r.word), 2):
+                cells[r.column + i // 2, r.row] = r.word[i : i + 2]
+    return cells
+
+
+def _noise(rng: random.Random, device: Device) -> a.Action:
+    """A move that a straying agent makes, without lasting effect: navigation, scrolling, a field's focus."""
+    taps = [
+        a.Click(point=cell(*p.anchor))
+        for p in device.placed()
+        if p.runs and (p.widget.role == "field" or (p.widget.tap or [""])[0] in ("go", "back"))
+    ]
+    roll = rng.random()
+    if taps and roll < 0.6:
+        return rng.choice(taps)
+    if roll < 0.75:
+        return a.Open(app=rng.choice(list(APPS)))
+    return rng.choice((a.SystemButton(button="Back"), a.SystemButton(button="Home"), SCROLL_DOWN, SCROLL_UP))
+
+
+class _Asker:
+    def __init__(self, rng: random.Random, style: PromptStyle, mix: Mix) -> None:
+        self.rng, self.style, self.mix = rng, style, mix
+
+    def act(
+        self, goal: str, rules: tuple[Rule, ...], history: list[str], seen: Observation, action: a.Action
+    ) -> Question:
+        rng = self.rng
+        reminder = ""
+        if rng.random() < self.mix.reminders:
+            said = [f"the goal is: {goal}", "answer with one tool call.", *(f"keep to the rule: {r.text}" for r in rules)]
+            reminder = rng.choice(said)
+        prompt = act_prompt(
+            self.style,
+            goal=goal,
+            rules=[r.text for r in rules],
+            history=history,
+            observation=seen,
+            reminder=reminder,
+        )
+        return Question("act", prompt, format_action(action, self.style.grid(seen)))
+
+    def labels(self, device: Device, rules: tuple[Rule, ...], seen: Observation) -> list[Question]:
+        """Where-is and what-is questions about this screen's labels."""
+        texts: dict[str, list[tuple[int, int]]] = {}
+        for p in device.placed():
+            if p.runs and p.widget.text:
+                shown = " ".join(r.word for r in p.runs)
+                if shown.startswith(p.widget.text):
+                    texts.setdefault(p.widget.text, []).append(p.anchor)
+        unique = [(text, at[0]) for text, at in texts.items() if len(at) == 1]
+        grid = self.style.grid(seen)
+        questions = []
+        for kind, n in (("where", self.mix.where), ("what", self.mix.what)):
+            for text, at in self.rng.sample(unique, min(n, len(unique))):
+                place = str(grid.spell(cell(*at)))
+                asked, answer = (f"where is {text}?", place) if kind == "where" else (f"what is at {place}?", text)
+                prompt = act_prompt(
+                    self.style.model_copy(update={"goal": "{goal}", "order": ("screen", "goal")}),
+                    goal=asked,
+                    rules=[r.text for r in rules],
+                    history=(),
+                    observation=seen,
+                )
+                questions.append(Question(kind, prompt, answer))
+        return questions
+
+
+def _start(rng: random.Random, mix: Mix, split: Split) -> tuple[World, Instance | Joined, tuple[Rule, ...]]:
+    while True:
+        world = fill(rng, split)
+        if rng.random() < 0.4:
+            world.device.act(a.Open(app=rng.choice(list(APPS))))
+            for _ in range(rng.randint(0, 2)):
+                world.device.act(_noise(rng, world.device))
+        try:
+            if rng.random() < mix.joined:
+                return world, draw_joined(rng, world, carried=rng.random() < 0.4), ()
+            template = TEMPLATES[rng.choice(_NAMES)]
+            rules = draw_rules(rng, template)
+            return world, draw(template, world, rules), rules
+        except NotPossible:
+            continue
+
+
+def _others(asker: _Asker, world: World, rules: tuple[Rule, ...], history: list[str], seen: Observation) -> list[Question]:
+    rng, questions = asker.rng, []
+    for _ in range(asker.mix.other_goals):
+        app = world.device.app
+        name = rng.choice(_BY_APP[app]) if app in _BY_APP and rng.random() < 0.65 else rng.choice(_NAMES)
+        try:
+            other = draw(TEMPLATES[name], world, rules)
+        except NotPossible:
+            continue
+        action = other.oracle(world.device, ())
+        told = history if rng.random() < 0.4 else []
+        questions.append(asker.act(other.goal, rules, told, seen, action))
+    return questions
+
+
+def screen_examples(
+    rng: random.Random, style: PromptStyle, mix: Mix, split: Split = "train"
+) -> Iterator[ScreenExample]:
+    """Screens without end, episode after episode."""
+    asker = _Asker(rng, style, mix)
+    while True:
+        world, task, rules = _start(rng, mix, split)
+        device, history, answers = world.device, [], list[str]()
+        advert_at = rng.randint(0, 6) if rng.random() < mix.adverts else -1
+        for step in range(30):
+            if step == advert_at and not device.dialog:
+                pop_up(rng, device)
+            action = task.oracle(device, answers)
+            seen = device.observe()
+            grid = style.grid(seen)
+            example = ScreenExample(seen.screenshot, _patches(device))
+            example.questions.append(asker.act(task.goal, rules, history, seen, action))
+            example.questions += _others(asker, world, rules, history, seen)
+            example.questions += asker.labels(device, rules, seen)
+            yield example
+            if isinstance(action, a.Terminate):
+                break
+            if rng.random() < mix.noise and not device.dialog:
+                action = _noise(rng, device)
+            if isinstance(action, a.Answer):
+                answers.append(action.text)
+            device.act(action)
+            history.append(describe(action, grid))
+
+
+def plan_examples(rng: random.Random, style: PromptStyle, split: Split = "train") -> Iterator[Question]:
+    """Planner questions without end: a goal and its parts as JSON; one in four goals is atomic."""
+    import json
+
+    while True:
+        world = fill(rng, split)
+        for _ in range(8):
+            try:
+                roll = rng.random()
+                if roll < 0.25:
+                    goal = draw(TEMPLATES[rng.choice(_NAMES)], world).goal
+                    parts: tuple[str, ...] = (goal,)
+                else:
+                    joined = draw_joined(rng, world, carried=roll < 0.6)
+                    goal, parts = joined.goal, joined.parts
+            except NotPossible:
+                continue
+            rules = (rng.choice(RULES).text,) if rng.random() < 0.2 else ()
+            yield Question("plan", plan_prompt(style, goal=goal, rules=rules), json.dumps({"parts": list(parts)}))

@@ -1,0 +1,127 @@
+"""Several questions about one screen in one sequence, each blind to the others.
+
+A row of a batch is a *prefix* (system text and the screen's 144 image tokens) and *branches*, one a question. A branch
+sees the prefix and itself, and its positions go on from the prefix, so that every branch is, token for token, what
+the model will see when asked that one question alone. The screen is paid for once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from homeostat.agent.prompts import Prompt
+from homeostat.alignment.episodes import Question, ScreenExample
+
+__all__ = ["Batch", "Packer", "branch_mask"]
+
+IGNORE = -100
+
+
+@dataclass
+class Batch:
+    """R rows of length L, S ≤ R screens, P patches a screen.
+
+    ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels`` (R, L):
+    the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in ``KINDS``.
+    ``pixels`` (S, 3, H, W); ``patches`` (S, P): the token written on each patch, −100 where none is asked.
+    """
+
+    input_ids: torch.Tensor
+    positions: torch.Tensor
+    branch: torch.Tensor
+    labels: torch.Tensor
+    kinds: torch.Tensor
+    pixels: torch.Tensor
+    patches: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+
+KINDS = ("act", "where", "what", "plan")
+
+
+def branch_mask(branch: torch.Tensor) -> torch.Tensor:
+    """(R, 1, L, L) bool, True where row i may see key j: earlier, and of the prefix or of the same branch."""
+    length = branch.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=branch.device).tril()
+    of_i, of_j = branch[:, :, None], branch[:, None, :]
+    seen = causal & ((of_j == 0) | (of_j == of_i)) & ((of_j >= 0) | (of_i == of_j))
+    return seen[:, None]
+
+
+class Packer:
+    """Turns examples into batches with a model's own processor (its tokenizer and chat template)."""
+
+    def __init__(self, processor: Any, columns: int = 9, rows: int = 16) -> None:
+        self.tokenizer = processor.tokenizer
+        self.image_token = "<image>"
+        self.columns, self.rows = columns, rows
+        self._pad = self.tokenizer.pad_token_id
+        self._vocabulary = self.tokenizer.get_vocab()
+
+    def _chat(self, prompt: Prompt) -> str:
+        messages = [
+            {
+                "role": m.role,
+                "content": [{"type": "text", "text": p.text} if p.image is None else {"type": "image"} for p in m.parts],
+            }
+            for m in prompt.messages
+        ]
+        text: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return text
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _row(self, prefix: list[int], branches: Sequence[tuple[str, str, str]]) -> list[tuple[int, int, int, int, int]]:
+        row = [(t, i, 0, IGNORE, 0) for i, t in enumerate(prefix)]
+        for n, (kind, asked, answer) in enumerate(branches, start=1):
+            question, reply = self._ids(asked), self._ids(answer + "<|end|>")
+            tokens = question + reply
+            labels = [IGNORE] * (len(question) - 1) + reply + [IGNORE]
+            k = KINDS.index(kind)
+            row += [(t, len(prefix) + i, n, y, k) for i, (t, y) in enumerate(zip(tokens, labels, strict=True))]
+        return row
+
+    def screen(self, example: ScreenExample) -> list[tuple[int, int, int, int, int]]:
+        """One row: the screen and its questions."""
+        halves = [(q.kind, *self._chat(q.prompt).split(self.image_token), q.answer) for q in example.questions]
+        prefix = self._ids(halves[0][1] + self.image_token * (self.columns * self.rows))
+        return self._row(prefix, [(kind, after, answer) for kind, _, after, answer in halves])
+
+    def plans(self, questions: Sequence[Question]) -> list[tuple[int, int, int, int, int]]:
+        """One row without a screen."""
+        return self._row([], [(q.kind, self._chat(q.prompt), q.answer) for q in questions])
+
+    def _written(self, example: ScreenExample) -> list[int]:
+        targets = [IGNORE] * (self.columns * self.rows)
+        for (column, row), characters in example.patches.items():
+            targets[row * self.columns + column] = self._vocabulary.get(characters, IGNORE)
+        blank = [i for i, t in enumerate(targets) if t == IGNORE]
+        for i in blank[:: max(1, len(blank) // 6)]:
+            targets[i] = self._vocabulary[" "]
+        return targets
+
+    def batch(self, examples: Sequence[ScreenExample], plans: Sequence[Question] = ()) -> Batch:
+        """A batch of all examples, and one more row for the planner's questions where there are any."""
+        rows = [self.screen(e) for e in examples] + ([self.plans(plans)] if plans else [])
+        length = -(-max(map(len, rows)) // 16) * 16
+        table = np.empty((len(rows), length, 5), dtype=np.int64)
+        table[:] = (self._pad, 0, -1, IGNORE, 0)
+        for i, row in enumerate(rows):
+            table[i, : len(row)] = row
+        fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(5)]
+        pixels = np.stack([e.screenshot for e in examples]).astype(np.float32) / 127.5 - 1.0
+        return Batch(
+            *fields,
+            pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+            patches=torch.tensor([self._written(e) for e in examples]),
+        )
