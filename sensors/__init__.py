@@ -1,0 +1,57 @@
+"""Sensors: readings taken from one model call, and the attention probe that feeds them.
+
+Names load on first use, so that importing the package needs neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homeostat.sensors.check import check_sensor
+    from homeostat.sensors.confidence import Confidence
+    from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
+    from homeostat.sensors.drift import AttentionDrift
+    from homeostat.sensors.probe import Probe, watch
+    from homeostat.sensors.spans import Spans
+
+__all__ = [
+    "Attempt",
+    "AttentionDrift",
+    "Confidence",
+    "Need",
+    "Probe",
+    "Reading",
+    "Sensor",
+    "SensorContext",
+    "SpanMass",
+    "Spans",
+    "check_sensor",
+    "watch",
+]
+
+_HOME = {
+    "AttentionDrift": "drift",
+    "Attempt": "core",
+    "Confidence": "confidence",
+    "Need": "core",
+    "Probe": "probe",
+    "Reading": "core",
+    "Sensor": "core",
+    "SensorContext": "core",
+    "SpanMass": "core",
+    "Spans": "spans",
+    "check_sensor": "check",
+    "watch": "probe",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,140 @@
+"""check_sensor: does an object keep the :class:`~homeostat.sensors.core.Sensor` contract?
+
+For those who write a sensor of their own, as Gymnasium's ``check_env`` is for environments.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import Any, get_args
+
+import numpy as np
+
+from homeostat.envs.errors import ConfigError
+from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
+
+__all__ = ["check_sensor", "sample_attempts"]
+
+_LABELS = ("system", "rules", "goal", "history", "screen", "output")
+
+
+def check_sensor(sensor: Sensor, *, model: Any = None) -> None:
+    """Run the sensor on generated attempts and raise :class:`ConfigError` on the first breach of the contract.
+
+    Checked: ``name`` and ``needs``; that ``read`` accepts every attempt that carries what ``needs`` declares (usual,
+    empty, one token, long, spans that lack a label), with and without history; that it returns a :class:`Reading`
+    under the sensor's own name with finite numbers, which survives JSON; that it gives the same reading twice; and that
+    it changes neither the attempt, nor the context, nor itself. ``model`` is handed to sensors that need one.
+    """
+    name = getattr(sensor, "name", None)
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"a sensor's name is {name!r}; set it to a non-empty string")
+    needs = getattr(sensor, "needs", None)
+    known = get_args(Need)
+    if not isinstance(needs, frozenset):
+        raise ConfigError(f"sensor {name!r} has needs={needs!r}; use a frozenset of {', '.join(map(repr, known))}")
+    if unknown := sorted(map(str, needs - set(known))):
+        raise ConfigError(f"sensor {name!r} needs {unknown[0]!r}, which is unknown; known: {', '.join(known)}")
+    if not callable(getattr(sensor, "read", None)):
+        raise ConfigError(f"sensor {name!r} has no method read(attempt, context); add one")
+    if "model" in needs and model is None:
+        raise ConfigError(f"sensor {name!r} needs 'model'; call check_sensor(sensor, model=...)")
+    for label, attempt in sample_attempts(needs).items():
+        context = SensorContext(goal="book a table", rules=("never pay",), model=model if "model" in needs else None)
+        first = _read_twice(sensor, name, label, attempt, context)
+        later = SensorContext(goal="book a table", rules=("never pay",), step=1, history=(first,), model=context.model)
+        _read_twice(sensor, name, f"{label}, with history", attempt, later)
+
+
+def sample_attempts(needs: frozenset[Need]) -> dict[str, Attempt]:
+    """Attempts that carry just what ``needs`` declares, by a name that says what they are."""
+    return {
+        "a usual attempt": _attempt(12, needs),
+        "an empty attempt": _attempt(0, needs),
+        "an attempt of one token": _attempt(1, needs),
+        "a long attempt": _attempt(700, needs),
+        "an attempt without the usual spans": _attempt(3, needs, labels=("output",)),
+    }
+
+
+def _attempt(tokens: int, needs: frozenset[Need], labels: tuple[str, ...] = _LABELS) -> Attempt:
+    rng = np.random.default_rng(tokens)
+    told = "logprobs" in needs
+    probability = rng.uniform(0.05, 1.0, tokens)
+    return Attempt(
+        text="word " * tokens,
+        tokens=tuple(int(i) for i in rng.integers(0, 1000, tokens)),
+        logprobs=tuple(float(p) for p in np.log(probability)) if told else (),
+        entropy=tuple(float(e) for e in rng.uniform(0, 3, tokens)) if told else (),
+        margin=tuple(float(m) for m in rng.uniform(0, 1, tokens)) if told else (),
+        spans=_masses(rng, tokens, labels) if "attention" in needs else None,
+        prompt_tokens=60,
+        seconds=0.1,
+        finish="length" if tokens > 500 else "stop",
+    )
+
+
+def _masses(rng: np.random.Generator, tokens: int, labels: tuple[str, ...]) -> SpanMass:
+    """Random masses on 60 prompt keys, 10 for each label, the first key a sink outside of every span."""
+    layers, heads, rows, spans = 2, 4, 5, len(labels)
+    # One share more than there are labels: what lies on tokens of no span.
+    shares = rng.dirichlet(np.ones(spans + 1), (tokens + rows, layers, heads)).astype(np.float32)[..., :spans]
+    shares[: rows + 1, ..., -1] = 0  # nothing was generated yet
+    lengths = np.full(spans, 10, np.int64)
+    lengths[-1] = max(tokens - 1, 0)
+    return SpanMass(
+        labels=labels,
+        layers=tuple(range(layers)),
+        mass=shares[rows:],
+        prompt_mass=shares[:rows],
+        lengths=lengths,
+        visible=np.arange(60, 60 + tokens, dtype=np.int64),
+        sink=(1 - shares[rows:].sum(-1)).clip(0) / 2,
+        sink_in_span=np.zeros_like(shares[rows:]),
+    )
+
+
+def _read_twice(sensor: Sensor, name: str, label: str, attempt: Attempt, context: SensorContext) -> Reading:
+    before = _snapshot(attempt, context)
+    itself = _state(sensor)
+    first = _read(sensor, name, label, attempt, context)
+    if _snapshot(attempt, context) != before:
+        raise ConfigError(f"sensor {name!r} changed its attempt or context on {label}; work on copies")
+    if _state(sensor) != itself:
+        raise ConfigError(f"sensor {name!r} changed itself on {label}; keep no state, use context.history")
+    again = _read(sensor, name, label, attempt, context)
+    if again != first:
+        raise ConfigError(f"sensor {name!r} read {label} twice and said {first.value!r}, then {again.value!r}")
+    return first
+
+
+def _read(sensor: Sensor, name: str, label: str, attempt: Attempt, context: SensorContext) -> Reading:
+    try:
+        reading: Any = sensor.read(attempt, context)
+    except Exception as error:
+        raise ConfigError(
+            f"sensor {name!r} raised {type(error).__name__} ({error}) on {label}; it must read any attempt"
+        ) from error
+    if not isinstance(reading, Reading):
+        raise ConfigError(f"sensor {name!r} returned {type(reading).__name__!r} on {label}; return a Reading")
+    if reading.sensor != name:
+        raise ConfigError(f"sensor {name!r} returned a reading of {reading.sensor!r} on {label}; use its own name")
+    numbers = {"value": reading.value, "baseline": reading.baseline, "threshold": reading.threshold, **reading.detail}
+    for key, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise ConfigError(f"sensor {name!r} returned {key}={number!r} on {label}; readings must be finite")
+    if "\n" in reading.reason:
+        raise ConfigError(f"sensor {name!r} returned the reason {reading.reason!r} on {label}; keep it to one line")
+    if Reading.model_validate_json(reading.model_dump_json()) != reading:
+        raise ConfigError(f"sensor {name!r} returned a reading on {label} that JSON changes; use plain floats")
+    return reading
+
+
+def _snapshot(attempt: Attempt, context: SensorContext) -> bytes:
+    facts = (context.goal, context.rules, context.step, context.attempt, context.history, context.extra)
+    return pickle.dumps((attempt, facts))
+
+
+def _state(sensor: Sensor) -> str:
+    return repr(sorted((key, repr(value)) for key, value in getattr(sensor, "__dict__", {}).items()))

@@ -1,0 +1,249 @@
+"""The attention probe: span masses read inside transformers' own attention call.
+
+One attention function is registered under the name ``homeostat_probe`` with ``AttentionInterface``, and the mask
+function of "sdpa" under the same name with ``AttentionMaskInterface`` (without it, left-padded batches and a second
+chunk on top of a cache would be silently wrong). Notable choices:
+
+- Prefill: torch's fused kernel computes the output; the last rows are computed again, in chunks, for their masses.
+- Decode (one query): attention is computed once, by hand, and the masses are read off its weights.
+- The function finds its probe by the module that calls it, so two models, or a model and an unprobed part of it (a
+  vision tower), never share state.
+
+Why, and what is refused: ``docs/design/probe.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+from homeostat.envs.errors import ConfigError, ProbeError
+from homeostat.sensors.attention import RowMask, Scoring, attend, row_chunks
+from homeostat.sensors.core import SpanMass
+from homeostat.sensors.recorder import Recorder
+from homeostat.sensors.spans import Spans
+from homeostat.sensors.support import Layers, find_layers, owners
+
+__all__ = ["NAME", "Probe", "watch"]
+
+NAME = "homeostat_probe"
+"""The attention implementation's name. It must hold none of "flash", "sdpa", "flex_attention" and "/", which
+transformers takes for its own kernels."""
+
+_PROBES: WeakKeyDictionary[nn.Module, Probe] = WeakKeyDictionary()
+_UNREADABLE = ("position_bias", "indices", "block_indices", "cache")
+
+
+class Probe:
+    """Reads a watched model's attention, run by run. Made by :func:`watch`.
+
+    A run lies between :meth:`start` and :meth:`result`; outside of one the model runs unread. ``layers`` are the layers
+    it reads. A probe serves one run at a time, in one thread.
+    """
+
+    def __init__(self, layers: Sequence[int], rows: int | None, sink_threshold: float | None) -> None:
+        """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks."""
+        self.layers = tuple(layers)
+        self._rows = rows
+        self._sink_threshold = sink_threshold
+        self._recorder: Recorder | None = None
+
+    def start(self, spans: Spans | Sequence[Spans]) -> None:
+        """A run begins: the next forward or ``generate`` is read. An unfinished run is dropped.
+
+        ``spans``: one :class:`Spans` for all rows of the batch, or one for each prompt of it (with n samples a prompt,
+        as ``generate`` lays them side by side, each counts for n rows). With left padding, shift them.
+        """
+        given = (spans,) if isinstance(spans, Spans) else tuple(spans)
+        if not given:
+            raise ConfigError(f"spans={spans!r} holds no prompt; give one Spans, or one for each prompt of the batch")
+        self._recorder = Recorder(self.layers, given, self._rows, self._sink_threshold)
+
+    def result(self, tokens: int | None = None) -> SpanMass:
+        """The run's span masses, for a batch of one; the run is over.
+
+        ``tokens`` keeps the first so many generated tokens. Raises :class:`ProbeError` where nothing was run or the
+        batch has more rows.
+        """
+        every = self.results(None if tokens is None else [tokens])
+        if len(every) != 1:
+            raise ProbeError(f"the batch had {len(every)} rows; call results()")
+        return every[0]
+
+    def results(self, tokens: Sequence[int] | None = None) -> tuple[SpanMass, ...]:
+        """The span masses of every row of the batch; the run is over.
+
+        ``tokens[b]`` keeps row b's first so many generated tokens: rows that end early are padded by ``generate``.
+        """
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            raise ProbeError("no run to read; call start(spans) before the model, and result() once after it")
+        every = recorder.finish()
+        if tokens is None:
+            return every
+        if len(tokens) != len(every):
+            raise ConfigError(f"tokens={list(tokens)!r} has {len(tokens)} counts for a batch of {len(every)} rows")
+        return tuple(_first(mass, count) for mass, count in zip(every, tokens, strict=True))
+
+    def _before_forward(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Hook on the first probed module: it sees the cache before this forward's keys enter it."""
+        if self._recorder is None:
+            return
+        hidden = args[0] if args else kwargs["hidden_states"]
+        cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
+        start: int | None = 0
+        if cache is not None:
+            seen = cache.get_seq_length(self.layers[0])
+            # A static cache counts on the device: reading that waits for it, so only once a run.
+            start = None if isinstance(seen, Tensor) and self._recorder.forwards else int(seen)
+        self._recorder.begin(start, hidden.shape[1])
+
+
+@contextmanager
+def watch(
+    model: nn.Module,
+    *,
+    layers: Layers = "all",
+    rows: int | Literal["all"] = 32,
+    sinks: bool = True,
+    sink_threshold: float = 0.3,
+) -> Iterator[Probe]:
+    """Attach a probe to a loaded transformers model for the length of a ``with`` block.
+
+        with watch(model, layers=[8, 9, 10]) as probe:
+            probe.start(Spans({"goal": [(5, 19)], "screen": [(30, 130)]}, length=140))
+            out = model.generate(**inputs)
+            mass = probe.result()
+
+    ``layers``: ``"all"`` or indices. ``rows``: how many of the prompt's last rows are read besides the generated tokens
+    (``"all"`` for every row). Sinks (arXiv 2410.10781) are the keys whose mean weight, over those rows that can see
+    them and over all probed heads and layers, exceeds ``sink_threshold``; a key that fewer than half of the rows can
+    see is never one. The paper's 0.3 is for single heads; over all heads it marks only keys that the whole model uses
+    as a sink, and never a passage that a few heads rightly read. ``sinks=False`` measures none.
+
+    The model's outputs stay what SDPA computes, up to rounding. The former attention implementation is back after the
+    block, also after an exception. Inside it ``generate`` does not compile (a compiled forward would skip the probe).
+
+    Raises :class:`ProbeError` for an architecture that can't be read exactly or a model that is already watched, and
+    :class:`ConfigError` for settings that can't work.
+    """
+    if rows != "all" and (not isinstance(rows, int) or rows < 1):
+        raise ConfigError(f"rows={rows!r} reads nothing; give 1 or more, or 'all'")
+    if not 0 < sink_threshold < 1:
+        raise ConfigError(f"sink_threshold={sink_threshold!r} is no share of a row; give a number between 0 and 1")
+    modules = find_layers(model, layers)
+    if any(m in _PROBES for m in modules.values()):
+        raise ProbeError(f"{type(model).__name__!r} is already watched; leave the other watch(...) first")
+    probe = Probe(tuple(modules), None if rows == "all" else rows, sink_threshold if sinks else None)
+    AttentionInterface.register(NAME, probe_attention)
+    AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    configs = owners(model, list(modules.values()))
+    former = [config._attn_implementation for config in configs]
+    generation = getattr(model, "generation_config", None)
+    compiling = getattr(generation, "disable_compile", None)
+    first = next(iter(modules.values()))
+    hook = first.register_forward_pre_hook(probe._before_forward, with_kwargs=True)
+    try:
+        for config in configs:
+            # The private name sets this config alone: the public one would reach into the vision tower's as well.
+            config._attn_implementation_internal = NAME
+        if generation is not None:
+            generation.disable_compile = True
+        _PROBES.update(dict.fromkeys(modules.values(), probe))
+        yield probe
+    finally:
+        hook.remove()
+        for module in modules.values():
+            _PROBES.pop(module, None)
+        for config, name in zip(configs, former, strict=True):
+            config._attn_implementation_internal = name
+        if generation is not None:
+            generation.disable_compile = compiling
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def probe_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """The registered attention function: (B, H, Q, D) on (B, G, K, D) gives (B, Q, H, D), and the probe its masses."""
+    probe = _PROBES.get(module)
+    recorder = probe._recorder if probe is not None else None
+    softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
+    scoring = Scoring(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap, sinks)
+    if recorder is None and scoring.fused:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
+    causal = bool(getattr(module, "is_causal", True) if is_causal is None else is_causal)
+    queries = query.shape[2]
+    if attention_mask is None and causal and 1 < queries < key.shape[2]:
+        # Upper-left causal: a static cache's keys past the rows are hidden from all of them.
+        key, value = key[:, :, :queries], value[:, :, :queries]
+    rows = RowMask(attention_mask, queries, key.shape[2], causal, query.device)
+    wanted = 0
+    if recorder is not None:
+        if used := [name for name in _UNREADABLE if kwargs.get(name) is not None]:
+            raise ProbeError(f"{type(module).__name__!r} attends with {used[0]!r}, which the probe can't read exactly")
+        recorder.open_layer()
+        wanted = recorder.wanted
+    by_hand = not scoring.fused or (queries == 1 and not dropout)
+    out = None
+    if not by_hand:
+        out, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs
+        )
+    parts = []
+    start = 0 if by_hand else queries - wanted
+    for first, stop in row_chunks(start, queries, query.shape[0] * query.shape[1] * key.shape[2]):
+        mask = rows.rows(first, stop)
+        weights = scoring.weights(query[:, :, first:stop], key, mask)
+        if by_hand:
+            dropped = nn.functional.dropout(weights, dropout) if dropout else weights
+            parts.append(attend(dropped, value))
+        if recorder is not None and stop > queries - wanted:
+            skip = max(queries - wanted - first, 0)
+            kept = mask[:, :, skip:] if mask is not None and mask.shape[2] > 1 else mask
+            recorder.add(weights[:, :, skip:], rows, kept, first + skip)
+    if recorder is not None:
+        recorder.close_layer()
+    if out is None:
+        out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    return out, None
+
+
+def _first(mass: SpanMass, tokens: int) -> SpanMass:
+    """The first ``tokens`` generated tokens of a result."""
+    if not 0 <= tokens <= len(mass.mass):
+        raise ConfigError(
+            f"tokens={tokens!r} is more than the {len(mass.mass)} that were read; give the row's own count"
+        )
+    return SpanMass(
+        labels=mass.labels,
+        layers=mass.layers,
+        mass=mass.mass[:tokens],
+        prompt_mass=mass.prompt_mass,
+        lengths=_output(mass, tokens),
+        visible=mass.visible[:tokens],
+        sink=None if mass.sink is None else mass.sink[:tokens],
+        sink_in_span=None if mass.sink_in_span is None else mass.sink_in_span[:tokens],
+    )
+
+
+def _output(mass: SpanMass, tokens: int) -> Any:
+    lengths = mass.lengths.copy()
+    lengths[-1] = max(tokens - 1, 0)
+    return lengths

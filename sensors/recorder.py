@@ -1,0 +1,322 @@
+"""What one probed run collects, and how it becomes :class:`~homeostat.sensors.core.SpanMass`.
+
+A *run* lies between ``Probe.start`` and ``Probe.result``; a *forward* is one call of the model within it. Slots are
+columns of the whole sequence (see :mod:`homeostat.sensors.spans`). A row at slot s belongs to the prompt if s is below
+the prompt's length n, and to generated token t = s − (n − 1) from slot n − 1 on: the prompt's last row produced the
+first token, so it is both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from homeostat.envs.errors import ProbeError
+from homeostat.sensors.attention import RowMask, visible
+from homeostat.sensors.core import SpanMass
+from homeostat.sensors.spans import OUTPUT, Spans
+
+__all__ = ["Recorder"]
+
+
+@dataclass
+class _Forward:
+    """One call of the model: ``queries`` new slots from ``start``, of which those from ``first`` are recorded."""
+
+    start: int
+    queries: int
+    first: int
+    mass: list[list[Tensor]] = field(default_factory=list)  # [layer][chunk] (b, H, r, C)
+    # The mask itself is kept with what was made of it: an id must not be reused while it is a key.
+    seen: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict)
+    visible: list[Tensor | int] = field(default_factory=list)  # per layer (b, r), or one number for all rows
+    last: list[tuple[Tensor, int]] = field(default_factory=list)  # per layer (b, H, K) weights of the last row, offset
+    received: Tensor | None = None  # (b, slots) weight received by each key, summed over heads, rows, layers
+    could: Tensor | None = None  # (b, slots) how many weights that sum has
+
+
+class Recorder:
+    """Collects the span masses of one run. Made by :class:`~homeostat.sensors.probe.Probe`; not for direct use."""
+
+    def __init__(
+        self, layers: Sequence[int], spans: Sequence[Spans], rows: int | None, sink_threshold: float | None
+    ) -> None:
+        """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks."""
+        self.layers = tuple(layers)
+        self.spans = tuple(spans)
+        self.rows = rows
+        self.threshold = sink_threshold
+        self.labels = tuple(dict.fromkeys(label for s in self.spans for label in s.labels))
+        lengths = {s.length for s in self.spans}
+        self.length: int | None = None if None in lengths else max(n for n in lengths if n is not None)
+        if len(lengths) > 1:
+            raise ProbeError(
+                f"one batch holds prompts of {sorted(map(str, lengths))} slots; pad them and shift the spans"
+            )
+        self.total = 0  # slots seen
+        self.forwards: list[_Forward] = []
+        self.sink_slots: Tensor | None = None  # (b, m) and whether each is one
+        self.sink_valid: Tensor | None = None
+        self.first_sinks: Tensor | None = None  # (L, b, H, m) weight of the first token's row on the sinks
+        self._columns: dict[torch.device, Tensor] = {}
+
+    # -- while the model runs ------------------------------------------------------------------------------------
+
+    def begin(self, start: int | None, queries: int) -> None:
+        """A forward starts: ``queries`` rows, after ``start`` cached slots (None: as many as this run has seen)."""
+        if self.forwards and len(self.forwards[-1].mass) != len(self.layers):
+            raise ProbeError("a forward ended before every probed layer ran; probe fewer layers or none")
+        start = self.total if start is None else start
+        fresh = start + queries - self.total if self.forwards else queries
+        if fresh < 1 or (self.forwards and start > self.total):
+            raise ProbeError(
+                f"the cache holds {start} slots where this run has seen {self.total}; it was cropped or exchanged "
+                "during the run (assisted decoding does): start a new run"
+            )
+        if self.forwards and fresh == 1 and self.length is None:
+            self._end_prompt(self.total)
+        self.total = start + queries
+        wanted = fresh if self.rows is None else min(self.rows, fresh)
+        if self.length is not None and self.total > self.length:
+            wanted = min(fresh, max(wanted, self.total - self.length + 1))  # every token's row, forced ones too
+        self.forwards.append(_Forward(start, queries, self.total - wanted))
+
+    @property
+    def wanted(self) -> int:
+        """How many of the present forward's last rows are recorded."""
+        forward = self.forwards[-1]
+        return forward.start + forward.queries - forward.first
+
+    def open_layer(self) -> None:
+        """The next probed layer begins."""
+        forward = self.forwards[-1]
+        if len(forward.mass) == len(self.layers):
+            raise ProbeError("a probed layer ran twice in one forward; models that share layers can't be probed")
+        forward.mass.append([])
+
+    def add(self, weights: Tensor, rows: RowMask, mask: Tensor | None, row: int) -> None:
+        """(b, H, r, K) weights of the rows from index ``row`` of the layer that was opened last."""
+        forward = self.forwards[-1]
+        batch, heads, count, keys = weights.shape
+        offset = max(self.total - keys, 0)  # a sliding window has dropped the first keys
+        columns = self._indicator(weights.device, offset + keys, batch)[:, offset : offset + keys]
+        flat = weights.detach().reshape(batch, heads * count, keys)
+        mass = flat @ (columns[0] if columns.shape[0] == 1 else columns)
+        forward.mass[-1].append(mass.view(batch, heads, count, -1))
+        self._count_visible(forward, mask, rows, row, count, keys)
+        if self.threshold is not None and self._in_prompt(forward):
+            self._receive(forward, weights.detach(), mask, rows, row, offset)
+
+    def close_layer(self) -> None:
+        """The layer opened last is done; after the forward's last one, the sinks are found."""
+        forward = self.forwards[-1]
+        if len(forward.mass) == len(self.layers):
+            forward.seen.clear()
+            if forward.last:
+                self._find_sinks(forward)
+
+    def _in_prompt(self, forward: _Forward) -> bool:
+        # Where one forward holds prompt and answer, the sinks are known too late for its rows: they stay unmeasured.
+        if self.length is None:
+            return True
+        return forward.start < self.length and self.total <= self.length
+
+    def _count_visible(
+        self, forward: _Forward, mask: Tensor | None, rows: RowMask, row: int, count: int, keys: int
+    ) -> None:
+        if mask is None:
+            seen: Tensor | int = keys
+        else:
+            seen = self._seen(forward, mask, rows, row)[1]
+        first_chunk = len(forward.mass[-1]) == 1
+        if first_chunk:
+            forward.visible.append(seen)
+        else:
+            before = forward.visible[-1]
+            if isinstance(before, Tensor) and isinstance(seen, Tensor):
+                forward.visible[-1] = torch.cat([before, seen], -1)
+
+    def _seen(self, forward: _Forward, mask: Tensor, rows: RowMask, row: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(b, r, K) whether row sees key, (b, r) how many keys it sees; shared by layers that share a mask."""
+        key = (id(rows.mask), row, rows.keys)
+        if key not in forward.seen:
+            seen = visible(mask)
+            forward.seen[key] = (seen, seen.sum(-1), rows.mask)
+        return forward.seen[key]
+
+    def _receive(
+        self, forward: _Forward, weights: Tensor, mask: Tensor | None, rows: RowMask, row: int, offset: int
+    ) -> None:
+        """Add to what each key received. Chunks arrive in order, so the last one holds the forward's last row."""
+        batch, heads, count, keys = weights.shape
+        if forward.received is None:
+            forward.received = torch.zeros(batch, self.total, device=weights.device)
+            forward.could = torch.zeros(batch, self.total, device=weights.device)
+        assert forward.could is not None
+        home = forward.received.device
+        upto = min(keys, self.total - offset)  # a static cache has keys that no token fills yet
+        given = weights.sum(1)
+        could: Tensor | int = count
+        if mask is not None:
+            seen, number, _ = self._seen(forward, mask, rows, row)
+            could = seen.sum(1)[:, :upto].to(home)
+            given = given * (number > 0)[..., None]  # a padding row, which sees nothing, comes out uniform
+        forward.received[:, offset : offset + upto] += given.sum(1)[:, :upto].to(home)
+        forward.could[:, offset : offset + upto] += could * heads
+        if row + count == forward.queries:
+            forward.last.append((weights[:, :, -1], offset))
+
+    def _find_sinks(self, forward: _Forward) -> None:
+        """Keys whose mean received weight is above the threshold, and the last row's weight on them."""
+        if forward.received is None or forward.could is None or self.threshold is None:
+            return
+        mean = forward.received / forward.could.clamp(min=1)
+        # A key that fewer than half of the rows see has no mean worth the name: the last tokens would pass for sinks.
+        mean[:, self.total - self.wanted // 2 :] = 0
+        most = min(max(1, int(1 / self.threshold)), mean.shape[1])
+        best, slots = mean.topk(most, dim=-1)
+        self.sink_slots, self.sink_valid = slots, best > self.threshold
+        first = []
+        for weights, offset in forward.last:
+            index = slots.to(weights.device) - offset
+            inside = (index >= 0) & self.sink_valid.to(weights.device)
+            picked = weights.gather(-1, index.clamp(min=0)[:, None].expand(-1, weights.shape[1], -1))
+            first.append((picked * inside[:, None]).to(slots.device))
+        self.first_sinks = torch.stack(first)
+        forward.last.clear()
+        forward.received = forward.could = None
+        self._columns.clear()
+
+    def _end_prompt(self, length: int) -> None:
+        self.length = length
+        self._columns.clear()
+
+    def _indicator(self, device: torch.device, upto: int, batch: int) -> Tensor:
+        """(1 or b, ≥ upto, C) float32: which slots belong to each label, to the output, and are each sink."""
+        have = self._columns.get(device)
+        if have is None or have.shape[1] < upto or have.shape[0] not in (1, batch):
+            # Room to grow: decoding needs one more slot a token, and should not rebuild this each time.
+            have = self._columns[device] = self._build(upto + max(256, upto // 4), batch).to(device)
+        return have
+
+    def _build(self, slots: int, batch: int) -> Tensor:
+        table = torch.zeros(len(self.spans), slots, len(self.labels) + 1)
+        for b, spans in enumerate(self.spans):
+            for label in spans:
+                for start, stop in spans[label]:
+                    table[b, start:stop, self.labels.index(label)] = 1
+        if self.length is not None:
+            table[:, self.length :, -1] = 1
+        sinks = torch.zeros(1, slots, 0)
+        if self.sink_slots is not None and self.sink_valid is not None:
+            at, valid = self.sink_slots.cpu(), self.sink_valid.cpu().float()
+            sinks = torch.zeros(at.shape[0], slots, at.shape[1])
+            sinks.scatter_(1, at[:, None, :], valid[:, None, :])
+        if table.shape[0] == sinks.shape[0] == 1:
+            return torch.cat([table, sinks], -1)
+        return torch.cat([_rows(table, batch), _rows(sinks, batch)], -1)
+
+    # -- afterwards ----------------------------------------------------------------------------------------------
+
+    def finish(self) -> tuple[SpanMass, ...]:
+        """One :class:`SpanMass` for each row of the batch."""
+        if not self.forwards:
+            raise ProbeError("no forward ran between start() and result(); call the model inside watch(...)")
+        if len(self.forwards[-1].mass) != len(self.layers):
+            raise ProbeError(
+                f"only {len(self.forwards[-1].mass)} of the {len(self.layers)} probed layers ran in the last forward"
+            )
+        if self.length is None:
+            self._end_prompt(self.total)
+        assert self.length is not None
+        for spans in self.spans:
+            if spans.end > self.length:
+                raise ProbeError(f"a span ends at slot {spans.end}, past the prompt's {self.length}; render it again")
+        batch = max(max(f.mass[0][0].shape[0] for f in self.forwards), len(self.spans))
+        stacked = [self._stack(f, batch) for f in self.forwards]
+        slots = np.concatenate([np.arange(f.first, f.start + f.queries) for f in self.forwards])
+        width = len(self.labels) + 1
+        mass = np.concatenate([m[..., :width] for m, _ in stacked], axis=1)  # (B, rows, L, H, S)
+        seen = np.concatenate([v for _, v in stacked], axis=1)  # (B, rows)
+        mass *= (seen > 0)[..., None, None, None]
+        prompt = np.flatnonzero(slots < self.length)[-self.rows if self.rows else None :]
+        tokens = np.flatnonzero(slots >= self.length - 1)
+        if not len(tokens):
+            raise ProbeError(f"the prompt has {self.length} slots, of which only {self.total} were run; run the rest")
+        sink = self._sinks(stacked, batch)
+        return tuple(self._row(b, mass, seen, sink, prompt, tokens) for b in range(batch))
+
+    def _stack(self, forward: _Forward, batch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """(B, r, L, H, C) masses and (B, r) visible keys, the most over the layers."""
+        home = forward.mass[0][0].device
+        if len({chunks[0].shape[1] for chunks in forward.mass}) > 1:
+            raise ProbeError("the probed layers differ in their number of heads; probe those that agree")
+        layers = [chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2) for chunks in forward.mass]
+        mass = _rows(torch.stack([m.to(home) for m in layers]).permute(1, 3, 0, 2, 4), batch)
+        rows = mass.shape[1]
+        seen = np.zeros((batch, rows), np.int64)
+        for count in {id(v): v for v in forward.visible}.values():
+            here = count if isinstance(count, int) else _rows(count, batch).cpu().numpy()
+            seen = np.maximum(seen, np.minimum(here, forward.start + forward.queries))
+        return mass.cpu().numpy(), seen
+
+    def _sinks(
+        self, stacked: list[tuple[NDArray[np.float32], NDArray[np.int64]]], batch: int
+    ) -> NDArray[np.float32] | None:
+        """(B, T, L, H, m) weight of every generated token's row on each sink."""
+        if self.first_sinks is None or self.length is None:
+            return None
+        width = len(self.labels) + 1
+        parts = [_rows(self.first_sinks.permute(1, 0, 2, 3), batch).cpu().numpy()[:, None]]
+        for forward, (mass, _) in zip(self.forwards, stacked, strict=True):
+            later = mass[:, max(self.length - forward.first, 0) :, ..., width:]
+            if later.shape[1]:
+                parts.append(later)
+        return np.concatenate(parts, axis=1)
+
+    def _row(
+        self,
+        b: int,
+        mass: NDArray[np.float32],
+        seen: NDArray[np.int64],
+        sink: NDArray[np.float32] | None,
+        prompt: NDArray[np.int64],
+        tokens: NDArray[np.int64],
+    ) -> SpanMass:
+        spans = self.spans[b * len(self.spans) // mass.shape[0]]
+        columns = [self.labels.index(label) for label in spans] + [len(self.labels)]
+        labels = (*spans.labels, OUTPUT)
+        sinks = inside = None
+        if sink is not None and self.sink_slots is not None and self.sink_valid is not None:
+            at = _rows(self.sink_slots, mass.shape[0])[b].tolist()
+            member = np.zeros((len(at), len(labels)), np.float32)
+            for m, slot in enumerate(at):
+                for s, label in enumerate(spans.labels):
+                    member[m, s] = any(start <= slot < stop for start, stop in spans[label])
+            sinks = sink[b].sum(-1)
+            inside = sink[b] @ member
+        return SpanMass(
+            labels=labels,
+            layers=self.layers,
+            mass=np.ascontiguousarray(mass[b][tokens][..., columns]),
+            prompt_mass=np.ascontiguousarray(mass[b][prompt][..., columns]),
+            lengths=np.array([*(spans.tokens(label) for label in spans), len(tokens) - 1], np.int64),
+            visible=seen[b][tokens],
+            sink=sinks,
+            sink_in_span=inside,
+        )
+
+
+def _rows(tensor: Tensor, batch: int) -> Tensor:
+    """A tensor whose first dimension is repeated to ``batch``: n samples from one prompt lie side by side."""
+    have = tensor.shape[0]
+    if batch % have:
+        raise ProbeError(
+            f"{have} prompts don't share a batch of {batch} rows evenly; give one Spans, or one for each row"
+        )
+    return tensor if have == batch else tensor.repeat_interleave(batch // have, 0)
