@@ -1,0 +1,254 @@
+"""Models: what the loop asks of one, and the white box over Hugging Face transformers.
+
+Any image-text-to-text or text model that transformers itself implements can drive an environment. The attention probe
+is attached for the length of one ``generate`` call and never changes what is generated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from homeostat.agent.loading import load_style, load_weights, resolve
+from homeostat.agent.prefix import PrefixCache, Start
+from homeostat.agent.prompts import Prompt, PromptStyle
+from homeostat.agent.rendering import Rendered, Renderer
+from homeostat.envs.errors import ModelError
+from homeostat.sensors.core import Attempt, Need, SpanMass
+
+__all__ = ["Model", "TransformersModel"]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What the loop asks of a model. ``provides`` says which sensors' needs its attempts meet."""
+
+    name: str
+    style: PromptStyle
+    provides: frozenset[Need]
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        n: int = 1,
+        temperature: float = 0.0,
+        max_new_tokens: int = 256,
+        watch: bool = True,
+        deadline: float | None = None,
+        seed: int | None = None,
+    ) -> list[Attempt]:
+        """``n`` answers to the prompt.
+
+        ``temperature=0`` is greedy (then every answer is the same one). ``watch=False`` leaves attention unread.
+        ``deadline`` is a ``time.monotonic()`` instant past which generation ends (``finish="length"``); ``seed``
+        makes sampling repeatable. Raises :class:`ModelError`.
+        """
+        ...
+
+
+class TransformersModel:
+    """The white box: span masses, log-probabilities, and a key-value cache kept from call to call.
+
+    ``layers`` are those the probe reads (``"all"``, or indices). ``reuse=False`` makes every call prefill afresh.
+    """
+
+    provides: frozenset[Need] = frozenset(("attention", "logprobs", "text", "model"))
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        name: str = "model",
+        style: PromptStyle | None = None,
+        layers: Literal["all"] | Sequence[int] = "all",
+        reuse: bool = True,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.style = style or load_style("", model.config.model_type)
+        self.layers = layers
+        self.renderer = Renderer(processor)
+        self._tokenizer = getattr(processor, "tokenizer", processor)
+        self._text_config = model.config.get_text_config(decoder=True)
+        self._prefix = PrefixCache(self._text_config, enabled=reuse)
+        self._stops = self._stop_tokens()
+
+    @classmethod
+    def load(
+        cls,
+        name: str | os.PathLike[str],
+        device: str | None = None,
+        dtype: str | None = None,
+        *,
+        layers: Literal["all"] | Sequence[int] = "all",
+        reuse: bool = True,
+    ) -> TransformersModel:
+        """By hub name, folder, or ``homeostat/nano``, the embedded one. Raises :class:`ModelError`, one line."""
+        source = resolve(name)
+        model, processor = load_weights(source, device, dtype)
+        style = load_style(source, model.config.model_type)
+        return cls(model, processor, name=os.fspath(name), style=style, layers=layers, reuse=reuse)
+
+    def forget(self) -> None:
+        """Drop the key-value cache kept from earlier calls."""
+        self._prefix.forget()
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        n: int = 1,
+        temperature: float = 0.0,
+        max_new_tokens: int = 256,
+        watch: bool = True,
+        deadline: float | None = None,
+        seed: int | None = None,
+    ) -> list[Attempt]:
+        """See :class:`Model`. The ``seconds`` of each of ``n`` attempts are the whole call's."""
+        if n < 1 or max_new_tokens < 1 or temperature < 0:
+            raise ModelError(f"n={n!r}, max_new_tokens={max_new_tokens!r}, temperature={temperature!r}: out of range")
+        begin = time.monotonic()
+        rendered = self.renderer.render(prompt)
+        draws = n if temperature > 0 else 1
+        start = self._prefix.start(rendered)
+        with self._watching(rendered, watch) as probe:
+            sequences, stats = self._decode(rendered, start, draws, temperature, max_new_tokens, deadline, seed)
+            masses = probe() if probe is not None else [None] * draws
+        ids = rendered.ids
+        new = sequences[:, len(ids) :]
+        if draws == 1:
+            self._prefix.keep(start.cache, [*ids, *new[0].tolist()], rendered.images)
+        attempts = []
+        for row in range(draws):
+            tokens, finish = self._cut(new[row].tolist())
+            size = len(tokens)
+            attempts.append(
+                Attempt(
+                    text=self._tokenizer.decode(tokens, skip_special_tokens=True),
+                    tokens=tuple(tokens),
+                    logprobs=tuple(stats[0][row, :size].tolist()),
+                    entropy=tuple(stats[1][row, :size].tolist()),
+                    margin=tuple(stats[2][row, :size].tolist()),
+                    spans=_first(masses[row], size),
+                    prompt_tokens=len(ids),
+                    cached_tokens=start.cached,
+                    seconds=time.monotonic() - begin,
+                    finish="stop" if finish else "length",
+                )
+            )
+        return attempts * (n // draws)
+
+    def _decode(
+        self,
+        rendered: Rendered,
+        start: Start,
+        n: int,
+        temperature: float,
+        max_new_tokens: int,
+        deadline: float | None,
+        seed: int | None,
+    ) -> tuple[Any, tuple[Any, Any, Any]]:
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+        from homeostat.agent.decoding import Deadline, TokenStats
+
+        device, dtype = self.model.device, self.model.dtype
+        inputs = {
+            k: v.to(device, dtype if torch.is_floating_point(v) else None) if hasattr(v, "to") else v
+            for k, v in start.inputs.items()
+        }
+        stats = TokenStats()
+        # Plain decoding: whatever penalties and truncation the model's folder asks for are set aside, so that
+        # log-probabilities mean the model's own.
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=max_new_tokens,
+            num_return_sequences=n,
+            do_sample=temperature > 0,
+            temperature=temperature or 1.0,
+            top_k=0 if temperature > 0 else 50,  # 0 is "all"; greedy decoding warns of anything but the default
+            top_p=1.0,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            eos_token_id=sorted(self._stops) or None,
+            pad_token_id=self._pad_token(),
+            return_dict_in_generate=True,
+        )
+        random = torch.random.fork_rng(enabled=seed is not None and temperature > 0)
+        with random, torch.inference_mode():
+            if seed is not None and temperature > 0:
+                torch.manual_seed(seed)
+            if n > 1 and self._prefix.can_reuse(rendered):
+                inputs = self._fan_out(inputs, start, n)
+                config.num_return_sequences = 1
+            if self.model._supports_default_dynamic_cache():
+                inputs["past_key_values"] = start.cache
+            out = self.model.generate(
+                **inputs,
+                generation_config=config,
+                logits_processor=LogitsProcessorList([stats]),
+                stopping_criteria=StoppingCriteriaList([Deadline(deadline)] if deadline is not None else []),
+            )
+        return out.sequences, stats.result(out.sequences[:, -1])
+
+    def _fan_out(self, inputs: dict[str, Any], start: Start, n: int) -> dict[str, Any]:
+        """One prefill of all but the prompt's last token, its cache repeated for ``n`` rows."""
+        ids = inputs["input_ids"]
+        head = {**inputs, "input_ids": ids[:, start.cached : -1], "attention_mask": inputs["attention_mask"][:, :-1]}
+        if head["input_ids"].shape[1]:
+            self.model(**head, past_key_values=start.cache, use_cache=True, logits_to_keep=1)
+        start.cache.batch_repeat_interleave(n)
+        return {"input_ids": ids.repeat(n, 1), "attention_mask": inputs["attention_mask"].repeat(n, 1)}
+
+    @contextlib.contextmanager
+    def _watching(self, rendered: Rendered, watch: bool) -> Iterator[Any]:
+        """Within it the probe reads; it yields a function that returns one SpanMass per row (None: not watching)."""
+        if not watch:
+            yield None
+            return
+        from homeostat import sensors
+        from homeostat.sensors.spans import Spans
+
+        with sensors.watch(self.model, layers=self.layers) as probe:
+            probe.start(Spans(rendered.spans, length=len(rendered.ids)))
+            yield lambda: _rows(probe.result())
+
+    def _cut(self, tokens: list[int]) -> tuple[list[int], bool]:
+        """Up to and with the first stop token, and whether there was one."""
+        for k, token in enumerate(tokens):
+            if token in self._stops:
+                return tokens[: k + 1], True
+        return tokens, False
+
+    def _stop_tokens(self) -> frozenset[int]:
+        found: set[int] = set()
+        for source in (self.model.generation_config.eos_token_id, self._tokenizer.eos_token_id):
+            found.update([source] if isinstance(source, int) else source or ())
+        return frozenset(found)
+
+    def _pad_token(self) -> int:
+        pad = self._tokenizer.pad_token_id
+        return pad if pad is not None else min(self._stops, default=0)
+
+
+def _rows(result: Any) -> list[SpanMass]:
+    return list(result) if isinstance(result, (list, tuple)) else [result]
+
+
+def _first(spans: SpanMass | None, size: int) -> SpanMass | None:
+    """The first ``size`` tokens: a row that ended early was padded on beside longer ones."""
+    if spans is None or len(spans.mass) == size:
+        return spans
+    return replace(
+        spans,
+        mass=spans.mass[:size],
+        visible=spans.visible[:size],
+        sink=None if spans.sink is None else spans.sink[:size],
+        sink_in_span=None if spans.sink_in_span is None else spans.sink_in_span[:size],
+    )

@@ -1,0 +1,274 @@
+"""The loop's nodes: each takes the episode's state, does one thing, and returns the fields that changed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from langgraph.types import interrupt
+
+from homeostat.agent.events import Act, Asked, Decide, Ending, Finish, Observe, Planned, Sense
+from homeostat.agent.prompts import act_prompt, describe, plan_prompt
+from homeostat.agent.runtime import RunContext
+from homeostat.agent.state import EpisodeState, Proposal, Reply
+from homeostat.controllers.core import Ask, Decision, Dispatch, MakePlan, Proceed, Record, Reminder, Stop
+from homeostat.controllers.plan import parse_plan
+from homeostat.envs.actions import Answer, Terminate
+from homeostat.envs.errors import ActionError, HomeostatError, UnparsableAction
+from homeostat.envs.mobile_use import parse_action
+from homeostat.sensors.core import Attempt
+
+__all__ = ["act", "ask", "control", "finish", "observe", "plan", "propose", "sense"]
+
+Updates = dict[str, Any]
+
+
+def observe(state: EpisodeState, context: RunContext) -> Updates:
+    """Look at the screen."""
+    context.observation = None
+    seen = context.observe()
+    screen = context.trace.screen(seen.screenshot) if context.trace is not None else ""
+    context.emit(
+        Observe(step=state.step, app=seen.app, screen=screen, elements=seen.elements, screenshot=seen.screenshot)
+    )
+    return {}
+
+
+def propose(state: EpisodeState, context: RunContext) -> Updates:
+    """Ask the model for an action."""
+    attempt = _attempt(state, context)
+    context.attempt = attempt
+    return {
+        "phase": "attempt",
+        "proposal": _parsed(attempt.text, context),
+        "calls": state.calls + 1,
+        "tokens": state.tokens + len(attempt.tokens),
+        "prompt_tokens": state.prompt_tokens + attempt.prompt_tokens - attempt.cached_tokens,
+    }
+
+
+def sense(state: EpisodeState, context: RunContext) -> Updates:
+    """Let every sensor read the attempt."""
+    attempt, proposal = context.attempt, state.proposal
+    if attempt is None or proposal is None:
+        # Resumed between propose and sense: the attempt's arrays are gone, so it is made again.
+        attempt = _attempt(state, context)
+        proposal = _parsed(attempt.text, context)
+    context.attempt = None
+    readings = context.read(attempt, state)
+    mass = attempt.spans.mass.mean(axis=(0, 1, 2)) if attempt.spans is not None and len(attempt.spans.mass) else ()
+    context.emit(
+        Sense(
+            step=state.step,
+            attempt=state.attempt,
+            instruction=state.instruction,
+            reminder=state.reminder,
+            text=proposal.text,
+            action=proposal.action,
+            unparsable=proposal.unparsable,
+            readings=readings,
+            mass=dict(zip(attempt.spans.labels if attempt.spans else (), map(float, mass), strict=False)),
+            tokens=attempt.tokens,
+            logprobs=attempt.logprobs,
+            prompt_tokens=attempt.prompt_tokens,
+            cached_tokens=attempt.cached_tokens,
+            seconds=attempt.seconds,
+            finish=attempt.finish,
+        )
+    )
+    return {"proposal": proposal, "readings": readings}
+
+
+def control(state: EpisodeState, context: RunContext) -> Updates:
+    """Let the controllers decide, within the loop's own bounds."""
+    readings = state.readings if state.phase == "attempt" else ()
+    name, decision = context.decide(readings, state.context())
+    decision, name = _bounded(decision, name, state, context)
+    context.emit(Decide(step=state.step, attempt=state.attempt, phase=state.phase, controller=name, decision=decision))
+    updates: Updates = {"decision": decision}
+    if not isinstance(decision, Proceed):
+        record = Record(
+            step=state.step, attempt=state.attempt, controller=name, kind=decision.kind, cause=decision.cause
+        )
+        updates["decisions"] = (*state.decisions, record)
+    again = state.attempt + 1 if state.phase == "attempt" else state.attempt
+    match decision:
+        case Reminder(text=text):
+            updates |= {"reminder": text, "attempt": again}
+        case MakePlan():
+            updates |= {"attempt": again, "rounds": state.rounds + 1}
+        case Ask():
+            updates |= {"attempt": again}
+        case Dispatch(instruction=instruction, plan=agenda):
+            updates |= {
+                "instruction": instruction,
+                "agenda": agenda,
+                "rounds": state.rounds + 1,
+                "attempt": 0,
+                "subtask_steps": 0,
+                "history": (),
+                "answers": (),
+                "acted": (),
+                "reminder": "",
+                "garbled": 0,
+            }
+        case Stop(reason=reason):
+            updates |= {"ending": "budget" if name == "loop" else "stopped", "reason": reason}
+    return updates
+
+
+def ask(state: EpisodeState, context: RunContext) -> Updates:
+    """Wait for the user's answer; it goes into the next attempt's prompt as its reminder."""
+    assert isinstance(state.decision, Ask)
+    # LangGraph runs this node again from here when the answer comes, so nothing may happen before this line.
+    reply = interrupt(state.decision.question, response_schema=Reply)
+    context.emit(Asked(step=state.step, attempt=state.attempt, question=state.decision.question, answer=reply.answer))
+    return {"reminder": f"The user answered: {reply.answer}"}
+
+
+def plan(state: EpisodeState, context: RunContext) -> Updates:
+    """Ask the same model, in a context of its own, to split the goal."""
+    prompt = plan_prompt(context.model.style, goal=state.task.goal, rules=state.task.rules)
+    attempt = context.generate(prompt, state, planning=True)
+    agenda, error = None, None
+    try:
+        agenda = parse_plan(attempt.text)
+    except HomeostatError as refused:
+        error = str(refused)
+    context.emit(
+        Planned(
+            step=state.step,
+            attempt=state.attempt,
+            text=attempt.text,
+            plan=agenda,
+            error=error,
+            prompt_tokens=attempt.prompt_tokens,
+            cached_tokens=attempt.cached_tokens,
+            tokens=len(attempt.tokens),
+            seconds=attempt.seconds,
+        )
+    )
+    return {
+        "phase": "planned",
+        "agenda": agenda,
+        "plan_error": error,
+        "calls": state.calls + 1,
+        "tokens": state.tokens + len(attempt.tokens),
+        "prompt_tokens": state.prompt_tokens + attempt.prompt_tokens - attempt.cached_tokens,
+    }
+
+
+def act(state: EpisodeState, context: RunContext) -> Updates:
+    """Carry the action out, or record why not. Every call is one step."""
+    assert state.proposal is not None
+    action, said = state.proposal.action, state.proposal.text
+    updates: Updates = {
+        "step": state.step + 1,
+        "subtask_steps": state.subtask_steps + 1,
+        "attempt": 0,
+        "reminder": "",
+        "seconds": context.elapsed(),
+    }
+    if action is None:
+        context.emit(
+            Act(
+                step=state.step,
+                outcome="unparsable",
+                error=state.proposal.unparsable or "",
+                said=said,
+                snapshot=state.snapshot,
+            )
+        )
+        updates["garbled"] = state.garbled + 1
+        if state.garbled + 1 >= context.config.garbled:
+            updates |= {
+                "ending": "collapse",
+                "reason": f"{state.garbled + 1} answers in a row held no action: {state.proposal.unparsable}",
+            }
+    else:
+        grid = context.model.style.grid(context.observe())
+        error = ""
+        try:
+            context.env.act(action)
+        except ActionError as refused:
+            error = str(refused)
+        snapshot = state.snapshot if error else context.snapshot()
+        outcome: Literal["refused", "done"] = "refused" if error else "done"
+        context.emit(Act(step=state.step, action=action, outcome=outcome, error=error, said=said, snapshot=snapshot))
+        updates |= {
+            "garbled": 0,
+            "snapshot": snapshot,
+            # A refused action is told too: a greedy model that saw the same prompt would try it for ever.
+            "history": (*state.history, describe(action, grid)),
+            "acted": (*state.acted, *state.readings),
+        }
+        if isinstance(action, Answer) and not error:
+            updates["answers"] = (*state.answers, action.text)
+        if isinstance(action, Terminate):
+            updates |= _terminated(action, state, context)
+    if updates.get("ending") is None and state.step + 1 >= state.task.max_steps:
+        updates |= {"ending": "budget", "reason": f"all {state.task.max_steps} steps were used"}
+    return updates
+
+
+def finish(state: EpisodeState, context: RunContext) -> Updates:
+    """Close the episode."""
+    assert state.ending is not None
+    success = state.success if state.success is not None else (False if state.judged else None)
+    context.emit(
+        Finish(
+            step=state.step,
+            ended=state.ending,
+            success=success,
+            reason=state.reason,
+            steps=state.step,
+            optimal_steps=state.task.optimal_steps,
+            tokens=state.tokens,
+            seconds=context.elapsed(),
+        )
+    )
+    return {"success": success, "seconds": context.elapsed()}
+
+
+def _terminated(action: Terminate, state: EpisodeState, context: RunContext) -> Updates:
+    success = context.env.success() if state.judged else None
+    ending: Ending
+    if action.status == "failure":
+        ending, reason = "impossible", "the agent judged the task impossible or forbidden"
+    elif success is None:
+        ending, reason = "finished", "the agent called the task done; there is no check for a goal in free words"
+    elif success:
+        ending, reason = "success", "the task's check holds"
+    else:
+        ending, reason = "premature", "the agent called the task done, but its check does not hold"
+    return {"ending": ending, "reason": reason, "success": success}
+
+
+def _attempt(state: EpisodeState, context: RunContext) -> Attempt:
+    prompt = act_prompt(
+        context.model.style,
+        goal=state.instruction,
+        rules=state.task.rules,
+        history=state.history,
+        observation=context.observe(),
+        reminder=state.reminder,
+    )
+    return context.generate(prompt, state)
+
+
+def _parsed(text: str, context: RunContext) -> Proposal:
+    try:
+        action = parse_action(text, context.model.style.grid(context.observe()))
+    except UnparsableAction as error:
+        return Proposal(text=text, unparsable=str(error))
+    return Proposal(text=text, action=action)
+
+
+def _bounded(decision: Decision, name: str, state: EpisodeState, context: RunContext) -> tuple[Decision, str]:
+    """The decision, unless it would break the loop's own bounds."""
+    attempts, rounds = context.config.attempts, max(state.task.max_steps, 1)
+    if isinstance(decision, Dispatch | MakePlan) and state.rounds >= rounds:
+        return Stop(reason=f"{state.rounds} plans and dispatches without an end", cause=decision.cause), "loop"
+    spends = isinstance(decision, Reminder | MakePlan | Ask)
+    if spends and state.phase == "attempt" and state.attempt + 1 >= attempts:
+        return Proceed(cause=f"{name} wanted to {decision.kind}, but all {attempts} attempts are used"), "loop"
+    return decision, name

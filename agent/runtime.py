@@ -1,0 +1,129 @@
+"""What travels beside the checkpointed state: the loaded model, the environment, sensors, controllers, the trace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from homeostat.agent.events import Event
+from homeostat.agent.models import Model
+from homeostat.agent.prompts import Prompt
+from homeostat.agent.state import EpisodeState
+from homeostat.agent.trace import TraceWriter
+from homeostat.controllers.core import ControlContext, Controller, Decision, Proceed
+from homeostat.envs.core import Env, Observation
+from homeostat.envs.errors import ConfigError
+from homeostat.sensors.core import Attempt, Reading, Sensor, SensorContext
+
+__all__ = ["LoopConfig", "RunContext"]
+
+
+class LoopConfig(BaseModel):
+    """Bounds on one episode's model calls.
+
+    ``attempts`` is the most model calls a step may have: then its last action is carried out, whatever controllers
+    want. ``garbled`` unparsable answers in a row end the episode. ``seconds`` is the deadline of one call.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempts: int = Field(default=4, ge=1)
+    garbled: int = Field(default=3, ge=1)
+    max_new_tokens: int = Field(default=128, ge=1)
+    plan_tokens: int = Field(default=256, ge=1)
+    temperature: float = Field(default=0.0, ge=0.0)
+    seconds: float | None = Field(default=None, gt=0.0)
+
+
+@dataclass
+class RunContext:
+    """One running episode. ``observation`` and ``attempt`` are what the state names but can't hold."""
+
+    model: Model
+    env: Env
+    sensors: Sequence[Sensor]
+    controllers: Sequence[Controller]
+    config: LoopConfig
+    trace: TraceWriter | None = None
+    emitted: int = 0
+    spent: float = 0.0
+    observation: Observation | None = None
+    attempt: Attempt | None = None
+    _outbox: list[Event] = field(default_factory=list)
+    _begun: float = field(default_factory=time.monotonic)
+
+    def emit(self, event: Event) -> None:
+        """Write the event to the trace and hand it to whoever streams."""
+        if self.trace is not None:
+            self.trace.write(event)
+        self.emitted += 1
+        self._outbox.append(event)
+
+    def drain(self) -> list[Event]:
+        """The events since the last call."""
+        events, self._outbox = self._outbox, []
+        return events
+
+    def elapsed(self) -> float:
+        """Seconds that the episode has run, those before a resume included."""
+        return self.spent + time.monotonic() - self._begun
+
+    def observe(self) -> Observation:
+        """The present screen, looked at once a step (and again after a resume: it has no effect)."""
+        if self.observation is None:
+            self.observation = self.env.observe()
+        return self.observation
+
+    def snapshot(self) -> str:
+        """Save the environment's state; its hash, empty without a run folder."""
+        return self.trace.snapshot(self.env.snapshot()) if self.trace is not None else ""
+
+    def generate(self, prompt: Prompt, state: EpisodeState, *, planning: bool = False) -> Attempt:
+        """One model call under the loop's bounds. Attention is read where a sensor wants it."""
+        config = self.config
+        return self.model.generate(
+            prompt,
+            temperature=0.0 if planning else config.temperature,
+            max_new_tokens=config.plan_tokens if planning else config.max_new_tokens,
+            watch=not planning and any("attention" in sensor.needs for sensor in self.sensors),
+            deadline=None if config.seconds is None else time.monotonic() + config.seconds,
+            seed=hash((state.seed, state.calls)) & 0x7FFFFFFF,
+        )[0]
+
+    def read(self, attempt: Attempt, state: EpisodeState) -> tuple[Reading, ...]:
+        """Every sensor's reading. Raises :class:`ConfigError` naming a sensor that breaks its contract."""
+        readings = []
+        for sensor in self.sensors:
+            context = SensorContext(
+                goal=state.instruction,
+                rules=state.task.rules,
+                step=state.step,
+                attempt=state.attempt,
+                history=tuple(r for r in state.acted if r.sensor == sensor.name),
+                model=self.model if "model" in sensor.needs else None,
+                extra={"whole_goal": state.task.goal},
+            )
+            readings.append(self._guarded("sensor", sensor.name, lambda s=sensor, c=context: s.read(attempt, c)))
+        return tuple(readings)
+
+    def decide(self, readings: Sequence[Reading], context: ControlContext) -> tuple[str, Decision]:
+        """The first decision other than to proceed, and whose it is."""
+        for controller in self.controllers:
+            heard = [r for r in readings if not controller.sensors or r.sensor in controller.sensors]
+            decision = self._guarded("controller", controller.name, lambda c=controller, h=heard: c.decide(h, context))
+            if not isinstance(decision, Proceed):
+                return decision.by or controller.name, decision
+        return "", Proceed()
+
+    @staticmethod
+    def _guarded(what: str, name: str, call: Any) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            raise ConfigError(
+                f"{what} {name!r} raised {type(error).__name__}: {str(error)[:120]}; test it with check_{what}"
+            ) from error

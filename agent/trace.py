@@ -1,0 +1,166 @@
+"""A run on disk: ``trace.jsonl`` (one event a line), ``screens/<sha256>.png`` and ``snapshots/<sha256>.json``.
+
+A line is written and flushed whole, so a killed writer loses at most the line it was writing; the reader leaves such a
+last partial line out and says so in ``Trace.partial``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from homeostat.agent.events import Act, Event, Finish, Sense, Started, event_from_json
+from homeostat.envs.errors import CheckpointError, ConfigError, TraceError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Trace", "TraceWriter", "read_trace"]
+
+_FILE = "trace.jsonl"
+_Kind = TypeVar("_Kind", bound=Event)
+
+
+class TraceWriter:
+    """Writes one run's folder. ``resume_at`` keeps the first so many events of a trace that is there already."""
+
+    def __init__(self, folder: Path, *, resume_at: int | None = None) -> None:
+        self.folder = folder
+        self._path = folder / _FILE
+        self._known: set[str] = set()
+        if resume_at is None and self._path.exists():
+            raise ConfigError(f"run folder {str(folder)!r} already holds a run; resume it or give another folder")
+        try:
+            for name in ("screens", "snapshots"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            if resume_at is not None:
+                self._truncate(resume_at)
+            self._file = self._path.open("ab")
+        except OSError as error:
+            raise ConfigError(f"can't write the run folder {str(folder)!r}: {error.strerror}; give another") from None
+
+    def write(self, event: Event) -> None:
+        """Append one event."""
+        self._file.write(event.model_dump_json().encode() + b"\n")
+        self._file.flush()
+
+    def screen(self, image: NDArray[np.uint8]) -> str:
+        """Save a screenshot (height, width, 3) as PNG; its name, the sha256 of its pixels and shape."""
+        pixels = np.ascontiguousarray(image)
+        digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        if digest not in self._known:
+            from PIL import Image
+
+            self._known.add(digest)
+            path = self.folder / "screens" / f"{digest}.png"
+            if not path.exists():
+                part = path.with_suffix(".part")
+                Image.fromarray(pixels).save(part, format="png", compress_level=1)
+                os.replace(part, path)
+        return digest
+
+    def snapshot(self, state: dict[str, Any]) -> str:
+        """Save an environment's state; its name, the sha256 of its JSON."""
+        data = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.folder / "snapshots" / f"{digest}.json"
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_bytes(data)
+            os.replace(part, path)
+        return digest
+
+    def load_snapshot(self, digest: str) -> dict[str, Any]:
+        """Raises :class:`CheckpointError` for a missing or damaged file."""
+        path = self.folder / "snapshots" / f"{digest}.json"
+        try:
+            data = path.read_bytes()
+        except OSError:
+            raise CheckpointError(f"snapshot {str(path)!r} is missing; start the run anew") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise CheckpointError(f"snapshot {str(path)!r} is damaged; start the run anew")
+        state: dict[str, Any] = json.loads(data)
+        return state
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _truncate(self, events: int) -> None:
+        """Drop what was written after the checkpoint that the run resumes from: it happens again."""
+        if not self._path.exists():
+            return
+        lines = self._path.read_bytes().split(b"\n")[:-1]
+        part = self._path.with_suffix(".part")
+        part.write_bytes(b"".join(line + b"\n" for line in lines[:events]))
+        os.replace(part, self._path)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run read back. ``partial``: the writer was killed within its last line, which is left out."""
+
+    folder: Path
+    events: tuple[Event, ...]
+    partial: bool = False
+
+    @property
+    def start(self) -> Started:
+        """The first event. Raises :class:`TraceError` where the trace is empty."""
+        if not self.events or not isinstance(self.events[0], Started):
+            raise TraceError(f"trace {str(self.folder / _FILE)!r} does not begin with a start event; record it anew")
+        return self.events[0]
+
+    @property
+    def finish(self) -> Finish | None:
+        """The last event of an episode that ended."""
+        last = self.events[-1] if self.events else None
+        return last if isinstance(last, Finish) else None
+
+    @property
+    def attempts(self) -> tuple[Sense, ...]:
+        """Every model call with its readings."""
+        return tuple(e for e in self.events if isinstance(e, Sense))
+
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """What every step did."""
+        return tuple(e for e in self.events if isinstance(e, Act))
+
+    def screenshot(self, digest: str) -> Image:
+        """A screenshot by the hash in its observe event. Raises :class:`TraceError`."""
+        from PIL import Image, UnidentifiedImageError
+
+        path = self.folder / "screens" / f"{digest}.png"
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        except (OSError, UnidentifiedImageError):
+            raise TraceError(f"screenshot {str(path)!r} is missing or damaged; record the run anew") from None
+
+
+def read_trace(folder: str | os.PathLike[str]) -> Trace:
+    """The run in ``folder``. Raises :class:`TraceError` naming file and line."""
+    path = Path(folder) / _FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TraceError(f"no trace {str(path)!r} ({error.strerror}); give a run folder such as runs/<id>") from None
+    *lines, rest = data.split(b"\n")
+    events = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(event_from_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "line"
+            raise TraceError(f"{path}:{number}: no event: {where}: {first['msg']}; remove or repair the line") from None
+    return Trace(Path(folder), tuple(events), partial=bool(rest))
