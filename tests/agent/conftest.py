@@ -1,0 +1,196 @@
+"""Doubles for the loop's tests (a scripted model, a lamp as environment) and tiny real models built from configs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from homeostat.agent.prompts import VERBOSE, Prompt
+from homeostat.envs.actions import Action, Answer, Click, Open, Terminate
+from homeostat.envs.core import Element, Observation, TaskInfo
+from homeostat.envs.errors import ActionError, UnknownName
+from homeostat.sensors.core import Attempt, Reading
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
+    "{% if c.type == 'image' %}<image>{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPECIAL = ["<pad>", "<|im_start|>", "<|im_end|>", "<image>", "<bos>", "<start_of_turn>", "<end_of_turn>"]
+CORPUS = ["The task: open the settings and turn it on. Done so far: nothing; click the screen, user assistant system rules"]
+
+
+class Lamp:
+    """An environment with one lamp: a click toggles it, ``open`` is refused. Deterministic, with snapshots."""
+
+    tasks = {"lamp_on": ("Turn the lamp on", True), "lamp_off": ("Leave the lamp off", False)}
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {"task": None, "on": False, "log": []}
+
+    def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
+        if task is not None and task not in self.tasks:
+            raise UnknownName.of("task", task, self.tasks)
+        self.state = {"task": task, "on": False, "log": []}
+        goal = self.tasks[task][0] if task else ""
+        return TaskInfo(name=task or "free", goal=goal, seed=seed or 0, optimal_steps=2, max_steps=6)
+
+    def observe(self) -> Observation:
+        screen = np.full((32, 24, 3), 250 if self.state["on"] else 20, np.uint8)
+        screen[0, : len(self.state["log"])] = 128
+        return Observation(screen, (Element(role="button", text="lamp", box=(0.0, 0.0, 0.5, 0.5)),), "lamp")
+
+    def act(self, action: Action) -> None:
+        if isinstance(action, Open):
+            raise ActionError(f"no app {action.app!r}; there is only a lamp")
+        if isinstance(action, Click):
+            self.state["on"] = not self.state["on"]
+        self.state["log"].append(action.kind)
+
+    def success(self) -> bool:
+        wanted = self.tasks[self.state["task"]][1] if self.state["task"] else False
+        return bool(self.state["on"] == wanted)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {**self.state, "log": list(self.state["log"])}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.state = {**snapshot, "log": list(snapshot["log"])}
+
+
+class Scripted:
+    """A model that says its lines in turn, the last one for ever; ``prompts`` keeps what it was asked."""
+
+    name = "scripted"
+    style = VERBOSE
+    provides = frozenset(("text",))
+
+    def __init__(self, lines: Sequence[str], hook: Callable[[int], None] | None = None) -> None:
+        self.lines, self.hook = list(lines), hook
+        self.prompts: list[Prompt] = []
+        self.calls: list[dict[str, Any]] = []
+
+    def generate(self, prompt: Prompt, **settings: Any) -> list[Attempt]:
+        self.prompts.append(prompt)
+        self.calls.append(settings)
+        if self.hook is not None:
+            self.hook(len(self.prompts))
+        line = self.lines[min(len(self.prompts), len(self.lines)) - 1]
+        return [Attempt(text=line, tokens=(1, 2), prompt_tokens=10, cached_tokens=4)]
+
+
+class Counter:
+    """A sensor whose value is how many readings of its own it was shown; it alarms on ``alarm_at``."""
+
+    name = "counter"
+    needs = frozenset(("text",))
+
+    def __init__(self, alarm_at: int = -1) -> None:
+        self.alarm_at = alarm_at
+
+    def read(self, attempt: Attempt, context: Any) -> Reading:
+        seen = len(context.history)
+        return Reading(sensor=self.name, value=seen, alarm=seen == self.alarm_at, reason="as asked", span="goal")
+
+
+def call(action: str, **arguments: Any) -> str:
+    import json
+
+    return "<tool_call>" + json.dumps({"name": "mobile_use", "arguments": {"action": action, **arguments}}) + "</tool_call>"
+
+
+def words(prompt: Prompt, label: str) -> str:
+    return "".join(p.text for m in prompt.messages for p in m.parts if p.label == label)
+
+
+def make_tokenizer(template: str = CHATML, **special: str) -> Any:
+    """A byte-level BPE tokenizer, trained on a few words; every text round-trips."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=380, initial_alphabet=alphabet, special_tokens=SPECIAL, show_progress=False
+    )
+    core.train_from_iterator(CORPUS, trainer)
+    special = {"eos_token": "<|im_end|>", "pad_token": "<pad>"} | special
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **special)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def make_processor(template: str = CHATML) -> Any:
+    """LLaVA's processor over SigLIP's image processor in its Pillow form: 32×32 pixels, 16 tokens."""
+    from transformers import LlavaProcessor, SiglipImageProcessorPil
+
+    return LlavaProcessor(
+        image_processor=SiglipImageProcessorPil(size={"height": 32, "width": 32}),
+        tokenizer=make_tokenizer(template),
+        patch_size=8,
+        vision_feature_select_strategy="full",
+        chat_template=template,
+    )
+
+
+def make_llava(seed: int = 0) -> Any:
+    """A random LLaVA with a SigLIP tower and a Qwen3 decoder, shaped like the embedded model."""
+    import torch
+    from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, SiglipVisionConfig
+
+    tokenizer = make_tokenizer()
+    torch.manual_seed(seed)
+    config = LlavaConfig(
+        vision_config=SiglipVisionConfig(
+            hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
+        ),
+        text_config=Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            initializer_range=0.3,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+    )
+    return LlavaForConditionalGeneration(config).eval()
+
+
+@pytest.fixture
+def lamp() -> Lamp:
+    return Lamp()
+
+
+@pytest.fixture(scope="session")
+def tools() -> Any:
+    """The builders above, for test files (which can't import this one)."""
+    return SimpleNamespace(
+        Lamp=Lamp,
+        Scripted=Scripted,
+        Counter=Counter,
+        call=call,
+        words=words,
+        make_tokenizer=make_tokenizer,
+        make_processor=make_processor,
+        make_llava=make_llava,
+        CHATML=CHATML,
+        Answer=Answer,
+        Terminate=Terminate,
+    )
+
+
+@pytest.fixture(scope="session")
+def llava() -> tuple[Any, Any]:
+    """(model, processor), tiny and random."""
+    return make_llava(), make_processor()
