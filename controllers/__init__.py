@@ -1,0 +1,78 @@
+"""Decisions from readings: remind, decompose, and what composes and checks them. Knows no model."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homeostat.controllers.cascade import Cascade, Limit
+    from homeostat.controllers.check import check_controller
+    from homeostat.controllers.core import (
+        Ask,
+        ControlContext,
+        Controller,
+        Decision,
+        Dispatch,
+        MakePlan,
+        Plan,
+        Proceed,
+        Record,
+        Reminder,
+        Stop,
+        Subtask,
+    )
+    from homeostat.controllers.decompose import Decompose
+    from homeostat.controllers.plan import parse_plan
+    from homeostat.controllers.presets import PRESETS, Preset, controllers_for, preset_sensors
+    from homeostat.controllers.remind import Remind
+
+__all__ = [
+    "PRESETS",
+    "Ask",
+    "Cascade",
+    "ControlContext",
+    "Controller",
+    "Decision",
+    "Decompose",
+    "Dispatch",
+    "Limit",
+    "MakePlan",
+    "Plan",
+    "Preset",
+    "Proceed",
+    "Record",
+    "Remind",
+    "Reminder",
+    "Stop",
+    "Subtask",
+    "check_controller",
+    "controllers_for",
+    "parse_plan",
+    "preset_sensors",
+]
+
+_HOME = {
+    "Cascade": "cascade",
+    "Limit": "cascade",
+    "check_controller": "check",
+    "Decompose": "decompose",
+    "parse_plan": "plan",
+    "PRESETS": "presets",
+    "Preset": "presets",
+    "controllers_for": "presets",
+    "preset_sensors": "presets",
+    "Remind": "remind",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME.get(name, 'core')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -50,7 +50,12 @@ class Plan(_Value):
 
 
 class _Decision(_Value):
+    """``cause`` says what it answers (``"drift:goal"``, ``"unparsable"``); ``by`` is filled in by a ``Cascade`` with
+    the name of the controller that wanted it, which the loop writes into the :class:`Record`.
+    """
+
     cause: str = ""
+    by: str = ""
 
 
 class Proceed(_Decision):
@@ -115,8 +120,8 @@ class ControlContext(_Value):
     ``phase`` is ``"start"`` once before the first attempt of an episode (no readings, no action), ``"planned"``
     right after a planner's answer was parsed into ``plan`` (or failed: ``plan_error``), and ``"attempt"`` after each
     attempt. ``action`` is what the attempt's text parsed to, or None with the parser's message in ``unparsable``.
-    ``goal`` is the whole goal, ``instruction`` what the executor is working on. ``answers`` are those given so far in the
-    present subtask; ``decisions`` everything decided in the episode, oldest first.
+    ``goal`` is the whole goal, ``instruction`` what the executor is working on. ``answers`` are those given so far in
+    the present subtask; ``decisions`` everything decided in the episode, oldest first.
     """
 
     phase: Literal["start", "planned", "attempt"]

@@ -1,0 +1,33 @@
+"""The base of every controller's settings: pydantic, frozen, and one line where they are wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from homeostat.envs.errors import ConfigError
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseModel):
+    """Frozen, nothing unknown. Raises :class:`ConfigError` (one line: the setting, its value, the problem)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def __init__(self, **data: Any) -> None:
+        """The fields by name."""
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise ConfigError(_one_line(type(self).__name__, error)) from None
+
+
+def _one_line(owner: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(place) for place in first["loc"])
+    problem = first["msg"].removeprefix("Value error, ")
+    if not where:  # a combination of settings, whose message names the values itself
+        return f"{owner}: {problem}"
+    return f"{owner} has {where}={first['input']!r}: {problem}"

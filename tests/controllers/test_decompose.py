@@ -1,0 +1,135 @@
+"""Decompose: a plan's whole life, played through as the loop would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from homeostat.controllers import (
+    ControlContext,
+    Decompose,
+    Dispatch,
+    MakePlan,
+    Plan,
+    Proceed,
+    Stop,
+    parse_plan,
+)
+from homeostat.envs.actions import Click, Terminate
+from homeostat.envs.errors import ConfigError
+
+DONE, GIVEN_UP, TAP = Terminate(status="success"), Terminate(status="failure"), Click(point=(0.5, 0.5))
+GOAL = "read the price, then note it, then turn on wifi"
+
+
+def context(**changes: Any) -> ControlContext:
+    data = {"phase": "attempt", "goal": GOAL, "instruction": GOAL, "max_steps": 30}
+    return ControlContext.model_validate(data | changes)
+
+
+def plan(*parts: str) -> Plan:
+    import json
+
+    return parse_plan(json.dumps({"parts": parts}))
+
+
+def begun(*parts: str, controller: Decompose | None = None) -> tuple[Decompose, Dispatch]:
+    controller = controller or Decompose()
+    first = controller.decide([], context(phase="planned", plan=plan(*parts)))
+    assert isinstance(first, Dispatch)
+    return controller, first
+
+
+def test_it_asks_for_a_plan_once_at_the_start() -> None:
+    assert isinstance(Decompose().decide([], context(phase="start")), MakePlan)
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [{"plan": None, "plan_error": "no plan in 'x'"}, {"plan": plan("one thing")}, {"plan": None}],
+)
+def test_one_part_or_no_plan_is_left_whole_to_the_executor(planned: dict[str, Any]) -> None:
+    assert Decompose().decide([], context(phase="planned", **planned)) == Proceed()
+    assert Decompose().decide([], context(action=DONE, **planned)) == Proceed()
+
+
+def test_parts_are_dispatched_in_order_with_values_carried_and_the_last_terminate_stands() -> None:
+    controller, first = begun("read the price", "note {1}", "turn on wifi")
+    assert first.instruction == "read the price"
+    assert [p.status for p in first.plan.parts] == ["active", "open", "open"]
+    assert controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=2)) == Proceed()
+
+    second = controller.decide(
+        [], context(action=DONE, plan=first.plan, subtask_steps=3, step=3, answers=("wrong", "12 euros"))
+    )
+    assert isinstance(second, Dispatch)
+    assert second.instruction == "note 12 euros"
+    assert [p.status for p in second.plan.parts] == ["done", "active", "open"]
+    assert (second.plan.parts[0].answer, second.plan.parts[0].steps) == ("12 euros", 3)
+
+    third = controller.decide([], context(action=DONE, plan=second.plan, subtask_steps=4, step=7))
+    assert isinstance(third, Dispatch)
+    assert (third.instruction, third.plan.active) == ("turn on wifi", 2)
+    assert controller.decide([], context(action=DONE, plan=third.plan, subtask_steps=1, step=8)) == Proceed()
+
+
+def test_a_part_that_gives_up_is_failed_and_the_rest_goes_on() -> None:
+    controller, first = begun("read the price", "turn on wifi")
+    second = controller.decide([], context(action=GIVEN_UP, plan=first.plan))
+    assert isinstance(second, Dispatch)
+    assert [p.status for p in second.plan.parts] == ["failed", "active"]
+    assert controller.decide([], context(action=GIVEN_UP, plan=second.plan)) == Proceed()
+
+
+def test_a_part_over_its_cap_is_failed_but_the_last_one_may_use_what_is_left() -> None:
+    controller, first = begun("read the price", "turn on wifi", controller=Decompose(part_steps=5))
+    assert controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=4, step=4)) == Proceed()
+    second = controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=5, step=5))
+    assert isinstance(second, Dispatch)
+    assert "over its steps" in second.cause
+    assert controller.decide([], context(action=TAP, plan=second.plan, subtask_steps=20, step=25)) == Proceed()
+
+
+def test_garbled_text_counts_against_the_cap_too() -> None:
+    controller, first = begun("read the price", "turn on wifi", controller=Decompose(part_steps=5))
+    late = context(action=None, unparsable="no tool call", plan=first.plan, subtask_steps=5, step=5)
+    assert isinstance(controller.decide([], late), Dispatch)
+
+
+def test_without_a_cap_a_part_has_an_equal_share_of_the_steps_left_when_it_began() -> None:
+    controller, first = begun("a", "b", "c")
+    assert controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=9, step=9)) == Proceed()
+    second = controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=10, step=10))
+    assert isinstance(second, Dispatch)
+    # b begins at step 4 of 30, with c behind it: 13 each.
+    early = {"action": TAP, "plan": second.plan}
+    assert controller.decide([], context(**early, subtask_steps=12, step=16)) == Proceed()
+    assert isinstance(controller.decide([], context(**early, subtask_steps=13, step=17)), Dispatch)
+
+
+def test_a_part_whose_value_never_came_is_failed_untried_and_the_plan_goes_on() -> None:
+    controller, first = begun("read the price", "note {1}", "turn on wifi")
+    after = controller.decide([], context(action=DONE, plan=first.plan))
+    assert isinstance(after, Dispatch)
+    assert after.instruction == "turn on wifi"
+    assert [p.status for p in after.plan.parts] == ["done", "failed", "active"]
+
+
+def test_or_the_episode_stops_there_by_choice() -> None:
+    controller, first = begun("read the price", "note {1}", controller=Decompose(on_missing="stop"))
+    after = controller.decide([], context(action=DONE, plan=first.plan))
+    assert isinstance(after, Stop)
+    assert "part 2 'note {1}' needs the answer of part 1" in after.reason
+
+
+def test_when_nothing_can_follow_the_terminate_is_carried_out() -> None:
+    controller, first = begun("read the price", "note {1}")
+    assert controller.decide([], context(action=DONE, plan=first.plan)) == Proceed()
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ConfigError, match="part_steps=0"):
+        Decompose(part_steps=0)
+    with pytest.raises(ConfigError, match="on_missing='wait'"):
+        Decompose(on_missing="wait")

@@ -1,0 +1,122 @@
+"""Remind: what it restates, when it keeps still."""
+
+from __future__ import annotations
+
+import pytest
+
+from homeostat.controllers import ControlContext, Proceed, Record, Remind, Reminder
+from homeostat.envs.actions import Wait
+from homeostat.envs.errors import ConfigError
+from homeostat.sensors.core import Reading
+
+RULES = ("Never delete anything.", "Ask before paying.")
+
+
+def context(step: int = 0, **changes: object) -> ControlContext:
+    data: dict[str, object] = {
+        "phase": "attempt",
+        "goal": "whole goal",
+        "instruction": "turn on the wifi",
+        "rules": RULES,
+        "step": step,
+        "max_steps": 20,
+        "action": Wait(),
+    }
+    return ControlContext.model_validate(data | changes)
+
+
+def alarm(span: str | None = "goal", sensor: str = "drift") -> Reading:
+    return Reading(sensor=sensor, value=-2.0, threshold=-1.0, alarm=True, span=span)
+
+
+def record(step: int, cause: str = "drift:goal", controller: str = "remind") -> Record:
+    return Record(step=step, attempt=0, controller=controller, kind="remind", cause=cause)
+
+
+def test_quiet_readings_and_other_phases_are_left_alone() -> None:
+    quiet = Reading(sensor="drift", value=0.0)
+    assert Remind().decide([quiet], context()) == Proceed()
+    for phase in ("start", "planned"):
+        assert Remind().decide([alarm()], context(phase=phase, action=None)) == Proceed()
+
+
+def test_it_restates_the_executors_instruction_never_the_whole_goal() -> None:
+    decision = Remind().decide([alarm()], context())
+    assert decision == Reminder(text="turn on the wifi", cause="drift:goal")
+
+
+def test_an_alarm_about_the_rules_restates_the_rules() -> None:
+    decision = Remind().decide([alarm("rules")], context())
+    assert isinstance(decision, Reminder)
+    assert all(rule in decision.text for rule in RULES)
+    assert "wifi" not in decision.text
+
+
+def test_an_answer_without_an_action_is_told_its_problem_and_comes_first() -> None:
+    garbled = context(action=None, unparsable="no tool call in 'Sure!'")
+    decision = Remind().decide([alarm()], garbled)
+    assert isinstance(decision, Reminder)
+    assert "no tool call in 'Sure!'" in decision.text
+    assert decision.cause == "unparsable"
+    assert Remind(unparsable=False).decide([], garbled) == Proceed()
+
+
+def test_one_reminder_a_step_for_one_cause_but_another_cause_may_follow() -> None:
+    after = context(attempt=1, decisions=(record(0),))
+    assert Remind().decide([alarm()], after) == Proceed()
+    assert isinstance(Remind().decide([alarm(), alarm("rules")], after), Reminder)
+
+
+@pytest.mark.parametrize(("step", "reminds"), [(3, False), (4, False), (5, True), (9, True)])
+def test_the_cool_down_counts_steps_since_the_last_for_that_cause(step: int, reminds: bool) -> None:
+    decision = Remind(cooldown=2).decide([alarm()], context(step, decisions=(record(3),)))
+    assert isinstance(decision, Reminder) is reminds
+
+
+def test_the_budget_holds_for_the_episode_and_counts_only_its_own() -> None:
+    mine = tuple(record(s) for s in (0, 3))
+    assert Remind(budget=2).decide([alarm()], context(9, decisions=mine)) == Proceed()
+    others = tuple(record(s, controller="someone") for s in (0, 3))
+    assert isinstance(Remind(budget=2).decide([alarm()], context(9, decisions=others)), Reminder)
+
+
+def test_it_listens_only_to_the_sensors_it_names() -> None:
+    chosen = Remind(sensors=frozenset({"drift"}))
+    assert chosen.decide([alarm(sensor="confidence")], context()) == Proceed()
+    assert isinstance(chosen.decide([alarm()], context()), Reminder)
+
+
+def test_the_papers_schedule_reminds_at_its_turns_and_nowhere_else() -> None:
+    theirs, taken, turns = Remind.drift_no_more(), (), []
+    for step in range(10):
+        for attempt in range(2):
+            decision = theirs.decide([alarm()], context(step, attempt=attempt, decisions=taken))
+            if isinstance(decision, Reminder):
+                assert decision.text == "turn on the wifi"
+                taken = (*taken, record(step, cause=decision.cause))
+                turns.append(step + 1)
+    assert turns == [4, 7]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cooldown": 1, "lasts": 3}, "cooldown=1"),
+        ({"budget": 0}, "budget=0"),
+        ({"turns": (7, 4), "unparsable": False}, "turns=(7, 4)"),
+        ({"turns": (4, 7)}, "fixed schedule"),
+        ({"goal_text": "{task}"}, "'task'"),
+        ({"colour": "red"}, "colour='red'"),
+    ],
+)
+def test_impossible_settings_are_refused_in_one_line(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Remind(**settings)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_braces_in_the_users_words_survive() -> None:
+    decision = Remind().decide([alarm()], context(instruction="type {name} and {1}"))
+    assert isinstance(decision, Reminder)
+    assert decision.text == "type {name} and {1}"
