@@ -10,8 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from homeostat.agent.loading import load_style, load_weights, resolve
 from homeostat.agent.prefix import PrefixCache, Start
@@ -20,7 +19,13 @@ from homeostat.agent.rendering import Rendered, Renderer
 from homeostat.envs.errors import ModelError
 from homeostat.sensors.core import Attempt, Need, SpanMass
 
+if TYPE_CHECKING:
+    from homeostat.sensors import Probe
+
 __all__ = ["Model", "TransformersModel"]
+
+_PROBED_ROWS = 32
+"""How many of the prompt's last rows the probe reads (it finds the attention sinks in them)."""
 
 
 @runtime_checkable
@@ -116,38 +121,40 @@ class TransformersModel:
         begin = time.monotonic()
         rendered = self.renderer.render(prompt)
         draws = n if temperature > 0 else 1
-        start = self._prefix.start(rendered)
-        with self._watching(rendered, watch) as probe:
-            sequences, stats = self._decode(rendered, start, draws, temperature, max_new_tokens, deadline, seed)
-            masses = probe() if probe is not None else [None] * draws
+        # With a probe, the rows that it reads are run each time: readings must not depend on what was cached.
+        fresh = _PROBED_ROWS if watch else 1
+        start = self._prefix.start(rendered, fresh)
         ids = rendered.ids
-        new = sequences[:, len(ids) :]
+        masses: Sequence[SpanMass | None] = [None] * draws
+        with self._watching(rendered, watch) as probe:
+            sequences, stats = self._decode(rendered, start, fresh, draws, temperature, max_new_tokens, deadline, seed)
+            rows = [self._cut(row) for row in sequences[:, len(ids) :].tolist()]
+            if probe is not None:
+                masses = probe.results([len(tokens) for tokens, _ in rows])
         if draws == 1:
-            self._prefix.keep(start.cache, [*ids, *new[0].tolist()], rendered.images)
-        attempts = []
-        for row in range(draws):
-            tokens, finish = self._cut(new[row].tolist())
-            size = len(tokens)
-            attempts.append(
-                Attempt(
-                    text=self._tokenizer.decode(tokens, skip_special_tokens=True),
-                    tokens=tuple(tokens),
-                    logprobs=tuple(stats[0][row, :size].tolist()),
-                    entropy=tuple(stats[1][row, :size].tolist()),
-                    margin=tuple(stats[2][row, :size].tolist()),
-                    spans=_first(masses[row], size),
-                    prompt_tokens=len(ids),
-                    cached_tokens=start.cached,
-                    seconds=time.monotonic() - begin,
-                    finish="stop" if finish else "length",
-                )
+            self._prefix.keep(start.cache, sequences[0].tolist(), rendered.images)
+        attempts = [
+            Attempt(
+                text=self._tokenizer.decode(tokens, skip_special_tokens=True),
+                tokens=tuple(tokens),
+                logprobs=tuple(stats[0][row, : len(tokens)].tolist()),
+                entropy=tuple(stats[1][row, : len(tokens)].tolist()),
+                margin=tuple(stats[2][row, : len(tokens)].tolist()),
+                spans=masses[row],
+                prompt_tokens=len(ids),
+                cached_tokens=start.cached,
+                seconds=time.monotonic() - begin,
+                finish="stop" if stopped else "length",
             )
+            for row, (tokens, stopped) in enumerate(rows)
+        ]
         return attempts * (n // draws)
 
     def _decode(
         self,
         rendered: Rendered,
         start: Start,
+        fresh: int,
         n: int,
         temperature: float,
         max_new_tokens: int,
@@ -185,8 +192,10 @@ class TransformersModel:
             if seed is not None and temperature > 0:
                 torch.manual_seed(seed)
             if n > 1 and self._prefix.can_reuse(rendered):
-                inputs = self._fan_out(inputs, start, n)
-                config.num_return_sequences = 1
+                cut = max(len(rendered.ids) - fresh, start.cached)
+                if not rendered.images or rendered.images[-1].stop <= cut:
+                    inputs = self._fan_out(inputs, start, cut, n)
+                    config.num_return_sequences = 1
             if self.model._supports_default_dynamic_cache():
                 inputs["past_key_values"] = start.cache
             out = self.model.generate(
@@ -197,27 +206,25 @@ class TransformersModel:
             )
         return out.sequences, stats.result(out.sequences[:, -1])
 
-    def _fan_out(self, inputs: dict[str, Any], start: Start, n: int) -> dict[str, Any]:
-        """One prefill of all but the prompt's last token, its cache repeated for ``n`` rows."""
+    def _fan_out(self, inputs: dict[str, Any], start: Start, cut: int, n: int) -> dict[str, Any]:
+        """One prefill of the prompt's first ``cut`` tokens, all images among them, its cache repeated for ``n`` rows."""
         ids = inputs["input_ids"]
-        head = {**inputs, "input_ids": ids[:, start.cached : -1], "attention_mask": inputs["attention_mask"][:, :-1]}
-        if head["input_ids"].shape[1]:
+        head = {**inputs, "input_ids": ids[:, start.cached : cut], "attention_mask": inputs["attention_mask"][:, :cut]}
+        if cut > start.cached:
             self.model(**head, past_key_values=start.cache, use_cache=True, logits_to_keep=1)
         start.cache.batch_repeat_interleave(n)
         return {"input_ids": ids.repeat(n, 1), "attention_mask": inputs["attention_mask"].repeat(n, 1)}
 
     @contextlib.contextmanager
-    def _watching(self, rendered: Rendered, watch: bool) -> Iterator[Any]:
-        """Within it the probe reads; it yields a function that returns one SpanMass per row (None: not watching)."""
+    def _watching(self, rendered: Rendered, watch: bool) -> Iterator[Probe | None]:
         if not watch:
             yield None
             return
         from homeostat import sensors
-        from homeostat.sensors.spans import Spans
 
-        with sensors.watch(self.model, layers=self.layers) as probe:
-            probe.start(Spans(rendered.spans, length=len(rendered.ids)))
-            yield lambda: _rows(probe.result())
+        with sensors.watch(self.model, layers=self.layers, rows=_PROBED_ROWS) as probe:
+            probe.start(sensors.Spans(rendered.spans, length=len(rendered.ids)))
+            yield probe
 
     def _cut(self, tokens: list[int]) -> tuple[list[int], bool]:
         """Up to and with the first stop token, and whether there was one."""
@@ -235,20 +242,3 @@ class TransformersModel:
     def _pad_token(self) -> int:
         pad = self._tokenizer.pad_token_id
         return pad if pad is not None else min(self._stops, default=0)
-
-
-def _rows(result: Any) -> list[SpanMass]:
-    return list(result) if isinstance(result, (list, tuple)) else [result]
-
-
-def _first(spans: SpanMass | None, size: int) -> SpanMass | None:
-    """The first ``size`` tokens: a row that ended early was padded on beside longer ones."""
-    if spans is None or len(spans.mass) == size:
-        return spans
-    return replace(
-        spans,
-        mass=spans.mass[:size],
-        visible=spans.visible[:size],
-        sink=None if spans.sink is None else spans.sink[:size],
-        sink_in_span=None if spans.sink_in_span is None else spans.sink_in_span[:size],
-    )

@@ -38,8 +38,11 @@ class PrefixCache:
         self._tokens: list[int] = []
         self._images: tuple[ImageRun, ...] = ()
 
-    def start(self, rendered: Rendered) -> Start:
-        """The cache for this prompt. Until :meth:`keep` nothing is stored, so an error leaves no torn cache behind."""
+    def start(self, rendered: Rendered, fresh: int = 1) -> Start:
+        """The cache for this prompt, of which the last ``fresh`` tokens at least are left to run.
+
+        Until :meth:`keep` nothing is stored, so an error leaves no torn cache behind.
+        """
         from transformers import DynamicCache
 
         cache, tokens, images = self._cache, self._tokens, self._images
@@ -47,14 +50,17 @@ class PrefixCache:
         ids = rendered.ids
         shared = 0
         if cache is not None and self.can_reuse(rendered):
-            shared = _shared(tokens, images, ids, rendered.images)
-        inputs = dict(rendered.inputs)
+            shared = _shared(tokens, images, ids, rendered.images, max(len(ids) - fresh, 0))
         if not shared:
-            return Start(DynamicCache(config=self._config), 0, inputs)
+            return Start(DynamicCache(config=self._config), 0, dict(rendered.inputs))
         cache.crop(shared - len(tokens))
-        if rendered.images and rendered.images[-1].stop <= shared:
-            inputs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
-        return Start(cache, shared, inputs)
+        return Start(cache, shared, self.behind(rendered, shared))
+
+    def behind(self, rendered: Rendered, cut: int) -> dict[str, Any]:
+        """The prompt's inputs without the pixels of images that lie in front of ``cut``."""
+        if rendered.images and rendered.images[-1].stop <= cut:
+            return {k: v for k, v in rendered.inputs.items() if k in ("input_ids", "attention_mask")}
+        return dict(rendered.inputs)
 
     def keep(self, cache: Any, tokens: Sequence[int], images: tuple[ImageRun, ...]) -> None:
         """Store a cache whose keys are those of ``tokens`` (a prompt and what was generated after it)."""
@@ -76,9 +82,13 @@ class PrefixCache:
 
 
 def _shared(
-    old: Sequence[int], old_images: Sequence[ImageRun], new: Sequence[int], new_images: Sequence[ImageRun]
+    old: Sequence[int],
+    old_images: Sequence[ImageRun],
+    new: Sequence[int],
+    new_images: Sequence[ImageRun],
+    most: int,
 ) -> int:
-    limit = min(len(old), len(new) - 1)  # one token at least must run, for its logits
+    limit = min(len(old), most)
     shared = next((k for k in range(limit) if old[k] != new[k]), limit)
     for k, image in enumerate(new_images):
         if image.start >= shared:
