@@ -113,9 +113,7 @@ def _read(sensor: Sensor, name: str, label: str, attempt: Attempt, context: Sens
     try:
         reading: Any = sensor.read(attempt, context)
     except Exception as error:
-        raise ConfigError(
-            f"sensor {name!r} raised {type(error).__name__} ({error}) on {label}; it must read any attempt"
-        ) from error
+        raise ConfigError(f"sensor {name!r} raised {error!r} on {label}; it must read any attempt") from error
     if not isinstance(reading, Reading):
         raise ConfigError(f"sensor {name!r} returned {type(reading).__name__!r} on {label}; return a Reading")
     if reading.sensor != name:

@@ -15,8 +15,8 @@ class Confidence:
 
     That is 1 / perplexity, so it does not fall with length as the product of the probabilities does. Alarm below
     ``threshold`` (the default is **not calibrated**). ``baseline`` is the mean of the earlier readings; it is shown and
-    does not decide. ``detail``: ``min_probability`` (the least probable token), ``mean_entropy`` in nats and ``mean_margin``
-    where the model tells them, ``tokens``. Sampling at a temperature changes what was written, not these numbers.
+    does not decide. ``detail``: ``min_probability`` (the least probable token), ``mean_entropy`` in nats and
+    ``mean_margin`` where the model tells them, ``tokens``.
     """
 
     needs: frozenset[Need] = frozenset({"logprobs"})

@@ -119,14 +119,16 @@ class AttentionDrift:
 
     def _choose(self, spans: SpanMass) -> NDArray[np.bool_]:
         """(L, H): which of the probed heads count."""
-        chosen = np.zeros(spans.mass.shape[1:3], bool)
+        chosen = np.zeros((len(spans.layers), spans.mass.shape[2]), bool)
         for row, layer in enumerate(spans.layers):
             if self.heads is not None:
                 for index, head in self.heads:
                     if index == layer and 0 <= head < chosen.shape[1]:
                         chosen[row, head] = True
-            elif self.layers is None or layer == (spans.layers[-1] if self.layers == "last" else layer):
-                chosen[row] = self.layers is None or self.layers == "last" or layer in self.layers
+            elif self.layers == "last":
+                chosen[row] = layer == spans.layers[-1]
+            else:
+                chosen[row] = self.layers is None or layer in self.layers
         return chosen
 
     def _reading(self, value: float, baseline: float | None, reason: str, detail: dict[str, float]) -> Reading:
