@@ -53,6 +53,7 @@ class Agent:
         config: LoopConfig | None = None,
         allow_degraded: bool = False,
     ) -> None:
+        """``config`` bounds the loop. Raises :class:`ConfigError` for parts that don't fit together."""
         self.model = model
         self.controllers = tuple(controllers)
         self.config = config or LoopConfig()
@@ -88,10 +89,10 @@ class Agent:
     ) -> Episode:
         """Run one episode.
 
-        ``task`` is a goal in words (the environment starts a free run, which nothing judges; ``rules`` go with it), or
-        a task that ``env.reset_task`` named: the environment is reset to it. ``on_ask`` answers controllers' questions;
-        without it the episode comes back as ``"asked"``. With a run folder, Ctrl-C and SIGTERM end it as ``"paused"``
-        with its state saved. Raises :class:`ConfigError` for a folder that already holds a run.
+        ``task`` is what ``env.reset_task(…)`` has just returned (reset again before each run), or a goal in words: the
+        environment then starts a free run, which nothing judges, and ``rules`` go with it. ``on_ask`` answers
+        controllers' questions; without it the episode comes back as ``"asked"``. With a run folder, Ctrl-C and SIGTERM
+        end it as ``"paused"`` with its state saved. Raises :class:`ConfigError` for a folder that already holds a run.
         """
         return self._last(
             self._stream(task, env, seed=seed, rules=rules, max_steps=max_steps, run_folder=run_folder, on_ask=on_ask)
@@ -227,18 +228,19 @@ class Agent:
 def _begin(
     task: TaskInfo | str, env: Env, seed: int, rules: Sequence[str], max_steps: int | None
 ) -> tuple[TaskInfo, bool]:
-    """The task, and whether the environment judges it. Resets the environment."""
-    changes: dict[str, Any] = {} if max_steps is None else {"max_steps": max_steps}
+    """The task, and whether the environment judges it."""
+    if max_steps is not None and max_steps < 1:
+        raise ConfigError(f"max_steps={max_steps!r} leaves no step; give 1 or more")
     if isinstance(task, TaskInfo):
         if rules:
             raise ConfigError(f"rules {list(rules)!r} go with a goal in words; task {task.name!r} has its own")
-        env.reset_task(task.name, seed=task.seed)
-        return task.model_copy(update=changes), True
+        # Not reset here: a task drawn at random bears the name of what was drawn, which would draw another.
+        return (task if max_steps is None else task.model_copy(update={"max_steps": max_steps})), True
     if not task.strip():
         raise ConfigError(f"goal {task!r} is empty; say what to do")
-    free = env.reset_task(None, seed=seed)
-    steps = {"max_steps": free.max_steps or _FREE_STEPS} | changes
-    return free.model_copy(update={"goal": task, "rules": tuple(rules), **steps}), False
+    env.reset_task(None, seed=seed)
+    steps = max_steps or _FREE_STEPS
+    return TaskInfo(name="free", goal=task, rules=tuple(rules), seed=seed, optimal_steps=1, max_steps=steps), False
 
 
 def _unique(what: str, names: Sequence[str]) -> None:

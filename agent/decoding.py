@@ -18,6 +18,7 @@ class TokenStats(LogitsProcessor):
     """
 
     def __init__(self) -> None:
+        """One for each call of ``generate``."""
         self._entropy: list[torch.Tensor] = []
         self._margin: list[torch.Tensor] = []
         self._logprob: list[torch.Tensor] = []
@@ -51,6 +52,7 @@ class Deadline(StoppingCriteria):
     """Ends every row once ``time.monotonic()`` has reached ``at``."""
 
     def __init__(self, at: float) -> None:
+        """``at``: an instant of ``time.monotonic()``."""
         self.at = at
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: object) -> torch.BoolTensor:

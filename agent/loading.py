@@ -93,10 +93,10 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
     return model, processor
 
 
-def load_style(source: str, model_type: str) -> PromptStyle:
+def load_style(source: str | None, model_type: str) -> PromptStyle:
     """``homeostat.json`` in the model's folder, else :data:`VERBOSE` with the coordinates this family writes."""
-    path = Path(source) / "homeostat.json"
-    if not path.is_file():
+    path = Path(source or "") / "homeostat.json"
+    if source is None or not path.is_file():
         return VERBOSE.model_copy(update={"coordinates": "thousandths" if model_type in _THOUSANDTHS else "pixels"})
     try:
         return PromptStyle.model_validate_json(path.read_text(encoding="utf-8"))

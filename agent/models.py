@@ -74,9 +74,10 @@ class TransformersModel:
         layers: Literal["all"] | Sequence[int] = "all",
         reuse: bool = True,
     ) -> None:
+        """``model`` in eval mode on its device; ``processor`` an image-text processor or a fast tokenizer."""
         self.name = name
         self.model = model
-        self.style = style or load_style("", model.config.model_type)
+        self.style = style or load_style(None, model.config.model_type)
         self.layers = layers
         self.renderer = Renderer(processor)
         self._tokenizer = getattr(processor, "tokenizer", processor)
@@ -207,7 +208,7 @@ class TransformersModel:
         return out.sequences, stats.result(out.sequences[:, -1])
 
     def _fan_out(self, inputs: dict[str, Any], start: Start, cut: int, n: int) -> dict[str, Any]:
-        """One prefill of the prompt's first ``cut`` tokens, all images among them, its cache repeated for ``n`` rows."""
+        """One prefill of the prompt's first ``cut`` tokens, all images among them, repeated for ``n`` rows."""
         ids = inputs["input_ids"]
         head = {**inputs, "input_ids": ids[:, start.cached : cut], "attention_mask": inputs["attention_mask"][:, :cut]}
         if cut > start.cached:

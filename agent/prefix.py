@@ -29,9 +29,10 @@ class Start:
 
 
 class PrefixCache:
-    """One model's cache between calls. ``config`` is the model's; ``enabled=False`` makes every call a fresh one."""
+    """One model's cache between calls."""
 
     def __init__(self, config: Any, *, enabled: bool = True) -> None:
+        """``config`` is the text model's; ``enabled=False`` makes every call a fresh one."""
         self._config = config
         self._enabled = enabled
         self._cache: Any = None

@@ -56,12 +56,10 @@ class Rendered:
 
 
 class Renderer:
-    """Renders prompts for one tokenizer (text only) or one image-text processor.
-
-    Raises :class:`ModelError` for a slow tokenizer (it has no offsets) or none with a chat template.
-    """
+    """Renders prompts for one tokenizer (text only) or one image-text processor."""
 
     def __init__(self, processor: Any) -> None:
+        """Raises :class:`ModelError` for a slow tokenizer (it has no offsets), or where there is no chat template."""
         self._processor = processor if hasattr(processor, "image_processor") else None
         self._tokenizer = getattr(processor, "tokenizer", processor)
         if not getattr(self._tokenizer, "is_fast", False):

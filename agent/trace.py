@@ -30,9 +30,10 @@ _Kind = TypeVar("_Kind", bound=Event)
 
 
 class TraceWriter:
-    """Writes one run's folder. ``resume_at`` keeps the first so many events of a trace that is there already."""
+    """Writes one run's folder."""
 
     def __init__(self, folder: Path, *, resume_at: int | None = None) -> None:
+        """``resume_at`` keeps the first so many events of a trace that is there already."""
         self.folder = folder
         self._path = folder / _FILE
         self._known: set[str] = set()

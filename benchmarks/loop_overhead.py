@@ -24,7 +24,7 @@ import numpy as np
 
 from homeostat.agent import VERBOSE, Agent
 from homeostat.agent.prompts import Prompt
-from homeostat.envs.core import Env, Observation, TaskInfo
+from homeostat.envs.core import Env, Observation
 from homeostat.envs.phone import PhoneEnv
 from homeostat.sensors import AttentionDrift, Confidence
 from homeostat.sensors.core import Attempt, Need, SpanMass
@@ -73,7 +73,8 @@ class Canned:
     def generate(self, prompt: Prompt, **settings: Any) -> list[Attempt]:
         self.calls += 1
         place = [5 + self.calls * 37 % 150, 5 + self.calls * 53 % 150]
-        text = '<tool_call>{"name": "mobile_use", "arguments": {"action": "click", "coordinate": %s}}</tool_call>' % place
+        call = {"name": "mobile_use", "arguments": {"action": "click", "coordinate": place}}
+        text = f"<tool_call>{json.dumps(call)}</tool_call>"
         return [
             Attempt(
                 text=text,
@@ -103,7 +104,7 @@ class Timed:
 def measure(steps: int, folder: Path | None) -> float:
     """Milliseconds of the loop's own per step of one episode."""
     clock = Clock()
-    env: Any = Timed(PhoneEnv(), clock)
+    env: Any = Timed(PhoneEnv(task=None), clock)
     model: Any = Canned()
     model.generate = clock.wrap(model.generate)
     agent = Agent(model, [AttentionDrift(), Confidence()])

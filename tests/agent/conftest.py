@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+
 from homeostat.agent.prompts import VERBOSE, Prompt
 from homeostat.envs.actions import Action, Answer, Click, Open, Terminate
 from homeostat.envs.core import Element, Observation, TaskInfo
@@ -21,13 +22,15 @@ CHATML = (
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SPECIAL = ["<pad>", "<|im_start|>", "<|im_end|>", "<image>", "<bos>", "<start_of_turn>", "<end_of_turn>"]
-CORPUS = ["The task: open the settings and turn it on. Done so far: nothing; click the screen, user assistant system rules"]
+CORPUS = [
+    "The task: open the settings and turn it on. Done so far: nothing; click the screen, user assistant system rules"
+]
 
 
 class Lamp:
     """An environment with one lamp: a click toggles it, ``open`` is refused. Deterministic, with snapshots."""
 
-    tasks = {"lamp_on": ("Turn the lamp on", True), "lamp_off": ("Leave the lamp off", False)}
+    tasks: ClassVar = {"lamp_on": ("Turn the lamp on", True), "lamp_off": ("Leave the lamp off", False)}
 
     def __init__(self) -> None:
         self.state: dict[str, Any] = {"task": None, "on": False, "log": []}
@@ -100,7 +103,11 @@ class Counter:
 def call(action: str, **arguments: Any) -> str:
     import json
 
-    return "<tool_call>" + json.dumps({"name": "mobile_use", "arguments": {"action": action, **arguments}}) + "</tool_call>"
+    return (
+        "<tool_call>"
+        + json.dumps({"name": "mobile_use", "arguments": {"action": action, **arguments}})
+        + "</tool_call>"
+    )
 
 
 def words(prompt: Prompt, label: str) -> str:
@@ -148,7 +155,12 @@ def make_llava(seed: int = 0) -> Any:
     torch.manual_seed(seed)
     config = LlavaConfig(
         vision_config=SiglipVisionConfig(
-            hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
         ),
         text_config=Qwen3Config(
             vocab_size=len(tokenizer),

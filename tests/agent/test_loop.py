@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from homeostat.agent import Agent, LoopConfig
 from homeostat.agent.events import Act, Decide, Finish, Observe, Planned, Sense, Started
 from homeostat.controllers.core import Ask, Dispatch, MakePlan, Proceed, Reminder, Stop, Subtask
@@ -115,9 +116,7 @@ def test_readings_history_is_that_of_attempts_acted_on(tools: Any, lamp: Any) ->
         return Reminder(text="again") if again else Proceed()
 
     model = tools.Scripted([CLICK, CLICK, CLICK, "no", DONE])
-    events = list(
-        Agent(model, [tools.Counter()], [Policy(once)]).stream(lamp.reset_task("lamp_on"), lamp)
-    )
+    events = list(Agent(model, [tools.Counter()], [Policy(once)]).stream(lamp.reset_task("lamp_on"), lamp))
     values = [(e.step, e.attempt, e.readings[0].value) for e in events if isinstance(e, Sense)]
     assert values == [(0, 0, 0), (1, 0, 1), (1, 1, 1), (2, 0, 2), (3, 0, 2)]
 
@@ -131,8 +130,10 @@ def split(readings: Any, context: Any) -> Any:
     at = -1 if context.plan.active is None else context.plan.active
     ended = context.action is not None and context.action.kind == "terminate"
     if (context.phase == "planned" or ended) and at + 1 < len(context.plan.parts):
-        parts = [p.model_copy(update={"answer": context.answers[-1]}) if i == at and context.answers else p
-                 for i, p in enumerate(context.plan.parts)]
+        parts = [
+            p.model_copy(update={"answer": context.answers[-1]}) if i == at and context.answers else p
+            for i, p in enumerate(context.plan.parts)
+        ]
         plan = context.plan.model_copy(update={"active": at + 1, "parts": tuple(parts)})
         text = parts[at + 1].instruction.replace("{1}", parts[0].answer or "")
         return Dispatch(instruction=text, plan=plan)
@@ -141,7 +142,13 @@ def split(readings: Any, context: Any) -> Any:
 
 def test_dispatch_gives_each_part_a_fresh_context(tools: Any, lamp: Any) -> None:
     model = tools.Scripted(
-        ['{"parts": ["read the number", "click it {1} times"]}', '{"action": "answer", "text": "seven"}', DONE, CLICK, DONE]
+        [
+            '{"parts": ["read the number", "click it {1} times"]}',
+            '{"action": "answer", "text": "seven"}',
+            DONE,
+            CLICK,
+            DONE,
+        ]
     )
     agent = Agent(model, [tools.Counter()], [Policy(split)])
     events = list(agent.stream(lamp.reset_task("lamp_on"), lamp))
@@ -199,7 +206,9 @@ def test_a_question_is_answered_in_place(tools: Any, lamp: Any) -> None:
         return Ask(question="which lamp?") if context.phase == "start" else Proceed()
 
     model = tools.Scripted([CLICK, DONE])
-    episode = Agent(model, controllers=[Policy(ask)]).run(lamp.reset_task("lamp_on"), lamp, on_ask=lambda q: f"{q} left")
+    episode = Agent(model, controllers=[Policy(ask)]).run(
+        lamp.reset_task("lamp_on"), lamp, on_ask=lambda q: f"{q} left"
+    )
     assert episode.success
     assert tools.words(model.prompts[0], "reminder") == "Reminder: The user answered: which lamp? left\n"
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from homeostat.agent import VERBOSE, Model, TransformersModel, nano_path
 from homeostat.agent.prompts import Message, Part, Prompt, act_prompt
 from homeostat.envs.core import Observation
@@ -103,7 +104,9 @@ def test_a_sliding_window_falls_back_to_a_fresh_prefill(tools: Any, kind: str, r
     pair = text_model(tools, kind)
     reusing, fresh = TransformersModel(*pair), TransformersModel(*pair, reuse=False)
     for goal in ("open the settings now", "open the settings later", "open"):
-        p = Prompt((Message("system", (Part("system", "rules and more rules"),)), Message("user", (Part("goal", goal),))))
+        p = Prompt(
+            (Message("system", (Part("system", "rules and more rules"),)), Message("user", (Part("goal", goal),)))
+        )
         one = reusing.generate(p, max_new_tokens=12, watch=False)[0]
         same(one, fresh.generate(p, max_new_tokens=12, watch=False)[0])
     assert (one.cached_tokens > 0) == reuses

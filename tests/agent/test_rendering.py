@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from homeostat.agent import VERBOSE, Renderer
 from homeostat.agent.prompts import Message, Part, Prompt, act_prompt, plan_prompt
 from homeostat.envs.core import Observation
@@ -18,9 +19,11 @@ LLAMA3 = (
     "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
 )
 GEMMA_STRICT = (
-    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
     "{% for m in messages %}<start_of_turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
-    "{{ m['content'] | trim }}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+    "{{ m['content'] | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
 GEMMA_MERGING = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set head = messages[0]['content'] + '\n\n' %}"
@@ -141,7 +144,12 @@ def test_an_image_owns_its_expanded_run(tools: Any, template: str) -> None:
 
 def test_two_images_keep_their_order(tools: Any) -> None:
     processor = tools.make_processor()
-    parts = (Part("goal", "first"), Part("screen", image=screen(1)), Part("history", "between"), Part("user", image=screen(2)))
+    parts = (
+        Part("goal", "first"),
+        Part("screen", image=screen(1)),
+        Part("history", "between"),
+        Part("user", image=screen(2)),
+    )
     rendered = Renderer(processor).render(Prompt((Message("user", parts),)))
     first, second = rendered.spans["screen"][0], rendered.spans["user"][0]
     assert first[1] - first[0] == second[1] - second[0] == 16
@@ -206,3 +214,37 @@ def test_random_parts_come_back_whatever_they_hold(tools: Any) -> None:
         rendered = renderer.render(Prompt((Message("system", tuple(parts[:2])), Message("user", tuple(parts[2:])))))
         for part in parts:
             assert decoded(tokenizer, rendered, part.label) == part.text
+
+
+def test_the_embedded_models_own_words_and_tokenizer() -> None:
+    """The ids are those that its training makes: placeholders repeated in the text, then tokenized."""
+    from homeostat.alignment.nano import STYLE, build_processor
+
+    processor = build_processor()
+    prompt = act_prompt(
+        STYLE,
+        goal="Add Milk to the list",
+        rules=["Never delete"],
+        history=["click [40, 96]", "type milk"],
+        observation=Observation(screen(size=(256, 144)), (), "notes"),
+        reminder="Add Milk to the list",
+    )
+    rendered = Renderer(processor).render(prompt)
+    tokenizer = processor.tokenizer
+    start, stop = rendered.spans["screen"][0]
+    assert stop - start == 144
+    assert rendered.spans["goal"][0][0] == stop
+    for label, text in {
+        "system": STYLE.system,
+        "rules": "\nrules: never delete",
+        "goal": "goal: add milk to the list",
+        "history": "\nhistory: click [40, 96]; type milk",
+        "reminder": "\nreminder: add milk to the list",
+    }.items():
+        assert decoded(tokenizer, rendered, label) == text
+    chat = [
+        {"role": m.role, "content": "".join("<image>" if p.image is not None else p.text for p in m.parts)}
+        for m in prompt.messages
+    ]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert rendered.ids == tokenizer(text.replace("<image>", "<image>" * 144), add_special_tokens=False)["input_ids"]

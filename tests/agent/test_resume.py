@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from homeostat.agent import Agent, read_trace
 from homeostat.agent.events import Act, Finish, Observe
 from homeostat.controllers.core import Ask, Proceed
