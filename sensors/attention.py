@@ -22,7 +22,7 @@ MASKED = -1e4
 """An additive mask below this hides its key: exp(−1e4) is exactly 0 in float32."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scoring:
     """How a layer turns q·k into logits.
 
@@ -46,8 +46,8 @@ class Scoring:
         comes out uniform, as with the eager kernel; whoever reads it must know.
         """
         batch, heads, rows, dim = query.shape
-        folded = (query.float() * self.scale).reshape(batch, key.shape[1], -1, dim)
-        scores = torch.matmul(folded, key.float().transpose(-1, -2)).view(batch, heads, rows, key.shape[2])
+        folded = (query.float() * self.scale).reshape(batch * key.shape[1], -1, dim)
+        scores = torch.bmm(folded, key.float().flatten(0, 1).transpose(1, 2)).view(batch, heads, rows, key.shape[2])
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         if mask is not None:
@@ -59,7 +59,7 @@ class Scoring:
         return torch.cat([scores, sinks], -1).softmax(-1)[..., :-1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RowMask:
     """Which keys each of ``queries`` rows sees, in transformers' convention for its SDPA mask.
 
@@ -100,6 +100,6 @@ def row_chunks(start: int, stop: int, row_size: int) -> Iterator[tuple[int, int]
 def attend(weights: Tensor, value: Tensor) -> Tensor:
     """(B, R, H, D) output of (B, H, R, K) weights on (B, G, K, D) values, contiguous, in the values' type."""
     batch, heads, rows, keys = weights.shape
-    folded = weights.to(value.dtype).reshape(batch, value.shape[1], -1, keys)
-    out = torch.matmul(folded, value).view(batch, heads, rows, value.shape[-1])
+    folded = weights.to(value.dtype).reshape(batch * value.shape[1], -1, keys)
+    out = torch.bmm(folded, value.flatten(0, 1)).view(batch, heads, rows, value.shape[-1])
     return out.transpose(1, 2).contiguous()

@@ -30,6 +30,9 @@ class SpanMass:
     - ``sink`` (T, L, H): the part of the mass that lies on attention sinks, and ``sink_in_span`` (T, L, H, S) the
       part of each span's mass that does; both None where sinks were not measured.
     - ``lengths`` (S,): keys in each span; ``visible`` (T,): keys that row t can see.
+
+    The last span is "output", the tokens generated so far: row t sees t of them, the last row ``lengths[-1]`` = T − 1.
+    Where layers differ in what they see (sliding windows), ``visible`` is the most that any probed layer sees.
     """
 
     labels: tuple[str, ...]

@@ -196,11 +196,16 @@ def probe_attention(
     rows = RowMask(attention_mask, queries, key.shape[2], causal, query.device)
     wanted = 0
     if recorder is not None:
-        if used := [name for name in _UNREADABLE if kwargs.get(name) is not None]:
-            raise ProbeError(f"{type(module).__name__!r} attends with {used[0]!r}, which the probe can't read exactly")
+        if kwargs:
+            _refuse(module, kwargs)
         recorder.open_layer()
         wanted = recorder.wanted
-    by_hand = not scoring.fused or (queries == 1 and not dropout)
+        if queries == 1 and not dropout:  # decoding: the loop below for its one row, without the loop
+            weights = scoring.weights(query, key, attention_mask)
+            recorder.add(weights, rows, attention_mask, 0)
+            recorder.close_layer()
+            return attend(weights, value), None
+    by_hand = not scoring.fused
     out = None
     if not by_hand:
         out, _ = sdpa_attention_forward(
@@ -223,6 +228,12 @@ def probe_attention(
     if out is None:
         out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
     return out, None
+
+
+def _refuse(module: nn.Module, settings: dict[str, Any]) -> None:
+    for name in _UNREADABLE:
+        if settings.get(name) is not None:
+            raise ProbeError(f"{type(module).__name__!r} attends with {name!r}, which the probe can't read exactly")
 
 
 def _first(mass: SpanMass, tokens: int) -> SpanMass:

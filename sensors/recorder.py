@@ -36,8 +36,6 @@ class _Forward:
     seen: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict)
     visible: list[Tensor | int] = field(default_factory=list)  # per layer (b, r), or one number for all rows
     last: list[tuple[Tensor, int]] = field(default_factory=list)  # per layer (b, H, K) weights of the last row, offset
-    received: Tensor | None = None  # (b, slots) weight received by each key, summed over heads, rows, layers
-    could: Tensor | None = None  # (b, slots) how many weights that sum has
 
 
 class Recorder:
@@ -60,6 +58,10 @@ class Recorder:
             )
         self.total = 0  # slots seen
         self.forwards: list[_Forward] = []
+        # Over the prompt's last rows: (2, b, slots) weight received by each key, summed over heads, rows and layers, and
+        # how many weights that sum has; and the rows that went in.
+        self.received: Tensor | None = None
+        self.judged: set[int] = set()
         self.sink_slots: Tensor | None = None  # (b, m) and whether each is one
         self.sink_valid: Tensor | None = None
         self.first_sinks: Tensor | None = None  # (L, b, H, m) weight of the first token's row on the sinks
@@ -105,8 +107,10 @@ class Recorder:
         batch, heads, count, keys = weights.shape
         offset = max(self.total - keys, 0)  # a sliding window has dropped the first keys
         columns = self._indicator(weights.device, offset + keys, batch)[:, offset : offset + keys]
-        flat = weights.detach().reshape(batch, heads * count, keys)
-        mass = flat @ (columns[0] if columns.shape[0] == 1 else columns)
+        if columns.shape[0] == 1:
+            mass = weights.detach().reshape(-1, keys).mm(columns[0])
+        else:
+            mass = weights.detach().reshape(batch, heads * count, keys).bmm(columns)
         forward.mass[-1].append(mass.view(batch, heads, count, -1))
         self._count_visible(forward, mask, rows, row, count, keys)
         if self.threshold is not None and self._in_prompt(forward):
@@ -154,30 +158,45 @@ class Recorder:
     ) -> None:
         """Add to what each key received. Chunks arrive in order, so the last one holds the forward's last row."""
         batch, heads, count, keys = weights.shape
-        if forward.received is None:
-            forward.received = torch.zeros(batch, self.total, device=weights.device)
-            forward.could = torch.zeros(batch, self.total, device=weights.device)
-        assert forward.could is not None
-        home = forward.received.device
-        upto = min(keys, self.total - offset)  # a static cache has keys that no token fills yet
-        given = weights.sum(1)
-        could: Tensor | int = count
-        if mask is not None:
-            seen, number, _ = self._seen(forward, mask, rows, row)
-            could = seen.sum(1)[:, :upto].to(home)
-            given = given * (number > 0)[..., None]  # a padding row, which sees nothing, comes out uniform
-        forward.received[:, offset : offset + upto] += given.sum(1)[:, :upto].to(home)
-        forward.could[:, offset : offset + upto] += could * heads
         if row + count == forward.queries:
             forward.last.append((weights[:, :, -1], offset))
+        slot = forward.start + row
+        first = max(self.length - self.rows - slot, 0) if self.length is not None and self.rows is not None else 0
+        if first >= count:  # a prompt that comes in pieces: these are not among the last rows of the whole
+            return
+        self.judged.update(range(slot + first, slot + count))
+        sums = self._sums(forward, batch, weights.device)
+        upto = min(keys, self.total - offset)  # a static cache has keys that no token fills yet
+        given = weights[:, :, first:].sum(1)
+        could: Tensor | int = count - first
+        if mask is not None:
+            seen, number, _ = self._seen(forward, mask, rows, row)
+            seen, number = (seen[:, first:], number[:, first:]) if seen.shape[1] > 1 else (seen, number)
+            could = seen.sum(1)[:, :upto].to(sums.device)
+            given = given * (number > 0)[..., None]  # a padding row, which sees nothing, comes out uniform
+        sums[0, :, offset : offset + upto] += given.sum(1)[:, :upto].to(sums.device)
+        sums[1, :, offset : offset + upto] += could * heads
+
+    def _sums(self, forward: _Forward, batch: int, device: torch.device) -> Tensor:
+        """``received``, made to fit this forward: longer, for more rows of the batch, or anew."""
+        have = self.received
+        opening = len(forward.mass) == 1 and len(forward.mass[0]) == 1
+        if have is None or (opening and self.length is None):  # without a length, each forward may be the prompt's last
+            self.received = have = torch.zeros(2, batch, self.total, device=device)
+            if opening:
+                self.judged = {s for s in self.judged if s >= forward.first}
+        elif have.shape[1] != batch or have.shape[2] < self.total:
+            grown = torch.nn.functional.pad(have, (0, self.total - have.shape[2]))
+            self.received = have = grown.repeat_interleave(batch // have.shape[1], 1)
+        return have
 
     def _find_sinks(self, forward: _Forward) -> None:
         """Keys whose mean received weight is above the threshold, and the last row's weight on them."""
-        if forward.received is None or forward.could is None or self.threshold is None:
+        if self.received is None or self.threshold is None:
             return
-        mean = forward.received / forward.could.clamp(min=1)
+        mean = self.received[0] / self.received[1].clamp(min=1)
         # A key that fewer than half of the rows see has no mean worth the name: the last tokens would pass for sinks.
-        mean[:, self.total - self.wanted // 2 :] = 0
+        mean[:, self.total - len(self.judged) // 2 :] = 0
         most = min(max(1, int(1 / self.threshold)), mean.shape[1])
         best, slots = mean.topk(most, dim=-1)
         self.sink_slots, self.sink_valid = slots, best > self.threshold
@@ -189,7 +208,6 @@ class Recorder:
             first.append((picked * inside[:, None]).to(slots.device))
         self.first_sinks = torch.stack(first)
         forward.last.clear()
-        forward.received = forward.could = None
         self._columns.clear()
 
     def _end_prompt(self, length: int) -> None:

@@ -16,6 +16,7 @@ import inspect
 import re
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal
 
 from torch import nn
@@ -72,7 +73,7 @@ def _attention_modules(model: nn.Module, text: Any) -> dict[int, nn.Module]:
     for path, module in model.named_modules():
         index: Any = getattr(module, "layer_idx", None)
         ours = isinstance(index, int) and type(getattr(module, "config", None)) is type(text)
-        if not ours or "get_interface(" not in _source(module, whole=False):
+        if not ours or "get_interface(" not in _source(_kind(module), whole=False):
             continue
         if found.setdefault(int(index), module) is not module:
             raise ProbeError(f"{type(model).__name__!r} has two attention modules for layer {index} ({path!r})")
@@ -106,16 +107,27 @@ def _refuse(name: str, index: int, module: nn.Module) -> None:
         raise ProbeError(f"layer {index} of {name!r} ({kind}) is cross-attention: its keys are no tokens of the prompt")
     if getattr(module, "is_kv_shared_layer", False):
         raise ProbeError(f"layer {index} of {name!r} ({kind}) reuses another layer's keys; choose layers before it")
-    if _SPECIAL.search(_source(module, whole=True)):
+    if _special(_kind(module)):
         raise ProbeError(f"{name!r} ({kind}) treats the attention named 'sdpa' apart, so it can't be probed exactly")
     table = getattr(sys.modules[type(module).__module__], "ALL_ATTENTION_FUNCTIONS", None)
     if getattr(table, "_local_mapping", None):
         raise ProbeError(f"{name!r} ({kind}) has attention functions of its own, so it can't be probed exactly")
 
 
-def _source(module: nn.Module, *, whole: bool) -> str:
+def _kind(module: nn.Module) -> Any:
+    return type(module)
+
+
+@cache
+def _special(kind: Any) -> bool:
+    """Whether the file of a module's class treats the implementation "sdpa" apart."""
+    return _SPECIAL.search(_source(kind, whole=True)) is not None
+
+
+@cache  # parsing takes tens of milliseconds a class, and an agent watches its model anew each attempt
+def _source(kind: Any, *, whole: bool) -> str:
     """The source of a module's class, or of the ``whole`` file; empty where Python can't find it."""
     try:
-        return inspect.getsource(sys.modules[type(module).__module__] if whole else type(module))
+        return inspect.getsource(sys.modules[kind.__module__] if whole else kind)
     except (OSError, TypeError, KeyError):
         return ""

@@ -1,8 +1,11 @@
 """Attention sinks: found as defined, and taken out of the spans they lie in."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from transformers import DynamicCache
 
 from homeostat.sensors import Spans, watch
 
@@ -73,6 +76,29 @@ def test_a_real_sink_is_found_at_the_default_threshold(tiny, reference):
     np.testing.assert_allclose(got.sink, attention[:, :, 39:, 0].transpose(2, 0, 1), atol=1e-5)
     np.testing.assert_allclose(got.sink_in_span[..., 0], got.sink, atol=1e-6)
     assert got.sink.mean() > 0.3
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_oss", "gemma3"])
+@pytest.mark.parametrize("cuts", [(17, 39), (39,), (5, 11, 30), (36,)])
+def test_sinks_do_not_depend_on_how_the_prompt_comes_in(tiny, reference, family, cuts):
+    case = tiny(family)
+    ids = case.inputs["input_ids"]
+    cache = DynamicCache(config=case.model.config)
+    with watch(case.model, rows=12, sink_threshold=0.08) as probe, torch.no_grad():
+        probe.start(SPANS)
+        for a, b in itertools.pairwise((0, *cuts)):
+            case.model(input_ids=ids[:, a:b], past_key_values=cache)
+        cache.batch_repeat_interleave(2)  # two samples of one prompt part before its last piece
+        case.model(input_ids=ids[:, cuts[-1] :].repeat(2, 1), past_key_values=cache)
+        case.model(input_ids=torch.tensor([[5], [6]]), past_key_values=cache)
+        got = probe.results()
+    for row, token in zip(got, (5, 6), strict=True):
+        full = torch.cat([ids, torch.tensor([[token]])], 1)
+        attention = reference.maps(case.model, input_ids=full)[0]
+        total, inside = expected(attention, sinks_of(attention, 12, 0.08), SPANS)
+        np.testing.assert_allclose(row.sink, total, atol=1e-5)
+        np.testing.assert_allclose(row.sink_in_span, inside, atol=1e-5)
+        np.testing.assert_allclose(row.prompt_mass, reference.masses(attention, SPANS, 40)[28:40], atol=1e-5)
 
 
 def test_padding_is_never_a_sink(tiny):
