@@ -148,8 +148,15 @@ class Controller(Protocol):
     in every phase, and never raises on a valid context.
     """
 
-    name: str
-    sensors: frozenset[str]
+    @property
+    def name(self) -> str:
+        """Unique within an agent; a plain attribute will do."""
+        ...
+
+    @property
+    def sensors(self) -> frozenset[str]:
+        """The names of the sensors it acts on; empty: any. A plain attribute will do."""
+        ...
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
         """What this controller wants now."""

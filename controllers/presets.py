@@ -1,7 +1,7 @@
 """Controllers by name, as the command line and a config file give them: ``none``, ``default``, ``remind,decompose``.
 
 A preset says which sensors its controllers are meant to listen to. Building those sensors is the agent's
-business: it knows the model (:func:`homeostat.agent.presets.sensors_for`).
+business: it knows the model (:func:`homeostat.agent.choices.sensors_for`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Preset:
     sensors: frozenset[str] = frozenset()
 
 
-_DRIFT = frozenset({"drift"})
+_DRIFT = frozenset({"attention_drift"})
 
 PRESETS: dict[str, Preset] = {
     p.name: p

@@ -64,7 +64,7 @@ def test_each_controller_hears_only_the_sensors_it_names() -> None:
     assert choosy.heard == ["drift"]
     assert open_eared.heard == ["drift", "confidence"]
     assert both.sensors == frozenset()
-    assert Cascade([choosy]).sensors == {"drift"}
+    assert Cascade([choosy]).sensors == {"attention_drift"}
 
 
 def test_a_controller_held_back_by_its_limit_leaves_the_word_to_the_next() -> None:
@@ -125,7 +125,7 @@ def test_presets_resolve_in_the_order_given() -> None:
     assert controllers_for("none").controllers == ()
     assert controllers_for(["remind"]).controllers == (Remind(),)
     assert preset_sensors("none") == frozenset()
-    assert preset_sensors("default") == {"drift"}
+    assert preset_sensors("default") == {"attention_drift"}
 
 
 @pytest.mark.parametrize(
