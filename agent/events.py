@@ -57,7 +57,7 @@ class Started(_Event):
 
 
 class Observe(_Event):
-    """The screen before a step. ``screen`` is the sha256 of its PNG (empty without a run folder)."""
+    """The screen before a step. ``screen`` names its PNG by its pixels' sha256 (empty without a folder)."""
 
     kind: Literal["observe"] = "observe"
     app: str

@@ -38,8 +38,8 @@ def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
 
 def recursion_limit(task: TaskInfo, config: LoopConfig) -> int:
     """More nodes than any episode of this task can run: its own bounds end it first."""
-    calls = (task.max_steps + 1) * (config.attempts + 2) + 2 * task.max_steps
-    return 4 * calls + 16
+    rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
+    return rounds * (5 * config.attempts + 4) + 16
 
 
 @cache

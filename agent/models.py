@@ -136,7 +136,7 @@ class TransformersModel:
             self._prefix.keep(start.cache, sequences[0].tolist(), rendered.images)
         attempts = [
             Attempt(
-                text=self._tokenizer.decode(tokens, skip_special_tokens=True),
+                text=self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
                 tokens=tuple(tokens),
                 logprobs=tuple(stats[0][row, : len(tokens)].tolist()),
                 entropy=tuple(stats[1][row, : len(tokens)].tolist()),

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "TraceWriter", "read_trace"]
 
 _FILE = "trace.jsonl"
-_Kind = TypeVar("_Kind", bound=Event)
 
 
 class TraceWriter:

@@ -191,6 +191,21 @@ def test_endless_dispatches_end_the_episode(tools: Any, lamp: Any) -> None:
     assert episode.steps == 0
 
 
+def test_the_graphs_own_limit_is_never_what_ends_an_episode(tools: Any, lamp: Any) -> None:
+    from homeostat.controllers.core import Plan
+
+    def worst(readings: Any, context: Any) -> Any:
+        if context.phase == "attempt" and context.attempt < 11:
+            return Ask(question="and now?")
+        plan = Plan(parts=(Subtask(instruction="again"),), active=0)
+        return Dispatch(instruction="again", plan=plan) if context.phase == "attempt" else Proceed()
+
+    agent = Agent(tools.Scripted([CLICK]), controllers=[Policy(worst)], config=LoopConfig(attempts=12))
+    episode = agent.run(lamp.reset_task("lamp_on"), lamp, on_ask=lambda question: "go on")
+    assert episode.ended == "budget"
+    assert episode.calls > 6 * 12
+
+
 def test_the_first_controller_that_wants_something_wins(tools: Any, lamp: Any) -> None:
     order = [
         Policy(lambda r, c: Proceed(), "idle"),
