@@ -1,0 +1,232 @@
+"""``homeostat eval``: its figures, its journal, a kill in the middle, and two results compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from homeostat.agent.cli import app
+from homeostat.agent.compare import compare, read_results
+from homeostat.agent.evaluate import Result, per_template, summary
+from homeostat.agent.intervals import wilson
+from homeostat.agent.loading import nano_path
+from homeostat.envs.errors import ConfigError, ModelError
+
+runner = CliRunner()
+EVAL = ["eval", "--suite", "atomic", "--split", "test", "--seed", "4"]
+
+
+def result(index: int, *, success: bool, task: str = "clock_timer", steps: int = 6) -> Result:
+    return Result(
+        index=index,
+        task=task,
+        seed=index,
+        goal="g",
+        success=success,
+        ended="success" if success else "premature",
+        steps=steps,
+        optimal_steps=4,
+        calls=steps,
+        tokens=10,
+        prompt_tokens=100,
+        seconds=0.5,
+        corrections={"remind": 1},
+    )
+
+
+def test_the_result_holds_success_with_its_interval_and_every_episode(oracle: Any, tmp_path: Path) -> None:
+    done = runner.invoke(app, [*EVAL, "--episodes", "5", "--json", "out/r.json"])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "out/r.json").read_text())
+    solved = sum(e["success"] for e in figures["episodes"])
+    assert solved == 5  # the double plays the oracle
+    expected = wilson(solved, 5)
+    assert figures["success"] == {"mean": expected.mean, "low": expected.low, "high": expected.high}
+    assert sum(figures["endings"].values()) == 5
+    assert figures["steps_ratio"] == pytest.approx(1.0)
+    assert len((tmp_path / "out/r.jsonl").read_text().splitlines()) == 6
+    assert "5 of 5 solved, 100.0 % [56.6, 100.0]" in done.output
+
+
+def test_a_rerun_continues_and_a_finished_one_asks_the_model_nothing(oracle: Any, tmp_path: Path) -> None:
+    assert runner.invoke(app, [*EVAL, "--episodes", "3", "--json", "r.json"]).exit_code == 0
+    first = json.loads((tmp_path / "r.json").read_text())["episodes"]
+    calls = oracle.calls
+    assert runner.invoke(app, [*EVAL, "--episodes", "3", "--json", "r.json"]).exit_code == 0
+    assert oracle.calls == calls
+    assert runner.invoke(app, [*EVAL, "--episodes", "5", "--json", "r.json"]).exit_code == 0
+    longer = json.loads((tmp_path / "r.json").read_text())["episodes"]
+    assert longer[:3] == first
+    assert len(longer) == 5
+
+
+def test_a_journal_cut_within_a_line_loses_that_line_only(oracle: Any, tmp_path: Path) -> None:
+    runner.invoke(app, [*EVAL, "--episodes", "3", "--json", "r.json"])
+    whole = json.loads((tmp_path / "r.json").read_text())
+    journal = tmp_path / "r.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-40])
+    again = runner.invoke(app, [*EVAL, "--episodes", "3", "--json", "r.json"])
+    assert again.exit_code == 0, again.output
+
+    def outcome(figures: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{k: v for k, v in e.items() if k != "seconds"} for e in figures["episodes"]]
+
+    assert outcome(json.loads((tmp_path / "r.json").read_text())) == outcome(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--seed", "5"], "seed=4, not 5"),
+        (["--controllers", "remind"], "controllers='none', not 'remind'"),
+        (["--suite", "joined"], "suite='atomic', not 'joined'"),
+    ],
+)
+def test_other_arguments_never_mix_with_an_old_journal(
+    change: list[str], message: str, oracle: Any, tmp_path: Path
+) -> None:
+    runner.invoke(app, [*EVAL, "--episodes", "1", "--json", "r.json"])
+    before = (tmp_path / "r.jsonl").read_bytes()
+    refused = runner.invoke(app, [*EVAL, *change, "--episodes", "1", "--json", "r.json"])
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+    assert (tmp_path / "r.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_damaged_journal_is_named_by_line(line: int, oracle: Any, tmp_path: Path) -> None:
+    runner.invoke(app, [*EVAL, "--episodes", "2", "--json", "r.json"])
+    journal = tmp_path / "r.jsonl"
+    lines = journal.read_text().splitlines()
+    lines[line] = lines[line][:9]
+    journal.write_text("\n".join(lines) + "\n")
+    refused = runner.invoke(app, [*EVAL, "--episodes", "2", "--json", "r.json"])
+    assert refused.exit_code == 2
+    assert f"r.jsonl:{line + 1}:" in refused.stderr
+
+
+def test_controllers_take_part_and_are_counted(oracle: Any, tmp_path: Path) -> None:
+    arguments = ["eval", "--suite", "joined", "--episodes", "2", "--controllers", "default", "--json", "r.json"]
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "r.json").read_text())
+    assert figures["corrections"]["plan"] == 2
+    assert figures["arguments"]["controllers"] == "default"
+
+
+def test_a_result_that_can_not_be_written_is_refused_before_any_episode(oracle: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = runner.invoke(app, [*EVAL, "--episodes", "1", "--json", "file/r.json"])
+    assert refused.exit_code == 2
+    assert "give another --json" in refused.stderr
+    assert oracle.calls == 0
+
+
+def test_a_kill_loses_nothing_that_had_ended(tmp_path: Path) -> None:
+    driver = str(Path(__file__).with_name("oracle_driver.py"))
+    command = [sys.executable, driver, *EVAL, "--episodes", "4", "--json", "r.json"]
+    journal = tmp_path / "r.jsonl"
+
+    def ended() -> int:
+        return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
+
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "ORACLE_DELAY": "0.3"})
+    deadline = time.monotonic() + 90
+    while ended() < 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=30)
+    kept = journal.read_bytes()
+    assert ended() >= 1
+    assert not (tmp_path / "r.json").exists()
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert journal.read_bytes().startswith(kept[: kept.rindex(b"\n") + 1])
+    assert len(json.loads((tmp_path / "r.json").read_text())["episodes"]) == 4
+
+
+def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
+    driver = str(Path(__file__).with_name("oracle_driver.py"))
+    command = [sys.executable, driver, *EVAL, "--episodes", "40", "--json", "r.json"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "ORACLE_DELAY": "0.2"}, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "r.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "kept in 'r.jsonl'; the same command goes on" in err
+    assert err.count("\n") == 1
+
+
+def test_the_summary_counts_by_hand() -> None:
+    results = [result(0, success=True), result(1, success=False, task="notes_add"), result(2, success=True, steps=4)]
+    figures = summary(results)
+    assert figures["solved"] == 2
+    assert figures["steps_ratio"] == pytest.approx((6 / 4 + 4 / 4) / 2)
+    assert figures["endings"] == {"success": 2, "premature": 1}
+    assert figures["corrections"] == {"remind": 3}
+    assert figures["calls"] == pytest.approx(16 / 3)
+    table = per_template(results)
+    assert list(table) == ["notes_add", "clock_timer"]
+    assert table["clock_timer"][:2] == (2, 2)
+    empty = summary([])
+    assert empty["steps_ratio"] is None
+    assert empty["success"] == {"mean": 0.0, "low": 0.0, "high": 1.0}
+
+
+def test_a_comparison_counts_rescue_and_harm_on_the_shared_episodes() -> None:
+    before = [result(i, success=i < 6) for i in range(10)]
+    after = [result(i, success=i not in (0, 9)) for i in range(12)]
+    found = compare(before, after)
+    assert found.pairs == 10
+    assert (found.before.mean, found.after.mean) == (0.6, 0.8)
+    assert found.rescue.mean == pytest.approx(3 / 4)
+    assert found.harm.mean == pytest.approx(1 / 6)
+    assert found.gain.mean == pytest.approx(0.2)
+    with pytest.raises(ConfigError, match="share no episode"):
+        compare(before, [result(99, success=True)])
+
+
+def test_compare_reads_what_eval_wrote(oracle: Any, tmp_path: Path) -> None:
+    runner.invoke(app, [*EVAL, "--episodes", "3", "--json", "good.json"])
+    oracle.fails = True
+    runner.invoke(app, [*EVAL, "--episodes", "3", "--json", "bad.json"])
+    done = runner.invoke(app, ["eval", "--compare", "bad.json", "good.json", "--json", "c.json"])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "c.json").read_text())
+    assert figures["pairs"] == 3
+    assert figures["after"]["mean"] == 1.0
+    assert figures["gain"]["mean"] == pytest.approx(figures["after"]["mean"] - figures["before"]["mean"])
+    assert "gain" in done.output
+    (tmp_path / "no.json").write_text('{"episodes": [{}]}')
+    with pytest.raises(ConfigError, match="no evaluation"):
+        read_results(tmp_path / "no.json")
+
+
+def has_nano() -> bool:
+    try:
+        nano_path()
+    except ModelError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_nano(), reason="homeostat/nano is not in this installation")
+def test_nano_is_measured_on_the_suites(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = runner.invoke(app, ["eval", "--suite", "atomic", "--episodes", "3", "--json", "r.json"])
+    assert done.exit_code == 0, done.output
+    assert len(json.loads((tmp_path / "r.json").read_text())["episodes"]) == 3
