@@ -93,11 +93,13 @@ class Probe:
             raise ConfigError(f"tokens={list(tokens)!r} has {len(tokens)} counts for a batch of {len(every)} rows")
         return tuple(_first(mass, count) for mass, count in zip(every, tokens, strict=True))
 
-    def _before_forward(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Hook on the first probed module: it sees the cache before this forward's keys enter it."""
         if self._recorder is None:
             return
-        hidden = args[0] if args else kwargs["hidden_states"]
+        hidden = args[0] if args else kwargs.get("hidden_states")
+        if not isinstance(hidden, Tensor):
+            raise ProbeError(f"{type(module).__name__!r} takes no hidden_states, so its rows can't be counted")
         cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
         start: int | None = 0
         if cache is not None:

@@ -58,8 +58,8 @@ class Recorder:
             )
         self.total = 0  # slots seen
         self.forwards: list[_Forward] = []
-        # Over the prompt's last rows: (2, b, slots) weight received by each key, summed over heads, rows and layers, and
-        # how many weights that sum has; and the rows that went in.
+        # Over the prompt's last rows: (2, b, slots) weight received by each key, summed over heads, rows and layers,
+        # and how many weights that sum has; and the rows that went in.
         self.received: Tensor | None = None
         self.judged: set[int] = set()
         self.sink_slots: Tensor | None = None  # (b, m) and whether each is one
