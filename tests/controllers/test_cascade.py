@@ -64,7 +64,7 @@ def test_each_controller_hears_only_the_sensors_it_names() -> None:
     assert choosy.heard == ["drift"]
     assert open_eared.heard == ["drift", "confidence"]
     assert both.sensors == frozenset()
-    assert Cascade([choosy]).sensors == {"attention_drift"}
+    assert Cascade([choosy]).sensors == {"drift"}
 
 
 def test_a_controller_held_back_by_its_limit_leaves_the_word_to_the_next() -> None:
@@ -123,9 +123,10 @@ def test_presets_resolve_in_the_order_given() -> None:
     assert [c.name for c in controllers_for("default").controllers] == ["decompose", "remind"]
     assert [c.name for c in controllers_for("remind, decompose").controllers] == ["remind", "decompose"]
     assert controllers_for("none").controllers == ()
-    assert controllers_for(["remind"]).controllers == (Remind(),)
+    assert controllers_for(["remind"]).controllers == (Remind(sensors=frozenset({"attention_drift"})),)
     assert preset_sensors("none") == frozenset()
     assert preset_sensors("default") == {"attention_drift"}
+    assert preset_sensors("remind") == controllers_for("remind").sensors
 
 
 @pytest.mark.parametrize(
