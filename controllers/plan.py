@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 from homeostat.controllers.core import Plan, Subtask
@@ -18,6 +19,7 @@ from homeostat.envs.errors import PlanError
 __all__ = ["MAX_PARTS", "activate", "close", "needs_of", "next_open", "parse_plan", "resolve"]
 
 MAX_PARTS = 12
+_TRIES = 200
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
 
 
@@ -99,8 +101,11 @@ def _find_parts(text: str) -> list[Any]:
 
 
 def _json_values(text: str) -> Iterator[Any]:
+    """Every JSON object or list that begins somewhere, in order. Garbage may begin one at every character, and each try
+    costs its depth: so only the first many are tried.
+    """
     decoder = json.JSONDecoder()
-    for match in re.finditer(r"[{\[]", text):
+    for match in islice(re.finditer(r"[{\[]", text), _TRIES):
         try:
             yield decoder.raw_decode(text, match.start())[0]
         except (json.JSONDecodeError, RecursionError):

@@ -105,7 +105,7 @@ def _find_arguments(text: str) -> dict[str, Any]:
     for start in (m.start() for m in re.finditer(r"\{", body)):
         try:
             data, _ = decoder.raw_decode(body, start)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             continue
         args = data.get("arguments", data)
         if isinstance(args, dict) and "action" in args:
