@@ -16,9 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from homeostat.agent.checkpoint import THREAD, memory_saver, sqlite_saver
+from homeostat.agent.checkpoint import THREAD, RunSaver, memory_saver, sqlite_saver
 from homeostat.agent.driving import Episode, drive, episode_of, saved
 from homeostat.agent.events import Event, Started
 from homeostat.agent.loop import compile_loop
@@ -159,7 +160,7 @@ class Agent:
             if trace is not None:
                 stack.callback(trace.close)
             saver = stack.enter_context(sqlite_saver(folder)) if folder is not None else memory_saver()
-            context = self._context(env, trace)
+            context = self._context(env, trace, saver)
             state = EpisodeState(
                 run=folder.name if folder is not None else uuid.uuid4().hex[:12],
                 task=info,
@@ -194,15 +195,17 @@ class Agent:
             trace = TraceWriter(folder, resume_at=state.emitted)
             stack.callback(trace.close)
             env.restore(trace.load_snapshot(state.snapshot))
-            context = self._context(env, trace)
+            context = self._context(env, trace, saver)
             context.emitted, context.spent = state.emitted, state.seconds
+            saver.stored = state.emitted
             start: Any = None
             if waiting is not None:
                 start = Command(resume={"answer": answer if answer is not None else on_ask(waiting)})  # type: ignore[misc]
             yield from drive(graph, start, state, context, folder, on_ask)
 
-    def _context(self, env: Env, trace: TraceWriter | None) -> RunContext:
-        return RunContext(self.model, env, self.sensors, self.controllers, self.config, trace)
+    def _context(self, env: Env, trace: TraceWriter | None, saver: RunSaver | InMemorySaver) -> RunContext:
+        saved = saver.wait if isinstance(saver, RunSaver) else None
+        return RunContext(self.model, env, self.sensors, self.controllers, self.config, trace, saved=saved)
 
     def _started(self, state: EpisodeState) -> Started:
         return Started(

@@ -7,6 +7,7 @@ state holds all its readings, so keeping every version would grow with the squar
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,11 +27,13 @@ from homeostat.envs import core as _envs
 from homeostat.envs.errors import CheckpointError
 from homeostat.sensors import core as _sensors
 
-__all__ = ["FILE", "THREAD", "memory_saver", "sqlite_saver"]
+__all__ = ["FILE", "THREAD", "RunSaver", "memory_saver", "sqlite_saver"]
 
 FILE = "checkpoint.sqlite"
 THREAD: RunnableConfig = {"configurable": {"thread_id": "episode"}}
 _KEPT = 4
+_PRUNE_EVERY = 16
+_PATIENCE = 10.0
 
 
 def _types() -> list[type]:
@@ -43,8 +46,23 @@ def _serializer() -> JsonPlusSerializer:
     return JsonPlusSerializer(allowed_msgpack_modules=_types())
 
 
-class _LatestSaver(SqliteSaver):
-    """Keeps the newest checkpoints of the thread only."""
+class RunSaver(SqliteSaver):
+    """Keeps the newest checkpoints of the thread only, and can be waited for.
+
+    ``stored`` is how many events (``EpisodeState.emitted``) the newest stored state knows of.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """``connection`` may be used from any thread."""
+        super().__init__(connection, serde=_serializer())
+        self.stored = -1
+        self._puts = 0
+        self._news = threading.Condition()
+
+    def wait(self, emitted: int) -> None:
+        """Return once a state with so many events is stored (or after some seconds: an error will tell by itself)."""
+        with self._news:
+            self._news.wait_for(lambda: self.stored >= emitted, timeout=_PATIENCE)
 
     def put(
         self,
@@ -53,8 +71,14 @@ class _LatestSaver(SqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint and drop those that are older than the newest few."""
+        """Store a checkpoint; now and then drop those that are older than the newest few."""
         stored = super().put(config, checkpoint, metadata, new_versions)
+        with self._news:
+            self.stored = max(self.stored, checkpoint["channel_values"].get("emitted", -1))
+            self._news.notify_all()
+        self._puts += 1
+        if self._puts % _PRUNE_EVERY:
+            return stored
         with self.cursor() as cursor:
             newest = "SELECT checkpoint_id FROM checkpoints ORDER BY checkpoint_id DESC LIMIT 1 OFFSET ?"
             cursor.execute(newest, (_KEPT,))
@@ -70,13 +94,13 @@ def memory_saver() -> InMemorySaver:
 
 
 @contextmanager
-def sqlite_saver(folder: Path, *, existing: bool = False) -> Iterator[SqliteSaver]:
+def sqlite_saver(folder: Path, *, existing: bool = False) -> Iterator[RunSaver]:
     """The run's saver. Raises :class:`CheckpointError` where ``existing`` is asked for and can't be read."""
     path = folder / FILE
     if existing and not path.is_file():
         raise CheckpointError(f"no checkpoint {str(path)!r}; give the folder of a run, such as runs/<id>")
     with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
-        saver = _LatestSaver(connection, serde=_serializer())
+        saver = RunSaver(connection)
         try:
             saver.setup()
             # A killed process loses nothing under WAL; only a power cut could lose the last step.

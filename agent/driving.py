@@ -72,7 +72,7 @@ def drive(
                     config,
                     context=context,
                     stream_mode="updates",
-                    durability="sync" if folder is not None else "exit",
+                    durability="async" if folder is not None else "exit",
                     control=control,
                 ):
                     if "__interrupt__" in part:

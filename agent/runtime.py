@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,10 @@ class LoopConfig(BaseModel):
 
 @dataclass
 class RunContext:
-    """One running episode. ``observation`` and ``attempt`` are what the state names but can't hold."""
+    """One running episode. ``observation`` and ``attempt`` are what the state names but can't hold.
+
+    ``saved`` waits until the state with so many events is stored.
+    """
 
     model: Model
     env: Env
@@ -51,6 +54,7 @@ class RunContext:
     trace: TraceWriter | None = None
     emitted: int = 0
     spent: float = 0.0
+    saved: Callable[[int], None] | None = None
     observation: Observation | None = None
     attempt: Attempt | None = None
     _outbox: list[Event] = field(default_factory=list)
@@ -83,7 +87,12 @@ class RunContext:
         return self.trace.snapshot(self.env.snapshot()) if self.trace is not None else ""
 
     def generate(self, prompt: Prompt, state: EpisodeState, *, planning: bool = False) -> Attempt:
-        """One model call under the loop's bounds. Attention is read where a sensor wants it."""
+        """One model call under the loop's bounds. Attention is read where a sensor wants it.
+
+        What came before is on disk by then: a process that dies in the call loses nothing.
+        """
+        if self.saved is not None:
+            self.saved(state.emitted)
         config = self.config
         return self.model.generate(
             prompt,
