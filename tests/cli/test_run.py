@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from typer.testing import CliRunner
 from homeostat.agent import read_trace
 from homeostat.agent.cli import app
 from homeostat.agent.loading import nano_path
+from homeostat.controllers import PRESETS, Ask, ControlContext, Decision, Preset, Proceed
 from homeostat.envs.errors import ModelError
+from homeostat.sensors.core import Reading
 
 runner = CliRunner()
 
@@ -165,6 +168,35 @@ def test_ctrl_c_saves_the_run_and_it_goes_on_to_the_end(tmp_path: Path) -> None:
     trace = read_trace(run)
     assert trace.finish is not None
     assert trace.finish.success
+
+
+class Unsure:
+    """Asks once, at the first attempt (a test double)."""
+
+    name, sensors = "unsure", frozenset[str]()
+
+    def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
+        asks = context.phase == "attempt" and not context.decisions
+        return Ask(question="Which timer?", cause="unsure") if asks else Proceed()
+
+
+def test_a_question_waits_for_its_answer_in_another_call(
+    oracle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(PRESETS, "unsure", Preset("unsure", "asks", lambda: (Unsure(),)))
+    asked = runner.invoke(app, ["run", "--task", "clock_timer", "--seed", "3", "--controllers", "unsure"])
+    run = only_run(tmp_path)
+    assert asked.exit_code == 0, asked.output
+    assert asked.output.splitlines()[-1] == (
+        f"waiting for an answer: Which timer?; go on with: homeostat run --resume runs/{run.name} --answer TEXT"
+    )
+    still = runner.invoke(app, ["run", "--resume", run.name])
+    assert "waiting for an answer: Which timer?" in still.output
+    done = runner.invoke(app, ["run", "--resume", run.name, "--answer", "the kitchen one"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1].startswith("solved after")
+    assert "answered: the kitchen one" in done.output
+    assert any("the kitchen one" in attempt.reminder for attempt in read_trace(run).attempts)
 
 
 def test_a_real_model_folder_drives_the_whole_command(
