@@ -160,10 +160,10 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, "ORACLE_DELAY": "0.2"}, stderr=subprocess.PIPE, text=True
     )
+    journal = tmp_path / "r.jsonl"
     deadline = time.monotonic() + 90
-    while not (tmp_path / "r.jsonl").exists() and time.monotonic() < deadline:
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 1) and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
