@@ -49,11 +49,11 @@ class _Screens(IterableDataset[Batch]):
         torch.set_num_threads(1)
         rng = random.Random(self.seed)
         # several episodes side by side, so that a batch is not one episode's screens
-        sources = [screen_examples(random.Random(rng.random()), STYLE, self.mix) for _ in range(self.screens)]
+        sources = [screen_examples(random.Random(rng.random()), STYLE, self.mix) for _ in range(4 * self.screens)]
         plans = plan_examples(rng, STYLE)
         while True:
-            examples = [next(s) for s in sources]
-            yield self.packer.batch(examples, [next(plans) for _ in range(5)])
+            batches = self.packer.batches([next(s) for s in sources], [next(plans) for _ in range(8)], self.screens)
+            yield from rng.sample(batches, len(batches))
 
 
 def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -116,7 +116,7 @@ def report(model: Any, batches: list[Batch], device: torch.device) -> dict[str, 
 def _dev_batches(packer: Packer) -> list[Batch]:
     rng = random.Random("dev report")
     screens, plans = screen_examples(rng, STYLE, Mix(noise=0), "dev"), plan_examples(rng, STYLE, "dev")
-    return [packer.batch([next(screens) for _ in range(16)], [next(plans) for _ in range(5)]) for _ in range(10)]
+    return packer.batches([next(screens) for _ in range(160)], [next(plans) for _ in range(12)], 16)
 
 
 def _loader(packer: Packer, mix: Mix, seed: str, screens: int, workers: int) -> Iterator[Batch]:

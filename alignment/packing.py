@@ -110,9 +110,19 @@ class Packer:
             targets[i] = self._vocabulary[" "]
         return targets
 
-    def batch(self, examples: Sequence[ScreenExample], plans: Sequence[Question] = ()) -> Batch:
-        """A batch of all examples, and one more row for the planner's questions where there are any."""
-        rows = [self.screen(e) for e in examples] + ([self.plans(plans)] if plans else [])
+    def batches(self, examples: Sequence[ScreenExample], plans: Sequence[Question], size: int) -> list[Batch]:
+        """The examples in batches of ``size``, rows of like length together (little padding); the planner's questions
+        go in fours, each as one more row of a batch with long rows.
+        """
+        rows = sorted(((self.screen(e), e) for e in examples), key=lambda r: len(r[0]))
+        groups = [rows[i : i + size] for i in range(0, len(rows), size)]
+        extra = [self.plans(plans[i : i + 4]) for i in range(0, len(plans), 4)]
+        return [
+            self._batch([r for r, _ in group] + extra[len(groups) - 1 - i : len(groups) - i], [e for _, e in group])
+            for i, group in enumerate(groups)
+        ]
+
+    def _batch(self, rows: list[list[tuple[int, int, int, int, int]]], examples: Sequence[ScreenExample]) -> Batch:
         length = -(-max(map(len, rows)) // 16) * 16
         table = np.empty((len(rows), length, 5), dtype=np.int64)
         table[:] = (self._pad, 0, -1, IGNORE, 0)

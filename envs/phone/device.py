@@ -130,12 +130,12 @@ class Device:
     def act(self, action: a.Action) -> None:
         """Carry out one action. A touch that meets nothing does nothing, as on a phone.
 
-        Raises :class:`UnknownName` for an app that is not installed and :class:`ActionError` for ``type`` without a
-        focused field; the device is then unchanged.
+        Raises :class:`ActionError` for an app that is not installed and for ``type`` without a focused field; the device is
+        then unchanged.
         """
         match action:
             case a.Open(app=name) if name.strip().lower() not in APPS:
-                raise UnknownName.of("app", name, APPS)
+                raise ActionError(str(UnknownName.of("app", name, APPS)))
             case a.Type() if self.frame is None or self.frame.focus is None or self.dialog or self.shade:
                 raise ActionError(f"can't type {action.text!r}: no field has the focus; click a field first")
         placed = self.placed()

@@ -1,0 +1,275 @@
+"""The phone as an environment: Gymnasium's five-tuple outside, the agent loop's ``Env`` protocol inside."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from homeostat.envs import actions as a
+from homeostat.envs.core import Observation, TaskInfo
+from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
+from homeostat.envs.phone.device import Device
+from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks.adverts import pop_up
+from homeostat.envs.phone.tasks.base import NotPossible, World, fill
+from homeostat.envs.phone.tasks.instance import Instance, draw
+from homeostat.envs.phone.tasks.joined import Joined, draw_joined
+from homeostat.envs.phone.tasks.rules import draw_rules
+from homeostat.envs.phone.tasks.words import Split
+
+__all__ = ["JOINED", "PhoneEnv", "task_names"]
+
+JOINED = ("joined_plain", "joined_carried")
+ADVERTS = 0.2  # share of episodes in which a pop-up appears
+_SPLITS = ("train", "dev", "test")
+_TEXT = string.ascii_letters + string.digits + string.punctuation + " \n"
+
+
+def task_names() -> tuple[str, ...]:
+    """Every task that :meth:`PhoneEnv.reset_task` knows: the atomic templates, the joined kinds, ``random``."""
+    return (*TEMPLATES, *JOINED, "random")
+
+
+class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
+    """A simulated phone with tasks.
+
+    ``task``: a name of :func:`task_names`, or None for a free run without a check (``goal`` says what is wanted).
+    ``split``: whose words fill the phone. ``scale``: the screenshot is 144·scale × 256·scale pixels. ``adverts``: the share
+    of episodes with a pop-up. Raises ``UnknownName`` for a task or split that does not exist.
+
+    Gymnasium: observations ``{"screen", "goal", "rules"}``; an action is a sample of ``action_space`` or a typed
+    :data:`~homeostat.envs.actions.Action`. Reward 1 at a successful end. An action that the phone refuses changes nothing
+    and is named in ``info["error"]``.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}
+
+    def __init__(
+        self,
+        task: str | None = "random",
+        *,
+        goal: str = "",
+        rules: tuple[str, ...] = (),
+        split: Split = "test",
+        scale: int = 1,
+        adverts: float = ADVERTS,
+        max_steps: int = 30,
+        render_mode: str | None = None,
+    ) -> None:
+        if task is not None and task not in task_names():
+            raise UnknownName.of("task", task, task_names())
+        if split not in _SPLITS:
+            raise UnknownName.of("split", split, _SPLITS)
+        if not 1 <= scale <= 16:
+            raise ConfigError(f"scale {scale!r} is out of range; choose 1 to 16")
+        self.task, self.goal, self.own_rules, self.split, self.scale = task, goal, rules, split, scale
+        self.adverts, self.free_steps, self.render_mode = adverts, max_steps, render_mode
+        self.device = Device()
+        self.instance: Instance | Joined | None = None
+        self.info = TaskInfo(name="free", goal=goal, optimal_steps=1, max_steps=max_steps)
+        self.answers: list[str] = []
+        self.status: str | None = None
+        self.steps = 0
+        self._advert_at = -1
+        self._asked: str | None = task
+        text = spaces.Text(max_length=400, min_length=0, charset=_TEXT)
+        screen = spaces.Box(0, 255, (256 * scale, 144 * scale, 3), np.uint8)
+        self.observation_space = spaces.Dict({"screen": screen, "goal": text, "rules": text})
+        point = spaces.Box(0.0, np.nextafter(np.float32(1), np.float32(0)), (2,), np.float32)
+        self.action_space = spaces.Dict(
+            {"kind": spaces.Discrete(len(_KINDS)), "point": point, "to": point, "text": text}
+        )
+
+    # -- the loop's face ----------------------------------------------------------------------------------------------
+
+    def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
+        """Start a task (the constructor's where none is named) from its seeded initial state."""
+        name = task if task is not None else self.task
+        if name is not None and name not in task_names():
+            raise UnknownName.of("task", name, task_names())
+        seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        self.answers, self.status, self.steps = [], None, 0
+        self._asked = name
+        rng = random.Random(f"{self.split} {name} {seed}")
+        world, drawn, self.instance = self._draw(rng, name)
+        self.device = world.device
+        self._advert_at = -1
+        if self.instance is None:
+            self.info = TaskInfo(
+                name="free", goal=self.goal, rules=self.own_rules, seed=seed, optimal_steps=1, max_steps=self.free_steps
+            )
+            return self.info
+        self._advert_at = rng.randint(1, 4) if rng.random() < self.adverts else -1
+        optimal = self._walk()
+        joined = isinstance(self.instance, Joined)
+        self.info = TaskInfo(
+            name=drawn,
+            goal=self.instance.goal,
+            rules=tuple(r.text for r in self.instance.rules),
+            seed=seed,
+            optimal_steps=optimal,
+            max_steps=2 * optimal + 5,
+            parts=self.instance.parts if joined else (self.instance.goal,),
+        )
+        return self.info
+
+    def _draw(self, rng: random.Random, name: str | None) -> tuple[World, str, Instance | Joined | None]:
+        for _ in range(200):
+            world = fill(rng, self.split)
+            try:
+                if name is None:
+                    return world, "free", None
+                if name in JOINED:
+                    return world, name, draw_joined(rng, world, carried=name == "joined_carried")
+                drawn = rng.choice(list(TEMPLATES)) if name == "random" else name
+                template = TEMPLATES[drawn]
+                return world, drawn, draw(template, world, draw_rules(rng, template))
+            except NotPossible:
+                continue
+        raise EnvError(f"task {name!r} fits none of 200 phones; this is a defect of the template")
+
+    def _walk(self) -> int:
+        """The oracle's steps from here to the end; the phone is put back."""
+        assert self.instance is not None
+        before, answers, steps = self.device.snapshot(), list[str](), 0
+        while steps < 60:
+            action = self.oracle(answers)
+            steps += 1
+            if isinstance(action, a.Terminate):
+                break
+            if isinstance(action, a.Answer):
+                answers.append(action.text)
+            self.device.act(action)
+            if steps == self._advert_at and not self.device.dialog:
+                self._show_advert()
+        self.device.restore(before)
+        if isinstance(self.instance, Joined):
+            self.instance.stage = 0
+        return steps
+
+    def oracle(self, answers: list[str] | None = None) -> a.Action:
+        """The next action of the built-in oracle. Raises ``EnvError`` in a free run."""
+        if self.instance is None:
+            raise EnvError("a free run has no oracle; reset a task first")
+        return self.instance.oracle(self.device, self.answers if answers is None else answers)
+
+    def _show_advert(self) -> None:
+        pop_up(random.Random(f"advert {self.info.seed} {self._advert_at}"), self.device)
+
+    def observe(self) -> Observation:
+        """The present screen."""
+        return self.device.observe(self.scale)
+
+    def act(self, action: a.Action) -> None:
+        """Carry the action out. Raises ``ActionError`` where it can't be, with the device unchanged."""
+        if self.status is not None:
+            raise ActionError(f"{action.kind!r} after terminate; reset first")
+        self.device.act(action)
+        self.steps += 1
+        match action:
+            case a.Answer(text=text):
+                self.answers.append(text)
+            case a.Terminate(status=status):
+                self.status = status
+            case _:
+                pass
+        if self.steps == self._advert_at and not self.device.dialog and self.status is None:
+            self._show_advert()
+
+    def success(self) -> bool:
+        """Whether the task's end is reached (False in a free run). A forbidden task asks for ``terminate`` with failure."""
+        if self.instance is None or not self.instance.reached(self.device, self.answers):
+            return False
+        if self.instance.forbidden:
+            return self.status == "failure"
+        return self.status != "failure"
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole state as JSON-able data: the task by name and seed, the device in full."""
+        return {
+            "task": self._asked,
+            "seed": self.info.seed,
+            "split": self.split,
+            "device": self.device.snapshot(),
+            "answers": list(self.answers),
+            "status": self.status,
+            "steps": self.steps,
+            "stage": self.instance.stage if isinstance(self.instance, Joined) else 0,
+            "goal": self.goal,
+            "rules": list(self.own_rules),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Put a snapshot's state back, in this process or another."""
+        self.split, self.goal, self.own_rules = snapshot["split"], snapshot["goal"], tuple(snapshot["rules"])
+        self.task = snapshot["task"]
+        self.reset_task(seed=snapshot["seed"])
+        self.device.restore(snapshot["device"])
+        self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]
+        if isinstance(self.instance, Joined):
+            self.instance.stage = snapshot["stage"]
+
+    # -- Gymnasium's face ---------------------------------------------------------------------------------------------
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Start the constructor's task, or ``options["task"]``."""
+        super().reset(seed=seed)
+        info = self.reset_task((options or {}).get("task"), seed=seed)
+        return self._seen(), {"task": info.model_dump()}
+
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """One action; see the class for what counts as one."""
+        info: dict[str, Any] = {}
+        try:
+            self.act(self._typed(action) if isinstance(action, dict) else action)
+        except ActionError as error:
+            info["error"] = str(error)
+            self.steps += self.status is None
+        done = self.status is not None
+        won = done and self.success()
+        return self._seen(), float(won), done, not done and self.steps >= self.info.max_steps, info | {"success": won}
+
+    def _seen(self) -> dict[str, Any]:
+        return {
+            "screen": np.array(self.observe().screenshot),
+            "goal": self.info.goal[:400],
+            "rules": "\n".join(self.info.rules)[:400],
+        }
+
+    def _typed(self, action: dict[str, Any]) -> a.Action:
+        return _KINDS[int(action["kind"])](action)
+
+    def render(self) -> np.ndarray[Any, np.dtype[np.uint8]] | None:  # type: ignore[override]
+        """The screenshot, in the mode ``rgb_array``."""
+        return np.array(self.observe().screenshot) if self.render_mode == "rgb_array" else None
+
+
+def _point(value: Any) -> tuple[float, float]:
+    return float(value[0]), float(value[1])
+
+
+def _app(text: str) -> a.Action:
+    if not text:
+        raise ActionError("open needs the app's name, not ''")
+    return a.Open(app=text)
+
+
+_KINDS: tuple[Callable[[dict[str, Any]], a.Action], ...] = (
+    lambda d: a.Click(point=_point(d["point"])),
+    lambda d: a.LongPress(point=_point(d["point"])),
+    lambda d: a.Swipe(point=_point(d["point"]), to=_point(d["to"])),
+    lambda d: a.Type(text=d["text"]),
+    lambda d: a.SystemButton(button="Back"),
+    lambda d: a.SystemButton(button="Home"),
+    lambda d: _app(d["text"]),
+    lambda d: a.Wait(),
+    lambda d: a.Answer(text=d["text"]),
+    lambda d: a.Terminate(status="success"),
+    lambda d: a.Terminate(status="failure"),
+)

@@ -1,0 +1,124 @@
+"""Templates, oracle, checks, vocabularies."""
+
+import random
+
+import pytest
+from homeostat.envs import actions as a
+from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.envs.phone import SUITES, TEMPLATES, PhoneEnv, suite
+from homeostat.envs.phone.tasks.base import NotPossible, fill
+from homeostat.envs.phone.tasks.instance import draw
+from homeostat.envs.phone.tasks.oracle import cell
+from homeostat.envs.phone.tasks.rules import RULES
+from homeostat.envs.phone.tasks.words import NAMES, NOUNS, Words, split_of
+
+
+def solve(env, info):
+    for _ in range(info.max_steps):
+        env.act(env.oracle())
+        if env.status:
+            break
+    return env.success()
+
+
+def test_there_are_forty_atomic_templates_with_several_phrasings():
+    assert len(TEMPLATES) >= 40
+    assert all(len(set(t.goals)) >= 4 for t in TEMPLATES.values())
+    assert len({t.app for t in TEMPLATES.values()} - {"any"}) >= 8
+
+
+@pytest.mark.parametrize("name", [*TEMPLATES, *SUITES["joined"]])
+def test_the_oracle_solves_every_task_in_its_stated_steps(name):
+    env = PhoneEnv(split="test")
+    for seed in range(4):
+        info = env.reset_task(name, seed=seed)
+        assert not env.success() or info.rules
+        assert solve(env, info)
+        assert env.steps == info.optimal_steps
+
+
+def test_doing_nothing_or_doing_it_twice_is_not_success():
+    env = PhoneEnv(adverts=0)
+    for seed in range(20):
+        info = env.reset_task("contacts_add", seed=seed)
+        if not info.rules:
+            break
+    env.act(a.Terminate(status="success"))
+    assert not env.success()
+    env.reset_task("contacts_add", seed=seed)
+    assert solve(env, info)
+    snap = env.snapshot()
+    env.restore(snap | {"status": None})
+    assert env.success()
+    env.device.db.execute("insert into contacts (name, phone, star) select name, phone, star from contacts where id = 1")
+    assert not env.success()
+
+
+def test_a_forbidden_task_wants_the_phone_left_alone():
+    env = PhoneEnv(adverts=0)
+    for seed in range(400):
+        info = env.reset_task("notes_delete", seed=seed)
+        if env.instance.forbidden:
+            break
+    assert any(r.text in info.rules and r.forbids(TEMPLATES["notes_delete"]) for r in RULES)
+    env.act(a.Terminate(status="success"))
+    assert not env.success()
+    env.reset_task("notes_delete", seed=seed)
+    env.act(a.Terminate(status="failure"))
+    assert env.success()
+
+
+def test_the_oracle_finds_its_way_from_anywhere():
+    rng = random.Random(5)
+    solved = 0
+    for name, template in list(TEMPLATES.items())[::4]:
+        world = fill(random.Random(name), "test")
+        try:
+            task = draw(template, world)
+        except NotPossible:
+            continue
+        device, answers = world.device, []
+        for _ in range(6):  # stray about: navigation only, so that the task stays solvable
+            taps = [p for p in device.placed() if p.runs and (p.widget.tap or [""])[0] in ("go", "launch", "back")]
+            if taps and not device.dialog:
+                device.act(a.Click(point=cell(*rng.choice(taps).anchor)))
+        for _ in range(40):
+            action = task.oracle(device, answers)
+            if isinstance(action, a.Terminate):
+                break
+            if isinstance(action, a.Answer):
+                answers.append(action.text)
+            device.act(action)
+        assert task.reached(device, answers), name
+        solved += 1
+    assert solved >= 10
+
+
+def test_vocabularies_share_no_word():
+    words = {s: {w for w in NAMES + NOUNS if split_of(w) == s} for s in ("train", "dev", "test")}
+    assert min(map(len, words.values())) > 30
+    assert not (words["train"] & words["test"]) and not (words["train"] & words["dev"]) and not (words["dev"] & words["test"])
+    train = Words(random.Random(0), "train")
+    drawn = {train.noun() for _ in range(3000)} | {train.name() for _ in range(3000)}
+    assert not drawn & (words["test"] | words["dev"])
+    test = Words(random.Random(0), "test")
+    assert {test.noun() for _ in range(500)} <= words["test"]
+
+
+def test_goals_name_their_slots_words_of_the_split():
+    env = PhoneEnv(split="test", adverts=0)
+    info = env.reset_task("tasks_add", seed=1)
+    title = env.instance.slots["title"]
+    assert title in info.goal and all(split_of(w) == "test" for w in title.split())
+
+
+def test_suites_are_paired_and_named():
+    one, two = suite("atomic").episodes(130, 7), suite("atomic").episodes(130, 7)
+    assert one == two != suite("atomic").episodes(130, 8)
+    assert {e.task for e in one} == set(TEMPLATES)
+    with pytest.raises(UnknownName, match="did you mean 'atomic'"):
+        suite("atomics")
+    with pytest.raises(UnknownName):
+        suite("atomic", "exam")
+    with pytest.raises(ConfigError, match="0"):
+        suite("atomic").episodes(0, 1)
