@@ -19,6 +19,7 @@ from torch import Tensor
 from homeostat.envs.errors import ProbeError
 from homeostat.sensors.attention import RowMask, visible
 from homeostat.sensors.core import SpanMass
+from homeostat.sensors.sinks import SinkFinder
 from homeostat.sensors.spans import OUTPUT, Spans
 
 __all__ = ["Recorder"]
@@ -35,7 +36,6 @@ class _Forward:
     # The mask itself is kept with what was made of it: an id must not be reused while it is a key.
     seen: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict)
     visible: list[Tensor | int] = field(default_factory=list)  # per layer (b, r), or one number for all rows
-    last: list[tuple[Tensor, int]] = field(default_factory=list)  # per layer (b, H, K) weights of the last row, offset
 
 
 class Recorder:
@@ -48,7 +48,7 @@ class Recorder:
         self.layers = tuple(layers)
         self.spans = tuple(spans)
         self.rows = rows
-        self.threshold = sink_threshold
+        self.sinks = None if sink_threshold is None else SinkFinder(sink_threshold)
         self.labels = tuple(dict.fromkeys(label for s in self.spans for label in s.labels))
         lengths = {s.length for s in self.spans}
         self.length: int | None = None if None in lengths else max(n for n in lengths if n is not None)
@@ -58,13 +58,6 @@ class Recorder:
             )
         self.total = 0  # slots seen
         self.forwards: list[_Forward] = []
-        # Over the prompt's last rows: (2, b, slots) weight received by each key, summed over heads, rows and layers,
-        # and how many weights that sum has; and the rows that went in.
-        self.received: Tensor | None = None
-        self.judged: set[int] = set()
-        self.sink_slots: Tensor | None = None  # (b, m) and whether each is one
-        self.sink_valid: Tensor | None = None
-        self.first_sinks: Tensor | None = None  # (L, b, H, m) weight of the first token's row on the sinks
         self._columns: dict[torch.device, Tensor] = {}
 
     # -- while the model runs ------------------------------------------------------------------------------------
@@ -86,6 +79,8 @@ class Recorder:
         wanted = fresh if self.rows is None else min(self.rows, fresh)
         if self.length is not None and self.total > self.length:
             wanted = min(fresh, max(wanted, self.total - self.length + 1))  # every token's row, forced ones too
+        if self.sinks is not None and self.length is None:  # each forward may be the prompt's last
+            self.sinks.restart()
         self.forwards.append(_Forward(start, queries, self.total - wanted))
 
     @property
@@ -113,16 +108,19 @@ class Recorder:
             mass = weights.detach().reshape(batch, heads * count, keys).bmm(columns)
         forward.mass[-1].append(mass.view(batch, heads, count, -1))
         self._count_visible(forward, mask, rows, row, count, keys)
-        if self.threshold is not None and self._in_prompt(forward):
-            self._receive(forward, weights.detach(), mask, rows, row, offset)
+        if self.sinks is not None and self._in_prompt(forward):
+            seen = None if mask is None else self._seen(forward, mask, rows, row)[0]
+            after = self.length - self.rows if self.length is not None and self.rows is not None else 0
+            last = row + count == forward.queries
+            self.sinks.receive(weights.detach(), seen, forward.start + row, offset, self.total, after=after, last=last)
 
     def close_layer(self) -> None:
         """The layer opened last is done; after the forward's last one, the sinks are found."""
         forward = self.forwards[-1]
         if len(forward.mass) == len(self.layers):
             forward.seen.clear()
-            if forward.last:
-                self._find_sinks(forward)
+            if self.sinks is not None and self.sinks.find(self.total):
+                self._columns.clear()
 
     def _in_prompt(self, forward: _Forward) -> bool:
         # Where one forward holds prompt and answer, the sinks are known too late for its rows: they stay unmeasured.
@@ -153,63 +151,6 @@ class Recorder:
             forward.seen[key] = (seen, seen.sum(-1), rows.mask)
         return forward.seen[key]
 
-    def _receive(
-        self, forward: _Forward, weights: Tensor, mask: Tensor | None, rows: RowMask, row: int, offset: int
-    ) -> None:
-        """Add to what each key received. Chunks arrive in order, so the last one holds the forward's last row."""
-        batch, heads, count, keys = weights.shape
-        if row + count == forward.queries:
-            forward.last.append((weights[:, :, -1], offset))
-        slot = forward.start + row
-        first = max(self.length - self.rows - slot, 0) if self.length is not None and self.rows is not None else 0
-        if first >= count:  # a prompt that comes in pieces: these are not among the last rows of the whole
-            return
-        self.judged.update(range(slot + first, slot + count))
-        sums = self._sums(forward, batch, weights.device)
-        upto = min(keys, self.total - offset)  # a static cache has keys that no token fills yet
-        given = weights[:, :, first:].sum(1)
-        could: Tensor | int = count - first
-        if mask is not None:
-            seen, number, _ = self._seen(forward, mask, rows, row)
-            seen, number = (seen[:, first:], number[:, first:]) if seen.shape[1] > 1 else (seen, number)
-            could = seen.sum(1)[:, :upto].to(sums.device)
-            given = given * (number > 0)[..., None]  # a padding row, which sees nothing, comes out uniform
-        sums[0, :, offset : offset + upto] += given.sum(1)[:, :upto].to(sums.device)
-        sums[1, :, offset : offset + upto] += could * heads
-
-    def _sums(self, forward: _Forward, batch: int, device: torch.device) -> Tensor:
-        """``received``, made to fit this forward: longer, for more rows of the batch, or anew."""
-        have = self.received
-        opening = len(forward.mass) == 1 and len(forward.mass[0]) == 1
-        if have is None or (opening and self.length is None):  # without a length, each forward may be the prompt's last
-            self.received = have = torch.zeros(2, batch, self.total, device=device)
-            if opening:
-                self.judged = {s for s in self.judged if s >= forward.first}
-        elif have.shape[1] != batch or have.shape[2] < self.total:
-            grown = torch.nn.functional.pad(have, (0, self.total - have.shape[2]))
-            self.received = have = grown.repeat_interleave(batch // have.shape[1], 1)
-        return have
-
-    def _find_sinks(self, forward: _Forward) -> None:
-        """Keys whose mean received weight is above the threshold, and the last row's weight on them."""
-        if self.received is None or self.threshold is None:
-            return
-        mean = self.received[0] / self.received[1].clamp(min=1)
-        # A key that fewer than half of the rows see has no mean worth the name: the last tokens would pass for sinks.
-        mean[:, self.total - len(self.judged) // 2 :] = 0
-        most = min(max(1, int(1 / self.threshold)), mean.shape[1])
-        best, slots = mean.topk(most, dim=-1)
-        self.sink_slots, self.sink_valid = slots, best > self.threshold
-        first = []
-        for weights, offset in forward.last:
-            index = slots.to(weights.device) - offset
-            inside = (index >= 0) & self.sink_valid.to(weights.device)
-            picked = weights.gather(-1, index.clamp(min=0)[:, None].expand(-1, weights.shape[1], -1))
-            first.append((picked * inside[:, None]).to(slots.device))
-        self.first_sinks = torch.stack(first)
-        forward.last.clear()
-        self._columns.clear()
-
     def _end_prompt(self, length: int) -> None:
         self.length = length
         self._columns.clear()
@@ -231,8 +172,8 @@ class Recorder:
         if self.length is not None:
             table[:, self.length :, -1] = 1
         sinks = torch.zeros(1, slots, 0)
-        if self.sink_slots is not None and self.sink_valid is not None:
-            at, valid = self.sink_slots.cpu(), self.sink_valid.cpu().float()
+        if self.sinks is not None and self.sinks.slots is not None and self.sinks.valid is not None:
+            at, valid = self.sinks.slots.cpu(), self.sinks.valid.cpu().float()
             sinks = torch.zeros(at.shape[0], slots, at.shape[1])
             sinks.scatter_(1, at[:, None, :], valid[:, None, :])
         if table.shape[0] == sinks.shape[0] == 1:
@@ -287,10 +228,10 @@ class Recorder:
         self, stacked: list[tuple[NDArray[np.float32], NDArray[np.int64]]], batch: int
     ) -> NDArray[np.float32] | None:
         """(B, T, L, H, m) weight of every generated token's row on each sink."""
-        if self.first_sinks is None or self.length is None:
+        if self.sinks is None or self.sinks.first is None or self.length is None:
             return None
         width = len(self.labels) + 1
-        parts = [_rows(self.first_sinks.permute(1, 0, 2, 3), batch).cpu().numpy()[:, None]]
+        parts = [_rows(self.sinks.first.permute(1, 0, 2, 3), batch).cpu().numpy()[:, None]]
         for forward, (mass, _) in zip(self.forwards, stacked, strict=True):
             later = mass[:, max(self.length - forward.first, 0) :, ..., width:]
             if later.shape[1]:
@@ -310,8 +251,8 @@ class Recorder:
         columns = [self.labels.index(label) for label in spans] + [len(self.labels)]
         labels = (*spans.labels, OUTPUT)
         sinks = inside = None
-        if sink is not None and self.sink_slots is not None and self.sink_valid is not None:
-            at = _rows(self.sink_slots, mass.shape[0])[b].tolist()
+        if sink is not None and self.sinks is not None and self.sinks.slots is not None:
+            at = _rows(self.sinks.slots, mass.shape[0])[b].tolist()
             member = np.zeros((len(at), len(labels)), np.float32)
             for m, slot in enumerate(at):
                 for s, label in enumerate(spans.labels):
