@@ -106,7 +106,9 @@ def report(model: Any, batches: list[Batch], device: torch.device) -> dict[str, 
         read.append((letters == batch.patches)[written].float().mean().item())
         row = torch.arange(len(batch.branch), device=device)[:, None].expand_as(batch.branch)[asked]
         groups: dict[tuple[int, int, int], bool] = {}
-        for r, n, k, h in zip(row.tolist(), batch.branch[asked].tolist(), batch.kinds[asked].tolist(), hit.tolist(), strict=True):
+        for r, n, k, h in zip(
+            row.tolist(), batch.branch[asked].tolist(), batch.kinds[asked].tolist(), hit.tolist(), strict=True
+        ):
             groups[r, n, k] = groups.get((r, n, k), True) and h
         for (_, _, k), ok in groups.items():
             right[KINDS[k]].append(ok)
@@ -152,7 +154,8 @@ def train(
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         step, spent = saved["step"], saved["spent"]
-    dev, begun, stage, source = _dev_batches(packer), time.monotonic() - spent, "", iter(())
+    dev, begun, stage = _dev_batches(packer), time.monotonic() - spent, ""
+    source: Iterator[Batch] = iter(())
     log = out / "training.jsonl"
     out.mkdir(parents=True, exist_ok=True)
     figures: dict[str, float] = {}
@@ -170,7 +173,9 @@ def train(
                 file.write(json.dumps(line | {k: round(v, 4) for k, v in figures.items()}) + "\n")
             typer.echo(f"{line} " + " ".join(f"{k} {v:.3f}" for k, v in figures.items()))
             spent = time.monotonic() - begun
-            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent}, state)
+            torch.save(
+                {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent}, state
+            )
         if done:
             _save(out, model, processor)
             return figures
@@ -181,7 +186,7 @@ def train(
         with torch.autocast(device.type, torch.bfloat16):
             parts = losses(model, batch, read_only=stage == "read")
         loss = parts.get("answer", 0) + (1.0 if stage == "read" else 0.1) * parts["read"]
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

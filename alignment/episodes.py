@@ -100,7 +100,11 @@ class _Asker:
         rng = self.rng
         reminder = ""
         if rng.random() < self.mix.reminders:
-            said = [f"the goal is: {goal}", "answer with one tool call.", *(f"keep to the rule: {r.text}" for r in rules)]
+            said = [
+                f"the goal is: {goal}",
+                "answer with one tool call.",
+                *(f"keep to the rule: {r.text}" for r in rules),
+            ]
             reminder = rng.choice(said)
         prompt = act_prompt(
             self.style,
@@ -155,7 +159,9 @@ def _start(rng: random.Random, mix: Mix, split: Split) -> tuple[World, Instance 
             continue
 
 
-def _others(asker: _Asker, world: World, rules: tuple[Rule, ...], history: list[str], seen: Observation) -> list[Question]:
+def _others(
+    asker: _Asker, world: World, rules: tuple[Rule, ...], history: list[str], seen: Observation
+) -> list[Question]:
     rng, questions = asker.rng, []
     for _ in range(asker.mix.other_goals):
         app = world.device.app
@@ -177,7 +183,7 @@ def screen_examples(
     asker = _Asker(rng, style, mix)
     while True:
         world, task, rules = _start(rng, mix, split)
-        device, history, answers = world.device, [], list[str]()
+        device, history, answers = world.device, list[str](), list[str]()
         advert_at = rng.randint(0, 6) if rng.random() < mix.adverts else -1
         for step in range(30):
             if step == advert_at and not device.dialog:

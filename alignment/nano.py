@@ -88,7 +88,7 @@ def _tokenizer() -> Any:
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in _SPECIAL])
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in _pieces()])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         unk_token="<unk>",
@@ -107,7 +107,7 @@ def build_processor() -> Any:
     images = SiglipImageProcessor(
         size={"height": ROWS * PATCH, "width": COLUMNS * PATCH}, image_mean=[0.5] * 3, image_std=[0.5] * 3
     )
-    return LlavaProcessor(
+    return LlavaProcessor(  # type: ignore[no-untyped-call]
         image_processor=images,
         tokenizer=_tokenizer(),
         patch_size=PATCH,

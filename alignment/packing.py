@@ -70,7 +70,9 @@ class Packer:
         messages = [
             {
                 "role": m.role,
-                "content": [{"type": "text", "text": p.text} if p.image is None else {"type": "image"} for p in m.parts],
+                "content": [
+                    {"type": "text", "text": p.text} if p.image is None else {"type": "image"} for p in m.parts
+                ],
             }
             for m in prompt.messages
         ]
@@ -130,8 +132,13 @@ class Packer:
             table[i, : len(row)] = row
         fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(5)]
         pixels = np.stack([e.screenshot for e in examples]).astype(np.float32) / 127.5 - 1.0
+        ids, positions, branch, labels, kinds = fields
         return Batch(
-            *fields,
+            ids,
+            positions,
+            branch,
+            labels,
+            kinds,
             pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
             patches=torch.tensor([self._written(e) for e in examples]),
         )

@@ -86,4 +86,3 @@ class Env(Protocol):
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back."""
         ...
-

@@ -95,7 +95,9 @@ def parse_action(text: str, grid: Grid) -> a.Action:
         raise UnparsableAction(f"action {name!r} lacks the argument {missing.args[0]!r}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise UnparsableAction(f"action {name!r} has {first['input']!r} for {first['loc'][0]!r}: {first['msg']}") from None
+        raise UnparsableAction(
+            f"action {name!r} has {first['input']!r} for {first['loc'][0]!r}: {first['msg']}"
+        ) from None
 
 
 def _find_arguments(text: str) -> dict[str, Any]:

@@ -96,7 +96,10 @@ class Device:
         if self.shade:
             rows = self.db.execute("select id, app, text from notifications order by id").fetchall()
             clear = Widget("button", "clear", tap=["sql", "delete from notifications", []])
-            tap = {i: ["do", [["sql", "delete from notifications where id = ?", [i]], ["launch", app]]] for i, app, _ in rows}
+            tap = {
+                i: ["do", [["sql", "delete from notifications where id = ?", [i]], ["launch", app]]]
+                for i, app, _ in rows
+            }
             return Screen("alerts", tuple(item(app, sub=text, tap=tap[i]) for i, app, text in rows), (clear,))
         if not self.stack:
             return Screen("apps", tuple(Widget("icon", n, tap=["launch", n]) for n in sorted(APPS)))

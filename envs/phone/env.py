@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -48,7 +48,10 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
     and is named in ``info["error"]``.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata = {  # noqa: RUF012 - Gymnasium declares it so
+        "render_modes": ["rgb_array"],
+        "render_fps": 4,
+    }
 
     def __init__(
         self,
@@ -94,10 +97,12 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         if name is not None and name not in task_names():
             raise UnknownName.of("task", name, task_names())
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        if name == "random":  # drawn before anything else, so that the drawn name and the seed give the same phone
+            name = random.Random(f"random {seed}").choice(list(TEMPLATES))
         self.answers, self.status, self.steps = [], None, 0
         self._asked = name
         rng = random.Random(f"{self.split} {name} {seed}")
-        world, drawn, self.instance = self._draw(rng, name)
+        world, self.instance = self._draw(rng, name)
         self.device = world.device
         self._advert_at = -1
         if self.instance is None:
@@ -107,29 +112,26 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             return self.info
         self._advert_at = rng.randint(1, 4) if rng.random() < self.adverts else -1
         optimal = self._walk()
-        joined = isinstance(self.instance, Joined)
         self.info = TaskInfo(
-            name=drawn,
+            name=name or "free",
             goal=self.instance.goal,
             rules=tuple(r.text for r in self.instance.rules),
             seed=seed,
             optimal_steps=optimal,
             max_steps=2 * optimal + 5,
-            parts=self.instance.parts if joined else (self.instance.goal,),
+            parts=self.instance.parts if isinstance(self.instance, Joined) else (self.instance.goal,),
         )
         return self.info
 
-    def _draw(self, rng: random.Random, name: str | None) -> tuple[World, str, Instance | Joined | None]:
+    def _draw(self, rng: random.Random, name: str | None) -> tuple[World, Instance | Joined | None]:
         for _ in range(200):
             world = fill(rng, self.split)
             try:
                 if name is None:
-                    return world, "free", None
+                    return world, None
                 if name in JOINED:
-                    return world, name, draw_joined(rng, world, carried=name == "joined_carried")
-                drawn = rng.choice(list(TEMPLATES)) if name == "random" else name
-                template = TEMPLATES[drawn]
-                return world, drawn, draw(template, world, draw_rules(rng, template))
+                    return world, draw_joined(rng, world, carried=name == "joined_carried")
+                return world, draw(TEMPLATES[name], world, draw_rules(rng, TEMPLATES[name]))
             except NotPossible:
                 continue
         raise EnvError(f"task {name!r} fits none of 200 phones; this is a defect of the template")
@@ -217,7 +219,9 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
 
     # -- Gymnasium's face ---------------------------------------------------------------------------------------------
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start the constructor's task, or ``options["task"]``."""
         super().reset(seed=seed)
         info = self.reset_task((options or {}).get("task"), seed=seed)
@@ -245,7 +249,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
     def _typed(self, action: dict[str, Any]) -> a.Action:
         return _KINDS[int(action["kind"])](action)
 
-    def render(self) -> np.ndarray[Any, np.dtype[np.uint8]] | None:  # type: ignore[override]
+    def render(self) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
         """The screenshot, in the mode ``rgb_array``."""
         return np.array(self.observe().screenshot) if self.render_mode == "rgb_array" else None
 

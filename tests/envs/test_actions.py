@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from pydantic import ValidationError
+
 from homeostat.envs import actions as a
 from homeostat.envs.errors import UnparsableAction
 from homeostat.envs.mobile_use import Grid, format_action, parse_action
-from pydantic import ValidationError
 
 GRID = Grid(144, 256)
 EVERY = [

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+
 from homeostat.envs import actions as a
 from homeostat.envs.core import Env
 from homeostat.envs.errors import ActionError, ConfigError, UnknownName
@@ -26,7 +27,9 @@ def labels(device):
 @pytest.fixture
 def device():
     d = Device()
-    d.db.execute("insert into settings values ('wi-fi', 'off'), ('bluetooth', 'on'), ('airplane', 'off'), ('hotspot', 'off')")
+    d.db.execute(
+        "insert into settings values ('wi-fi', 'off'), ('bluetooth', 'on'), ('airplane', 'off'), ('hotspot', 'off')"
+    )
     rows = [(f"note{i:02d}", f"body {i}") for i in range(20)]
     d.db.executemany("insert into notes (title, body, pinned) values (?, ?, 'no')", rows)
     return d
@@ -51,8 +54,12 @@ def test_same_seed_same_pixels_in_another_process():
         "for s in range(3):\n    env.reset_task('random', seed=s)\n    env.act(env.oracle())\n"
         "    print(hashlib.sha256(env.observe().screenshot.tobytes()).hexdigest())"
     )
-    out = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert out[0] == out[1] and len(set(out[0].split())) == 3
+    out = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert out[0] == out[1]
+    assert len(set(out[0].split())) == 3
 
 
 @pytest.mark.parametrize("scale", [1, 4])
@@ -71,8 +78,10 @@ def test_every_element_has_role_text_and_box_on_the_screen(device):
     device.act(a.Open(app="notes"))
     for e in device.observe().elements:
         left, top, right, bottom = e.box
-        assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1
-        assert e.role and e.text
+        assert 0 <= left < right <= 1
+        assert 0 <= top < bottom <= 1
+        assert e.role
+        assert e.text
 
 
 def test_words_start_on_cells_and_wrap():
@@ -92,10 +101,12 @@ def test_a_switch_flips_the_database(device):
 
 def test_lists_scroll_and_stop_at_their_end(device):
     device.act(a.Open(app="notes"))
-    assert "note00" in labels(device) and "note15" not in labels(device)
+    assert "note00" in labels(device)
+    assert "note15" not in labels(device)
     for _ in range(5):
         device.act(SWIPE_UP)
-    assert "note19" in labels(device) and "note00" not in labels(device)
+    assert "note19" in labels(device)
+    assert "note00" not in labels(device)
     assert sum(t.startswith("note") and t != "notes" for t in labels(device)) == 12
 
 
@@ -108,7 +119,8 @@ def test_forms_type_into_the_focused_field_only(device):
     device.act(a.Type(text="Milk"))
     touch(device, "save")
     assert device.db.execute("select title, body from notes order by id desc").fetchone() == ("milk", "")
-    assert device.screen == "notes/list" and "saved" in labels(device)
+    assert device.screen == "notes/list"
+    assert "saved" in labels(device)
 
 
 def test_dialogs_back_and_home(device):
@@ -129,7 +141,8 @@ def test_dialogs_back_and_home(device):
 def test_the_shade_opens_from_the_top_edge(device):
     device.db.execute("insert into notifications (app, text) values ('shop', 'sale')")
     device.act(a.Swipe(point=cell(4, 0), to=cell(4, 8)))
-    assert device.screen == "shade" and "shop" in labels(device)
+    assert device.screen == "shade"
+    assert "shop" in labels(device)
     touch(device, "clear")
     assert device.db.execute("select count(*) from notifications").fetchone() == (0,)
     device.act(a.SystemButton(button="Back"))
@@ -151,14 +164,16 @@ def test_snapshots_are_json_and_restore_everything():
     saved = json.loads(json.dumps(env.snapshot()))
     other = PhoneEnv()
     other.restore(saved)
-    assert other.info == info and other.steps == 3
+    assert other.info == info
+    assert other.steps == 3
     assert np.array_equal(other.observe().screenshot, env.observe().screenshot)
     while env.status is None:
         action = env.oracle()
         assert other.oracle() == action
         env.act(action)
         other.act(action)
-    assert env.success() and other.success()
+    assert env.success()
+    assert other.success()
 
 
 def test_a_click_opens_the_pop_ups_way_out():
@@ -188,4 +203,7 @@ def test_a_step_that_is_refused_is_named_and_counts():
     env = PhoneEnv(task="notes_add")
     env.reset(seed=1)
     _, reward, done, _, info = env.step(a.Type(text="x"))
-    assert "no field has the focus" in info["error"] and not done and reward == 0 and env.steps == 1
+    assert "no field has the focus" in info["error"]
+    assert not done
+    assert reward == 0
+    assert env.steps == 1

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from homeostat.envs import actions as a
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.phone import SUITES, TEMPLATES, PhoneEnv, suite
@@ -50,7 +51,9 @@ def test_doing_nothing_or_doing_it_twice_is_not_success():
     snap = env.snapshot()
     env.restore(snap | {"status": None})
     assert env.success()
-    env.device.db.execute("insert into contacts (name, phone, star) select name, phone, star from contacts where id = 1")
+    env.device.db.execute(
+        "insert into contacts (name, phone, star) select name, phone, star from contacts where id = 1"
+    )
     assert not env.success()
 
 
@@ -97,7 +100,9 @@ def test_the_oracle_finds_its_way_from_anywhere():
 def test_vocabularies_share_no_word():
     words = {s: {w for w in NAMES + NOUNS if split_of(w) == s} for s in ("train", "dev", "test")}
     assert min(map(len, words.values())) > 30
-    assert not (words["train"] & words["test"]) and not (words["train"] & words["dev"]) and not (words["dev"] & words["test"])
+    assert not (words["train"] & words["test"])
+    assert not (words["train"] & words["dev"])
+    assert not (words["dev"] & words["test"])
     train = Words(random.Random(0), "train")
     drawn = {train.noun() for _ in range(3000)} | {train.name() for _ in range(3000)}
     assert not drawn & (words["test"] | words["dev"])
@@ -109,7 +114,8 @@ def test_goals_name_their_slots_words_of_the_split():
     env = PhoneEnv(split="test", adverts=0)
     info = env.reset_task("tasks_add", seed=1)
     title = env.instance.slots["title"]
-    assert title in info.goal and all(split_of(w) == "test" for w in title.split())
+    assert title in info.goal
+    assert all(split_of(w) == "test" for w in title.split())
 
 
 def test_suites_are_paired_and_named():

@@ -14,5 +14,6 @@ from homeostat.envs.phone.ui import App
 __all__ = ["APPS"]
 
 APPS: dict[str, App] = {
-    app.name: app for app in (Calendar(), Clock(), Contacts(), Files(), Messages(), Notes(), Settings(), Shop(), Tasks())
+    app.name: app
+    for app in (Calendar(), Clock(), Contacts(), Files(), Messages(), Notes(), Settings(), Shop(), Tasks())
 }

@@ -1,7 +1,21 @@
 """Calendar: events of one week."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, form_field, go, item, line, menu
-from homeostat.envs.phone.ui import sql, toast
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    back,
+    button,
+    confirm,
+    do,
+    form_field,
+    go,
+    item,
+    line,
+    menu,
+    sql,
+    toast,
+)
 
 __all__ = ["DAYS", "Calendar"]
 

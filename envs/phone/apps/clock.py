@@ -1,7 +1,20 @@
 """Clock: alarms and a timer."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, do, form_field, go, item, sql, toast, toggle
-from homeostat.envs.phone.ui import line
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    back,
+    button,
+    do,
+    form_field,
+    go,
+    item,
+    line,
+    sql,
+    toast,
+    toggle,
+)
 
 __all__ = ["Clock"]
 

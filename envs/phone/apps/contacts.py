@@ -1,7 +1,21 @@
 """Contacts: people and their phone numbers."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, form_field, go, item, line, sql
-from homeostat.envs.phone.ui import toast, toggle
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    back,
+    button,
+    confirm,
+    do,
+    form_field,
+    go,
+    item,
+    line,
+    sql,
+    toast,
+    toggle,
+)
 
 __all__ = ["Contacts"]
 
@@ -11,7 +25,9 @@ class Contacts(App):
 
     name = "contacts"
     colour = (40, 110, 170)
-    schema = "create table contacts (id integer primary key, name text not null, phone text not null, star text not null);"
+    schema = (
+        "create table contacts (id integer primary key, name text not null, phone text not null, star text not null);"
+    )
 
     def list(self, ctx: Context) -> Screen:
         """Everybody, by name."""

@@ -1,7 +1,21 @@
 """Files: a flat folder of files and folders."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, form_field, go, item, line, menu
-from homeostat.envs.phone.ui import sql, toast
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    back,
+    button,
+    confirm,
+    do,
+    form_field,
+    go,
+    item,
+    line,
+    menu,
+    sql,
+    toast,
+)
 
 __all__ = ["Files"]
 

@@ -1,7 +1,20 @@
 """Messages: one chat a person."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, form_field, go, item, menu
-from homeostat.envs.phone.ui import sql, toast
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    back,
+    button,
+    confirm,
+    do,
+    form_field,
+    go,
+    item,
+    menu,
+    sql,
+    toast,
+)
 
 __all__ = ["Messages"]
 
@@ -27,7 +40,9 @@ class Messages(App):
                 toast("deleted"),
             )
             options = (("unmute" if muted == "yes" else "mute", mute), ("delete", confirm(f"delete {name}", gone)))
-            body.append(item(name, "mute" if muted == "yes" else "", tap=go("chat", name=name), hold=menu(name, *options)))
+            body.append(
+                item(name, "mute" if muted == "yes" else "", tap=go("chat", name=name), hold=menu(name, *options))
+            )
         return Screen("messages", tuple(body), (button("new", go("compose")),))
 
     def chat(self, ctx: Context) -> Screen:

@@ -1,7 +1,21 @@
 """Notes: titles and texts, some pinned."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, form_field, go, item, line, menu
-from homeostat.envs.phone.ui import sql, toast
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    back,
+    button,
+    confirm,
+    do,
+    form_field,
+    go,
+    item,
+    line,
+    menu,
+    sql,
+    toast,
+)
 
 __all__ = ["Notes"]
 
@@ -11,7 +25,9 @@ class Notes(App):
 
     name = "notes"
     colour = (176, 132, 10)
-    schema = "create table notes (id integer primary key, title text not null, body text not null, pinned text not null);"
+    schema = (
+        "create table notes (id integer primary key, title text not null, body text not null, pinned text not null);"
+    )
 
     def list(self, ctx: Context) -> Screen:
         """Every note, the pinned ones first."""

@@ -1,7 +1,22 @@
 """Settings: switches, choices, the phone's name, facts about it; and the notifications table."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, Widget, back, button, do, form_field, go, item, line, menu
-from homeostat.envs.phone.ui import sql, toast, toggle
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    Widget,
+    back,
+    button,
+    do,
+    form_field,
+    go,
+    item,
+    line,
+    menu,
+    sql,
+    toast,
+    toggle,
+)
 
 __all__ = ["CHOICES", "PAGES", "SWITCHES", "Settings"]
 
@@ -33,7 +48,9 @@ class Settings(App):
 
     def main(self, ctx: Context) -> Screen:
         """The list of pages."""
-        return Screen("settings", tuple(item(p, tap=go("page", page=p) if p != "about" else go("about")) for p in PAGES))
+        return Screen(
+            "settings", tuple(item(p, tap=go("page", page=p) if p != "about" else go("about")) for p in PAGES)
+        )
 
     def page(self, ctx: Context) -> Screen:
         """One page's choices and switches."""
@@ -52,7 +69,10 @@ class Settings(App):
 
     def about(self, ctx: Context) -> Screen:
         """Facts about the phone."""
-        rows = [line(k, ctx.one("select value from settings where key = ?", k)[0]) for k in ("version", "storage", "battery")]
+        rows = [
+            line(k, ctx.one("select value from settings where key = ?", k)[0])
+            for k in ("version", "storage", "battery")
+        ]
         (name,) = ctx.one("select value from settings where key = 'name'")
         return Screen("about", (item("name", name, tap=go("rename")), *rows))
 

@@ -36,6 +36,9 @@ class Shop(App):
             out = confirm(f"remove {name}", do(sql("delete from cart where id = ?", i), toast("removed")), "remove")
             body.append(item(name, tap=out))
         order = do(
-            sql("insert into orders (name) select name from cart order by id"), sql("delete from cart"), back(), toast("ordered")
+            sql("insert into orders (name) select name from cart order by id"),
+            sql("delete from cart"),
+            back(),
+            toast("ordered"),
         )
         return Screen("cart", tuple(body), (button("order", order),))

@@ -1,7 +1,21 @@
 """Tasks: a to-do list with priorities."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, form_field, go, item, menu, sql
-from homeostat.envs.phone.ui import toast, toggle
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Screen,
+    back,
+    button,
+    confirm,
+    do,
+    form_field,
+    go,
+    item,
+    menu,
+    sql,
+    toast,
+    toggle,
+)
 
 __all__ = ["PRIORITIES", "Tasks"]
 
@@ -13,7 +27,9 @@ class Tasks(App):
 
     name = "tasks"
     colour = (20, 120, 130)
-    schema = "create table tasks (id integer primary key, title text not null, done text not null, level text not null);"
+    schema = (
+        "create table tasks (id integer primary key, title text not null, done text not null, level text not null);"
+    )
 
     def list(self, ctx: Context) -> Screen:
         """Everything, by title."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from homeostat.envs.phone.device import Device
+from homeostat.envs.phone.ui import Effect
 
 __all__ = ["pop_up"]
 
@@ -15,6 +16,6 @@ _WAYS_OUT = ("later", "no", "skip", "close")
 def pop_up(rng: random.Random, device: Device) -> None:
     """Show one of the pop-ups; the wrong button leads into the shop."""
     title, bait = rng.choice(_ADVERTS)
-    options = [(rng.choice(_WAYS_OUT), ["do", []]), (bait, ["launch", "shop"])]
+    options: list[tuple[str, Effect]] = [(rng.choice(_WAYS_OUT), ["do", []]), (bait, ["launch", "shop"])]
     rng.shuffle(options)
     device.pop_up(title, options)

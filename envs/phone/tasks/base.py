@@ -100,7 +100,9 @@ def fingerprint(db: sqlite3.Connection, watch: frozenset[str] = frozenset()) -> 
     if not _QUERIES:
         _QUERIES.update(_tables(db))
     return tuple(
-        tuple(db.execute(query).fetchall()) for name, query in _QUERIES.items() if name != "notifications" or name in watch
+        tuple(db.execute(query).fetchall())
+        for name, query in _QUERIES.items()
+        if name != "notifications" or name in watch
     )
 
 
@@ -122,9 +124,16 @@ def fill(rng: random.Random, split: Split) -> World:
     db, w = device.db, Words(rng, split)
     write = db.executemany
     db.execute("begin")
-    write("insert into settings values (?, ?)", [(k, rng.choice(("on", "off"))) for page in SWITCHES.values() for k in page])
+    write(
+        "insert into settings values (?, ?)",
+        [(k, rng.choice(("on", "off"))) for page in SWITCHES.values() for k in page],
+    )
     write("insert into settings values (?, ?)", [(k, rng.choice(options)) for k, (_, options) in CHOICES.items()])
-    facts = {"name": w.noun(), "version": f"{rng.randint(10, 19)}.{rng.randint(0, 9)}", "storage": f"{rng.randint(8, 250)}gb"}
+    facts = {
+        "name": w.noun(),
+        "version": f"{rng.randint(10, 19)}.{rng.randint(0, 9)}",
+        "storage": f"{rng.randint(8, 250)}gb",
+    }
     write("insert into settings values (?, ?)", [*facts.items(), ("battery", f"{rng.randint(5, 99)}")])
     times = w.some("time", rng.randint(2, 6))
     rows = [(t, w.noun(), rng.choice(("on", "off"))) for t in times]
@@ -143,7 +152,9 @@ def fill(rng: random.Random, split: Split) -> World:
     write("insert into events (title, day, time) values (?, ?, ?)", events)
     kinds = [rng.choice(("file", "file", "file", "folder")) for _ in range(rng.randint(4, 14))]
     names = w.some("noun", len(kinds))
-    files = [(n, f"{rng.randint(1, 900)}kb", k, rng.choice(("yes", "no", "no"))) for n, k in zip(names, kinds, strict=True)]
+    files = [
+        (n, f"{rng.randint(1, 900)}kb", k, rng.choice(("yes", "no", "no"))) for n, k in zip(names, kinds, strict=True)
+    ]
     write("insert into files (name, size, kind, star) values (?, ?, ?, ?)", files)
     todo = [(t, rng.choice(("on", "off")), rng.choice(PRIORITIES)) for t in w.some("title", rng.randint(3, 12))]
     write("insert into tasks (title, done, level) values (?, ?, ?)", todo)

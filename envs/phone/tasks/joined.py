@@ -15,7 +15,13 @@ from homeostat.envs.phone.tasks.instance import Instance, draw
 
 __all__ = ["Joined", "draw_joined"]
 
-_JOINS = ("{0}, then {1}", "{0} and then {1}", "first {0}, after that {1}", "{0}. then {1}", "{0}; when that is done {1}")
+_JOINS = (
+    "{0}, then {1}",
+    "{0} and then {1}",
+    "first {0}, after that {1}",
+    "{0}. then {1}",
+    "{0}; when that is done {1}",
+)
 _IT = "the answer"
 _READS = [t for t in TEMPLATES.values() if t.answer is not None]
 _CARRIES = [t for t in TEMPLATES.values() if t.carry is not None]
@@ -82,7 +88,8 @@ def _second(template: Template, world: World, first: Instance, carried: bool) ->
         second = draw(template, world)
         return second, second.goal, second.goal
     slots = template.draw(world)
-    assert template.carry is not None and first.answer is not None
+    assert template.carry is not None
+    assert first.answer is not None
     slots[template.carry] = first.answer
     phrasing = world.rng.choice(template.goals)
     second = Instance(template, slots, phrasing.format(**slots), (), first.before, ())

@@ -24,7 +24,12 @@ def _pin(pinned: str) -> Template:
     return Template(
         f"notes_{verb}",
         "notes",
-        (f"{verb} the note {{title}}", f"please {verb} my note {{title}}", f"the note {{title}} should be set to {verb}", f"{verb} note {{title}}"),
+        (
+            f"{verb} the note {{title}}",
+            f"please {verb} my note {{title}}",
+            f"the note {{title}} should be set to {verb}",
+            f"{verb} note {{title}}",
+        ),
         draw,
         path({"notes/list": ("hold", "{title}"), "dialog:{title}": verb}),
         lambda s: [("update notes set pinned = ? where id = ?", (pinned, s["_id"]))],
@@ -37,8 +42,18 @@ def _mark(done: str) -> Template:
         return {"_id": str(i), "title": title}
 
     goals = {
-        "on": ("mark the task {title} as done", "tick off the task {title}", "complete the task {title}", "i finished the task {title}, mark it"),
-        "off": ("mark the task {title} as not done", "reopen the task {title}", "untick the task {title}", "the task {title} is open again, mark it"),
+        "on": (
+            "mark the task {title} as done",
+            "tick off the task {title}",
+            "complete the task {title}",
+            "i finished the task {title}, mark it",
+        ),
+        "off": (
+            "mark the task {title} as not done",
+            "reopen the task {title}",
+            "untick the task {title}",
+            "the task {title} is open again, mark it",
+        ),
     }
     return Template(
         "tasks_complete" if done == "on" else "tasks_reopen",
@@ -93,7 +108,12 @@ TEMPLATES = (
     Template(
         "notes_delete",
         "notes",
-        ("delete the note {title}", "remove my note {title}", "erase the note called {title}", "throw the note {title} away"),
+        (
+            "delete the note {title}",
+            "remove my note {title}",
+            "erase the note called {title}",
+            "throw the note {title} away",
+        ),
         _note,
         path({"notes/list": "{title}", "notes/note": "delete", "dialog:delete {title}": "delete"}),
         run("delete from notes where id = ?", "_id"),
@@ -102,7 +122,12 @@ TEMPLATES = (
     Template(
         "notes_read",
         "notes",
-        ("what does the note {title} say?", "read me the note {title}", "tell me the text of the note {title}", "what is in my note {title}?"),
+        (
+            "what does the note {title} say?",
+            "read me the note {title}",
+            "tell me the text of the note {title}",
+            "what is in my note {title}?",
+        ),
         _note,
         path({"notes/list": "{title}"}),
         at="notes/note",
@@ -118,7 +143,9 @@ TEMPLATES = (
             "update my note {title}: {text}",
         ),
         lambda w: {**_note(w), "text": w.words.phrase()},
-        path({"notes/list": "{title}", "notes/note": "edit", "notes/edit": {"text": "{text}", "then": "save"}}, new=False),
+        path(
+            {"notes/list": "{title}", "notes/note": "edit", "notes/edit": {"text": "{text}", "then": "save"}}, new=False
+        ),
         run("update notes set body = ? where id = ?", "text", "_id"),
         carry="text",
     ),
@@ -148,7 +175,12 @@ TEMPLATES = (
     Template(
         "tasks_level",
         "tasks",
-        ("set the level of the task {title} to {level}", "make the task {title} {level}", "the task {title} is {level}, change its level", "change the task {title} to level {level}"),
+        (
+            "set the level of the task {title} to {level}",
+            "make the task {title} {level}",
+            "the task {title} is {level}, change its level",
+            "change the task {title} to level {level}",
+        ),
         _level,
         path({"tasks/list": "{title}", "tasks/task": "level", "dialog:level": "{level}"}),
         run("update tasks set level = ? where id = ?", "level", "_id"),
@@ -156,7 +188,12 @@ TEMPLATES = (
     Template(
         "tasks_read_level",
         "tasks",
-        ("what level has the task {title}?", "tell me the level of the task {title}", "which level is the task {title}?", "look up the level of the task {title}"),
+        (
+            "what level has the task {title}?",
+            "tell me the level of the task {title}",
+            "which level is the task {title}?",
+            "look up the level of the task {title}",
+        ),
         _any_task,
         path({"tasks/list": "{title}"}),
         at="tasks/task",
@@ -171,9 +208,16 @@ TEMPLATES = (
             "put {title} into the calendar on {day} at {time}",
             "new event: {title}, {day}, {time}",
         ),
-        lambda w: {"title": w.fresh("title", "select title from events"), "day": w.rng.choice(DAYS), "time": w.words.time()},
+        lambda w: {
+            "title": w.fresh("title", "select title from events"),
+            "day": w.rng.choice(DAYS),
+            "time": w.words.time(),
+        },
         path(
-            {"calendar/list": "new", "calendar/edit": {"title": "{title}", "day": "{day}", "time": "{time}", "then": "save"}},
+            {
+                "calendar/list": "new",
+                "calendar/edit": {"title": "{title}", "day": "{day}", "time": "{time}", "then": "save"},
+            },
             new=True,
         ),
         run("insert into events (title, day, time) values (?, ?, ?)", "title", "day", "time"),
@@ -182,7 +226,12 @@ TEMPLATES = (
     Template(
         "calendar_delete",
         "calendar",
-        ("delete the event {title}", "remove {title} from the calendar", "cancel the event {title}", "erase the event {title}"),
+        (
+            "delete the event {title}",
+            "remove {title} from the calendar",
+            "cancel the event {title}",
+            "erase the event {title}",
+        ),
         _event,
         path({"calendar/list": "{title}", "calendar/event": "delete", "dialog:delete {title}": "delete"}),
         run("delete from events where id = ?", "_id"),
@@ -191,7 +240,12 @@ TEMPLATES = (
     Template(
         "calendar_read_day",
         "calendar",
-        ("on which day is {title}?", "tell me the day of the event {title}", "what day is the event {title}?", "look up the day of {title} in the calendar"),
+        (
+            "on which day is {title}?",
+            "tell me the day of the event {title}",
+            "what day is the event {title}?",
+            "look up the day of {title} in the calendar",
+        ),
         _event,
         path({"calendar/list": "{title}"}),
         at="calendar/event",
@@ -200,7 +254,12 @@ TEMPLATES = (
     Template(
         "calendar_read_time",
         "calendar",
-        ("at what time is {title}?", "tell me the time of the event {title}", "when does the event {title} start?", "look up the time of {title} in the calendar"),
+        (
+            "at what time is {title}?",
+            "tell me the time of the event {title}",
+            "when does the event {title} start?",
+            "look up the time of {title} in the calendar",
+        ),
         _event,
         path({"calendar/list": "{title}"}),
         at="calendar/event",
@@ -209,7 +268,12 @@ TEMPLATES = (
     Template(
         "calendar_move",
         "calendar",
-        ("move the event {title} to {day}", "shift {title} to {day}", "the event {title} is on {day} now, change the day", "change the day of {title} to {day}"),
+        (
+            "move the event {title} to {day}",
+            "shift {title} to {day}",
+            "the event {title} is on {day} now, change the day",
+            "change the day of {title} to {day}",
+        ),
         _move,
         path({"calendar/list": "{title}", "calendar/event": "day", "dialog:day": "{day}"}),
         run("update events set day = ? where id = ?", "day", "_id"),
@@ -217,7 +281,12 @@ TEMPLATES = (
     Template(
         "calendar_time",
         "calendar",
-        ("change the time of {title} to {time}", "the event {title} starts at {time} now, change the time", "set the time of the event {title} to {time}", "event {title} at {time} instead"),
+        (
+            "change the time of {title} to {time}",
+            "the event {title} starts at {time} now, change the time",
+            "set the time of the event {title} to {time}",
+            "event {title} at {time} instead",
+        ),
         _postpone,
         path(
             {"calendar/list": "{title}", "calendar/event": "edit", "calendar/edit": {"time": "{time}", "then": "save"}},

@@ -23,8 +23,18 @@ def _star(state: str) -> Template:
         return {"_id": str(i), "name": name}
 
     goals = {
-        "on": ("star {name}", "add a star to the contact {name}", "mark {name} with a star", "make {name} a starred contact"),
-        "off": ("unstar {name}", "take the star off the contact {name}", "remove the star from {name}", "{name} should have no star"),
+        "on": (
+            "star {name}",
+            "add a star to the contact {name}",
+            "mark {name} with a star",
+            "make {name} a starred contact",
+        ),
+        "off": (
+            "unstar {name}",
+            "take the star off the contact {name}",
+            "remove the star from {name}",
+            "{name} should have no star",
+        ),
     }
     return Template(
         "contacts_star" if state == "on" else "contacts_unstar",
@@ -50,7 +60,12 @@ def _mute(muted: str) -> Template:
     return Template(
         f"messages_{verb}",
         "messages",
-        (f"{verb} the chat with {{name}}", f"{verb} {{name}}", f"please {verb} messages from {{name}}", f"set the chat with {{name}} to {verb}"),
+        (
+            f"{verb} the chat with {{name}}",
+            f"{verb} {{name}}",
+            f"please {verb} messages from {{name}}",
+            f"set the chat with {{name}} to {verb}",
+        ),
         draw,
         path({"messages/list": ("hold", "{name}"), "dialog:{name}": verb}),
         lambda s: [("update chats set muted = ? where name = ?", (muted, s["name"]))],
@@ -83,14 +98,21 @@ TEMPLATES = (
             "new contact {name} {phone}",
         ),
         _new_person,
-        path({"contacts/list": "new", "contacts/edit": {"name": "{name}", "phone": "{phone}", "then": "save"}}, new=True),
+        path(
+            {"contacts/list": "new", "contacts/edit": {"name": "{name}", "phone": "{phone}", "then": "save"}}, new=True
+        ),
         run("insert into contacts (name, phone, star) values (?, ?, 'off')", "name", "phone"),
         tags=frozenset({"add"}),
     ),
     Template(
         "contacts_delete",
         "contacts",
-        ("delete the contact {name}", "remove {name} from my contacts", "erase {name} from the contacts", "i no longer need the contact {name}, delete it"),
+        (
+            "delete the contact {name}",
+            "remove {name} from my contacts",
+            "erase {name} from the contacts",
+            "i no longer need the contact {name}, delete it",
+        ),
         _person,
         path({"contacts/list": "{name}", "contacts/person": "delete", "dialog:delete {name}": "delete"}),
         run("delete from contacts where id = ?", "_id"),
@@ -99,7 +121,12 @@ TEMPLATES = (
     Template(
         "contacts_read_phone",
         "contacts",
-        ("what is the phone number of {name}?", "tell me the number of {name}", "which number does {name} have?", "look up the phone number of {name}"),
+        (
+            "what is the phone number of {name}?",
+            "tell me the number of {name}",
+            "which number does {name} have?",
+            "look up the phone number of {name}",
+        ),
         _person,
         path({"contacts/list": "{name}"}),
         at="contacts/person",
@@ -116,7 +143,11 @@ TEMPLATES = (
         ),
         lambda w: {**_person(w), "phone": w.words.phone()},
         path(
-            {"contacts/list": "{name}", "contacts/person": "edit", "contacts/edit": {"phone": "{phone}", "then": "save"}},
+            {
+                "contacts/list": "{name}",
+                "contacts/person": "edit",
+                "contacts/edit": {"phone": "{phone}", "then": "save"},
+            },
             new=False,
         ),
         run("update contacts set phone = ? where id = ?", "phone", "_id"),
@@ -127,7 +158,12 @@ TEMPLATES = (
     Template(
         "messages_reply",
         "messages",
-        ("write {text} to {name}", "reply {text} to {name}", "answer the chat of {name} with {text}", "tell {name} in the chat: {text}"),
+        (
+            "write {text} to {name}",
+            "reply {text} to {name}",
+            "answer the chat of {name} with {text}",
+            "tell {name} in the chat: {text}",
+        ),
         _reply,
         path({"messages/list": "{name}", "messages/chat": {"text": "{text}", "then": "send"}}),
         run("insert into messages (chat, who, text) values (?, 'me', ?)", "name", "text"),
@@ -137,7 +173,12 @@ TEMPLATES = (
     Template(
         "messages_compose",
         "messages",
-        ("start a new chat with {name} saying {text}", "open a new chat to {name} and send {text}", "new chat: {name}, text {text}", "begin a chat with {name}: {text}"),
+        (
+            "start a new chat with {name} saying {text}",
+            "open a new chat to {name} and send {text}",
+            "new chat: {name}, text {text}",
+            "begin a chat with {name}: {text}",
+        ),
         _compose,
         path({"messages/list": "new", "messages/compose": {"to": "{name}", "text": "{text}", "then": "send"}}),
         lambda s: [
@@ -150,7 +191,12 @@ TEMPLATES = (
     Template(
         "messages_read_last",
         "messages",
-        ("what did {name} write last?", "read me the last message from {name}", "tell me what {name} wrote last", "what is the newest message of {name}?"),
+        (
+            "what did {name} write last?",
+            "read me the last message from {name}",
+            "tell me what {name} wrote last",
+            "what is the newest message of {name}?",
+        ),
         _last,
         path({"messages/list": "{name}"}),
         at="messages/chat",
@@ -159,10 +205,18 @@ TEMPLATES = (
     Template(
         "messages_delete",
         "messages",
-        ("delete the chat with {name}", "remove the chat of {name}", "erase my chat with {name}", "the chat with {name} can go, delete it"),
+        (
+            "delete the chat with {name}",
+            "remove the chat of {name}",
+            "erase my chat with {name}",
+            "the chat with {name} can go, delete it",
+        ),
         _chat,
         path({"messages/list": ("hold", "{name}"), "dialog:{name}": "delete", "dialog:delete {name}": "delete"}),
-        lambda s: [("delete from chats where name = ?", (s["name"],)), ("delete from messages where chat = ?", (s["name"],))],
+        lambda s: [
+            ("delete from chats where name = ?", (s["name"],)),
+            ("delete from messages where chat = ?", (s["name"],)),
+        ],
         tags=DELETE,
     ),
     _mute("yes"),

@@ -26,7 +26,10 @@ RULES = (
     *(Rule(t, "delete") for t in ("never delete anything", "do not delete anything", "deleting is forbidden")),
     *(Rule(t, "send") for t in ("never send messages", "do not send messages", "sending messages is forbidden")),
     *(Rule(t, "buy") for t in ("never buy anything", "do not use the cart", "shopping is forbidden")),
-    *(Rule(t, "settings") for t in ("never change settings", "do not change settings", "changing settings is forbidden")),
+    *(
+        Rule(t, "settings")
+        for t in ("never change settings", "do not change settings", "changing settings is forbidden")
+    ),
     *(Rule(t, "add") for t in ("never add new entries", "do not add new entries", "adding new entries is forbidden")),
     *(
         Rule(f"{t} {app}", f"app:{app}")

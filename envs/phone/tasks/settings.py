@@ -20,7 +20,10 @@ def _switch(state: str) -> tuple[Template, ...]:
                 return {"key": key, "page": page, "state": state}
         raise NotPossible(page)
 
-    words = {"on": ("turn on", "switch on", "enable", "activate"), "off": ("turn off", "switch off", "disable", "deactivate")}
+    words = {
+        "on": ("turn on", "switch on", "enable", "activate"),
+        "off": ("turn off", "switch off", "disable", "deactivate"),
+    }
     goals = tuple(f"{w} {{key}}" for w in words[state])
     return (
         Template(
@@ -46,7 +49,12 @@ def _choose(key: str) -> Template:
     return Template(
         f"settings_{key}",
         "settings",
-        (f"set the {spoken} to {{value}}", f"change the {spoken} to {{value}}", f"make the {spoken} {{value}}", f"{spoken} {{value}} please"),
+        (
+            f"set the {spoken} to {{value}}",
+            f"change the {spoken} to {{value}}",
+            f"make the {spoken} {{value}}",
+            f"{spoken} {{value}} please",
+        ),
         draw,
         path({"settings/main": "{page}", "settings/page": key, f"dialog:{key}": "{value}"}),
         lambda s: [("update settings set value = ? where key = ?", (s["value"], key))],
@@ -76,13 +84,44 @@ TEMPLATES = (
     Template(
         "settings_rename",
         "settings",
-        ("rename this phone to {name}", "change the name of the phone to {name}", "call my phone {name}", "set the phone name to {name}"),
+        (
+            "rename this phone to {name}",
+            "change the name of the phone to {name}",
+            "call my phone {name}",
+            "set the phone name to {name}",
+        ),
         lambda w: {"name": w.fresh("noun", "select value from settings where key = 'name'")},
-        path({"settings/main": "about", "settings/about": "name", "settings/rename": {"name": "{name}", "then": "save"}}),
+        path(
+            {"settings/main": "about", "settings/about": "name", "settings/rename": {"name": "{name}", "then": "save"}}
+        ),
         run("update settings set value = ? where key = 'name'", "name"),
         tags=_SET,
     ),
-    _fact("version", ("which version does the phone run?", "what is the system version?", "tell me the software version", "find out the version")),
-    _fact("storage", ("how much storage is free?", "what is the free storage?", "tell me the free storage", "find out the free storage")),
-    _fact("battery", ("how full is the battery?", "what is the battery level?", "tell me the battery level", "find out the battery level")),
+    _fact(
+        "version",
+        (
+            "which version does the phone run?",
+            "what is the system version?",
+            "tell me the software version",
+            "find out the version",
+        ),
+    ),
+    _fact(
+        "storage",
+        (
+            "how much storage is free?",
+            "what is the free storage?",
+            "tell me the free storage",
+            "find out the free storage",
+        ),
+    ),
+    _fact(
+        "battery",
+        (
+            "how full is the battery?",
+            "what is the battery level?",
+            "tell me the battery level",
+            "find out the battery level",
+        ),
+    ),
 )

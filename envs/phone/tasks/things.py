@@ -25,7 +25,12 @@ def _alarm_state(state: str) -> Template:
     return Template(
         f"clock_alarm_{state}",
         "clock",
-        (f"turn {state} the alarm at {{time}}", f"switch the {{time}} alarm {state}", f"set the alarm of {{time}} to {state}", f"the alarm at {{time}} should be {state}"),
+        (
+            f"turn {state} the alarm at {{time}}",
+            f"switch the {{time}} alarm {state}",
+            f"set the alarm of {{time}} to {state}",
+            f"the alarm at {{time}} should be {state}",
+        ),
         draw,
         path({"clock/alarms": "{time}", "clock/alarm": "active"}),
         lambda s: [("update alarms set state = ? where id = ?", (state, s["_id"]))],
@@ -51,7 +56,12 @@ def _file_star(star: str) -> Template:
     return Template(
         f"files_{verb}",
         "files",
-        (f"{verb} the file {{name}}", f"{verb} {{name}} in files", f"please {verb} my file {{name}}", f"the file {{name}} should be set to {verb}"),
+        (
+            f"{verb} the file {{name}}",
+            f"{verb} {{name}} in files",
+            f"please {verb} my file {{name}}",
+            f"the file {{name}} should be set to {verb}",
+        ),
         draw,
         path({"files/list": ("hold", "{name}"), "dialog:{name}": verb}),
         lambda s: [("update files set star = ? where id = ?", (star, s["_id"]))],
@@ -95,11 +105,24 @@ def _shade(v: View, s: Slots) -> a.Action | None:
     return v.tap("clear") if v.screen == "shade" else OPEN_SHADE
 
 
+def _count(v: View) -> int:
+    count: int = v.device.db.execute("select count(*) from cart").fetchone()[0]
+    return count
+
+
+_CART = path({"shop/product": "cart", "shop/cart": "{name}", "dialog:remove {name}": "remove"})
+_ORDER = path({"shop/product": "cart", "shop/cart": "order"})
+
 TEMPLATES = (
     Template(
         "clock_add_alarm",
         "clock",
-        ("set an alarm for {time} labelled {label}", "add an alarm at {time} with the label {label}", "new alarm {time} {label}", "wake me at {time}, call the alarm {label}"),
+        (
+            "set an alarm for {time} labelled {label}",
+            "add an alarm at {time} with the label {label}",
+            "new alarm {time} {label}",
+            "wake me at {time}, call the alarm {label}",
+        ),
         lambda w: {"time": w.fresh("time", "select time from alarms"), "label": w.words.noun()},
         path({"clock/alarms": "new", "clock/edit": {"time": "{time}", "label": "{label}", "then": "save"}}, new=True),
         run("insert into alarms (time, label, state) values (?, ?, 'on')", "time", "label"),
@@ -108,7 +131,12 @@ TEMPLATES = (
     Template(
         "clock_delete_alarm",
         "clock",
-        ("delete the alarm at {time}", "remove the {time} alarm", "erase the alarm of {time}", "get rid of the alarm at {time}"),
+        (
+            "delete the alarm at {time}",
+            "remove the {time} alarm",
+            "erase the alarm of {time}",
+            "get rid of the alarm at {time}",
+        ),
         _alarm,
         path({"clock/alarms": "{time}", "clock/alarm": "delete"}),
         run("delete from alarms where id = ?", "_id"),
@@ -119,15 +147,28 @@ TEMPLATES = (
     Template(
         "clock_change_alarm",
         "clock",
-        ("move the alarm at {time} to {other}", "change the {time} alarm to {other}", "the alarm of {time} should ring at {other}", "set the alarm at {time} to {other} instead"),
+        (
+            "move the alarm at {time} to {other}",
+            "change the {time} alarm to {other}",
+            "the alarm of {time} should ring at {other}",
+            "set the alarm at {time} to {other} instead",
+        ),
         lambda w: {**_alarm(w), "other": w.fresh("time", "select time from alarms")},
-        path({"clock/alarms": "{time}", "clock/alarm": "edit", "clock/edit": {"time": "{other}", "then": "save"}}, new=False),
+        path(
+            {"clock/alarms": "{time}", "clock/alarm": "edit", "clock/edit": {"time": "{other}", "then": "save"}},
+            new=False,
+        ),
         run("update alarms set time = ? where id = ?", "other", "_id"),
     ),
     Template(
         "clock_read_label",
         "clock",
-        ("what is the label of the alarm at {time}?", "tell me the label of the {time} alarm", "what is the alarm at {time} for?", "look up the label of the alarm at {time}"),
+        (
+            "what is the label of the alarm at {time}?",
+            "tell me the label of the {time} alarm",
+            "what is the alarm at {time} for?",
+            "look up the label of the alarm at {time}",
+        ),
         _alarm,
         path({"clock/alarms": "{time}"}),
         at="clock/alarm",
@@ -136,7 +177,12 @@ TEMPLATES = (
     Template(
         "clock_timer",
         "clock",
-        ("start a timer of {minutes} minutes", "set the timer to {minutes} minutes and start it", "run a {minutes} minute timer", "timer for {minutes} minutes"),
+        (
+            "start a timer of {minutes} minutes",
+            "set the timer to {minutes} minutes and start it",
+            "run a {minutes} minute timer",
+            "timer for {minutes} minutes",
+        ),
         _timer,
         path({"clock/alarms": "timer", "clock/timer": {"minutes": "{minutes}", "then": "start"}}),
         run("update timer set minutes = ?, state = 'on'", "minutes"),
@@ -144,7 +190,12 @@ TEMPLATES = (
     Template(
         "files_delete",
         "files",
-        ("delete the file {name}", "remove {name} from files", "erase the file {name}", "the file {name} can go, delete it"),
+        (
+            "delete the file {name}",
+            "remove {name} from files",
+            "erase the file {name}",
+            "the file {name} can go, delete it",
+        ),
         _file,
         path({"files/list": ("hold", "{name}"), "dialog:{name}": "delete", "dialog:delete {name}": "delete"}),
         run("delete from files where id = ?", "_id"),
@@ -153,7 +204,12 @@ TEMPLATES = (
     Template(
         "files_rename",
         "files",
-        ("rename the file {name} to {other}", "change the name of the file {name} to {other}", "call the file {name} {other} from now on", "give the file {name} the name {other}"),
+        (
+            "rename the file {name} to {other}",
+            "change the name of the file {name} to {other}",
+            "call the file {name} {other} from now on",
+            "give the file {name} the name {other}",
+        ),
         _rename_file,
         path({"files/list": "{name}", "files/info": "rename", "files/rename": {"name": "{other}", "then": "save"}}),
         run("update files set name = ? where id = ?", "other", "_id"),
@@ -161,7 +217,12 @@ TEMPLATES = (
     Template(
         "files_folder",
         "files",
-        ("create a folder {name}", "make a new folder called {name}", "add the folder {name} to files", "new folder {name}"),
+        (
+            "create a folder {name}",
+            "make a new folder called {name}",
+            "add the folder {name} to files",
+            "new folder {name}",
+        ),
         lambda w: {"name": w.fresh("noun", "select name from files")},
         path({"files/list": "folder", "files/folder": {"name": "{name}", "then": "save"}}),
         run("insert into files (name, size, kind, star) values (?, '0kb', 'folder', 'no')", "name"),
@@ -170,7 +231,12 @@ TEMPLATES = (
     Template(
         "files_read_size",
         "files",
-        ("how big is the file {name}?", "what is the size of the file {name}?", "tell me the size of the file {name}", "look up the size of the file {name}"),
+        (
+            "how big is the file {name}?",
+            "what is the size of the file {name}?",
+            "tell me the size of the file {name}",
+            "look up the size of the file {name}",
+        ),
         _file,
         path({"files/list": "{name}"}),
         at="files/info",
@@ -181,7 +247,12 @@ TEMPLATES = (
     Template(
         "shop_add",
         "shop",
-        ("put {name} into the cart", "add {name} to my cart", "i want {name}, put it in the shopping cart", "place {name} in the cart"),
+        (
+            "put {name} into the cart",
+            "add {name} to my cart",
+            "i want {name}, put it in the shopping cart",
+            "place {name} in the cart",
+        ),
         _buy,
         path({"shop/list": "{name}", "shop/product": "add"}),
         run("insert into cart (name) values (?)", "name"),
@@ -190,7 +261,12 @@ TEMPLATES = (
     Template(
         "shop_remove",
         "shop",
-        ("take {name} out of the cart", "remove {name} from my cart", "i do not want {name}, take it out of the cart", "drop {name} from the cart"),
+        (
+            "take {name} out of the cart",
+            "remove {name} from my cart",
+            "i do not want {name}, take it out of the cart",
+            "drop {name} from the cart",
+        ),
         _in_cart,
         lambda v, s: v.tap(f"cart {_count(v)}") if v.screen == "shop/list" else _CART(v, s),
         run("delete from cart where name = ?", "name"),
@@ -207,7 +283,12 @@ TEMPLATES = (
     Template(
         "shop_read_price",
         "shop",
-        ("what does {name} cost?", "how much is {name} in the shop?", "tell me the price of {name}", "look up the price of {name}"),
+        (
+            "what does {name} cost?",
+            "how much is {name} in the shop?",
+            "tell me the price of {name}",
+            "look up the price of {name}",
+        ),
         _product,
         path({"shop/list": "{name}"}),
         at="shop/product",
@@ -233,19 +314,15 @@ TEMPLATES = (
     Template(
         "phone_read_alert",
         "any",
-        ("what does the alert from {app} say?", "read me the {app} alert", "tell me the text of the {app} notification", "which alert came from {app}?"),
+        (
+            "what does the alert from {app} say?",
+            "read me the {app} alert",
+            "tell me the text of the {app} notification",
+            "which alert came from {app}?",
+        ),
         _alert,
         lambda v, s: OPEN_SHADE,
         at="shade",
         answer=lambda s: s["answer"],
     ),
 )
-
-
-def _count(v: View) -> int:
-    count: int = v.device.db.execute("select count(*) from cart").fetchone()[0]
-    return count
-
-
-_CART = path({"shop/product": "cart", "shop/cart": "{name}", "dialog:remove {name}": "remove"})
-_ORDER = path({"shop/product": "cart", "shop/cart": "order"})

@@ -1,0 +1,47 @@
+# Every target makes the virtual environment if it is missing.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.homeostat-installed
+
+.PHONY: setup demo test bench lint format typecheck evidence clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/homeostat doctor
+	$(BIN)/homeostat run --task tasks_add --seed 3
+
+test: setup
+	$(BIN)/python -m pytest
+
+bench: setup
+	mkdir -p runs/bench
+	$(BIN)/python benchmarks/phone_speed.py --json runs/bench/phone_speed.json
+	$(BIN)/python benchmarks/loop_overhead.py --json runs/bench/loop_overhead.json
+	$(BIN)/python benchmarks/probe_overhead.py --json runs/bench/probe_overhead.json
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+evidence: setup
+	mkdir -p runs/evidence
+	$(BIN)/homeostat eval --suite atomic --split test --episodes 240 --seed 1 --controllers none --json runs/evidence/atomic.json
+	$(BIN)/homeostat eval --suite joined --split test --episodes 200 --seed 1 --controllers none --json runs/evidence/joined_none.json
+	$(BIN)/homeostat eval --suite joined --split test --episodes 200 --seed 1 --controllers decompose --json runs/evidence/joined_decompose.json
+	$(BIN)/homeostat eval --suite joined --split test --episodes 200 --seed 1 --controllers default --json runs/evidence/joined_default.json
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
