@@ -27,6 +27,9 @@ bench: setup
 	$(BIN)/python benchmarks/loop_overhead.py --json runs/bench/loop_overhead.json
 	$(BIN)/python benchmarks/probe_overhead.py --json runs/bench/probe_overhead.json
 
+typecheck: setup
+	$(BIN)/mypy
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

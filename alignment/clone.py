@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,13 @@ def _save(folder: Path, model: Any, processor: Any) -> None:
     save_style(folder)
 
 
+def _compile(model: Any) -> None:
+    """Compile every layer in place (half as fast again on two CPU cores; the first steps take a minute)."""
+    tower = model.model.vision_tower
+    for layer in (*model.model.language_model.layers, *getattr(tower, "vision_model", tower).encoder.layers):
+        layer.compile(dynamic=True)
+
+
 def train(
     out: Path, minutes: float, seed: int, screens: int, width: int, layers: int, rate: float, resume: bool
 ) -> dict[str, float]:
@@ -154,6 +162,8 @@ def train(
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         step, spent = saved["step"], saved["spent"]
+    if shutil.which("c++") or device.type == "cuda":
+        _compile(model)
     dev, begun, stage = _dev_batches(packer), time.monotonic() - spent, ""
     source: Iterator[Batch] = iter(())
     log = out / "training.jsonl"

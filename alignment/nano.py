@@ -102,9 +102,9 @@ def _tokenizer() -> Any:
 
 def build_processor() -> Any:
     """The processor: our tokenizer and SigLIP's image processor at 144 × 256."""
-    from transformers import LlavaProcessor, SiglipImageProcessor
+    from transformers import LlavaProcessor, SiglipImageProcessorPil
 
-    images = SiglipImageProcessor(
+    images = SiglipImageProcessorPil(
         size={"height": ROWS * PATCH, "width": COLUMNS * PATCH}, image_mean=[0.5] * 3, image_std=[0.5] * 3
     )
     return LlavaProcessor(  # type: ignore[no-untyped-call]
