@@ -47,7 +47,10 @@ def evaluate(
     cascade, needed = controllers_for(controllers), preset_sensors(controllers)
     cases = suite_cases(env, suite, split, episodes, seed)
     world = make_env(env, split)
+    from homeostat.agent.loading import resolve, weights_hash
+
     arguments = {"suite": suite, "split": split, "seed": seed, "controllers": controllers, "model": model, "env": env}
+    arguments |= {"weights": weights_hash(resolve(model))}
     with _journal(out, arguments) as journal:
         from homeostat.agent import Agent, TransformersModel
         from homeostat.agent.evaluate import evaluate as run_cases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from homeostat.agent.prompts import VERBOSE, PromptStyle
 from homeostat.envs.errors import ModelError, UnknownName
 
-__all__ = ["NANO", "load_style", "load_weights", "nano_path", "resolve"]
+__all__ = ["NANO", "load_style", "load_weights", "nano_path", "resolve", "weights_hash"]
 
 NANO = "homeostat/nano"
 _HUB_SECONDS = 5.0
@@ -91,6 +92,19 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
         reason = str(error).strip().split("\n")[0][:200]
         raise ModelError(f"can't load model {source!r}: {type(error).__name__}: {reason}; check the folder") from None
     return model, processor
+
+
+def weights_hash(source: str) -> str | None:
+    """The first 12 hexadecimal digits of the sha256 of a folder's safetensors; None for a hub name."""
+    files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()[:12]
 
 
 def load_style(source: str | None, model_type: str) -> PromptStyle:

@@ -26,8 +26,9 @@ IGNORE = -100
 class Batch:
     """R rows of length L, S ≤ R screens, P patches a screen.
 
-    ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels`` (R, L):
-    the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in ``KINDS``.
+    ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels``
+    (R, L): the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in
+    ``KINDS``.
     ``pixels`` (S, 3, H, W); ``patches`` (S, P): the token written on each patch, −100 where none is asked.
     """
 

@@ -48,8 +48,8 @@ class Remind(Settings):
     budget: int = Field(default=6, ge=1)
     unparsable: bool = True
     turns: tuple[int, ...] = ()
-    goal_text: str = "{instruction}"
-    rules_text: str = "{rules}"
+    goal_text: str = "the goal is: {instruction}"
+    rules_text: str = "keep to the rule: {rules}"
     unparsable_text: str = "The last answer could not be read: {problem}. Answer with one tool call."
 
     @classmethod
@@ -114,4 +114,4 @@ class Remind(Settings):
                 continue
             cause = f"{reading.sensor}:{reading.span}" if reading.span else reading.sensor
             lost_rules = reading.span == "rules" and context.rules
-            yield cause, self.rules_text.format(rules=" ".join(context.rules)) if lost_rules else goal
+            yield cause, self.rules_text.format(rules="; ".join(context.rules)) if lost_rules else goal

@@ -133,8 +133,8 @@ class Device:
     def act(self, action: a.Action) -> None:
         """Carry out one action. A touch that meets nothing does nothing, as on a phone.
 
-        Raises :class:`ActionError` for an app that is not installed and for ``type`` without a focused field; the device is
-        then unchanged.
+        Raises :class:`ActionError` for an app that is not installed and for ``type`` without a focused field; the
+        device is then unchanged.
         """
         match action:
             case a.Open(app=name) if name.strip().lower() not in APPS:

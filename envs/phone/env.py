@@ -40,12 +40,12 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
     """A simulated phone with tasks.
 
     ``task``: a name of :func:`task_names`, or None for a free run without a check (``goal`` says what is wanted).
-    ``split``: whose words fill the phone. ``scale``: the screenshot is 144·scale × 256·scale pixels. ``adverts``: the share
-    of episodes with a pop-up. Raises ``UnknownName`` for a task or split that does not exist.
+    ``split``: whose words fill the phone. ``scale``: the screenshot is 144·scale × 256·scale pixels. ``adverts``: the
+    share of episodes with a pop-up. Raises ``UnknownName`` for a task or split that does not exist.
 
     Gymnasium: observations ``{"screen", "goal", "rules"}``; an action is a sample of ``action_space`` or a typed
-    :data:`~homeostat.envs.actions.Action`. Reward 1 at a successful end. An action that the phone refuses changes nothing
-    and is named in ``info["error"]``.
+    :data:`~homeostat.envs.actions.Action`. Reward 1 at a successful end. An action that the phone refuses changes
+    nothing and is named in ``info["error"]``.
     """
 
     metadata = {  # noqa: RUF012 - Gymnasium declares it so
@@ -185,7 +185,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             self._show_advert()
 
     def success(self) -> bool:
-        """Whether the task's end is reached (False in a free run). A forbidden task asks for ``terminate`` with failure."""
+        """Whether the task's end is reached; False in a free run. A forbidden task asks to terminate with failure."""
         if self.instance is None or not self.instance.reached(self.device, self.answers):
             return False
         if self.instance.forbidden:

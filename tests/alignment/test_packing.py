@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+
 from homeostat.agent.rendering import Renderer
 from homeostat.alignment.clone import hidden_states, losses
 from homeostat.alignment.episodes import Mix, plan_examples, screen_examples

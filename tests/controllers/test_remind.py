@@ -92,7 +92,7 @@ def test_the_papers_schedule_reminds_at_its_turns_and_nowhere_else() -> None:
         for attempt in range(2):
             decision = theirs.decide([alarm()], context(step, attempt=attempt, decisions=taken))
             if isinstance(decision, Reminder):
-                assert decision.text == "turn on the wifi"
+                assert decision.text == "the goal is: turn on the wifi"
                 taken = (*taken, record(step, cause=decision.cause))
                 turns.append(step + 1)
     assert turns == [4, 7]
@@ -119,4 +119,4 @@ def test_impossible_settings_are_refused_in_one_line(settings: dict[str, object]
 def test_braces_in_the_users_words_survive() -> None:
     decision = Remind().decide([alarm()], context(instruction="type {name} and {1}"))
     assert isinstance(decision, Reminder)
-    assert decision.text == "type {name} and {1}"
+    assert decision.text == "the goal is: type {name} and {1}"

@@ -191,7 +191,7 @@ def test_a_click_opens_the_pop_ups_way_out():
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(UnknownName, match="'note_add'.*did you mean 'notes_add'"):
+    with pytest.raises(UnknownName, match=r"'note_add'.*did you mean 'notes_add'"):
         PhoneEnv(task="note_add")
     with pytest.raises(UnknownName, match="'exam'"):
         PhoneEnv(split="exam")

@@ -40,7 +40,7 @@ RULES = (
 
 
 def draw_rules(rng: random.Random, template: Template) -> tuple[Rule, ...]:
-    """Rules for one episode: none (7 in 10), one that does not apply (2 in 10) or one that forbids the task (1 in 10)."""
+    """Rules for one episode: none (7 in 10), one that does not apply (2), or one that forbids the task (1)."""
     roll = rng.random()
     if roll < 0.7:
         return ()

@@ -1,0 +1,76 @@
+"""The shipped model: its folder, its processor, the probe on its real weights, and tasks it solves."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from homeostat.agent import Agent, TransformersModel, nano_path
+from homeostat.agent.prompts import act_prompt
+from homeostat.envs import actions as a
+from homeostat.envs.mobile_use import parse_action
+from homeostat.envs.phone import PhoneEnv, suite
+from homeostat.sensors import Spans, watch
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return TransformersModel.load("homeostat/nano")
+
+
+def test_the_folder_is_stock_small_and_bf16():
+    from safetensors import safe_open
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    folder = nano_path()
+    assert sum(f.stat().st_size for f in folder.iterdir()) <= 20 * 2**20
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        assert {file.get_slice(k).get_dtype() for k in file.keys()} == {"BF16"}  # noqa: SIM118 - no mapping
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    assert 3e6 <= sum(p.numel() for p in model.parameters()) <= 10e6
+    assert type(model).__module__.startswith("transformers.")
+    assert type(AutoProcessor.from_pretrained(folder)).__module__.startswith("transformers.")
+    assert "auto_map" not in json.loads((folder / "config.json").read_text())
+
+
+def test_probe_masses_equal_eager_attention_on_its_weights(nano):
+    env = PhoneEnv(split="dev")
+    task = env.reset_task("notes_add", seed=1)
+    prompt = act_prompt(
+        nano.style, goal=task.goal, rules=("never delete anything",), history=("open notes",), observation=env.observe()
+    )
+    rendered = nano.renderer.render(prompt)
+    inputs, length = dict(rendered.inputs), len(rendered.ids)
+    model = nano.model.float()
+    spans = {label: list(ranges) for label, ranges in rendered.spans.items()}
+    assert {"system", "rules", "screen", "goal", "history"} <= set(spans)
+    with torch.no_grad(), watch(model, sinks=False) as probe:
+        probe.start(Spans(spans, length=length))
+        model(**inputs, logits_to_keep=1)
+        read = probe.result()
+    model.set_attn_implementation({"text_config": "eager", "vision_config": "sdpa"})
+    with torch.no_grad():
+        maps = model(**inputs, output_attentions=True).attentions
+    model.set_attn_implementation("sdpa")
+    for label, ranges in spans.items():
+        expected = np.stack([sum(m[0, :, -1, i:j].sum(-1) for i, j in ranges).numpy() for m in maps])
+        np.testing.assert_allclose(read.of(label)[0], expected, atol=1e-5)
+
+
+def test_it_reads_pixels_and_writes_tool_calls(nano):
+    env = PhoneEnv(split="dev", adverts=0)
+    task = env.reset_task("settings_bright", seed=2)
+    prompt = act_prompt(nano.style, goal=task.goal, rules=(), history=(), observation=env.observe())
+    assert not any(p.label == "elements" for m in prompt.messages for p in m.parts)
+    (attempt,) = nano.generate(prompt)
+    grid = nano.style.grid(env.observe())
+    assert parse_action(attempt.text, grid) == a.Open(app="settings")
+
+
+def test_it_solves_most_of_a_few_dev_tasks(nano):
+    """A guard against broken weights or a broken loop, not the figure: that is in docs/evidence.md."""
+    cases = suite("atomic", "dev")
+    env, agent = cases.make_env(), Agent(nano)
+    solved = [bool(agent.run(env.reset_task(c.task, seed=c.seed), env).success) for c in cases.episodes(15, seed=5)]
+    assert sum(solved) >= 9
