@@ -74,7 +74,11 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
     """(model in eval mode on its device, processor or tokenizer). Raises :class:`ModelError`, one line."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+    from transformers.utils import logging
 
+    quiet = Path(source).is_dir() and logging.is_progress_bar_enabled()  # a folder loads at once: no bar
+    if quiet:
+        logging.disable_progress_bar()
     local = {"local_files_only": Path(source).is_dir(), "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(source, **local)
@@ -91,6 +95,9 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise ModelError(f"can't load model {source!r}: {type(error).__name__}: {reason}; check the folder") from None
+    finally:
+        if quiet:
+            logging.enable_progress_bar()
     return model, processor
 
 

@@ -20,8 +20,8 @@ def path(steps: Mapping[str, Move], *, new: bool | None = None) -> Route:
     """A route: screen (or ``dialog:title``) -> what to do there; anywhere else, back.
 
     A string is a label to touch, ``("hold", label)`` one to hold, a mapping the fields to fill with ``then``, the
-    button. ``{slots}`` are filled in everywhere. Where the slots hold ``_id``, screens of another item lead back; ``new`` says
-    that a form must (or must not) be for a new item.
+    button. ``{slots}`` are filled in everywhere. Where the slots hold ``_id``, screens of another item lead back;
+    ``new`` says that a form must (or must not) be for a new item.
     """
 
     def route(v: View, s: Slots) -> a.Action | None:
