@@ -8,7 +8,7 @@ bar, 1 title, 2–13 body (scrolls), 14 footer, 15 navigation bar or toast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homeostat.envs.phone.ui import Screen, Widget
 
@@ -60,6 +60,7 @@ def set_words(text: str, column: int, row: int, style: str, *, right: int = COLU
     A word longer than the line is broken at a cell.
     """
     runs: list[Run] = []
+    right = max(right, column + 1)
     at, line = column, row
     for word in text.split():
         rest = word
@@ -91,6 +92,8 @@ def _row(w: Widget, row: int, focus: str | None) -> Placed:
         value = set_words(w.value, 0, row + 1, style)
         return Placed(w, (0, row, COLUMNS, row + 1 + _height(value, row + 1)), (*label, *value), style)
     value_width = width_of(w.value)
+    if value_width > COLUMNS - 4:  # too wide to stand beside its label: below it
+        return _row(replace(w, value="", sub=f"{w.value} {w.sub}".strip()), row, focus)
     right = COLUMNS - value_width - 1 if value_width else COLUMNS
     label = set_words(w.text, 0, row, "dim" if w.role == "text" and w.value else "body", right=right)
     style = {"on": "on", "off": "off"}.get(w.value, "value") if w.role == "toggle" else "value"

@@ -207,3 +207,18 @@ def test_a_step_that_is_refused_is_named_and_counts():
     assert not done
     assert reward == 0
     assert env.steps == 1
+
+
+def test_a_value_too_wide_for_its_row_stands_below(device):
+    device.db.execute("insert into contacts (name, phone, star) values ('ada', 'a very long text for a number', 'off')")
+    device.act(a.Open(app="contacts"))
+    touch(device, "ada")
+    phone = next(p for p in device.placed() if p.widget.text == "phone")
+    assert [r.word for r in phone.runs] == ["phone", *"a very long text for a number".split()]
+    assert all(0 <= r.column < COLUMNS for r in phone.runs)
+    assert phone.box[3] - phone.box[1] > 2
+
+
+def test_no_column_is_too_narrow_to_set_words_in():
+    runs = set_words("abcd ef", 3, 0, "body", right=1)
+    assert "".join(r.word for r in runs) == "abcdef"

@@ -151,7 +151,6 @@ TEMPLATES = (
             new=False,
         ),
         run("update contacts set phone = ? where id = ?", "phone", "_id"),
-        carry="phone",
     ),
     _star("on"),
     _star("off"),
