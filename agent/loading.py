@@ -78,7 +78,7 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
 
     quiet = Path(source).is_dir() and logging.is_progress_bar_enabled()  # a folder loads at once: no bar
     if quiet:
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     local = {"local_files_only": Path(source).is_dir(), "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(source, **local)
@@ -97,7 +97,7 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
         raise ModelError(f"can't load model {source!r}: {type(error).__name__}: {reason}; check the folder") from None
     finally:
         if quiet:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     return model, processor
 
 

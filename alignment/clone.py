@@ -53,7 +53,7 @@ class _Screens(IterableDataset[Batch]):
         sources = [screen_examples(random.Random(rng.random()), STYLE, self.mix) for _ in range(4 * self.screens)]
         plans = plan_examples(rng, STYLE)
         while True:
-            batches = self.packer.batches([next(s) for s in sources], [next(plans) for _ in range(8)], self.screens)
+            batches = self.packer.batches([next(s) for s in sources], [next(plans) for _ in range(16)], self.screens)
             yield from rng.sample(batches, len(batches))
 
 
@@ -138,9 +138,10 @@ def _save(folder: Path, model: Any, processor: Any) -> None:
 
 def _optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices (twice the rate), AdamW for embeddings, norms, biases and the patch projection."""
-    matrices, rest, plain = [], [], []
-    for name, p in model.named_parameters():
-        (matrices if p.ndim == 2 and "embed" not in name else rest if p.ndim > 1 else plain).append(p)
+    named = dict(model.named_parameters())
+    matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
+    rest = [p for name, p in named.items() if p.ndim > 1 and not (p.ndim == 2 and "embed" not in name)]
+    plain = [p for p in named.values() if p.ndim <= 1]
     groups = [{"params": rest, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     return [
         torch.optim.Muon(matrices, lr=2 * rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),

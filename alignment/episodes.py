@@ -37,13 +37,20 @@ _BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in [*APPS
 
 @dataclass(frozen=True)
 class Mix:
-    """How many questions of each kind a screen gets besides the episode's own."""
+    """How many questions of each kind a screen gets besides the episode's own, and the shares of what else there is.
+
+    ``noise``: of steps, a stray action; ``joined``, ``adverts``: of episodes; ``forbidden``, ``ruled``: of episodes, those
+    with a rule that forbids the task (one step long, so they need a larger share) and with one that doesn't;
+    ``reminders``: of questions.
+    """
 
     other_goals: int = 2
     where: int = 2
     what: int = 1
     noise: float = 0.1
-    joined: float = 0.08
+    joined: float = 0.06
+    forbidden: float = 0.3
+    ruled: float = 0.2
     adverts: float = 0.2
     reminders: float = 0.08
 
@@ -153,7 +160,7 @@ def _start(rng: random.Random, mix: Mix, split: Split) -> tuple[World, Instance 
             if rng.random() < mix.joined:
                 return world, draw_joined(rng, world, carried=rng.random() < 0.4), ()
             template = TEMPLATES[rng.choice(_NAMES)]
-            rules = draw_rules(rng, template)
+            rules = draw_rules(rng, template, forbidden=mix.forbidden, other=mix.ruled)
             return world, draw(template, world, rules), rules
         except NotPossible:
             continue

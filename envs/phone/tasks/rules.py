@@ -39,10 +39,12 @@ RULES = (
 )
 
 
-def draw_rules(rng: random.Random, template: Template) -> tuple[Rule, ...]:
-    """Rules for one episode: none (7 in 10), one that does not apply (2), or one that forbids the task (1)."""
+def draw_rules(
+    rng: random.Random, template: Template, *, forbidden: float = 0.1, other: float = 0.2
+) -> tuple[Rule, ...]:
+    """Rules for one episode: with these probabilities one that forbids the task, or one that does not; else none."""
     roll = rng.random()
-    if roll < 0.7:
+    if roll >= forbidden + other:
         return ()
-    fitting = [r for r in RULES if r.forbids(template) is (roll >= 0.9)]
+    fitting = [r for r in RULES if r.forbids(template) is (roll < forbidden)]
     return (rng.choice(fitting),) if fitting else ()
