@@ -4,8 +4,9 @@
 
 Notable choices:
 
-- Stage 1 (3 % of the time): every patch predicts the two characters written on it, through the projector and the
-  language model's *own* embedding matrix. It stays on as a small auxiliary loss. Without it nothing is ever read.
+- Stage 1 (3 % of the time): every patch predicts the two characters written on it, and the token of its own place,
+  through the projector and the language model's *own* embedding matrix, so that a patch arrives as the sum of a word
+  and a place. It stays on as a small auxiliary loss. Without it nothing is ever read.
 - Stage 2: questions about screens (``homeostat.alignment.episodes``), packed several to a screen
   (``homeostat.alignment.packing``); first mostly pointing and reading, then mostly acting.
 - Muon on the matrices and AdamW on the rest, bf16 autocast, a learning rate that falls with a cosine over the time
@@ -71,30 +72,39 @@ def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]
     return out.last_hidden_state, seen
 
 
-def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
-    logits = F.linear(seen, model.get_input_embeddings().weight)
-    return F.cross_entropy(logits.flatten(0, -2).float(), patches.flatten(), ignore_index=-100)
+def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Every patch says what is written on it (among all other tokens) and where it is (among the places' tokens)."""
+    embedding = model.get_input_embeddings().weight
+    logits = F.linear(seen, embedding).flatten(0, -2).float()
+    where = logits[:, places]
+    own = torch.arange(len(places), device=seen.device).repeat(len(seen))
+    what = logits.index_fill(1, places, float("-inf"))
+    return F.cross_entropy(what, patches.flatten(), ignore_index=-100) + F.cross_entropy(where, own)
 
 
-def losses(model: Any, batch: Batch, *, read_only: bool) -> dict[str, torch.Tensor]:
-    """``read``: cross-entropy of the patches' tokens; ``answer``: of the answers' tokens (not in stage 1)."""
+def losses(model: Any, batch: Batch, places: torch.Tensor, *, read_only: bool) -> dict[str, torch.Tensor]:
+    """``read``: cross-entropy of the patches' words and places; ``answer``: of the answers' tokens (not in stage 1).
+
+    ``places`` (P,): the token of every patch's place, in the patches' order.
+    """
     if read_only:
         pooled = model.model.get_image_features(pixel_values=batch.pixels, vision_feature_layer=-1).pooler_output
         seen = torch.stack(list(pooled)) if not torch.is_tensor(pooled) else pooled
-        return {"read": _reading_loss(model, seen, batch.patches)}
+        return {"read": _reading_loss(model, seen, batch.patches, places)}
     hidden, seen = hidden_states(model, batch)
     asked = batch.labels != -100
     logits = model.lm_head(hidden[asked]).float()
     return {
         "answer": F.cross_entropy(logits, batch.labels[asked]),
-        "read": _reading_loss(model, seen, batch.patches),
+        "read": _reading_loss(model, seen, batch.patches, places),
     }
 
 
 @torch.no_grad()
-def report(model: Any, batches: list[Batch], device: torch.device) -> dict[str, float]:
+def report(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, float]:
     """Share of answers that are right to the last token (teacher-forced), by kind, and of patches read."""
     right: dict[str, list[bool]] = {k: [] for k in KINDS}
+    device = places.device
     read: list[float] = []
     for cpu in batches:
         batch = cpu.to(device)
@@ -102,7 +112,8 @@ def report(model: Any, batches: list[Batch], device: torch.device) -> dict[str, 
             hidden, seen = hidden_states(model, batch)
             asked = batch.labels != -100
             hit = model.lm_head(hidden[asked]).argmax(-1) == batch.labels[asked]
-            letters = F.linear(seen, model.get_input_embeddings().weight).argmax(-1)
+            letters = F.linear(seen, model.get_input_embeddings().weight)
+            letters = letters.index_fill(-1, places, float("-inf")).argmax(-1)
         written = batch.patches != -100
         read.append((letters == batch.patches)[written].float().mean().item())
         row = torch.arange(len(batch.branch), device=device)[:, None].expand_as(batch.branch)[asked]
@@ -166,6 +177,7 @@ def train(
     model = build_model(processor.tokenizer, width=width, layers=layers).to(device)
     optimisers = _optimisers(model, rate)
     packer, state = Packer(processor), out / "training.pt"
+    places = torch.tensor(packer.places(), device=device)
     step, spent = 0, 0.0
     if resume and state.exists():
         saved = torch.load(state, map_location=device, weights_only=True)
@@ -189,7 +201,7 @@ def train(
             stage = now
             source = _loader(packer, LATE if now == "late" else EARLY, f"{seed} {now} {step}", screens, 1)
         if done or step % 250 == 0:
-            figures = report(model, dev, device)
+            figures = report(model, dev, places)
             line = {"step": step, "minutes": round((time.monotonic() - begun) / 60, 2), "stage": stage}
             with log.open("a") as file:
                 file.write(json.dumps(line | {k: round(v, 4) for k, v in figures.items()}) + "\n")
@@ -206,7 +218,7 @@ def train(
                 group["lr"] = peak * share
         batch = next(source).to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            parts = losses(model, batch, read_only=stage == "read")
+            parts = losses(model, batch, places, read_only=stage == "read")
         loss = parts.get("answer", 0) + (1.0 if stage == "read" else 0.1) * parts["read"]
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -16,6 +16,7 @@ import torch
 
 from homeostat.agent.prompts import Prompt
 from homeostat.alignment.episodes import Question, ScreenExample
+from homeostat.alignment.nano import place_token
 
 __all__ = ["Batch", "Packer", "branch_mask"]
 
@@ -66,6 +67,11 @@ class Packer:
         self.columns, self.rows = columns, rows
         self._pad = self.tokenizer.pad_token_id
         self._vocabulary = self.tokenizer.get_vocab()
+
+    def places(self) -> list[int]:
+        """The tokens of the patches' places, in the patches' order."""
+        cells = [(column, row) for row in range(self.rows) for column in range(self.columns)]
+        return [self._vocabulary[place_token(*cell)] for cell in cells]
 
     def _chat(self, prompt: Prompt) -> str:
         messages = [

@@ -81,8 +81,9 @@ def test_the_mask_lets_a_branch_see_the_prefix_and_itself():
 
 def test_both_losses_reach_every_parameter_they_should(processor, model, batch_and_examples):
     batch, _, _ = batch_and_examples
-    read = losses(model, batch, read_only=True)["read"]
-    parts = losses(model, batch, read_only=False)
+    places = torch.tensor(Packer(processor).places())
+    read = losses(model, batch, places, read_only=True)["read"]
+    parts = losses(model, batch, places, read_only=False)
     assert set(parts) == {"answer", "read"}
     assert torch.allclose(parts["read"], read, atol=1e-5)
     gradients = torch.autograd.grad(parts["answer"], list(model.parameters()), allow_unused=True)
