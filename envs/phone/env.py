@@ -203,6 +203,8 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             "status": self.status,
             "steps": self.steps,
             "stage": self.instance.stage if isinstance(self.instance, Joined) else 0,
+            "adverts": self.adverts,
+            "free_steps": self.free_steps,
             "goal": self.goal,
             "rules": list(self.own_rules),
         }
@@ -210,7 +212,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back, in this process or another."""
         self.split, self.goal, self.own_rules = snapshot["split"], snapshot["goal"], tuple(snapshot["rules"])
-        self.task = snapshot["task"]
+        self.task, self.adverts, self.free_steps = snapshot["task"], snapshot["adverts"], snapshot["free_steps"]
         self.reset_task(seed=snapshot["seed"])
         self.device.restore(snapshot["device"])
         self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]

@@ -158,7 +158,13 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     driver = str(Path(__file__).with_name("oracle_driver.py"))
     command = [sys.executable, driver, *EVAL, "--episodes", "40", "--json", "r.json"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "ORACLE_DELAY": "0.2"}, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "ORACLE_DELAY": "0.2"},
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background hands down SIGINT as ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     journal = tmp_path / "r.jsonl"
     deadline = time.monotonic() + 90

@@ -42,7 +42,7 @@ def test_quiet_readings_and_other_phases_are_left_alone() -> None:
 
 def test_it_restates_the_executors_instruction_never_the_whole_goal() -> None:
     decision = Remind().decide([alarm()], context())
-    assert decision == Reminder(text="turn on the wifi", cause="drift:goal")
+    assert decision == Reminder(text="the goal is: turn on the wifi", cause="drift:goal")
 
 
 def test_an_alarm_about_the_rules_restates_the_rules() -> None:
