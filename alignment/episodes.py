@@ -39,9 +39,9 @@ _BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in [*APPS
 class Mix:
     """How many questions of each kind a screen gets besides the episode's own, and the shares of what else there is.
 
-    ``noise``: of steps, a stray action; ``reminders``: of questions; ``joined``, ``adverts``: of episodes; ``forbidden``,
-    ``ruled``: of episodes, those with a rule that forbids the task (one step long, so they need a larger share than in
-    a suite) and with one that doesn't.
+    ``noise``: of steps, a stray action; ``reminders``: of questions; ``joined``, ``adverts``: of episodes;
+    ``forbidden``, ``ruled``: of episodes, those with a rule that forbids the task (one step long, so they need a larger
+    share than in a suite) and with one that doesn't.
     """
 
     other_goals: int = 2

@@ -157,6 +157,9 @@ def build_model(tokenizer: Any, *, width: int = 256, layers: int = 4, tower_laye
         tie_word_embeddings=True,
     )
     model = LlavaForConditionalGeneration(config)
+    for name, p in model.named_parameters():
+        if "q_norm" in name or "k_norm" in name:
+            p.data.fill_(1.5)  # sharper heads from the start: with 1, no logit exceeds 8
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
