@@ -38,6 +38,7 @@ __all__ = ["command", "hidden_states", "losses"]
 
 EARLY = Mix(other_goals=1, where=3, what=3)
 LATE = Mix(other_goals=3, where=3, what=2)
+SHARPNESS = 16.0  # of the cosines that a patch is read by
 READ_SHARE, EARLY_SHARE = 0.03, 0.15  # of the whole budget
 
 
@@ -72,14 +73,24 @@ def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]
     return out.last_hidden_state, seen
 
 
-def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Every patch says what is written on it (among all other tokens) and where it is (among the places' tokens)."""
+def _reading_logits(model: Any, seen: torch.Tensor) -> torch.Tensor:
+    """(S, P, vocabulary): cosine of every patch's feature with every token's embedding, times ``SHARPNESS``."""
     embedding = model.get_input_embeddings().weight
-    logits = F.linear(seen, embedding).flatten(0, -2).float()
-    where = logits[:, places]
+    return SHARPNESS * F.linear(F.normalize(seen.float(), dim=-1), F.normalize(embedding.float(), dim=-1))
+
+
+def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Every patch says what is written on it (among all other tokens) and where it is (among the places' tokens).
+
+    By cosine, and with the feature's length held at an embedding's: left to itself a patch grows to a hundred times the
+    length of a word, and then nothing that a layer adds to it counts any more.
+    """
+    logits = _reading_logits(model, seen).flatten(0, -2)
     own = torch.arange(len(places), device=seen.device).repeat(len(seen))
-    what = logits.index_fill(1, places, float("-inf"))
-    return F.cross_entropy(what, patches.flatten(), ignore_index=-100) + F.cross_entropy(where, own)
+    where = F.cross_entropy(logits[:, places], own)
+    what = F.cross_entropy(logits.index_fill(1, places, float("-inf")), patches.flatten(), ignore_index=-100)
+    length = model.get_input_embeddings().weight.detach().float().norm(dim=-1).mean()
+    return what + where + (seen.float().norm(dim=-1) / length).log().square().mean()
 
 
 def losses(model: Any, batch: Batch, places: torch.Tensor, *, read_only: bool) -> dict[str, torch.Tensor]:
@@ -112,7 +123,7 @@ def report(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, 
             hidden, seen = hidden_states(model, batch)
             asked = batch.labels != -100
             hit = model.lm_head(hidden[asked]).argmax(-1) == batch.labels[asked]
-            letters = F.linear(seen, model.get_input_embeddings().weight)
+            letters = _reading_logits(model, seen)
             letters = letters.index_fill(-1, places, float("-inf")).argmax(-1)
         written = batch.patches != -100
         read.append((letters == batch.patches)[written].float().mean().item())
