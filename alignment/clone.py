@@ -90,7 +90,8 @@ def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor, places:
     where = F.cross_entropy(logits[:, places], own)
     what = F.cross_entropy(logits.index_fill(1, places, float("-inf")), patches.flatten(), ignore_index=-100)
     length = model.get_input_embeddings().weight.detach().float().norm(dim=-1).mean()
-    return what + where + (seen.float().norm(dim=-1) / length).log().square().mean()
+    total: torch.Tensor = what + where + (seen.float().norm(dim=-1) / length).log().square().mean()
+    return total
 
 
 def losses(model: Any, batch: Batch, places: torch.Tensor, *, read_only: bool) -> dict[str, torch.Tensor]:
