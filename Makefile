@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/homeostat doctor
-	$(BIN)/homeostat run --task tasks_add --seed 3
+	$(BIN)/homeostat run --task settings_rename --seed 1886807109
 
 test: setup
 	$(BIN)/python -m pytest
@@ -42,9 +42,9 @@ format: setup
 evidence: setup
 	mkdir -p runs/evidence
 	$(BIN)/homeostat eval --suite atomic --split test --episodes 240 --seed 1 --controllers none --json runs/evidence/atomic.json
-	$(BIN)/homeostat eval --suite joined --split test --episodes 200 --seed 1 --controllers none --json runs/evidence/joined_none.json
-	$(BIN)/homeostat eval --suite joined --split test --episodes 200 --seed 1 --controllers decompose --json runs/evidence/joined_decompose.json
-	$(BIN)/homeostat eval --suite joined --split test --episodes 200 --seed 1 --controllers default --json runs/evidence/joined_default.json
+	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers none --json runs/evidence/joined_none.json
+	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers decompose --json runs/evidence/joined_decompose.json
+	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers default --json runs/evidence/joined_default.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
