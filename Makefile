@@ -42,6 +42,7 @@ format: setup
 evidence: setup
 	mkdir -p runs/evidence
 	$(BIN)/homeostat eval --suite atomic --split test --episodes 240 --seed 1 --controllers none --json runs/evidence/atomic.json
+	$(BIN)/homeostat eval --suite atomic --split test --episodes 240 --seed 1 --controllers default --json runs/evidence/atomic_default.json
 	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers none --json runs/evidence/joined_none.json
 	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers decompose --json runs/evidence/joined_decompose.json
 	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers default --json runs/evidence/joined_default.json

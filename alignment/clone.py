@@ -163,7 +163,7 @@ def _optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices (twice the rate), AdamW for embeddings, norms, biases and the patch projection.
 
     The norms of queries and keys learn twenty times as fast: they bound how sharply a head can look (with weights of 1,
-    a logit of √64 = 8 against three hundred tokens), and at the common rate they never grow enough to match words.
+    a logit of √64 = 8 against three hundred tokens). Whether that helps has not been shown (docs/design/nano.md).
     """
     named = dict(model.named_parameters())
     matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
