@@ -9,6 +9,8 @@ Notable choices:
   and a place. It stays on as a small auxiliary loss. Without it nothing is ever read.
 - Stage 2: questions about screens (``homeostat.alignment.episodes``), packed several to a screen
   (``homeostat.alignment.packing``); first mostly pointing and reading, then mostly acting.
+- One head is told where to look (``homeostat.alignment.guidance``): without that the model learned every fixed label
+  and never learned to find a word.
 - Muon on the matrices and AdamW on the rest, bf16 autocast, a learning rate that falls with a cosine over the time
   budget. The loop is written out: it is shorter than the configuration of a trainer would be.
 - Words of the dev and test vocabularies are never drawn here; the progress report uses the dev words.
@@ -27,18 +29,18 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from homeostat.alignment.episodes import Mix, plan_examples, screen_examples
+from homeostat.alignment.losses import losses
 from homeostat.alignment.nano import STYLE, build_model, build_processor, save_style
-from homeostat.alignment.packing import KINDS, Batch, Packer, branch_mask
+from homeostat.alignment.packing import Batch, Packer
+from homeostat.alignment.progress import held_out, report
 
-__all__ = ["command", "hidden_states", "losses"]
+__all__ = ["command", "train"]
 
 EARLY = Mix(other_goals=1, where=3, what=3)
 LATE = Mix(other_goals=3, where=3, what=2)
-SHARPNESS = 16.0  # of the cosines that a patch is read by
 READ_SHARE, EARLY_SHARE = 0.03, 0.15  # of the whole budget
 
 
@@ -59,92 +61,6 @@ class _Screens(IterableDataset[Batch]):
             yield from rng.sample(batches, len(batches))
 
 
-def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """(R, L, width) last hidden states and (S, P, width) image features, with every branch blind to the others."""
-    core = model.model
-    pooled = core.get_image_features(pixel_values=batch.pixels, vision_feature_layer=-1).pooler_output
-    seen = torch.stack(list(pooled)) if not torch.is_tensor(pooled) else pooled
-    embedded = core.get_input_embeddings()(batch.input_ids)
-    where = (batch.input_ids == model.config.image_token_id)[..., None].expand_as(embedded)
-    embedded = embedded.masked_scatter(where, seen.to(embedded.dtype))
-    out = core.language_model(
-        inputs_embeds=embedded, attention_mask=branch_mask(batch.branch), position_ids=batch.positions, use_cache=False
-    )
-    return out.last_hidden_state, seen
-
-
-def _reading_logits(model: Any, seen: torch.Tensor) -> torch.Tensor:
-    """(S, P, vocabulary): cosine of every patch's feature with every token's embedding, times ``SHARPNESS``."""
-    embedding = model.get_input_embeddings().weight
-    return SHARPNESS * F.linear(F.normalize(seen.float(), dim=-1), F.normalize(embedding.float(), dim=-1))
-
-
-def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Every patch says what is written on it (among all other tokens) and where it is (among the places' tokens).
-
-    By cosine, and with the feature's length held at an embedding's: left to itself a patch grows to a hundred times the
-    length of a word, and then nothing that a layer adds to it counts any more.
-    """
-    logits = _reading_logits(model, seen).flatten(0, -2)
-    own = torch.arange(len(places), device=seen.device).repeat(len(seen))
-    where = F.cross_entropy(logits[:, places], own)
-    what = F.cross_entropy(logits.index_fill(1, places, float("-inf")), patches.flatten(), ignore_index=-100)
-    length = model.get_input_embeddings().weight.detach().float().norm(dim=-1).mean()
-    total: torch.Tensor = what + where + (seen.float().norm(dim=-1) / length).log().square().mean()
-    return total
-
-
-def losses(model: Any, batch: Batch, places: torch.Tensor, *, read_only: bool) -> dict[str, torch.Tensor]:
-    """``read``: cross-entropy of the patches' words and places; ``answer``: of the answers' tokens (not in stage 1).
-
-    ``places`` (P,): the token of every patch's place, in the patches' order.
-    """
-    if read_only:
-        pooled = model.model.get_image_features(pixel_values=batch.pixels, vision_feature_layer=-1).pooler_output
-        seen = torch.stack(list(pooled)) if not torch.is_tensor(pooled) else pooled
-        return {"read": _reading_loss(model, seen, batch.patches, places)}
-    hidden, seen = hidden_states(model, batch)
-    asked = batch.labels != -100
-    logits = model.lm_head(hidden[asked]).float()
-    return {
-        "answer": F.cross_entropy(logits, batch.labels[asked]),
-        "read": _reading_loss(model, seen, batch.patches, places),
-    }
-
-
-@torch.no_grad()
-def report(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, float]:
-    """Share of answers that are right to the last token (teacher-forced), by kind, and of patches read."""
-    right: dict[str, list[bool]] = {k: [] for k in KINDS}
-    device = places.device
-    read: list[float] = []
-    for cpu in batches:
-        batch = cpu.to(device)
-        with torch.autocast(device.type, torch.bfloat16):
-            hidden, seen = hidden_states(model, batch)
-            asked = batch.labels != -100
-            hit = model.lm_head(hidden[asked]).argmax(-1) == batch.labels[asked]
-            letters = _reading_logits(model, seen)
-            letters = letters.index_fill(-1, places, float("-inf")).argmax(-1)
-        written = batch.patches != -100
-        read.append((letters == batch.patches)[written].float().mean().item())
-        row = torch.arange(len(batch.branch), device=device)[:, None].expand_as(batch.branch)[asked]
-        groups: dict[tuple[int, int, int], bool] = {}
-        for r, n, k, h in zip(
-            row.tolist(), batch.branch[asked].tolist(), batch.kinds[asked].tolist(), hit.tolist(), strict=True
-        ):
-            groups[r, n, k] = groups.get((r, n, k), True) and h
-        for (_, _, k), ok in groups.items():
-            right[KINDS[k]].append(ok)
-    return {"read": sum(read) / len(read)} | {k: sum(v) / len(v) for k, v in right.items() if v}
-
-
-def _dev_batches(packer: Packer) -> list[Batch]:
-    rng = random.Random("dev report")
-    screens, plans = screen_examples(rng, STYLE, Mix(noise=0), "dev"), plan_examples(rng, STYLE, "dev")
-    return packer.batches([next(screens) for _ in range(160)], [next(plans) for _ in range(12)], 16)
-
-
 def _loader(packer: Packer, mix: Mix, seed: str, screens: int, workers: int) -> Iterator[Batch]:
     data = _Screens(packer, mix, seed, screens)
     return iter(DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=6 if workers else None))
@@ -160,24 +76,16 @@ def _save(folder: Path, model: Any, processor: Any) -> None:
 
 
 def _optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices (twice the rate), AdamW for embeddings, norms, biases and the patch projection.
-
-    The norms of queries and keys learn twenty times as fast: they bound how sharply a head can look (with weights of 1,
-    a logit of √64 = 8 against three hundred tokens). Whether that helps has not been shown (docs/design/nano.md).
-    """
+    """Muon for the layers' matrices (twice the rate), AdamW for embeddings, norms, biases and the patch projection."""
     named = dict(model.named_parameters())
     matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
-    rest = [p for name, p in named.items() if p.ndim > 1 and not (p.ndim == 2 and "embed" not in name)]
-    sharp = [p for name, p in named.items() if "q_norm" in name or "k_norm" in name]
-    plain = [p for name, p in named.items() if p.ndim <= 1 and "q_norm" not in name and "k_norm" not in name]
-    groups = [
-        {"params": rest, "weight_decay": 0.05, "speed": 1.0},
-        {"params": plain, "weight_decay": 0.0, "speed": 1.0},
-        {"params": sharp, "weight_decay": 0.0, "speed": 20.0},
+    groups: list[dict[str, Any]] = [
+        {"params": [p for n, p in named.items() if p.ndim > 1 and not (p.ndim == 2 and "embed" not in n)]},
+        {"params": [p for p in named.values() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [
         torch.optim.Muon(matrices, lr=2 * rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98)),
+        torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.05),
     ]
 
 
@@ -209,7 +117,7 @@ def train(
     first = step
     if shutil.which("c++") or device.type == "cuda":
         _compile(model)
-    dev, begun, stage = _dev_batches(packer), time.monotonic() - spent, ""
+    dev, begun, stage = held_out(packer, "dev", screens=160, seed="report"), time.monotonic() - spent, ""
     source: Iterator[Batch] = iter(())
     log = out / "training.jsonl"
     out.mkdir(parents=True, exist_ok=True)
@@ -236,11 +144,11 @@ def train(
         share = min(1.0, (step - first + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         for optimiser, peak in zip(optimisers, (2 * rate, rate), strict=True):
             for group in optimiser.param_groups:
-                group["lr"] = peak * share * group.get("speed", 1.0)
+                group["lr"] = peak * share
         batch = next(source).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             parts = losses(model, batch, places, read_only=stage == "read")
-        loss = parts.get("answer", 0) + (1.0 if stage == "read" else 0.1) * parts["read"]
+        loss = parts["read"] if stage == "read" else parts["answer"] + 0.5 * parts["match"] + 0.1 * parts["read"]
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:

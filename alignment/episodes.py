@@ -8,6 +8,7 @@ so that the oracle's way back is seen too. All words come from the training voca
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -27,7 +28,7 @@ from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
 from homeostat.envs.phone.tasks.oracle import SCROLL_DOWN, SCROLL_UP, cell
 from homeostat.envs.phone.tasks.rules import RULES, Rule, draw_rules
-from homeostat.envs.phone.tasks.words import Split
+from homeostat.envs.phone.tasks.words import Split, is_drawn
 
 __all__ = ["Mix", "Question", "ScreenExample", "plan_examples", "screen_examples"]
 
@@ -57,7 +58,9 @@ class Mix:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt and the assistant's answer. ``kind``: act, where, what or plan."""
+    """A prompt and the assistant's answer. ``kind``: act, where, find (where, of a word drawn for this phone), what or
+    plan.
+    """
 
     kind: str
     prompt: Prompt
@@ -66,7 +69,11 @@ class Question:
 
 @dataclass
 class ScreenExample:
-    """One screen, the words on its patches ((column, row) -> characters), and its questions."""
+    """One screen, what is written on its patches, and its questions.
+
+    ``patches``: (column, row) -> the patch's word from its start to the end of the patch: ``al``, ``alar`` and
+    ``alarm`` for ``alarm``.
+    """
 
     screenshot: NDArray[np.uint8]
     patches: dict[tuple[int, int], str]
@@ -78,7 +85,7 @@ def _patches(device: Device) -> dict[tuple[int, int], str]:
     for p in device.placed():
         for r in p.runs:
             for i in range(0, len(r.word), 2):
-                cells[r.column + i // 2, r.row] = r.word[i : i + 2]
+                cells[r.column + i // 2, r.row] = r.word[: i + 2]
     return cells
 
 
@@ -100,6 +107,7 @@ def _noise(rng: random.Random, device: Device) -> a.Action:
 class _Asker:
     def __init__(self, rng: random.Random, style: PromptStyle, mix: Mix) -> None:
         self.rng, self.style, self.mix = rng, style, mix
+        self._asked = Counter[str]()
 
     def act(
         self, goal: str, rules: tuple[Rule, ...], history: list[str], seen: Observation, action: a.Action
@@ -124,7 +132,9 @@ class _Asker:
         return Question("act", prompt, format_action(action, self.style.grid(seen)))
 
     def labels(self, device: Device, rules: tuple[Rule, ...], seen: Observation) -> list[Question]:
-        """Where-is and what-is questions about this screen's labels."""
+        """Where-is and what-is questions about this screen's labels, seldom asked ones first: a label that stands on
+        every phone is soon known by heart, the words that only this phone holds have to be found.
+        """
         texts: dict[str, list[tuple[int, int]]] = {}
         for p in device.placed():
             if p.runs and p.widget.text:
@@ -135,7 +145,9 @@ class _Asker:
         grid = self.style.grid(seen)
         questions = []
         for kind, n in (("where", self.mix.where), ("what", self.mix.what)):
-            for text, at in self.rng.sample(unique, min(n, len(unique))):
+            unique.sort(key=lambda label: self.rng.random() ** (1 + self._asked[label[0]]), reverse=True)
+            for text, at in unique[:n]:
+                self._asked[text] += 1
                 place = str(grid.spell(cell(*at)))
                 asked, answer = (f"where is {text}?", place) if kind == "where" else (f"what is at {place}?", text)
                 prompt = act_prompt(
@@ -145,7 +157,8 @@ class _Asker:
                     history=(),
                     observation=seen,
                 )
-                questions.append(Question(kind, prompt, answer))
+                drawn = kind == "where" and any(is_drawn(word) for word in text.split())
+                questions.append(Question("find" if drawn else kind, prompt, answer))
         return questions
 
 

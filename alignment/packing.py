@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -21,6 +22,11 @@ from homeostat.alignment.nano import place_token
 __all__ = ["Batch", "Packer", "branch_mask"]
 
 IGNORE = -100
+_Token = tuple[int, int, int, int, int, int]  # the fields of a batch at one position
+
+
+def _number(word: str) -> int:
+    return crc32(word.encode()) if word else 0
 
 
 @dataclass
@@ -29,7 +35,8 @@ class Batch:
 
     ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels``
     (R, L): the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in
-    ``KINDS``.
+    ``KINDS``. ``words`` (R, L) int64: equal where the same word stands, up to and with this position's characters, on a
+    patch or in text; 0 where no word does.
     ``pixels`` (S, 3, H, W); ``patches`` (S, P): the token written on each patch, −100 where none is asked.
     """
 
@@ -38,6 +45,7 @@ class Batch:
     branch: torch.Tensor
     labels: torch.Tensor
     kinds: torch.Tensor
+    words: torch.Tensor
     pixels: torch.Tensor
     patches: torch.Tensor
 
@@ -46,7 +54,7 @@ class Batch:
         return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
-KINDS = ("act", "where", "what", "plan")
+KINDS = ("act", "where", "find", "what", "plan")
 
 
 def branch_mask(branch: torch.Tensor) -> torch.Tensor:
@@ -67,6 +75,7 @@ class Packer:
         self.columns, self.rows = columns, rows
         self._pad = self.tokenizer.pad_token_id
         self._vocabulary = self.tokenizer.get_vocab()
+        self._chunks = {i: t for t, i in self._vocabulary.items() if len(t) <= 2 and any(c.isalnum() for c in t)}
 
     def places(self) -> list[int]:
         """The tokens of the patches' places, in the patches' order."""
@@ -90,29 +99,44 @@ class Packer:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _row(self, prefix: list[int], branches: Sequence[tuple[str, str, str]]) -> list[tuple[int, int, int, int, int]]:
-        row = [(t, i, 0, IGNORE, 0) for i, t in enumerate(prefix)]
+    def _words(self, tokens: Sequence[int]) -> list[int]:
+        """For every token of a text, its word from the start to this token (as a number), or 0."""
+        word, numbers = "", []
+        for token in tokens:
+            word = word + self._chunks[token] if token in self._chunks else ""
+            numbers.append(_number(word))
+        return numbers
+
+    def _row(self, prefix: list[int], branches: Sequence[tuple[str, str, str]]) -> list[_Token]:
+        row = [(t, i, 0, IGNORE, 0, 0) for i, t in enumerate(prefix)]
         for n, (kind, asked, answer) in enumerate(branches, start=1):
             question, reply = self._ids(asked), self._ids(answer + "<|end|>")
             tokens = question + reply
             labels = [IGNORE] * (len(question) - 1) + reply + [IGNORE]
             k = KINDS.index(kind)
-            row += [(t, len(prefix) + i, n, y, k) for i, (t, y) in enumerate(zip(tokens, labels, strict=True))]
+            columns = zip(tokens, labels, self._words(tokens), strict=True)
+            row += [(t, len(prefix) + i, n, y, k, w) for i, (t, y, w) in enumerate(columns)]
         return row
 
-    def screen(self, example: ScreenExample) -> list[tuple[int, int, int, int, int]]:
+    def screen(self, example: ScreenExample) -> list[_Token]:
         """One row: the screen and its questions."""
         halves = [(q.kind, *self._chat(q.prompt).split(self.image_token), q.answer) for q in example.questions]
         prefix = self._ids(halves[0][1] + self.image_token * (self.columns * self.rows))
-        return self._row(prefix, [(kind, after, answer) for kind, _, after, answer in halves])
+        row = self._row(prefix, [(kind, after, answer) for kind, _, after, answer in halves])
+        first = len(prefix) - self.columns * self.rows
+        for (column, line), word in example.patches.items():
+            at = first + line * self.columns + column
+            row[at] = (*row[at][:-1], _number(word))
+        return row
 
-    def plans(self, questions: Sequence[Question]) -> list[tuple[int, int, int, int, int]]:
+    def plans(self, questions: Sequence[Question]) -> list[_Token]:
         """One row without a screen."""
         return self._row([], [(q.kind, self._chat(q.prompt), q.answer) for q in questions])
 
     def _written(self, example: ScreenExample) -> list[int]:
         targets = [IGNORE] * (self.columns * self.rows)
-        for (column, row), characters in example.patches.items():
+        for (column, row), word in example.patches.items():
+            characters = word[(len(word) - 1) // 2 * 2 :]
             targets[row * self.columns + column] = self._vocabulary.get(characters, IGNORE)
         blank = [i for i, t in enumerate(targets) if t == IGNORE]
         for i in blank[:: max(1, len(blank) // 6)]:
@@ -131,21 +155,22 @@ class Packer:
             for i, group in enumerate(groups)
         ]
 
-    def _batch(self, rows: list[list[tuple[int, int, int, int, int]]], examples: Sequence[ScreenExample]) -> Batch:
+    def _batch(self, rows: list[list[_Token]], examples: Sequence[ScreenExample]) -> Batch:
         length = -(-max(map(len, rows)) // 16) * 16
-        table = np.empty((len(rows), length, 5), dtype=np.int64)
-        table[:] = (self._pad, 0, -1, IGNORE, 0)
+        table = np.empty((len(rows), length, 6), dtype=np.int64)
+        table[:] = (self._pad, 0, -1, IGNORE, 0, 0)
         for i, row in enumerate(rows):
             table[i, : len(row)] = row
-        fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(5)]
+        fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(6)]
         pixels = np.stack([e.screenshot for e in examples]).astype(np.float32) / 127.5 - 1.0
-        ids, positions, branch, labels, kinds = fields
+        ids, positions, branch, labels, kinds, words = fields
         return Batch(
             ids,
             positions,
             branch,
             labels,
             kinds,
+            words,
             pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
             patches=torch.tensor([self._written(e) for e in examples]),
         )

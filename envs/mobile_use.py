@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +26,7 @@ from homeostat.envs.errors import UnparsableAction
 __all__ = ["Grid", "format_action", "parse_action"]
 
 _ALIASES = {"tap": "click", "open_app": "open", "input_text": "type", "press": "system_button", "finish": "terminate"}
+_BRACES = 200  # how many openings are tried: each failure costs a look through the text
 _ACTIONS = ("click", "long_press", "swipe", "type", "system_button", "open", "wait", "answer", "terminate")
 
 
@@ -104,7 +106,8 @@ def _find_arguments(text: str) -> dict[str, Any]:
     tagged = re.search(r"<tool_call>(.*?)(?:</tool_call>|$)", text, re.DOTALL)
     body = tagged.group(1) if tagged else text
     decoder = json.JSONDecoder()
-    for start in (m.start() for m in re.finditer(r"\{", body)):
+    braces = islice(re.finditer(r"\{", body), _BRACES)
+    for start in (m.start() for m in braces):
         try:
             data, _ = decoder.raw_decode(body, start)
         except (json.JSONDecodeError, RecursionError):

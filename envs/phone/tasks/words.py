@@ -10,7 +10,7 @@ import random
 from typing import Literal
 from zlib import crc32
 
-__all__ = ["NAMES", "NOUNS", "Split", "Words", "split_of"]
+__all__ = ["NAMES", "NOUNS", "Split", "Words", "is_drawn", "split_of"]
 
 Split = Literal["train", "dev", "test"]
 
@@ -72,6 +72,11 @@ _BY_SPLIT = {
     s: (tuple(w for w in NAMES if split_of(w) == s), tuple(w for w in NOUNS if split_of(w) == s))
     for s in ("train", "dev", "test")
 }
+
+
+def is_drawn(word: str) -> bool:
+    """Whether a phone's content may hold this real word (made-up training words are not listed anywhere)."""
+    return word in _REAL
 
 
 class Words:

@@ -1,0 +1,59 @@
+"""What a model in training gets right, on words it was never shown."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+
+from homeostat.alignment.episodes import Mix, plan_examples, screen_examples
+from homeostat.alignment.guidance import match_loss
+from homeostat.alignment.losses import hidden_states, reading_logits
+from homeostat.alignment.nano import STYLE
+from homeostat.alignment.packing import KINDS, Batch, Packer
+from homeostat.envs.phone.tasks.words import Split
+
+__all__ = ["answers", "held_out", "report"]
+
+
+def held_out(packer: Packer, split: Split, *, screens: int, seed: str) -> list[Batch]:
+    """Batches of ``screens`` screens and a twelfth as many planner's questions, without stray actions."""
+    rng = random.Random(f"{split} {seed}")
+    shown, plans = screen_examples(rng, STYLE, Mix(noise=0), split), plan_examples(rng, STYLE, split)
+    return packer.batches([next(shown) for _ in range(screens)], [next(plans) for _ in range(screens // 12)], 16)
+
+
+@torch.no_grad()
+def answers(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, list[float]]:
+    """By kind of question, 1 for every answer that is right to its last token (teacher-forced) and 0 for others.
+
+    Besides: ``read``, the share of patches read right, and ``match``, the geometric mean of the guided head's attention
+    on the right patches, one of each for every batch. ``places`` (P,): the patches' place tokens.
+    """
+    device = places.device
+    found: dict[str, list[float]] = {kind: [] for kind in ("read", "match", *KINDS)}
+    for cpu in batches:
+        batch = cpu.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            hidden, inputs, seen = hidden_states(model, batch)
+            found["match"].append(match_loss(model, inputs, batch).neg().exp().item())
+            asked = batch.labels != -100
+            hit = model.lm_head(hidden[asked]).argmax(-1) == batch.labels[asked]
+            letters = reading_logits(model, seen).index_fill(-1, places, float("-inf")).argmax(-1)
+        written = batch.patches != -100
+        found["read"].append((letters == batch.patches)[written].float().mean().item())
+        row = torch.arange(len(batch.branch), device=device)[:, None].expand_as(batch.branch)[asked]
+        groups: dict[tuple[int, int, int], bool] = {}
+        for r, n, k, h in zip(
+            row.tolist(), batch.branch[asked].tolist(), batch.kinds[asked].tolist(), hit.tolist(), strict=True
+        ):
+            groups[r, n, k] = groups.get((r, n, k), True) and h
+        for (_, _, k), right in groups.items():
+            found[KINDS[k]].append(float(right))
+    return found
+
+
+def report(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, float]:
+    """The mean of each of ``answers``."""
+    return {kind: sum(v) / len(v) for kind, v in answers(model, batches, places).items() if v}

@@ -1,0 +1,88 @@
+"""Guided attention: the attention that is guided is the model's own, and it is guided to the word that was named."""
+
+import random
+
+import pytest
+import torch
+
+from homeostat.agent.rendering import Renderer
+from homeostat.alignment.episodes import Mix, screen_examples
+from homeostat.alignment.guidance import GUIDED_LAYER, log_attention, match_loss, same_word
+from homeostat.alignment.losses import hidden_states
+from homeostat.alignment.nano import STYLE, build_model, build_processor
+from homeostat.alignment.packing import Packer
+
+
+@pytest.fixture(scope="module")
+def processor():
+    return build_processor()
+
+
+@pytest.fixture(scope="module")
+def model(processor):
+    torch.manual_seed(0)
+    return build_model(processor.tokenizer, width=128, layers=3).eval()
+
+
+@pytest.fixture(scope="module")
+def example():
+    return next(screen_examples(random.Random(8), STYLE, Mix(other_goals=0, where=3), "dev"))
+
+
+@pytest.fixture(scope="module")
+def batch(processor, example):
+    (batch,) = Packer(processor).batches([example], [], 1)
+    return batch
+
+
+@torch.no_grad()
+def test_the_guided_attention_is_what_eager_attention_pays(processor, model, batch, example):
+    _, inputs, _ = hidden_states(model, batch)
+    mine = log_attention(model, inputs, batch)[0].exp()
+    prefix = int((batch.branch[0] == 0).sum())
+    model.set_attn_implementation("eager")
+    try:
+        for n, question in enumerate(example.questions, start=1):
+            rendered = Renderer(processor).render(question.prompt).inputs
+            eager = model(**rendered, output_attentions=True).attentions[GUIDED_LAYER][0, 0]
+            at = (batch.branch[0] == n).nonzero()[:, 0][: eager.shape[0] - prefix]
+            seen = torch.cat([torch.arange(prefix), at])
+            assert torch.allclose(mine[at][:, seen], eager[prefix:], atol=1e-5)
+            assert torch.allclose(mine[at].sum(-1), torch.ones(len(at)), atol=1e-5)
+    finally:
+        model.set_attn_implementation("sdpa")
+
+
+def test_a_words_characters_are_sent_to_the_patches_that_show_them_after_the_same_beginning(processor, batch, example):
+    """Found again from the decoded text and the screen's words, character by character."""
+    right, tokenizer = same_word(batch)[0], processor.tokenizer
+    first = int((batch.input_ids[0] == tokenizer.convert_tokens_to_ids("<image>")).nonzero()[0, 0])
+    sent = 0
+    for n in range(1, len(example.questions) + 1):
+        at = (batch.branch[0] == n).nonzero()[:, 0].tolist()
+        for i, position in enumerate(at):
+            text = tokenizer.decode(batch.input_ids[0][at[: i + 1]])
+            # what stands since the last character that no word holds
+            word = text[max(text.rfind(c) for c in ' ?>"]\n') + 1 :].rstrip(".:,;")
+            ends_here = word and text.endswith(word) and any(c.isalnum() for c in word[-2:])
+            expected = {first + r * 9 + c for (c, r), w in example.patches.items() if ends_here and w == word}
+            assert set(right[position].nonzero()[:, 0].tolist()) == expected, text
+            sent += bool(expected)
+    assert sent >= 5
+
+
+def test_a_step_down_the_loss_moves_attention_to_the_right_patches(model, batch):
+    before = match_loss(model, hidden_states(model, batch)[1], batch)
+    gradients = torch.autograd.grad(before, list(model.parameters()), allow_unused=True)
+    with torch.no_grad():
+        kept = [p.clone() for p in model.parameters()]
+        for p, g in zip(model.parameters(), gradients, strict=True):
+            if g is not None:
+                p -= 0.05 * g / g.norm().clamp(min=1e-6)
+        after = match_loss(model, hidden_states(model, batch)[1], batch)
+        for p, old in zip(model.parameters(), kept, strict=True):
+            p.copy_(old)
+    assert after < before
+    names = [n for (n, _), g in zip(model.named_parameters(), gradients, strict=True) if g is not None]
+    assert any(f"language_model.layers.{GUIDED_LAYER}.self_attn.q_proj" in n for n in names)
+    assert not any(f"language_model.layers.{GUIDED_LAYER}.mlp" in n for n in names)
