@@ -1,8 +1,13 @@
-"""Guided attention: one head is told where to look, from a word in the text to the patches that show it.
+"""Guided attention: two heads are told where to look.
 
 Cross-entropy of a head's attention against an alignment that is known (Liu et al. 2016, "Neural machine translation
-with supervised attention"; Mi et al. 2016). A small model learns by itself where fixed labels stand;
-the rule behind it, "look for what you were asked for", it did not find in hours. The data know it, so the head is told.
+with supervised attention"; for pointing at a screen, GUI-Actor, arXiv 2506.03143, section 3). A small model learns by
+itself where fixed labels stand; the rules behind it, "look for what you were asked for" and "copy it from where it
+stands", it did not find in hours. The data know them, so two heads are told:
+
+- the *matching* head (the second layer's first), from every word of the text to the patches that show that word;
+- the *pointing* head (the last layer's last), from every place or word that the answer says next to where it stands:
+  the patch, or the word in the question.
 """
 
 from __future__ import annotations
@@ -11,24 +16,24 @@ from typing import Any
 
 import torch
 
-from homeostat.alignment.packing import Batch, branch_mask
+from homeostat.alignment.packing import IGNORE, Batch, branch_mask
 
-__all__ = ["GUIDED_LAYER", "log_attention", "match_loss", "same_word"]
+__all__ = ["guidance_losses", "log_attention", "matches", "points"]
 
-GUIDED_LAYER = 1  # its first head: one layer before it to gather a word's earlier characters, the others to use it
+MATCHING_LAYER = 1  # one layer before it to gather a word's earlier characters, the others to use what it finds
 
 
-def log_attention(model: Any, inputs: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """(R, L, L) log of the guided head's attention. ``inputs``: the hidden states (R, L, width) entering its layer."""
+def log_attention(model: Any, layer: int, head: int, inputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """(R, L, L) log of a head's attention. ``inputs``: the hidden states (R, L, width) entering its layer."""
     from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
     text = model.model.language_model
-    layer = text.layers[GUIDED_LAYER]
-    attention = layer.self_attn
-    x = layer.input_layernorm(inputs)
-    size = attention.head_dim
-    q = attention.q_norm(torch.nn.functional.linear(x, attention.q_proj.weight[:size]))
-    k = attention.k_norm(torch.nn.functional.linear(x, attention.k_proj.weight[:size]))
+    block = text.layers[layer]
+    attention = block.self_attn
+    rows = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
+    x = block.input_layernorm(inputs)
+    q = attention.q_norm(torch.nn.functional.linear(x, attention.q_proj.weight[rows]))
+    k = attention.k_norm(torch.nn.functional.linear(x, attention.k_proj.weight[rows]))
     cos, sin = text.rotary_emb(x, batch.positions)
     q, k = apply_rotary_pos_emb(q[:, None], k[:, None], cos, sin)
     scores = (q @ k.mT)[:, 0].float() * attention.scaling
@@ -36,16 +41,33 @@ def log_attention(model: Any, inputs: torch.Tensor, batch: Batch) -> torch.Tenso
     return result
 
 
-def same_word(batch: Batch) -> torch.Tensor:
-    """(R, L, L) bool: row i is in a question, and patch j shows its word up to the same character."""
+def matches(batch: Batch) -> torch.Tensor:
+    """(R, L, L) bool: position i is in a question or an answer, and patch j shows its word up to the same character."""
     asks, shows = (batch.branch > 0) & (batch.words != 0), (batch.branch == 0) & (batch.words != 0)
     return asks[:, :, None] & shows[:, None, :] & (batch.words[:, :, None] == batch.words[:, None, :])
 
 
-def match_loss(model: Any, inputs: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """−log of the guided head's attention mass on the right patches, mean over the positions that have any."""
-    right = same_word(batch)
-    asked = right.any(-1)
-    logs = log_attention(model, inputs, batch)[asked]
-    loss: torch.Tensor = -logs.masked_fill(~right[asked], float("-inf")).logsumexp(-1).mean()
+def points(batch: Batch) -> torch.Tensor:
+    """(R, L, L) bool: an answer goes on at position i with what stands at j, a patch or a word of the question."""
+    asks = (batch.labels != IGNORE)[:, :, None]
+    said = batch.labels.roll(1, 1) != IGNORE
+    word, place = batch.words.roll(-1, 1)[:, :, None], batch.places.roll(-1, 1)[:, :, None]
+    copied = (word != 0) & (word == batch.words[:, None, :])
+    pointed = (place != 0) & (place == batch.places[:, None, :]) & (batch.branch == 0)[:, None, :]
+    return asks & ~said[:, None, :] & (copied | pointed) & branch_mask(batch.branch)[:, 0]
+
+
+def _loss(logs: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """−log of the attention mass on the right positions, mean over the rows that have any."""
+    rows = right.any(-1)
+    loss: torch.Tensor = -logs[rows].masked_fill(~right[rows], float("-inf")).logsumexp(-1).mean()
     return loss
+
+
+def guidance_losses(model: Any, inputs: tuple[torch.Tensor, ...], batch: Batch) -> dict[str, torch.Tensor]:
+    """``match`` and ``point``: cross-entropies of the two heads. ``inputs``: the hidden states entering every layer."""
+    last = len(model.model.language_model.layers) - 1
+    heads = model.config.text_config.num_attention_heads
+    matching = log_attention(model, MATCHING_LAYER, 0, inputs[MATCHING_LAYER], batch)
+    pointing = log_attention(model, last, heads - 1, inputs[last], batch)
+    return {"match": _loss(matching, matches(batch)), "point": _loss(pointing, points(batch))}

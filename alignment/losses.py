@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from homeostat.alignment.guidance import GUIDED_LAYER, match_loss
+from homeostat.alignment.guidance import guidance_losses
 from homeostat.alignment.packing import Batch, branch_mask
 
 __all__ = ["hidden_states", "losses", "reading_logits"]
@@ -15,9 +15,9 @@ __all__ = ["hidden_states", "losses", "reading_logits"]
 SHARPNESS = 16.0  # of the cosines that a patch is read by
 
 
-def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(R, L, width) last hidden states, (R, L, width) those entering the guided layer and (S, P, width) image features,
-    with every branch blind to the others.
+def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor]:
+    """(R, L, width) last hidden states, those entering every layer and (S, P, width) image features, with every branch
+    blind to the others.
     """
     core = model.model
     pooled = core.get_image_features(pixel_values=batch.pixels, vision_feature_layer=-1).pooler_output
@@ -32,7 +32,7 @@ def hidden_states(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor,
         use_cache=False,
         output_hidden_states=True,
     )
-    return out.last_hidden_state, out.hidden_states[GUIDED_LAYER], seen
+    return out.last_hidden_state, out.hidden_states, seen
 
 
 def reading_logits(model: Any, seen: torch.Tensor) -> torch.Tensor:
@@ -57,8 +57,8 @@ def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor, places:
 
 
 def losses(model: Any, batch: Batch, places: torch.Tensor, *, read_only: bool) -> dict[str, torch.Tensor]:
-    """``read``: cross-entropy of the patches' words and places; ``answer``: of the answers' tokens, ``match``: of
-    the guided head (neither in stage 1).
+    """``read``: cross-entropy of the patches' words and places; ``answer``: of the answers' tokens; ``match`` and
+    ``point``: of the guided heads (these three not in stage 1).
 
     ``places`` (P,): the token of every patch's place, in the patches' order.
     """
@@ -69,8 +69,7 @@ def losses(model: Any, batch: Batch, places: torch.Tensor, *, read_only: bool) -
     hidden, inputs, seen = hidden_states(model, batch)
     asked = batch.labels != -100
     logits = model.lm_head(hidden[asked]).float()
-    return {
-        "match": match_loss(model, inputs, batch),
+    return guidance_losses(model, inputs, batch) | {
         "answer": F.cross_entropy(logits, batch.labels[asked]),
         "read": _reading_loss(model, seen, batch.patches, places),
     }

@@ -22,7 +22,7 @@ from homeostat.alignment.nano import place_token
 __all__ = ["Batch", "Packer", "branch_mask"]
 
 IGNORE = -100
-_Token = tuple[int, int, int, int, int, int]  # the fields of a batch at one position
+_Token = tuple[int, int, int, int, int, int, int]  # the fields of a batch at one position
 
 
 def _number(word: str) -> int:
@@ -36,7 +36,8 @@ class Batch:
     ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels``
     (R, L): the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in
     ``KINDS``. ``words`` (R, L) int64: equal where the same word stands, up to and with this position's characters, on a
-    patch or in text; 0 where no word does.
+    patch or in text; 0 where no word does. ``places`` (R, L) int64: 1 + the patch's number, of a patch and of its
+    place's token; else 0.
     ``pixels`` (S, 3, H, W); ``patches`` (S, P): the token written on each patch, −100 where none is asked.
     """
 
@@ -46,6 +47,7 @@ class Batch:
     labels: torch.Tensor
     kinds: torch.Tensor
     words: torch.Tensor
+    places: torch.Tensor
     pixels: torch.Tensor
     patches: torch.Tensor
 
@@ -76,6 +78,7 @@ class Packer:
         self._pad = self.tokenizer.pad_token_id
         self._vocabulary = self.tokenizer.get_vocab()
         self._chunks = {i: t for t, i in self._vocabulary.items() if len(t) <= 2 and any(c.isalnum() for c in t)}
+        self._numbers = {token: 1 + i for i, token in enumerate(self.places())}
 
     def places(self) -> list[int]:
         """The tokens of the patches' places, in the patches' order."""
@@ -108,14 +111,14 @@ class Packer:
         return numbers
 
     def _row(self, prefix: list[int], branches: Sequence[tuple[str, str, str]]) -> list[_Token]:
-        row = [(t, i, 0, IGNORE, 0, 0) for i, t in enumerate(prefix)]
+        row = [(t, i, 0, IGNORE, 0, 0, 0) for i, t in enumerate(prefix)]
         for n, (kind, asked, answer) in enumerate(branches, start=1):
             question, reply = self._ids(asked), self._ids(answer + "<|end|>")
             tokens = question + reply
             labels = [IGNORE] * (len(question) - 1) + reply + [IGNORE]
             k = KINDS.index(kind)
             columns = zip(tokens, labels, self._words(tokens), strict=True)
-            row += [(t, len(prefix) + i, n, y, k, w) for i, (t, y, w) in enumerate(columns)]
+            row += [(t, len(prefix) + i, n, y, k, w, self._numbers.get(t, 0)) for i, (t, y, w) in enumerate(columns)]
         return row
 
     def screen(self, example: ScreenExample) -> list[_Token]:
@@ -124,9 +127,10 @@ class Packer:
         prefix = self._ids(halves[0][1] + self.image_token * (self.columns * self.rows))
         row = self._row(prefix, [(kind, after, answer) for kind, _, after, answer in halves])
         first = len(prefix) - self.columns * self.rows
-        for (column, line), word in example.patches.items():
-            at = first + line * self.columns + column
-            row[at] = (*row[at][:-1], _number(word))
+        for patch in range(self.columns * self.rows):
+            line, column = divmod(patch, self.columns)
+            word = example.patches.get((column, line), "")
+            row[first + patch] = (*row[first + patch][:-2], _number(word), 1 + patch)
         return row
 
     def plans(self, questions: Sequence[Question]) -> list[_Token]:
@@ -157,13 +161,13 @@ class Packer:
 
     def _batch(self, rows: list[list[_Token]], examples: Sequence[ScreenExample]) -> Batch:
         length = -(-max(map(len, rows)) // 16) * 16
-        table = np.empty((len(rows), length, 6), dtype=np.int64)
-        table[:] = (self._pad, 0, -1, IGNORE, 0, 0)
+        table = np.empty((len(rows), length, 7), dtype=np.int64)
+        table[:] = (self._pad, 0, -1, IGNORE, 0, 0, 0)
         for i, row in enumerate(rows):
             table[i, : len(row)] = row
-        fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(6)]
+        fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(7)]
         pixels = np.stack([e.screenshot for e in examples]).astype(np.float32) / 127.5 - 1.0
-        ids, positions, branch, labels, kinds, words = fields
+        ids, positions, branch, labels, kinds, words, places = fields
         return Batch(
             ids,
             positions,
@@ -171,6 +175,7 @@ class Packer:
             labels,
             kinds,
             words,
+            places,
             pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
             patches=torch.tensor([self._written(e) for e in examples]),
         )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from homeostat.alignment.episodes import Mix, plan_examples, screen_examples
-from homeostat.alignment.guidance import match_loss
+from homeostat.alignment.guidance import guidance_losses
 from homeostat.alignment.losses import hidden_states, reading_logits
 from homeostat.alignment.nano import STYLE
 from homeostat.alignment.packing import KINDS, Batch, Packer
@@ -28,16 +28,17 @@ def held_out(packer: Packer, split: Split, *, screens: int, seed: str) -> list[B
 def answers(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, list[float]]:
     """By kind of question, 1 for every answer that is right to its last token (teacher-forced) and 0 for others.
 
-    Besides: ``read``, the share of patches read right, and ``match``, the geometric mean of the guided head's attention
-    on the right patches, one of each for every batch. ``places`` (P,): the patches' place tokens.
+    Besides, one for every batch: ``read``, the share of patches read right; ``match`` and ``point``, the geometric mean
+    of the guided heads' attention on the right positions. ``places`` (P,): the patches' place tokens.
     """
     device = places.device
-    found: dict[str, list[float]] = {kind: [] for kind in ("read", "match", *KINDS)}
+    found: dict[str, list[float]] = {kind: [] for kind in ("read", "match", "point", *KINDS)}
     for cpu in batches:
         batch = cpu.to(device)
         with torch.autocast(device.type, torch.bfloat16):
             hidden, inputs, seen = hidden_states(model, batch)
-            found["match"].append(match_loss(model, inputs, batch).neg().exp().item())
+            for name, loss in guidance_losses(model, inputs, batch).items():
+                found[name].append(loss.neg().exp().item())
             asked = batch.labels != -100
             hit = model.lm_head(hidden[asked]).argmax(-1) == batch.labels[asked]
             letters = reading_logits(model, seen).index_fill(-1, places, float("-inf")).argmax(-1)

@@ -5,7 +5,7 @@
 ``where``: "where is X?" for labels that stand on every phone; ``find``: the same for words that only this phone holds;
 ``what``: what is written at a place; ``act``: the oracle's next action; ``plan``: a joined goal's parts. An answer
 counts if every token of it is the most likely one after the right ones before it. ``read``: the share of patches whose
-characters the tower names; ``match``: how much of the guided head's attention lies on the right patches.
+characters the tower names; ``match``, ``point``: how much of the guided heads' attention lies where it should.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_both_losses_reach_every_parameter_they_should(processor, model, batch_a
     places = torch.tensor(Packer(processor).places())
     read = losses(model, batch, places, read_only=True)["read"]
     parts = losses(model, batch, places, read_only=False)
-    assert set(parts) == {"answer", "match", "read"}
+    assert set(parts) == {"answer", "match", "point", "read"}
     assert torch.allclose(parts["read"], read, atol=1e-5)
     gradients = torch.autograd.grad(parts["answer"], list(model.parameters()), allow_unused=True)
     unused = [n for (n, _), g in zip(model.named_parameters(), gradients, strict=True) if g is None]
