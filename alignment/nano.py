@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.agent.prompts import PromptStyle
+from homeostat.alignment.vocabulary import common_words
 
 __all__ = ["CALL", "STYLE", "build_model", "build_processor", "place_token", "save_style"]
 
@@ -69,6 +70,7 @@ def _pieces() -> list[str]:
     pieces += [f'{CALL}system_button", "button": "{b}"{END_CALL}' for b in ("Back", "Home", "Menu", "Enter")]
     pieces += [f'{CALL}terminate", "status": "{s}"{END_CALL}' for s in ("success", "failure")]
     pieces += [f'{CALL}wait", "time": 1.0{END_CALL}', '{"parts": ["', '", "', '"]}', "{1}", "{2}", "{3}"]
+    pieces += ["goal:", "\nhistory:", "\nrules:", "\nreminder:", STYLE.system, STYLE.planner_system]
     return pieces
 
 
@@ -76,14 +78,18 @@ def _tokenizer() -> Any:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
+    common = common_words()
     words = [a + b for a in _LETTERS for b in _LETTERS]
     words += [a + j for a in _LETTERS for j in _JOINTS] + [j + a for a in _LETTERS for j in _JOINTS]
     words += [*_LETTERS, *" \n!\"#%&'()*+,;<=>?[]^_`{|}~", *_JOINTS]
+    words += [space + w for w in common for space in (" ", "")]
     vocabulary = {w: i for i, w in enumerate(dict.fromkeys((*_SPECIAL, *words)))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     a, j = "[a-z0-9$]", "[:./@-]"
-    pair = f"{a}(?:{a}|{j}(?={a}))?|{j}{a}|[\\s\\S]"
+    inside = f"(?:{a}|{j}{a})"  # what a word goes on with
+    whole = f"(?: |(?<!{a})(?<!{a}{j}))(?:{'|'.join(sorted(common, reverse=True))})(?!{inside})"
+    pair = f"{whole}|{a}(?:{a}|{j}(?={a}))?|{j}{a}|[\\s\\S]"
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pair), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in _SPECIAL])
@@ -118,7 +124,7 @@ def build_processor() -> Any:
     )
 
 
-def build_model(tokenizer: Any, *, width: int = 256, layers: int = 4, tower_layers: int = 2) -> Any:
+def build_model(tokenizer: Any, *, width: int = 192, layers: int = 4, tower_layers: int = 2) -> Any:
     """A freshly initialised model for this tokenizer."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, SiglipVisionConfig
 
@@ -136,8 +142,8 @@ def build_model(tokenizer: Any, *, width: int = 256, layers: int = 4, tower_laye
         hidden_size=width,
         intermediate_size=3 * width,
         num_hidden_layers=layers,
-        num_attention_heads=width // 64,
-        num_key_value_heads=width // 64,
+        num_attention_heads=max(4, width // 64),
+        num_key_value_heads=max(4, width // 64),
         head_dim=64,
         max_position_embeddings=4096,
         tie_word_embeddings=True,
@@ -159,7 +165,32 @@ def build_model(tokenizer: Any, *, width: int = 256, layers: int = 4, tower_laye
     model = LlavaForConditionalGeneration(config)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    _compose_embeddings(model, tokenizer)
     return model
+
+
+def _compose_embeddings(model: Any, tokenizer: Any) -> None:
+    """Start a pair of characters as the sum of a vector for its first and one for its second character, and a place as
+    that of its column and its row: what is learned of one pair or place then holds for others from the start.
+    """
+    import torch
+
+    weight = model.get_input_embeddings().weight
+    scale = weight.shape[1] ** -0.5
+    vectors: dict[tuple[int, str], Any] = {}
+
+    def vector(slot: int, what: str) -> Any:
+        return vectors.setdefault((slot, what), torch.randn(weight.shape[1]) * scale / 2**0.5)
+
+    with torch.no_grad():
+        weight.normal_(std=scale)
+        for token, i in tokenizer.get_vocab().items():
+            if len(token) <= 2 and any(c in _LETTERS for c in token) and token[0] != " ":
+                weight[i] = vector(0, token[0]) + vector(1, token[1:])
+        for column in range(COLUMNS):
+            for row in range(ROWS):
+                i = tokenizer.convert_tokens_to_ids(place_token(column, row))
+                weight[i] = vector(2, str(column)) + vector(3, str(row))
 
 
 def save_style(folder: Path) -> None:

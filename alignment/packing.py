@@ -18,6 +18,7 @@ import torch
 from homeostat.agent.prompts import Prompt
 from homeostat.alignment.episodes import Question, ScreenExample
 from homeostat.alignment.nano import place_token
+from homeostat.alignment.vocabulary import common_words
 
 __all__ = ["Batch", "Packer", "branch_mask"]
 
@@ -78,6 +79,8 @@ class Packer:
         self._pad = self.tokenizer.pad_token_id
         self._vocabulary = self.tokenizer.get_vocab()
         self._chunks = {i: t for t, i in self._vocabulary.items() if len(t) <= 2 and any(c.isalnum() for c in t)}
+        words = common_words()
+        self._whole = {self._vocabulary[t]: w for w in words for t in (w, f" {w}") if len(t) > 2 or t[0] == " "}
         self._numbers = {token: 1 + i for i, token in enumerate(self.places())}
 
     def places(self) -> list[int]:
@@ -106,7 +109,10 @@ class Packer:
         """For every token of a text, its word from the start to this token (as a number), or 0."""
         word, numbers = "", []
         for token in tokens:
-            word = word + self._chunks[token] if token in self._chunks else ""
+            if token in self._whole:
+                word = self._whole[token]
+            else:
+                word = word + self._chunks[token] if token in self._chunks else ""
             numbers.append(_number(word))
         return numbers
 

@@ -13,9 +13,9 @@ from homeostat.envs.phone.tasks import TEMPLATES
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World, fingerprint, fingerprint_after
 from homeostat.envs.phone.tasks.instance import Instance, draw
 
-__all__ = ["Joined", "draw_joined"]
+__all__ = ["JOINS", "Joined", "draw_joined"]
 
-_JOINS = (
+JOINS = (
     "{0}, then {1}",
     "{0} and then {1}",
     "first {0}, after that {1}",
@@ -79,7 +79,7 @@ def draw_joined(rng: random.Random, world: World, *, carried: bool) -> Joined:
     change = [*one.change(first.slots), *two.change(second.slots)]
     after = fingerprint_after(world.device.db, change, one.watch | two.watch)
     second.after = fingerprint_after(world.device.db, change, two.watch)
-    goal = rng.choice(_JOINS).format(_strip(first.goal), _strip(spoken))
+    goal = rng.choice(JOINS).format(_strip(first.goal), _strip(spoken))
     return Joined(first, second, goal, (_strip(first.goal), _strip(part)), after)
 
 
