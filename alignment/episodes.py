@@ -38,13 +38,15 @@ _BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in [*APPS
 
 @dataclass(frozen=True)
 class Mix:
-    """How many questions of each kind a screen gets besides the episode's own, and the shares of what else there is.
+    """How many questions of each kind a screen gets, and the shares of what else there is.
 
+    ``phrasings``: of the episode's own goal (a joined one is asked once);
     ``noise``: of steps, a stray action; ``reminders``: of questions; ``joined``, ``adverts``: of episodes;
     ``forbidden``, ``ruled``: of episodes, those with a rule that forbids the task (one step long, so they need a larger
     share than in a suite) and with one that doesn't.
     """
 
+    phrasings: int = 1
     other_goals: int = 2
     where: int = 2
     what: int = 1
@@ -196,6 +198,14 @@ def _others(
     return questions
 
 
+def _phrased(rng: random.Random, task: Instance | Joined, mix: Mix) -> list[str]:
+    """The task's goal, and other ways to say it."""
+    if isinstance(task, Joined):
+        return [task.goal]
+    ways = [g.format(**task.slots) for g in task.template.goals]
+    return [task.goal, *rng.sample([w for w in ways if w != task.goal], mix.phrasings - 1)]
+
+
 def screen_examples(
     rng: random.Random, style: PromptStyle, mix: Mix, split: Split = "train"
 ) -> Iterator[ScreenExample]:
@@ -212,7 +222,7 @@ def screen_examples(
             seen = device.observe()
             grid = style.grid(seen)
             example = ScreenExample(seen.screenshot, _patches(device))
-            example.questions.append(asker.act(task.goal, rules, history, seen, action))
+            example.questions += [asker.act(goal, rules, history, seen, action) for goal in _phrased(rng, task, mix)]
             example.questions += _others(asker, world, rules, history, seen)
             example.questions += asker.labels(device, rules, seen)
             yield example

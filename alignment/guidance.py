@@ -16,11 +16,10 @@ from typing import Any
 
 import torch
 
+from homeostat.alignment.nano import MATCHING_LAYER
 from homeostat.alignment.packing import IGNORE, Batch, branch_mask
 
 __all__ = ["guidance_losses", "log_attention", "matches", "points"]
-
-MATCHING_LAYER = 1  # one layer before it to gather a word's earlier characters, the others to use what it finds
 
 
 def log_attention(model: Any, layer: int, head: int, inputs: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -22,7 +22,7 @@ from typing import Any
 from homeostat.agent.prompts import PromptStyle
 from homeostat.alignment.vocabulary import common_words
 
-__all__ = ["CALL", "STYLE", "build_model", "build_processor", "place_token", "save_style"]
+__all__ = ["CALL", "MATCHING_LAYER", "STYLE", "build_model", "build_processor", "place_token", "save_style"]
 
 STYLE = PromptStyle(
     system="you operate a phone.",
@@ -40,6 +40,7 @@ STYLE = PromptStyle(
 )
 
 COLUMNS, ROWS, PATCH = 9, 16, 16
+MATCHING_LAYER = 1  # one layer before it to gather a word's earlier characters, the others to use what it finds
 CALL = '<tool_call>\n{"name": "mobile_use", "arguments": {"action": "'
 END_CALL = "}}\n</tool_call>"
 
@@ -124,7 +125,7 @@ def build_processor() -> Any:
     )
 
 
-def build_model(tokenizer: Any, *, width: int = 192, layers: int = 4, tower_layers: int = 2) -> Any:
+def build_model(tokenizer: Any, *, width: int = 192, layers: int = 5, tower_layers: int = 2) -> Any:
     """A freshly initialised model for this tokenizer."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, SiglipVisionConfig
 
@@ -166,7 +167,23 @@ def build_model(tokenizer: Any, *, width: int = 192, layers: int = 4, tower_laye
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     _compose_embeddings(model, tokenizer)
+    _sharpen(model)
     return model
+
+
+def _sharpen(model: Any) -> None:
+    """Let heads look sharply from the start, and the head that will match words compare like with like.
+
+    Qwen3 normalises queries and keys: with norm weights of 1 no score exceeds 8, too little to pick one patch of 144.
+    """
+    import torch
+
+    with torch.no_grad():
+        for layer in model.model.language_model.layers:
+            layer.self_attn.q_norm.weight.fill_(1.4)
+            layer.self_attn.k_norm.weight.fill_(1.4)
+        attention = model.model.language_model.layers[MATCHING_LAYER].self_attn
+        attention.k_proj.weight[: attention.head_dim] = attention.q_proj.weight[: attention.head_dim]
 
 
 def _compose_embeddings(model: Any, tokenizer: Any) -> None:

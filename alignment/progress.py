@@ -12,6 +12,7 @@ from homeostat.alignment.guidance import guidance_losses
 from homeostat.alignment.losses import hidden_states, reading_logits
 from homeostat.alignment.nano import STYLE
 from homeostat.alignment.packing import KINDS, Batch, Packer
+from homeostat.alignment.precision import autocast
 from homeostat.envs.phone.tasks.words import Split
 
 __all__ = ["answers", "held_out", "report"]
@@ -35,7 +36,7 @@ def answers(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str,
     found: dict[str, list[float]] = {kind: [] for kind in ("read", "match", "point", *KINDS)}
     for cpu in batches:
         batch = cpu.to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             hidden, inputs, seen = hidden_states(model, batch)
             for name, loss in guidance_losses(model, inputs, batch).items():
                 found[name].append(loss.neg().exp().item())

@@ -10,6 +10,7 @@ from homeostat.alignment.episodes import Mix, plan_examples, screen_examples
 from homeostat.alignment.losses import hidden_states, losses
 from homeostat.alignment.nano import STYLE, build_model, build_processor, place_token
 from homeostat.alignment.packing import Packer, branch_mask
+from homeostat.envs.phone.tasks.words import NAMES, NOUNS
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,24 @@ def test_both_losses_reach_every_parameter_they_should(processor, model, batch_a
 
 
 def test_the_tokenizer_cuts_words_as_the_screen_does(processor):
-    tokens = processor.tokenizer.tokenize("alarm wi-fi 07:30 $12 milk.")
-    assert tokens == ["al", "ar", "m", " ", "wi", "-f", "i", " ", "07", ":3", "0", " ", "$1", "2", " ", "mi", "lk", "."]
+    tokens = processor.tokenizer.tokenize("almond wi-fine 07:30 $12 milk.")
+    pairs = ["al", "mo", "nd", " ", "wi", "-f", "in", "e", " ", "07", ":3", "0", " ", "$1", "2", " ", "mi", "lk", "."]
+    assert tokens == pairs
     assert processor.tokenizer.tokenize(f"click {place_token(2, 6)}")[-1] == "[40, 104]"
+
+
+def test_common_words_are_one_token_and_no_content_is(processor):
+    tokenizer = processor.tokenizer
+    assert tokenizer.tokenize("turn on wi-fi at the alarm") == ["turn", " on", " wi-fi", " at", " the", " alarm"]
+    assert tokenizer.tokenize("then other") == ["then", " ", "ot", "he", "r"]  # never inside a longer word
+    for word in (*NAMES, *NOUNS):
+        assert "".join(tokenizer.tokenize(word)) == word
+        assert all(len(t) <= 2 for t in tokenizer.tokenize(word)), word
+        assert tokenizer.tokenize(f"a {word}")[1:] == [" ", *tokenizer.tokenize(word)], word
+
+
+def test_every_goal_and_answer_survives_the_tokenizer(processor, batch_and_examples):
+    _, examples, plans = batch_and_examples
+    for question in (*(q for e in examples for q in e.questions), *plans):
+        for text in (*(p.text for m in question.prompt.messages for p in m.parts), question.answer):
+            assert processor.tokenizer.decode(processor.tokenizer(text)["input_ids"]) == text

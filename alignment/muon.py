@@ -1,0 +1,73 @@
+"""Muon in the gradients' own precision (Jordan 2024, kellerjordan.github.io/posts/muon; scaled as in arXiv 2502.16982).
+
+``torch.optim.Muon`` orthogonalises in bfloat16, which a processor without bfloat16 units computes a hundred times as
+slowly as float32 (3 of 4.5 seconds a step of the embedded model). This one keeps the dtype, and takes all matrices of
+one shape through the iteration together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+__all__ = ["Muon", "orthogonalised"]
+
+_A, _B, _C = 3.4445, -4.7750, 2.0315  # Newton–Schulz, quintic: singular values end within about 0.7 to 1.2
+_STEPS = 5
+
+
+def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
+    """(N, a, b) -> (N, a, b): each matrix with its singular values moved near 1."""
+    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
+    x = wide / wide.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]
+    for _ in range(_STEPS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
+    result: torch.Tensor = x if wide is matrices else x.mT
+    return result
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, orthogonalised, with decoupled weight decay; an update has AdamW's usual size.
+
+    Args:
+        params: matrices (two dimensions each).
+        lr: as for AdamW.
+        momentum: of the running mean of gradients.
+        weight_decay: times ``lr``, taken off the weights at every step.
+    """
+
+    def __init__(
+        self, params: Iterable[torch.Tensor], lr: float, *, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        if any(p.ndim != 2 for g in self.param_groups for p in g["params"]):
+            raise ValueError("Muon takes matrices only; give other parameters to AdamW")
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update. ``closure`` is not used."""
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[torch.Tensor]] = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is not None:
+                    alike[p.shape].append(p)
+            for shape, parameters in alike.items():
+                directions = [self._direction(p, group["momentum"]) for p in parameters]
+                updates = orthogonalised(torch.stack(directions))
+                size = 0.2 * math.sqrt(max(shape))
+                for p, update in zip(parameters, updates, strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.add_(update, alpha=-group["lr"] * size)
+
+    def _direction(self, p: torch.Tensor, momentum: float) -> torch.Tensor:
+        assert p.grad is not None
+        state = self.state[p]
+        if not state:
+            state["mean"] = torch.zeros_like(p)
+        state["mean"].lerp_(p.grad, 1 - momentum)
+        return p.grad.lerp(state["mean"], momentum)
