@@ -8,7 +8,8 @@ Notable choices:
   through the projector and the language model's *own* embedding matrix, so that a patch arrives as the sum of a word
   and a place. It stays on as a small auxiliary loss. Without it nothing is ever read.
 - Stage 2: questions about screens (``homeostat.alignment.episodes``), packed several to a screen
-  (``homeostat.alignment.packing``); first mostly pointing and reading, then mostly acting.
+  (``homeostat.alignment.packing``); first mostly pointing and reading, then mostly acting, at last mostly
+  acting where the screen itself matters.
 - Two heads are told where to look (``homeostat.alignment.guidance``): without that the model learned every fixed label
   and hardly ever found a word that it had to look for.
 - Muon on the matrices and AdamW on the rest, bf16 autocast where that is quicker, a learning rate that is constant,
@@ -42,8 +43,10 @@ from homeostat.alignment.progress import held_out, report
 __all__ = ["command", "train"]
 
 EARLY = Mix(phrasings=1, other_goals=3, where=4, what=2)
-LATE = Mix(phrasings=2, other_goals=7, where=2, what=1)
-READ_SHARE, EARLY_SHARE, FALL_SHARE = 0.015, 0.06, 0.4  # of the whole budget
+MIDDLE = Mix(phrasings=2, other_goals=7, where=2, what=1)
+LATE = Mix(phrasings=3, other_goals=7, away=0.25, where=2, what=1)
+STAGES = {"read": (0.0, EARLY), "early": (0.015, EARLY), "middle": (0.075, MIDDLE), "late": (0.25, LATE)}  # from, data
+FALL_SHARE = 0.4  # of the whole budget, as are the stages' beginnings
 
 
 class _Screens(IterableDataset[Batch]):
@@ -128,10 +131,10 @@ def train(
     while True:
         progress = (time.monotonic() - begun) / (60 * minutes)
         done = progress >= 1
-        now = "read" if progress < READ_SHARE else "early" if progress < READ_SHARE + EARLY_SHARE else "late"
+        now = [name for name, (begin, _) in STAGES.items() if begin <= max(progress, 0.0)][-1]
         if now != stage:
             stage = now
-            source = _loader(packer, LATE if now == "late" else EARLY, f"{seed} {now} {step}", screens, 1)
+            source = _loader(packer, STAGES[now][1], f"{seed} {now} {step}", screens, 1)
         if done or step % 500 == 0:
             figures = report(model, dev, places)
             line = {"step": step, "minutes": round((time.monotonic() - begun) / 60, 2), "stage": stage}

@@ -40,7 +40,8 @@ _BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in [*APPS
 class Mix:
     """How many questions of each kind a screen gets, and the shares of what else there is.
 
-    ``phrasings``: of the episode's own goal (a joined one is asked once);
+    ``phrasings``: of the episode's own goal (a joined one is asked once); ``away``: of other goals that lead out of the
+    screen (into another app, or back), this share is asked: they are the many and the easy ones;
     ``noise``: of steps, a stray action; ``reminders``: of questions; ``joined``, ``adverts``: of episodes;
     ``forbidden``, ``ruled``: of episodes, those with a rule that forbids the task (one step long, so they need a larger
     share than in a suite) and with one that doesn't.
@@ -48,6 +49,7 @@ class Mix:
 
     phrasings: int = 1
     other_goals: int = 2
+    away: float = 1.0
     where: int = 2
     what: int = 1
     noise: float = 0.1
@@ -184,8 +186,10 @@ def _start(rng: random.Random, mix: Mix, split: Split) -> tuple[World, Instance 
 def _others(
     asker: _Asker, world: World, rules: tuple[Rule, ...], history: list[str], seen: Observation
 ) -> list[Question]:
-    rng, questions = asker.rng, []
-    for _ in range(asker.mix.other_goals):
+    rng, mix, questions = asker.rng, asker.mix, list[Question]()
+    for _ in range(5 * mix.other_goals):
+        if len(questions) == mix.other_goals:
+            break
         app = world.device.app
         name = rng.choice(_BY_APP[app]) if app in _BY_APP and rng.random() < 0.65 else rng.choice(_NAMES)
         try:
@@ -193,6 +197,8 @@ def _others(
         except NotPossible:
             continue
         action = other.oracle(world.device, ())
+        if isinstance(action, a.Open | a.SystemButton) and rng.random() >= mix.away:
+            continue
         told = history if rng.random() < 0.4 else []
         questions.append(asker.act(other.goal, rules, told, seen, action))
     return questions
