@@ -10,8 +10,8 @@ Notable choices:
 - Stage 2: questions about screens (``homeostat.alignment.episodes``), packed several to a screen
   (``homeostat.alignment.packing``); first mostly pointing and reading, then mostly acting, at last mostly
   acting where the screen itself matters.
-- Two heads are told where to look (``homeostat.alignment.guidance``): without that the model learned every fixed label
-  and hardly ever found a word that it had to look for.
+- Three heads are told where to look (``homeostat.alignment.guidance``): without that the model learned every fixed
+  label and hardly ever found a word that it had to look for.
 - Muon on the matrices and AdamW on the rest, bf16 autocast where that is quicker, a learning rate that is constant,
   then falls to nothing over the last 40 % of the time. The loop is written out: it is shorter than the configuration of
   a trainer would be.
@@ -44,7 +44,7 @@ __all__ = ["command", "train"]
 
 EARLY = Mix(phrasings=1, other_goals=3, where=4, what=2)
 MIDDLE = Mix(phrasings=2, other_goals=7, where=2, what=1)
-LATE = Mix(phrasings=3, other_goals=7, away=0.25, where=2, what=1)
+LATE = Mix(phrasings=3, other_goals=7, away=0.25, where=1, what=2)
 STAGES = {"read": (0.0, EARLY), "early": (0.015, EARLY), "middle": (0.075, MIDDLE), "late": (0.25, LATE)}  # from, data
 FALL_SHARE = 0.4  # of the whole budget, as are the stages' beginnings
 
@@ -157,7 +157,7 @@ def train(
         loss = (
             parts["read"]
             if stage == "read"
-            else (parts["answer"] + 0.5 * (parts["match"] + parts["point"]) + 0.1 * parts["read"])
+            else (parts["answer"] + 0.5 * (parts["match"] + parts["point"]) + 0.2 * parts["read"])
         )
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

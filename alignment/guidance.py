@@ -1,13 +1,14 @@
-"""Guided attention: two heads are told where to look.
+"""Guided attention: a few heads are told where to look.
 
 Cross-entropy of a head's attention against an alignment that is known (Liu et al. 2016, "Neural machine translation
 with supervised attention"; for pointing at a screen, GUI-Actor, arXiv 2506.03143, section 3). A small model learns by
 itself where fixed labels stand; the rules behind it, "look for what you were asked for" and "copy it from where it
-stands", it did not find in hours. The data know them, so two heads are told:
+stands", it did not find in hours. The data know them, so three heads are told:
 
 - the *matching* head (the second layer's first), from every word of the text to the patches that show that word;
-- the *pointing* head (the last layer's last), from every place or word that the answer says next to where it stands:
-  the patch, or the word in the question.
+- the *pointing* heads (the last layer's last two), from every place or word that the answer says next to where it
+  stands: the patch, or the word in the question. What they find there is copied into the answer, and one head's
+  64 numbers are few for two characters and a place.
 """
 
 from __future__ import annotations
@@ -64,9 +65,13 @@ def _loss(logs: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 
 def guidance_losses(model: Any, inputs: tuple[torch.Tensor, ...], batch: Batch) -> dict[str, torch.Tensor]:
-    """``match`` and ``point``: cross-entropies of the two heads. ``inputs``: the hidden states entering every layer."""
+    """``match`` and ``point``: cross-entropies of the matching and (mean) of the pointing heads.
+
+    ``inputs``: the hidden states (R, L, width) entering every layer.
+    """
     last = len(model.model.language_model.layers) - 1
     heads = model.config.text_config.num_attention_heads
     matching = log_attention(model, MATCHING_LAYER, 0, inputs[MATCHING_LAYER], batch)
-    pointing = log_attention(model, last, heads - 1, inputs[last], batch)
-    return {"match": _loss(matching, matches(batch)), "point": _loss(pointing, points(batch))}
+    targets = points(batch)
+    pointing = [_loss(log_attention(model, last, h, inputs[last], batch), targets) for h in (heads - 2, heads - 1)]
+    return {"match": _loss(matching, matches(batch)), "point": torch.stack(pointing).mean()}
