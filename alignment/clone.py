@@ -13,8 +13,8 @@ Notable choices:
 - Three heads are told where to look (``homeostat.alignment.guidance``): without that the model learned every fixed
   label and hardly ever found a word that it had to look for.
 - Muon on the matrices and AdamW on the rest, bf16 autocast where that is quicker, a learning rate that is constant,
-  then falls to nothing over the last 40 % of the time. The loop is written out: it is shorter than the configuration of
-  a trainer would be.
+  then falls to nothing over the last two thirds of the time. The loop is written out: it is shorter than the
+  configuration of a trainer would be.
 - Words of the dev and test vocabularies are never drawn here; the progress report uses the dev words.
 """
 
@@ -46,7 +46,7 @@ EARLY = Mix(phrasings=1, other_goals=3, where=4, what=2)
 MIDDLE = Mix(phrasings=2, other_goals=7, where=2, what=1)
 LATE = Mix(phrasings=3, other_goals=7, away=0.25, where=1, what=2)
 STAGES = {"read": (0.0, EARLY), "early": (0.015, EARLY), "middle": (0.075, MIDDLE), "late": (0.25, LATE)}  # from, data
-FALL_SHARE = 0.4  # of the whole budget, as are the stages' beginnings
+FALL_SHARE = 0.65  # of the whole budget, as are the stages' beginnings
 
 
 class _Screens(IterableDataset[Batch]):
