@@ -33,7 +33,7 @@ from homeostat.envs.phone.tasks.words import Split, is_drawn
 __all__ = ["Mix", "Question", "ScreenExample", "plan_examples", "screen_examples"]
 
 _NAMES = list(TEMPLATES)
-_BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in [*APPS, "any"]}
+_BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in APPS} | {"home": _NAMES}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Mix:
     noise: float = 0.1
     joined: float = 0.06
     forbidden: float = 0.3
-    ruled: float = 0.2
+    ruled: float = 0.3
     adverts: float = 0.2
     reminders: float = 0.08
 
@@ -190,8 +190,10 @@ def _others(
     for _ in range(5 * mix.other_goals):
         if len(questions) == mix.other_goals:
             break
-        app = world.device.app
-        name = rng.choice(_BY_APP[app]) if app in _BY_APP and rng.random() < 0.65 else rng.choice(_NAMES)
+        names = _BY_APP[world.device.app] if rng.random() < 0.65 else _NAMES
+        if rules and rng.random() < 0.2:
+            names = [n for n in _NAMES if any(r.forbids(TEMPLATES[n]) for r in rules)]
+        name = rng.choice(names)
         try:
             other = draw(TEMPLATES[name], world, rules)
         except NotPossible:

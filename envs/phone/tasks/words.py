@@ -7,6 +7,7 @@ has to read and copy, not to remember. Everything is lower case and at most eigh
 from __future__ import annotations
 
 import random
+from string import ascii_lowercase
 from typing import Literal
 from zlib import crc32
 
@@ -88,11 +89,15 @@ class Words:
         self._names, self._nouns = _BY_SPLIT[split]
 
     def _made_up(self) -> str:
+        """Half of them can be pronounced, half are any letters, so that every pair of characters is seen."""
         rng = self.rng
         while True:
-            word = "".join(
-                rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.randint(1, 2))
-            )
+            if rng.random() < 0.5:
+                word = "".join(
+                    rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.randint(1, 2))
+                )
+            else:
+                word = "".join(rng.choice(ascii_lowercase) for _ in range(rng.randint(3, 8)))
             if 3 <= len(word) <= 8 and word not in _REAL:
                 return word
 
