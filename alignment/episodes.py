@@ -40,7 +40,7 @@ _BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in APPS} 
 class Mix:
     """How many questions of each kind a screen gets, and the shares of what else there is.
 
-    ``phrasings``: of the episode's own goal (a joined one is asked once); ``away``: of other goals that lead out of the
+    ``phrasings``: of the episode's own goal (a joined one is asked once, the last step in every way); ``away``: of other goals that lead out of the
     screen (into another app, or back), this share is asked: they are the many and the easy ones;
     ``noise``: of steps, a stray action; ``reminders``: of questions; ``joined``, ``adverts``: of episodes;
     ``forbidden``, ``ruled``: of episodes, those with a rule that forbids the task (one step long, so they need a larger
@@ -199,19 +199,22 @@ def _others(
         except NotPossible:
             continue
         action = other.oracle(world.device, ())
-        if isinstance(action, a.Open | a.SystemButton) and rng.random() >= mix.away:
+        leaves = isinstance(action, a.Open | a.SystemButton)
+        # a menu does not show which item it belongs to: whether to leave it can't be known
+        hidden = leaves and world.device.dialog and other.template.app == world.device.app
+        if hidden or (leaves and rng.random() >= mix.away):
             continue
         told = history if rng.random() < 0.4 else []
         questions.append(asker.act(other.goal, rules, told, seen, action))
     return questions
 
 
-def _phrased(rng: random.Random, task: Instance | Joined, mix: Mix) -> list[str]:
-    """The task's goal, and other ways to say it."""
+def _phrased(rng: random.Random, task: Instance | Joined, n: int) -> list[str]:
+    """The task's goal and other ways to say it, ``n`` in all where there are as many."""
     if isinstance(task, Joined):
         return [task.goal]
-    ways = [g.format(**task.slots) for g in task.template.goals]
-    return [task.goal, *rng.sample([w for w in ways if w != task.goal], mix.phrasings - 1)]
+    others = [w for g in task.template.goals if (w := g.format(**task.slots)) != task.goal]
+    return [task.goal, *rng.sample(others, min(n - 1, len(others)))]
 
 
 def screen_examples(
@@ -230,7 +233,10 @@ def screen_examples(
             seen = device.observe()
             grid = style.grid(seen)
             example = ScreenExample(seen.screenshot, _patches(device))
-            example.questions += [asker.act(goal, rules, history, seen, action) for goal in _phrased(rng, task, mix)]
+            ways = (
+                4 if isinstance(action, a.Terminate) else mix.phrasings
+            )  # an episode ends only once: ask it in all ways
+            example.questions += [asker.act(goal, rules, history, seen, action) for goal in _phrased(rng, task, ways)]
             example.questions += _others(asker, world, rules, history, seen)
             example.questions += asker.labels(device, rules, seen)
             yield example
