@@ -40,8 +40,8 @@ _BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in APPS} 
 class Mix:
     """How many questions of each kind a screen gets, and the shares of what else there is.
 
-    ``phrasings``: of the episode's own goal (a joined one is asked once, the last step in every way); ``away``: of other goals that lead out of the
-    screen (into another app, or back), this share is asked: they are the many and the easy ones;
+    ``phrasings``: of the episode's own goal (a joined one is asked once, the last step in every way); ``away``: of
+    other goals that lead out of the screen (another app, or back), this share is asked: they are many and easy;
     ``noise``: of steps, a stray action; ``reminders``: of questions; ``joined``, ``adverts``: of episodes;
     ``forbidden``, ``ruled``: of episodes, those with a rule that forbids the task (one step long, so they need a larger
     share than in a suite) and with one that doesn't.
