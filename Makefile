@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/homeostat doctor
-	$(BIN)/homeostat run --task settings_rename --seed 1886807109
+	$(BIN)/homeostat run --task notes_add --seed 1
 
 test: setup
 	$(BIN)/python -m pytest
@@ -26,6 +26,7 @@ bench: setup
 	$(BIN)/python benchmarks/phone_speed.py --json runs/bench/phone_speed.json
 	$(BIN)/python benchmarks/loop_overhead.py --json runs/bench/loop_overhead.json
 	$(BIN)/python benchmarks/probe_overhead.py --json runs/bench/probe_overhead.json
+	$(BIN)/python benchmarks/nano_answers.py --json runs/bench/nano_answers.json
 
 typecheck: setup
 	$(BIN)/mypy

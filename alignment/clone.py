@@ -1,6 +1,6 @@
 """Behaviour cloning of the embedded model on the oracle's episodes: the recipe, on one page.
 
-    homeostat clone --out checkpoints/nano --minutes 120      # two CPU cores; minutes on a GPU
+    homeostat clone --out checkpoints/nano --minutes 140      # two CPU cores; minutes on a GPU
 
 Notable choices:
 
@@ -169,7 +169,7 @@ def train(
 
 def command(
     out: Annotated[Path, typer.Option(help="The folder that the model is written to.")] = Path("checkpoints/nano"),
-    minutes: Annotated[float, typer.Option(help="Time budget; the learning rate falls at its end.")] = 120.0,
+    minutes: Annotated[float, typer.Option(help="Time budget; the learning rate falls at its end.")] = 140.0,
     seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
     screens: Annotated[int, typer.Option(help="Screens a batch.")] = 8,
     width: Annotated[int, typer.Option(help="Hidden width of tower and text model.")] = 192,

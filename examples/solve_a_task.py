@@ -10,7 +10,7 @@ from homeostat.sensors import AttentionDrift, Confidence
 
 env = PhoneEnv(split="test")
 agent = Agent(TransformersModel.load("homeostat/nano"), [AttentionDrift(), Confidence()], [Remind()])
-task = env.reset_task("settings_rename", seed=1886807109)
+task = env.reset_task("notes_add", seed=1)
 print(f"goal: {task.goal}")
 for event in agent.stream(task, env):
     print(event)
