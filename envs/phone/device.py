@@ -15,7 +15,7 @@ from typing import Any
 from homeostat.envs import actions as a
 from homeostat.envs.core import Element, Observation
 from homeostat.envs.errors import ActionError, UnknownName
-from homeostat.envs.phone.apps import APPS
+from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, lay_out
 from homeostat.envs.phone.render import render
 from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget, item
@@ -27,11 +27,18 @@ LAUNCHER = "home"
 
 
 class Device:
-    """A simulated phone. ``act`` carries out one action; ``observe`` draws the screen at ``scale``."""
+    """A simulated phone. ``act`` carries out one action; ``observe`` draws the screen at ``scale``.
 
-    def __init__(self) -> None:
+    ``apps`` names what is installed. Raises ``UnknownName``.
+    """
+
+    def __init__(self, apps: Iterable[str] = BASIC) -> None:
+        wanted = set(apps)
+        for name in wanted - set(APPS):
+            raise UnknownName.of("app", name, APPS)
+        self.apps = {name: app for name, app in APPS.items() if name in wanted}
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        for app in APPS.values():
+        for app in self.apps.values():
             self.db.executescript(app.schema)
         self.stack: list[Frame] = []
         self.dialog: list[Any] | None = None
@@ -87,7 +94,7 @@ class Device:
     def _colour(self) -> tuple[int, int, int]:
         if self.dialog or self.shade or not self.stack:
             return (70, 74, 84)
-        return APPS[self.app].colour
+        return self.apps[self.app].colour
 
     def _build(self) -> Screen:
         if self.dialog:
@@ -102,11 +109,11 @@ class Device:
             }
             return Screen("alerts", tuple(item(app, sub=text, tap=tap[i]) for i, app, text in rows), (clear,))
         if not self.stack:
-            return Screen("apps", tuple(Widget("icon", n, tap=["launch", n]) for n in sorted(APPS)))
+            return Screen("apps", tuple(Widget("icon", n, tap=["launch", n]) for n in sorted(self.apps)))
         while True:
             frame = self.stack[-1]
             try:
-                return APPS[frame.app].build(Context(self.db, frame), frame.screen)
+                return self.apps[frame.app].build(Context(self.db, frame), frame.screen)
             except LookupError:  # what it showed is gone
                 self.stack.pop()
                 if not self.stack:
@@ -137,8 +144,8 @@ class Device:
         device is then unchanged.
         """
         match action:
-            case a.Open(app=name) if name.strip().lower() not in APPS:
-                raise ActionError(str(UnknownName.of("app", name, APPS)))
+            case a.Open(app=name) if name.strip().lower() not in self.apps:
+                raise ActionError(str(UnknownName.of("app", name, self.apps)))
             case a.Type() if self.frame is None or self.frame.focus is None or self.dialog or self.shade:
                 raise ActionError(f"can't type {action.text!r}: no field has the focus; click a field first")
         placed = self.placed()
@@ -225,7 +232,7 @@ class Device:
                 self.shade, self.dialog = False, None
             case ["launch", app]:
                 self.shade, self.dialog = False, None
-                self.stack[:] = [Frame(app, APPS[app].first)]
+                self.stack[:] = [Frame(app, self.apps[app].first)]
             case ["toast", text]:
                 self.message = text
             case ["dialog", title, options]:
@@ -253,6 +260,7 @@ class Device:
             "shade": self.shade,
             "message": self.message,
             "clock": self.clock,
+            "apps": list(self.apps),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -261,4 +269,5 @@ class Device:
         self.stack = [Frame(**f) for f in snapshot["stack"]]
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
+        self.apps = {name: APPS[name] for name in snapshot["apps"]}
         self._placed = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -14,10 +14,12 @@ from gymnasium import spaces
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation, TaskInfo
 from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
+from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import TEMPLATES
 from homeostat.envs.phone.tasks.adverts import pop_up
-from homeostat.envs.phone.tasks.base import NotPossible, World, fill
+from homeostat.envs.phone.tasks.base import NotPossible, World
+from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
 from homeostat.envs.phone.tasks.rules import draw_rules
@@ -41,7 +43,8 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
 
     ``task``: a name of :func:`task_names`, or None for a free run without a check (``goal`` says what is wanted).
     ``split``: whose words fill the phone. ``scale``: the screenshot is 144·scale × 256·scale pixels. ``adverts``: the
-    share of episodes with a pop-up. Raises ``UnknownName`` for a task or split that does not exist.
+    share of episodes with a pop-up. ``apps``: what is installed besides the basic apps (names, or ``"all"``); a task of
+    another app installs all. Raises ``UnknownName`` for a task, split or app that does not exist.
 
     Gymnasium: observations ``{"screen", "goal", "rules"}``; an action is a sample of ``action_space`` or a typed
     :data:`~homeostat.envs.actions.Action`. Reward 1 at a successful end. An action that the phone refuses changes
@@ -62,6 +65,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         split: Split = "test",
         scale: int = 1,
         adverts: float = ADVERTS,
+        apps: tuple[str, ...] | Literal["all"] = (),
         max_steps: int = 30,
         render_mode: str | None = None,
     ) -> None:
@@ -73,7 +77,8 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             raise ConfigError(f"scale {scale!r} is out of range; choose 1 to 16")
         self.task, self.goal, self.own_rules, self.split, self.scale = task, goal, rules, split, scale
         self.adverts, self.free_steps, self.render_mode = adverts, max_steps, render_mode
-        self.device = Device()
+        self.more = tuple(APPS) if apps == "all" else tuple(apps)
+        self.device = Device({*BASIC, *self.more})
         self.instance: Instance | Joined | None = None
         self.info = TaskInfo(name="free", goal=goal, optimal_steps=1, max_steps=max_steps)
         self.answers: list[str] = []
@@ -98,7 +103,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             raise UnknownName.of("task", name, task_names())
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
         if name == "random":  # drawn before anything else, so that the drawn name and the seed give the same phone
-            name = random.Random(f"random {seed}").choice(list(TEMPLATES))
+            name = random.Random(f"random {seed}").choice(self._templates())
         self.answers, self.status, self.steps = [], None, 0
         self._asked = name
         rng = random.Random(f"{self.split} {name} {seed}")
@@ -123,9 +128,15 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         )
         return self.info
 
+    def _templates(self) -> list[str]:
+        """The atomic tasks of the installed apps."""
+        there = {*BASIC, *self.more, "any"}
+        return [name for name, template in TEMPLATES.items() if template.app in there]
+
     def _draw(self, rng: random.Random, name: str | None) -> tuple[World, Instance | Joined | None]:
+        more = tuple(APPS) if name in TEMPLATES and TEMPLATES[name].app not in (*BASIC, "any") else self.more
         for _ in range(200):
-            world = fill(rng, self.split)
+            world = fill(rng, self.split, more)
             try:
                 if name is None:
                     return world, None
@@ -207,11 +218,13 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             "free_steps": self.free_steps,
             "goal": self.goal,
             "rules": list(self.own_rules),
+            "apps": list(self.more),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back, in this process or another."""
         self.split, self.goal, self.own_rules = snapshot["split"], snapshot["goal"], tuple(snapshot["rules"])
+        self.more = tuple(snapshot["apps"])
         self.task, self.adverts, self.free_steps = snapshot["task"], snapshot["adverts"], snapshot["free_steps"]
         self.reset_task(seed=snapshot["seed"])
         self.device.restore(snapshot["device"])

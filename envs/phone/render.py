@@ -38,6 +38,7 @@ _STYLES: dict[str, tuple[Colour, Colour | None]] = {
     "title": ((255, 255, 255), None),
     "status": ((230, 232, 238), (24, 26, 32)),
     "button": ((255, 255, 255), (40, 90, 180)),
+    "key": (_INK, (222, 226, 236)),
     "toast": ((255, 255, 255), (60, 60, 66)),
 }
 
@@ -75,6 +76,8 @@ def render(placed: Sequence[Placed], colour: Colour, scale: int = 1) -> NDArray[
             fill(paper, (left, top + cell, right, bottom))
         elif p.style == "button":
             fill((40, 90, 180), (left, top, right, bottom))
+        elif p.style == "key":
+            fill((222, 226, 236), (left, top, right - scale, bottom - scale))
         elif p.style == "nav":
             _nav(image, p.widget.text, left, top, right, bottom)
         elif p.widget.role == "toast":

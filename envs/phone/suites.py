@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.phone.env import JOINED, PhoneEnv
-from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.words import Split
 
 __all__ = ["SUITES", "EpisodeSpec", "Suite", "suite"]
 
-SUITES: dict[str, tuple[str, ...]] = {"atomic": tuple(TEMPLATES), "joined": JOINED}
+SUITES: dict[str, tuple[str, ...]] = {"atomic": tuple(BASIC), "joined": JOINED}
 
 
 @dataclass(frozen=True)

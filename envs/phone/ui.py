@@ -28,6 +28,7 @@ __all__ = [
     "go",
     "home",
     "item",
+    "keys",
     "launch",
     "line",
     "menu",
@@ -90,6 +91,7 @@ class Widget:
 
     ``role`` as the accessibility tree tells it; ``text`` its label; ``value`` what stands at the right of the row (or,
     for a field, in its box). ``sub`` is a second line. ``tap`` and ``hold`` are effects; a field is focused by a tap.
+    ``cells``: the widgets of a row of keys.
     """
 
     role: str
@@ -99,6 +101,7 @@ class Widget:
     tap: Effect | None = None
     hold: Effect | None = None
     key: str = ""
+    cells: tuple[Widget, ...] = ()
 
 
 def item(text: str, value: str = "", *, tap: Effect | None = None, hold: Effect | None = None, sub: str = "") -> Widget:
@@ -119,6 +122,11 @@ def form_field(key: str, value: str) -> Widget:
 def button(text: str, tap: Effect) -> Widget:
     """A button of the footer."""
     return Widget("button", text, tap=tap)
+
+
+def keys(*cells: tuple[str, Effect]) -> Widget:
+    """A row of keys of equal width, each a label and what a tap does."""
+    return Widget("keys", "", cells=tuple(Widget("key", text, tap=tap) for text, tap in cells))
 
 
 def line(text: str, value: str = "") -> Widget:

@@ -7,7 +7,8 @@ import pytest
 from homeostat.envs import actions as a
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.phone import SUITES, TEMPLATES, PhoneEnv, suite
-from homeostat.envs.phone.tasks.base import NotPossible, fill
+from homeostat.envs.phone.tasks.base import NotPossible
+from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import draw
 from homeostat.envs.phone.tasks.oracle import cell
 from homeostat.envs.phone.tasks.rules import RULES

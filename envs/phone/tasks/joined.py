@@ -9,7 +9,7 @@ from typing import Any
 
 from homeostat.envs import actions as a
 from homeostat.envs.phone.device import Device
-from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World, fingerprint, fingerprint_after
 from homeostat.envs.phone.tasks.instance import Instance, draw
 
@@ -23,9 +23,9 @@ JOINS = (
     "{0}; when that is done {1}",
 )
 _IT = "the answer"
-_READS = [t for t in TEMPLATES.values() if t.answer is not None]
-_CARRIES = [t for t in TEMPLATES.values() if t.carry is not None]
-_PLAIN = [t for t in TEMPLATES.values() if t.answer is None and not t.front]
+_READS = [t for t in BASIC.values() if t.answer is not None]
+_CARRIES = [t for t in BASIC.values() if t.carry is not None]
+_PLAIN = [t for t in BASIC.values() if t.answer is None and not t.front]
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Tasks in clock, files, shop, and on the phone as a whole."""
 
 from homeostat.envs import actions as a
-from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import DELETE, path, run
 from homeostat.envs.phone.tasks.oracle import OPEN_SHADE, View
@@ -298,7 +297,7 @@ TEMPLATES = (
         "phone_open",
         "any",
         ("open {app}", "go to the {app} app", "show me {app}", "start {app}"),
-        lambda w: {"app": w.rng.choice([n for n in APPS if n != w.device.app])},
+        lambda w: {"app": w.rng.choice([n for n in w.device.apps if n != w.device.app])},
         lambda v, s: a.Open(app=s["app"]),
         front=True,
     ),
