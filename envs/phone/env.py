@@ -19,6 +19,8 @@ from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import TEMPLATES
 from homeostat.envs.phone.tasks.adverts import pop_up
 from homeostat.envs.phone.tasks.base import NotPossible, World
+from homeostat.envs.phone.tasks.composed import COMPOSED
+from homeostat.envs.phone.tasks.composed.instance import ComposedInstance, draw_composed
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
@@ -34,8 +36,8 @@ _TEXT = string.ascii_letters + string.digits + string.punctuation + " \n"
 
 
 def task_names() -> tuple[str, ...]:
-    """Every task that :meth:`PhoneEnv.reset_task` knows: the atomic templates, the joined kinds, ``random``."""
-    return (*TEMPLATES, *JOINED, "random")
+    """Every task that :meth:`PhoneEnv.reset_task` knows: atomic and compositional templates, joined kinds, ``random``."""
+    return (*TEMPLATES, *COMPOSED, *JOINED, "random")
 
 
 class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
@@ -79,7 +81,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         self.adverts, self.free_steps, self.render_mode = adverts, max_steps, render_mode
         self.more = tuple(APPS) if apps == "all" else tuple(apps)
         self.device = Device({*BASIC, *self.more})
-        self.instance: Instance | Joined | None = None
+        self.instance: Instance | Joined | ComposedInstance | None = None
         self.info = TaskInfo(name="free", goal=goal, optimal_steps=1, max_steps=max_steps)
         self.answers: list[str] = []
         self.status: str | None = None
@@ -124,7 +126,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             seed=seed,
             optimal_steps=optimal,
             max_steps=2 * optimal + 5,
-            parts=self.instance.parts if isinstance(self.instance, Joined) else (self.instance.goal,),
+            parts=(self.instance.goal,) if isinstance(self.instance, Instance) else self.instance.parts,
         )
         return self.info
 
@@ -133,13 +135,19 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         there = {*BASIC, *self.more, "any"}
         return [name for name, template in TEMPLATES.items() if template.app in there]
 
-    def _draw(self, rng: random.Random, name: str | None) -> tuple[World, Instance | Joined | None]:
-        more = tuple(APPS) if name in TEMPLATES and TEMPLATES[name].app not in (*BASIC, "any") else self.more
+    def _needs_more(self, name: str | None) -> bool:
+        """Whether a task needs another app than the basic ones."""
+        return name in COMPOSED or (name in TEMPLATES and TEMPLATES[name].app not in (*BASIC, "any"))
+
+    def _draw(self, rng: random.Random, name: str | None) -> tuple[World, Instance | Joined | ComposedInstance | None]:
+        more = tuple(APPS) if self._needs_more(name) else self.more
         for _ in range(200):
             world = fill(rng, self.split, more)
             try:
                 if name is None:
                     return world, None
+                if name in COMPOSED:
+                    return world, draw_composed(COMPOSED[name], world)
                 if name in JOINED:
                     return world, draw_joined(rng, world, carried=name == "joined_carried")
                 return world, draw(TEMPLATES[name], world, draw_rules(rng, TEMPLATES[name]))
@@ -151,7 +159,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         """The oracle's steps from here to the end; the phone is put back."""
         assert self.instance is not None
         before, answers, steps = self.device.snapshot(), list[str](), 0
-        while steps < 60:
+        while steps < 90:
             action = self.oracle(answers)
             steps += 1
             if isinstance(action, a.Terminate):
@@ -162,8 +170,11 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             if steps == self._advert_at and not self.device.dialog:
                 self._show_advert()
         self.device.restore(before)
-        if isinstance(self.instance, Joined):
+        if not isinstance(self.instance, Instance):
             self.instance.stage = 0
+        if isinstance(self.instance, ComposedInstance):  # notes for later parts: an agent need not write them
+            self.instance.heard = 0
+            steps -= len(answers) - len(self.instance.told)
         return steps
 
     def oracle(self, answers: list[str] | None = None) -> a.Action:
@@ -192,6 +203,8 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
                 self.status = status
             case _:
                 pass
+        if isinstance(self.instance, ComposedInstance):
+            self.instance.look(self.device)
         if self.steps == self._advert_at and not self.device.dialog and self.status is None:
             self._show_advert()
 
@@ -213,7 +226,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             "answers": list(self.answers),
             "status": self.status,
             "steps": self.steps,
-            "stage": self.instance.stage if isinstance(self.instance, Joined) else 0,
+            "stage": self._stage(),
             "adverts": self.adverts,
             "free_steps": self.free_steps,
             "goal": self.goal,
@@ -229,8 +242,21 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         self.reset_task(seed=snapshot["seed"])
         self.device.restore(snapshot["device"])
         self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]
-        if isinstance(self.instance, Joined):
-            self.instance.stage = snapshot["stage"]
+        if self.instance is not None and not isinstance(self.instance, Instance):
+            self.instance.stage, heard, seen = snapshot["stage"]
+            if isinstance(self.instance, ComposedInstance):
+                self.instance.heard, self.instance.seen = heard, set(seen)
+
+    def _stage(self) -> list[Any]:
+        if isinstance(self.instance, ComposedInstance):
+            return [self.instance.stage, self.instance.heard, sorted(self.instance.seen)]
+        return [self.instance.stage if isinstance(self.instance, Joined) else 0, 0, []]
+
+    def subtasks(self) -> tuple[bool, ...]:
+        """For every part of the task, whether what it asks for is there now (one for an atomic task)."""
+        if isinstance(self.instance, ComposedInstance):
+            return self.instance.checks(self.device, self.answers)
+        return (self.success(),)
 
     # -- Gymnasium's face ---------------------------------------------------------------------------------------------
 

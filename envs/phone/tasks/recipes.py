@@ -48,7 +48,9 @@ def _part(w: World) -> Slots:
 
 TEMPLATES = (
     add(
-        _RECIPE, {"name": lambda w: w.fresh("noun", "select name from recipes"), "minutes": _minutes, "serves": _serves}
+        _RECIPE,
+        {"name": lambda w: w.fresh("noun", "select name from recipes"), "minutes": _minutes, "serves": _serves},
+        said=("{minutes} minutes", "{serves} servings"),
     ),
     delete(_RECIPE),
     rename(_RECIPE),

@@ -62,12 +62,18 @@ def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
-def add(thing: Thing, draws: Mapping[str, Draw], more: tuple[str, ...] = (), carry: str | None = None) -> Template:
-    """A new row with these values."""
+def add(
+    thing: Thing,
+    draws: Mapping[str, Draw],
+    more: tuple[str, ...] = (),
+    carry: str | None = None,
+    said: tuple[str, ...] = (),
+) -> Template:
+    """A new row with these values. ``said``: how goals name the values, where ``the amount {amount}`` won't do."""
     app, title = thing.app, thing.app.title
     rest = [name for name in draws if name != title]
-    spoken = " and ".join(f"the {name} {{{name}}}" for name in rest)
-    short = ", ".join(f"{name} {{{name}}}" for name in rest)
+    spoken = " and ".join(said or (f"the {name} {{{name}}}" for name in rest))
+    short = ", ".join(said or (f"{name} {{{name}}}" for name in rest))
     a = f"{_article(app.one)} {app.one}"
     goals = (
         f"add {a} {{{title}}} with {spoken}",
