@@ -36,7 +36,7 @@ _TEXT = string.ascii_letters + string.digits + string.punctuation + " \n"
 
 
 def task_names() -> tuple[str, ...]:
-    """Every task that :meth:`PhoneEnv.reset_task` knows: atomic and compositional templates, joined kinds, ``random``."""
+    """Every task that :meth:`PhoneEnv.reset_task` knows: atomic and compositional ones, joined kinds, ``random``."""
     return (*TEMPLATES, *COMPOSED, *JOINED, "random")
 
 

@@ -7,6 +7,7 @@ import pytest
 from homeostat.envs import actions as a
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.phone import SUITES, TEMPLATES, PhoneEnv, suite
+from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.base import NotPossible
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import draw
@@ -122,7 +123,7 @@ def test_goals_name_their_slots_words_of_the_split():
 def test_suites_are_paired_and_named():
     one, two = suite("atomic").episodes(130, 7), suite("atomic").episodes(130, 7)
     assert one == two != suite("atomic").episodes(130, 8)
-    assert {e.task for e in one} == set(TEMPLATES)
+    assert {e.task for e in one} == set(BASIC)
     with pytest.raises(UnknownName, match="did you mean 'atomic'"):
         suite("atomics")
     with pytest.raises(UnknownName):

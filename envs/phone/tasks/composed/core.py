@@ -63,6 +63,7 @@ class Composed:
     draws: Mapping[str, Callable[[World], str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Refuse what can't work."""
         known = {*self.parts, *self.draws, *(f"#{k}" for k in self.computes)}
         sources = [s for p in self.parts.values() for s in (*p.takes.values(), *p.same.values())]
         sources += [s for c in self.computes.values() for s in c.of]

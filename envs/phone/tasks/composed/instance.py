@@ -127,7 +127,15 @@ class _Drawing:
                 except KeyError:
                     continue
 
-    def draw(self, part: Part) -> Slots:
+    def draw_until(self, key: str) -> None:
+        """Draw this part's slots, and with a conditional one's those of its alternatives: on the same phone."""
+        parts = self.template.parts
+        condition = parts[key].when.removeprefix("not ")
+        for k, part in parts.items():
+            if k not in self.slots and (k == key or (condition and part.when.removeprefix("not ") == condition)):
+                self.slots[k] = self._draw(part)
+
+    def _draw(self, part: Part) -> Slots:
         """The part's slots on the phone as it stands. Raises ``NotPossible``."""
         template = TEMPLATES[part.template]
         wanted = {slot: self.value(source) for slot, source in part.same.items()}
@@ -161,7 +169,8 @@ def draw_composed(template: Composed, world: World) -> ComposedInstance:
         for key, part in template.parts.items():
             drawing.compute()
             atomic = TEMPLATES[part.template]
-            slots = drawing.slots[key] = drawing.draw(part)
+            drawing.draw_until(key)
+            slots = drawing.slots[key]
             if part.when:
                 condition = drawing.values[f"#{part.when.removeprefix('not ')}"]
                 if (condition == "yes") is part.when.startswith("not "):
