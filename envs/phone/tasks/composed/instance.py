@@ -88,7 +88,8 @@ def _delta(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[list[Counte
 
 def _holds(part: Instance, now: tuple[Any, ...]) -> bool:
     came, went = _delta(part.before, part.after)
-    for rows, new, old, start in zip(map(Counter, now), came, went, map(Counter, part.before), strict=True):
+    for is_, new, old, was in zip(now, came, went, part.before, strict=True):
+        rows, start = Counter[Any](is_), Counter[Any](was)
         if any(rows[row] < n for row, n in new.items()):
             return False
         if any(rows[row] > start[row] - n for row, n in old.items()):
