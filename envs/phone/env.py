@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import random
-import string
-from collections.abc import Callable
 from typing import Any, Literal
-
-import gymnasium
-import numpy as np
-from gymnasium import spaces
 
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation, TaskInfo
 from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
+from homeostat.envs.gym_face import GymFace
 from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import TEMPLATES
@@ -32,7 +27,6 @@ __all__ = ["JOINED", "PhoneEnv", "task_names"]
 JOINED = ("joined_plain", "joined_carried")
 ADVERTS = 0.2  # share of episodes in which a pop-up appears
 _SPLITS = ("train", "dev", "test")
-_TEXT = string.ascii_letters + string.digits + string.punctuation + " \n"
 
 
 def task_names() -> tuple[str, ...]:
@@ -40,23 +34,14 @@ def task_names() -> tuple[str, ...]:
     return (*TEMPLATES, *COMPOSED, *JOINED, "random")
 
 
-class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
+class PhoneEnv(GymFace):
     """A simulated phone with tasks.
 
     ``task``: a name of :func:`task_names`, or None for a free run without a check (``goal`` says what is wanted).
     ``split``: whose words fill the phone. ``scale``: the screenshot is 144·scale × 256·scale pixels. ``adverts``: the
     share of episodes with a pop-up. ``apps``: what is installed besides the basic apps (names, or ``"all"``); a task of
     another app installs all. Raises ``UnknownName`` for a task, split or app that does not exist.
-
-    Gymnasium: observations ``{"screen", "goal", "rules"}``; an action is a sample of ``action_space`` or a typed
-    :data:`~homeostat.envs.actions.Action`. Reward 1 at a successful end. An action that the phone refuses changes
-    nothing and is named in ``info["error"]``.
     """
-
-    metadata = {  # noqa: RUF012 - Gymnasium declares it so
-        "render_modes": ["rgb_array"],
-        "render_fps": 4,
-    }
 
     def __init__(
         self,
@@ -78,23 +63,16 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         if not 1 <= scale <= 16:
             raise ConfigError(f"scale {scale!r} is out of range; choose 1 to 16")
         self.task, self.goal, self.own_rules, self.split, self.scale = task, goal, rules, split, scale
-        self.adverts, self.free_steps, self.render_mode = adverts, max_steps, render_mode
+        self.adverts, self.free_steps = adverts, max_steps
         self.more = tuple(APPS) if apps == "all" else tuple(apps)
         self.device = Device({*BASIC, *self.more})
         self.instance: Instance | Joined | ComposedInstance | None = None
         self.info = TaskInfo(name="free", goal=goal, optimal_steps=1, max_steps=max_steps)
         self.answers: list[str] = []
-        self.status: str | None = None
-        self.steps = 0
+        self.status, self.steps = None, 0
         self._advert_at = -1
         self._asked: str | None = task
-        text = spaces.Text(max_length=400, min_length=0, charset=_TEXT)
-        screen = spaces.Box(0, 255, (256 * scale, 144 * scale, 3), np.uint8)
-        self.observation_space = spaces.Dict({"screen": screen, "goal": text, "rules": text})
-        point = spaces.Box(0.0, np.nextafter(np.float32(1), np.float32(0)), (2,), np.float32)
-        self.action_space = spaces.Dict(
-            {"kind": spaces.Discrete(len(_KINDS)), "point": point, "to": point, "text": text}
-        )
+        self._declare(144 * scale, 256 * scale, render_mode)
 
     # -- the loop's face ----------------------------------------------------------------------------------------------
 
@@ -257,64 +235,3 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         if isinstance(self.instance, ComposedInstance):
             return self.instance.checks(self.device, self.answers)
         return (self.success(),)
-
-    # -- Gymnasium's face ---------------------------------------------------------------------------------------------
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Start the constructor's task, or ``options["task"]``."""
-        super().reset(seed=seed)
-        info = self.reset_task((options or {}).get("task"), seed=seed)
-        return self._seen(), {"task": info.model_dump()}
-
-    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One action; see the class for what counts as one."""
-        info: dict[str, Any] = {}
-        try:
-            self.act(self._typed(action) if isinstance(action, dict) else action)
-        except ActionError as error:
-            info["error"] = str(error)
-            self.steps += self.status is None
-        done = self.status is not None
-        won = done and self.success()
-        return self._seen(), float(won), done, not done and self.steps >= self.info.max_steps, info | {"success": won}
-
-    def _seen(self) -> dict[str, Any]:
-        return {
-            "screen": np.array(self.observe().screenshot),
-            "goal": self.info.goal[:400],
-            "rules": "\n".join(self.info.rules)[:400],
-        }
-
-    def _typed(self, action: dict[str, Any]) -> a.Action:
-        return _KINDS[int(action["kind"])](action)
-
-    def render(self) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
-        """The screenshot, in the mode ``rgb_array``."""
-        return np.array(self.observe().screenshot) if self.render_mode == "rgb_array" else None
-
-
-def _point(value: Any) -> tuple[float, float]:
-    return float(value[0]), float(value[1])
-
-
-def _app(text: str) -> a.Action:
-    if not text:
-        raise ActionError("open needs the app's name, not ''")
-    return a.Open(app=text)
-
-
-_KINDS: tuple[Callable[[dict[str, Any]], a.Action], ...] = (
-    lambda d: a.Click(point=_point(d["point"])),
-    lambda d: a.LongPress(point=_point(d["point"])),
-    lambda d: a.Swipe(point=_point(d["point"]), to=_point(d["to"])),
-    lambda d: a.Type(text=d["text"]),
-    lambda d: a.SystemButton(button="Back"),
-    lambda d: a.SystemButton(button="Home"),
-    lambda d: _app(d["text"]),
-    lambda d: a.Wait(),
-    lambda d: a.Answer(text=d["text"]),
-    lambda d: a.Terminate(status="success"),
-    lambda d: a.Terminate(status="failure"),
-)
