@@ -15,8 +15,10 @@ from typing import Any
 from homeostat.envs import actions as a
 from homeostat.envs.core import Element, Observation
 from homeostat.envs.errors import ActionError, UnknownName
-from homeostat.envs.phone.apps import APPS, BASIC
+from homeostat.envs.phone.apps import BASIC
+from homeostat.envs.phone.apps.decoys import find_app, known_apps
 from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, lay_out
+from homeostat.envs.phone.looks import Looks
 from homeostat.envs.phone.render import render
 from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget, item
 
@@ -34,9 +36,9 @@ class Device:
 
     def __init__(self, apps: Iterable[str] = BASIC) -> None:
         wanted = set(apps)
-        for name in wanted - set(APPS):
-            raise UnknownName.of("app", name, APPS)
-        self.apps = {name: app for name, app in APPS.items() if name in wanted}
+        self.apps = {name: find_app(name) for name in known_apps() if name in wanted}
+        for name in wanted - set(self.apps):
+            raise UnknownName.of("app", name, known_apps())
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         for app in self.apps.values():
             self.db.executescript(app.schema)
@@ -45,6 +47,7 @@ class Device:
         self.shade = False
         self.message = ""
         self.clock = 9 * 60
+        self.looks = Looks()
         self._placed: list[Placed] | None = None
 
     # -- what is seen -------------------------------------------------------------------------------------------------
@@ -80,7 +83,10 @@ class Device:
 
     def observe(self, scale: int = 1) -> Observation:
         """The screen, 144·scale × 256·scale pixels."""
-        placed = self.placed()
+        return self.picture(self.placed(), scale)
+
+    def picture(self, placed: list[Placed], scale: int = 1) -> Observation:
+        """These elements drawn and listed, in the colours of the app in front."""
         elements = tuple(
             Element.model_construct(
                 role=p.widget.role,
@@ -89,7 +95,7 @@ class Device:
             )
             for p in placed
         )
-        return Observation(render(placed, self._colour(), scale), elements, self.app)
+        return Observation(render(placed, self._colour(), scale, dark=self.looks.dark), elements, self.app)
 
     def _colour(self) -> tuple[int, int, int]:
         if self.dialog or self.shade or not self.stack:
@@ -120,12 +126,12 @@ class Device:
                     return self._build()
 
     def _lay_out(self) -> tuple[list[Placed], list[tuple[Widget, int]]]:
-        screen = self._build()
+        screen = self.looks.arrange(self._build(), self.screen)
         front = None if (self.dialog or self.shade) else self.frame
         if front is not None:
             front.scroll = max(0, min(front.scroll, body_rows(screen) - BODY_ROWS)) if front.scroll else 0
         badge: int = self.db.execute("select count(*) from notifications").fetchone()[0]
-        return lay_out(
+        placed, rows = lay_out(
             screen,
             deep=front is not None and len(self.stack) > 1,
             scroll=front.scroll if front else 0,
@@ -134,6 +140,7 @@ class Device:
             badge=min(badge, 9),
             message=self.message,
         )
+        return self.looks.place(placed), rows
 
     # -- what is done -------------------------------------------------------------------------------------------------
 
@@ -245,8 +252,22 @@ class Device:
         self.dialog = [title, [list(o) for o in options]]
         self._placed = None
 
+    def close_app(self, message: str = "") -> None:
+        """Close what is in front, drafts and all, and show the launcher with a toast."""
+        self._run(["home"])
+        self.message, self._placed = message, None
+
+    def install(self, name: str) -> None:
+        """Install one more app, empty. Raises ``UnknownName``."""
+        if name not in known_apps():
+            raise UnknownName.of("app", name, known_apps())
+        if name not in self.apps:
+            self.apps[name] = find_app(name)
+            self.db.executescript(self.apps[name].schema)
+        self._placed = None
+
     def changed(self) -> None:
-        """Say that the database was written to from outside."""
+        """Say that the database or the looks were changed from outside."""
         self._placed = None
 
     # -- state --------------------------------------------------------------------------------------------------------
@@ -261,6 +282,7 @@ class Device:
             "message": self.message,
             "clock": self.clock,
             "apps": list(self.apps),
+            "looks": asdict(self.looks),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -269,5 +291,6 @@ class Device:
         self.stack = [Frame(**f) for f in snapshot["stack"]]
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
-        self.apps = {name: APPS[name] for name in snapshot["apps"]}
+        self.apps = {name: find_app(name) for name in snapshot["apps"]}
+        self.looks = Looks.of(snapshot["looks"])
         self._placed = None
