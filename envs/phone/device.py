@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -44,8 +45,7 @@ class Device:
             self.db.executescript(app.schema)
         self.stack: list[Frame] = []
         self.dialog: list[Any] | None = None
-        self.shade = False
-        self.message = ""
+        self.shade, self.message = False, ""
         self.clock = 9 * 60
         self.looks = Looks()
         self._placed: list[Placed] | None = None
@@ -83,10 +83,7 @@ class Device:
 
     def observe(self, scale: int = 1) -> Observation:
         """The screen, 144·scale × 256·scale pixels."""
-        return self.picture(self.placed(), scale)
-
-    def picture(self, placed: list[Placed], scale: int = 1) -> Observation:
-        """These elements drawn and listed, in the colours of the app in front."""
+        placed = self.placed()
         elements = tuple(
             Element.model_construct(
                 role=p.widget.role,
@@ -266,6 +263,13 @@ class Device:
             self.db.executescript(self.apps[name].schema)
         self._placed = None
 
+    @contextmanager
+    def covered(self, placed: list[Placed]) -> Iterator[None]:
+        """Within it these elements are seen in place of the true ones."""
+        kept, self._placed = self._placed, placed
+        yield
+        self._placed = kept
+
     def changed(self) -> None:
         """Say that the database or the looks were changed from outside."""
         self._placed = None
@@ -288,9 +292,9 @@ class Device:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back."""
         self.db.deserialize(base64.b64decode(snapshot["db"]))
+        self.apps = {name: find_app(name) for name in snapshot["apps"]}
         self.stack = [Frame(**f) for f in snapshot["stack"]]
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
-        self.apps = {name: find_app(name) for name in snapshot["apps"]}
         self.looks = Looks.of(snapshot["looks"])
         self._placed = None

@@ -102,9 +102,7 @@ def render(placed: Sequence[Placed], colour: Colour, scale: int = 1, *, dark: bo
         elif p.widget.role == "toast":
             fill("toast", (left, top, right, bottom))
         if p.widget.role == "icon":
-            image.paste(
-                _hue(p.widget.text), (right - cell, top + 2 * scale, right - 2 * scale, bottom - 2 * scale)
-            )
+            image.paste(_hue(p.widget.text), (right - cell, top + 2 * scale, right - 2 * scale, bottom - 2 * scale))
         for r in p.runs:
             ink, paper = styles[r.style]
             image.paste(_word(r.word, ink, paper or colour, scale), (r.column * cell, r.row * cell))

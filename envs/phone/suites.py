@@ -5,9 +5,12 @@ give the same tasks on the same phones, whatever agent runs them.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.envs.phone.adversity import Adversity, adverse
 from homeostat.envs.phone.env import JOINED, PhoneEnv
 from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.words import Split
@@ -44,9 +47,9 @@ class Suite:
             specs += [EpisodeSpec(task, rng.randrange(2**31)) for task in order]
         return specs[:n]
 
-    def make_env(self, *, scale: int = 1) -> PhoneEnv:
-        """The phone that its episodes run on."""
-        return PhoneEnv(split=self.split, scale=scale)
+    def make_env(self, *, scale: int = 1, adversity: Mapping[str, Any] | None = None) -> PhoneEnv | Adversity:
+        """The phone that its episodes run on, perhaps inside adversity (see :func:`adverse`)."""
+        return adverse(PhoneEnv(split=self.split, scale=scale), adversity or {})
 
 
 def suite(name: str, split: Split = "test") -> Suite:
