@@ -249,7 +249,9 @@ class Shell:
     def grep(self, words: list[str], given: bytes) -> Output:
         """Lines that match, of what is piped in."""
         flags = "".join(w[1:] for w in words if w.startswith("-") and w != "-e")
-        pattern = next(w for w in words if not w.startswith("-"))
+        pattern = next((w for w in words if not w.startswith("-")), None)
+        if pattern is None:
+            return _failed("grep: needs a pattern", 2)
         try:
             rule = re.compile(pattern.replace("\\|", "|"), re.IGNORECASE if "i" in flags else 0)
         except re.error as error:
