@@ -50,7 +50,9 @@ class View:
     def _find(self, text: str, roles: tuple[str, ...] = ()) -> Placed | None:
         for p in self.device.placed():
             w = p.widget
-            if w.text == text and (w.role in roles if roles else w.role not in ("title", "status", "toast", "nav")):
+            if w.text == text and (
+                w.role in roles if roles else w.role not in ("title", "status", "badge", "toast", "nav")
+            ):
                 return p
         return None
 
