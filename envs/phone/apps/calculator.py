@@ -102,7 +102,7 @@ class Calculator(App):
         return Screen(
             "calculator",
             (
-                item("typed", sub=shown(left, sign, right)),
+                line("typed", sub=shown(left, sign, right)),
                 line("result", result),
                 *rows,
                 item("memory", ">", tap=go("memory")),
