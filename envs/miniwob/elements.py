@@ -36,7 +36,7 @@ def role(node: Node) -> str:
 
 def _is_patch(node: Node) -> bool:
     """A coloured box with nothing in it."""
-    return node.tag == "div" and not node.children and not node.text and not node.background.endswith(", 0)")
+    return node.tag in ("div", "span", "td") and not node.children and not node.text and not node.background.endswith(", 0)")
 
 
 def is_clickable(node: Node) -> bool:

@@ -171,6 +171,7 @@ class Page:
         html = Path(_package().__file__).parent / "html"
         file = html / task.replace(".", "/") / "wrapper.html" if flight else html / "miniwob" / f"{task}.html"
         self.browser.go(file.as_uri())
+        self._wait("return !window.core || !core.cover_div;", _READY_SECONDS, f"task {task!r} did not load")
         self.browser.run(_BEGIN, seed, mode)
         self._wait("return !WOB_TASK_READY;", _READY_SECONDS, f"task {task!r} did not load")
         self.settle()

@@ -40,7 +40,7 @@ def _login(view: View) -> a.Action:
 @solves("login-user-popup")
 def _login_past_a_popup(view: View) -> a.Action:
     cancel = [n for n in view.of_role("button") if n.text.lower() == "cancel"]
-    return view.click(cancel) if cancel else _submit(view, view.quoted[0], view.quoted[1], button="login")
+    return view.click(cancel) if cancel else _submit(view, view.quoted[0], view.quoted[1], button="ok")
 
 
 def _problem(view: View) -> str:

@@ -86,20 +86,31 @@ def _ascending(view: View) -> a.Action:
 def _shades(view: View) -> a.Action:
     (name,) = view.find("shades of (red|green|blue)")
     channel = ("red", "green", "blue").index(name)
-    patches = [n for n in view.of_class("color") if max(range(3), key=_rgb(n.background).__getitem__) == channel]
+    patches = [n for n in view.of_role("shape") if max(range(3), key=_rgb(n.background).__getitem__) == channel]
     left = [n for n in patches if not n.clicked]
     return view.click(left) if left else view.press("submit")
 
 
+@solves("click-pie", "click-pie-nodelay")
+def _slice(view: View) -> a.Action:
+    named = {n.id: n.full_text for n in view.nodes if "-title-" in n.id}
+    parts = {n.id.replace("slice", "title"): n for n in view.nodes if n.tag == "path" and n.point is not None}
+    right = [n for title, n in parts.items() if named.get(title) == view.quoted[0]]
+    if right:
+        return view.click(right)
+    if view.done:
+        return a.Wait(seconds=0.5)  # the wheel is still growing
+    return view.click([n for n in view.nodes if n.id.endswith("-spreader")])
+
+
 @solves("drag-box")
 def _drag(view: View) -> a.Action:
-    boxes = sorted((n for n in view.nodes if n.tag == "div" and n.point and not n.children and not n.text), key=_area)
-    small, large = boxes[0], boxes[-1]
-    assert small.point is not None
-    centre = (large.box[0] + large.box[2]) / 2, (large.box[1] + large.box[3]) / 2
-    return a.Swipe(point=view.fit.to_screen(small.point), to=view.fit.to_screen(centre))
+    small, large = sorted((n for n in view.nodes if "ui-draggable" in n.classes), key=lambda n: n.box[2] - n.box[0])
+    if view.done:
+        return view.press("submit")
+    return a.Swipe(point=view.fit.to_screen(_centre(small)), to=view.fit.to_screen(_centre(large)))
 
 
-def _area(node: Node) -> float:
+def _centre(node: Node) -> tuple[float, float]:
     left, top, right, bottom = node.box
-    return (right - left) * (bottom - top)
+    return (left + right) / 2, (top + bottom) / 2
