@@ -40,8 +40,8 @@ class Observation:
 class TaskInfo(BaseModel):
     """A task as the agent is told it, and what the harness needs to judge the run.
 
-    ``optimal_steps`` counts the oracle's actions, the final ``terminate`` included; 0 where nobody knows. ``parts`` names the
-    atomic goals of a joined task, in order; one for an atomic task.
+    ``optimal_steps`` counts the oracle's actions, the final ``terminate`` included; 0 where nobody knows. ``parts``
+    names the atomic goals of a joined task, in order; one for an atomic task.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

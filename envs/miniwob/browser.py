@@ -146,6 +146,14 @@ class Browser:
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             return np.asarray(image.convert("RGB"))
 
+    def park(self) -> None:
+        """Bring the pointer to the top left corner, so that it hovers over nothing of the last page's."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        chain = ActionChains(self._driver, duration=0)
+        chain.w3c_actions.pointer_action.move_to_location(0, 0)
+        self._told(chain.w3c_actions.perform)
+
     def drag(self, path: Sequence[tuple[float, float]], *, hold: float = 0.0) -> None:
         """Move to the first point, press, wait ``hold`` seconds, go through the others, release."""
         from selenium.webdriver.common.action_chains import ActionChains

@@ -36,7 +36,8 @@ def role(node: Node) -> str:
 
 def _is_patch(node: Node) -> bool:
     """A coloured box with nothing in it."""
-    return node.tag in ("div", "span", "td") and not node.children and not node.text and not node.background.endswith(", 0)")
+    clear = node.background.startswith("rgba") and node.background.endswith(", 0)")
+    return node.tag in ("div", "span", "td") and not (node.children or node.text or clear)
 
 
 def is_clickable(node: Node) -> bool:

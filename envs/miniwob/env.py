@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation, TaskInfo
-from homeostat.envs.errors import ActionError, ConfigError, UnknownName
+from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
 from homeostat.envs.miniwob.browser import find_binaries
 from homeostat.envs.miniwob.elements import elements
 from homeostat.envs.miniwob.face import GymFace
@@ -19,6 +20,11 @@ __all__ = ["MiniWobEnv"]
 
 _LONGEST = 5.0  # seconds that a wait or a hold takes at most: no page's own clock is slower
 _DRAG_STEPS = 8
+_SAME = """
+var d = (core.flightChildWindow ? core.flightChildWindow() : window).document;
+var hits = arguments[0].map(p => d.elementFromPoint(Math.floor(p[0]), Math.floor(p[1])));
+return hits.slice(1).map(hit => hit !== null && hit === hits[0]);
+"""
 
 
 class MiniWobEnv(GymFace):
@@ -62,6 +68,7 @@ class MiniWobEnv(GymFace):
         self._actions: list[a.Action] = []
         self._observation: Observation | None = None
         self._root: Node | None = None
+        self._fresh = False  # whether what was seen last is still so
         self.set_spaces(*self.size)
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
@@ -75,7 +82,7 @@ class MiniWobEnv(GymFace):
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
         self.fit = Fit(page_size(name), self.size)
         self.steps, self._status, self._outcome, self._actions = 0, "", Outcome(), []
-        self._observation = self._root = None
+        self._observation, self._root, self._fresh = None, None, False
         try:
             self.page.begin(name, seed, self.mode)
             goal = self.page.goal()
@@ -107,7 +114,7 @@ class MiniWobEnv(GymFace):
 
     def observe(self) -> Observation:
         """The present screen; the last one where the episode is over."""
-        if self._observation is None or (self._root is None and not self.ended):
+        if not self._fresh:
             self._look()
         assert self._observation is not None
         return self._observation
@@ -117,16 +124,20 @@ class MiniWobEnv(GymFace):
         self.observe()
         return self._root
 
+    def same_target(self, point: tuple[float, float], others: Sequence[tuple[float, float]]) -> list[bool]:
+        """Whether a click at each of the other points would reach the element that one at ``point`` reaches."""
+        assert self.page.browser is not None
+        places = [self.fit.to_page(p) for p in (point, *others)]
+        return [bool(same) for same in self.page.browser.run(_SAME, places)]
+
     def _look(self) -> None:
-        browser, (width, height) = self.page.browser, self.fit.page
+        browser = self.page.browser
         if browser is None:
-            self.reset_task()
-            assert self.page.browser is not None
-            browser = self.page.browser
+            raise EnvError("there is no page yet; reset the environment first")
         self.page.settle()
         root = self.page.root()
-        image = browser.screenshot(width, height, self.fit.scale)
-        self._outcome = self.page.outcome()
+        image = browser.screenshot(*self.fit.page, self.fit.scale)
+        self._outcome, self._fresh = self.page.outcome(), True
         if self._outcome.done and self._observation is not None:
             return  # it ended by itself while nobody acted: the screenshot may be of its cover
         self._root = root
@@ -143,8 +154,7 @@ class MiniWobEnv(GymFace):
         if not self._status:
             self.page.settle()
             self._outcome = self.page.outcome()
-        if not self.ended:
-            self._root = None  # what is kept is not the present screen any more
+        self._fresh = bool(self.ended)
 
     def _carry_out(self, action: a.Action) -> None:
         browser = self.page.browser
@@ -185,7 +195,7 @@ class MiniWobEnv(GymFace):
             "mode": self.mode,
             "size": list(self.size),
             "max_steps": self.max_steps,
-            "actions": [action.model_dump() for action in self._actions],
+            "actions": [action.model_dump(mode="json") for action in self._actions],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """A MiniWoB++ page in a browser: the package's ``core`` protocol (start, reward, DOM), without its clock.
 
 The package ends an episode after 10 s on the wall and lets the reward fall with time; here an agent may think as long
-as it likes, so the limit is set to 24 days (the longest a page's timer can be) and the *raw* reward is read. All else
-is the package's page, animations too: every look waits until they have ended.
+as it likes, so the limit is set to 24 days (the longest a page's timer can be) and the *raw* reward is read. A field's
+caret is not drawn: it blinks. All else is the package's page, animations too: every look waits until they have ended.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ Math.seedrandom(arguments[0]);
 core.setDataMode(arguments[1]);
 core.startEpisodeReal();
 core.cover_div.onclick = null;  // a click on the cover of a page that has ended would begin another episode
+document.documentElement.style.caretColor = 'transparent';
+var drawn = Array.from(document.querySelectorAll('*'), e => /url\\("(.*)"\\)/.exec(getComputedStyle(e).backgroundImage));
+var images = Array.from(new Set(drawn.filter(m => m).map(m => m[1])), url => {
+  var image = new Image();
+  image.src = url;
+  return image.decode().catch(() => null);
+});
+return Promise.all(images).then(() => true);
 """
 _OUTCOME = "return [WOB_DONE_GLOBAL, WOB_RAW_REWARD_GLOBAL, WOB_REWARD_REASON];"
 _BUSY = """
@@ -165,13 +173,18 @@ class Page:
         constants, flight = _package("constants"), task.startswith("flight.")
         kind = "FLIGHT_WINDOW" if flight else "WINDOW"
         window = getattr(constants, f"{kind}_WIDTH"), getattr(constants, f"{kind}_HEIGHT")
+        try:
+            if self.browser is not None and self.browser.open:
+                self.browser.resize(*window)
+        except EnvError:  # it died since the last episode
+            self.close()
         if self.browser is None or not self.browser.open:
             self.browser = Browser(*window)
-        self.browser.resize(*window)
         html = Path(_package().__file__).parent / "html"
         file = html / task.replace(".", "/") / "wrapper.html" if flight else html / "miniwob" / f"{task}.html"
         self.browser.go(file.as_uri())
         self._wait("return !window.core || !core.cover_div;", _READY_SECONDS, f"task {task!r} did not load")
+        self.browser.park()
         self.browser.run(_BEGIN, seed, mode)
         self._wait("return !WOB_TASK_READY;", _READY_SECONDS, f"task {task!r} did not load")
         self.settle()
@@ -182,7 +195,7 @@ class Page:
         while self.browser.run(busy):
             if time.monotonic() > until:
                 if failure:
-                    raise EnvError(f"{failure} in {seconds:g} s; reset again")
+                    raise EnvError(f"{failure} in {seconds:g} s; reset once more")
                 return
             time.sleep(0.02)
 

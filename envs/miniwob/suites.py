@@ -78,5 +78,5 @@ def miniwob_suite(name: str, split: Split = "test") -> MiniWobSuite:
         raise UnknownName.of("suite", name, SUITES)
     if split not in SEEDS:
         raise UnknownName.of("split", split, SEEDS)
-    tasks = {"miniwob": task_names, "miniwob-click": lambda: CLICK, "miniwob-oracle": lambda: tuple(ORACLES)}
-    return MiniWobSuite(name, split, tasks[name]())
+    tasks = {"miniwob": task_names(), "miniwob-click": CLICK, "miniwob-oracle": tuple(ORACLES)}
+    return MiniWobSuite(name, split, tasks[name])
