@@ -39,7 +39,7 @@ from homeostat.alignment.nano import STYLE, build_model, build_processor, save_s
 from homeostat.alignment.packing import Batch, Packer
 from homeostat.alignment.precision import autocast, bfloat16_is_quick
 from homeostat.alignment.progress import held_out, report
-from homeostat.envs.errors import UnknownName
+from homeostat.envs.errors import ConfigError, UnknownName
 
 __all__ = ["command", "optimisers_for", "save_model", "train"]
 
@@ -203,6 +203,10 @@ def command(
         return
     if env != "phone":
         raise UnknownName.of("env", env, ("phone", "miniwob"))
+    if tasks or data is not None or start != "homeostat/nano":
+        raise ConfigError(
+            f"--from {start!r}, --tasks {tasks!r} and --data go with --env miniwob; the phone's starts anew"
+        )
     figures = train(out, minutes, seed, screens, width, layers, rate, resume)
     typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
 

@@ -29,8 +29,9 @@ core.setDataMode(arguments[1]);
 core.startEpisodeReal();
 core.cover_div.onclick = null;  // a click on the cover of a page that has ended would begin another episode
 document.documentElement.style.caretColor = 'transparent';
-var drawn = Array.from(document.querySelectorAll('*'), e => /url\\("(.*)"\\)/.exec(getComputedStyle(e).backgroundImage));
-var images = Array.from(new Set(drawn.filter(m => m).map(m => m[1])), url => {
+var styles = Array.from(document.querySelectorAll('*'), e => getComputedStyle(e).backgroundImage);
+var drawn = styles.map(text => /url\\("(.*)"\\)/.exec(text)).filter(m => m);  // the first look must not miss them
+var images = Array.from(new Set(drawn.map(m => m[1])), url => {
   var image = new Image();
   image.src = url;
   return image.decode().catch(() => null);

@@ -1,5 +1,6 @@
 """MiniWoB++ pages through the contract: same seeds, exact points, ends, refusals, snapshots, a browser that leaves."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -82,8 +83,6 @@ def test_the_same_pixels_in_another_process(web):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     web.reset_task("click-button", seed=3)
-    import hashlib
-
     assert done.stdout.strip() == hashlib.sha256(web.observe().screenshot.tobytes()).hexdigest()
 
 
@@ -300,7 +299,7 @@ def test_bad_settings_name_the_value_and_the_fix(chromium, monkeypatch, tmp_path
     with pytest.raises(EnvError, match="reset the environment first"):
         MiniWobEnv().observe()
     monkeypatch.setenv("MINIWOB_CHROME_BINARY", str(tmp_path / "none"))
-    with pytest.raises(ConfigError, match="MINIWOB_CHROME_BINARY '.*none' is no program"):
+    with pytest.raises(ConfigError, match=r"MINIWOB_CHROME_BINARY '.*none' is no program"):
         MiniWobEnv()
     monkeypatch.delenv("MINIWOB_CHROME_BINARY")
     monkeypatch.delenv("MINIWOB_CHROMEDRIVER", raising=False)
