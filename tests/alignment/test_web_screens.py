@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from homeostat.agent import TransformersModel
-from homeostat.alignment.clone import save_model
+from homeostat.alignment.clone import command, save_model
 from homeostat.alignment.clone_miniwob import fine_tune, screens_for
 from homeostat.alignment.nano import STYLE, build_model, build_processor
 from homeostat.alignment.packing import IGNORE, Packer
@@ -93,3 +93,10 @@ def test_a_short_training_lowers_the_loss_and_writes_a_model(screens, tmp_path):
     assert loaded.style == STYLE
     with pytest.raises(ConfigError, match="minutes 0"):
         fine_tune(str(tmp_path / "start"), tmp_path / "out", TASKS, tmp_path / "s.npz", minutes=0)
+
+
+def test_options_for_web_pages_are_refused_for_the_phone():
+    with pytest.raises(ConfigError, match="--tasks 'click-test'"):
+        command(tasks="click-test")
+    with pytest.raises(UnknownName, match="env 'miniwop'; did you mean 'miniwob'"):
+        command(env="miniwop")
