@@ -90,7 +90,7 @@ def _cells(view: View) -> a.Action:
 
 @solves("copy-paste")
 def _copy(view: View) -> a.Action:
-    source, target = (n for n in view.of_role("field"))
+    source, target = (next(n for n in view.nodes if n.tag == tag) for tag in ("textarea", "input_text"))
     return view.fill([(target, str(source.value))]) or view.press("submit")
 
 
@@ -152,12 +152,10 @@ def _suggested(view: View) -> a.Action:
     start, *ends = view.quoted
     field = next(n for n in view.nodes if n.id == "tags")
     value = str(field.value)
-    if value.startswith(start) and value.endswith(ends[0] if ends else ""):
-        if any("ui-menu-item-wrapper" in n.classes for n in view.nodes):  # the list may cover the button
-            return a.SystemButton(button="Enter")
+    items = view.of_class("ui-menu-item-wrapper") or view.of_class("ui-menu-item")
+    right = [n for n in items if n.full_text.endswith(ends[0] if ends else "")]
+    if value.startswith(start) and value.endswith(ends[0] if ends else "") and view.of_role("button"):
         return view.press("submit")
-    if value == start:
-        items = view.of_class("ui-menu-item-wrapper") or view.of_class("ui-menu-item")
-        right = [n for n in items if n.full_text.endswith(ends[0] if ends else "")]
+    if value == start:  # or the list covers the button
         return view.click(right) if right else a.Wait(seconds=0.5)
     return a.Type(text=start) if field.focused else view.click([field])
