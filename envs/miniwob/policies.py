@@ -32,10 +32,11 @@ class RandomPolicy:
     def __call__(self, env: MiniWobEnv) -> a.Action:
         """A click."""
         root = env.dom()
-        points = [n.point for n in root.walk() if is_clickable(n)] if root is not None else []
+        nodes = root.walk() if root is not None else ()
+        points = [n.point for n in nodes if is_clickable(n) and n.point is not None]
         width, height = env.fit.page
-        page = (self._rng.random() * width, self._rng.random() * height)
-        return a.Click(point=env.fit.to_screen(self._rng.choice(points) or page if points else page))
+        anywhere = (self._rng.random() * width, self._rng.random() * height)
+        return a.Click(point=env.fit.to_screen(self._rng.choice(points) if points else anywhere))
 
 
 def oracle_policy(env: MiniWobEnv) -> a.Action:
