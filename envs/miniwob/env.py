@@ -206,7 +206,7 @@ class MiniWobEnv(GymFace):
         """Start the snapshot's task anew and play its actions again, in this process or another."""
         self.mode, self.max_steps = snapshot["mode"], snapshot["max_steps"]
         self.size = (snapshot["size"][0], snapshot["size"][1])
-        self._declare(*self.size, render_mode)
+        self._declare(*self.size, self.render_mode)
         self.reset_task(snapshot["task"], seed=snapshot["seed"])
         for action in snapshot["actions"]:
             self.act(a.action_from_dict(action))
