@@ -15,32 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from homeostat.agent.cli import app
-from homeostat.agent.compare import compare, read_results
-from homeostat.agent.evaluate import Result, per_template, summary
-from homeostat.agent.intervals import wilson
 from homeostat.agent.loading import nano_path
 from homeostat.envs.errors import ConfigError, ModelError
+from homeostat.envs.harness import read_results, wilson
 
 runner = CliRunner()
 EVAL = ["eval", "--suite", "atomic", "--split", "test", "--seed", "4"]
-
-
-def result(index: int, *, success: bool, task: str = "clock_timer", steps: int = 6) -> Result:
-    return Result(
-        index=index,
-        task=task,
-        seed=index,
-        goal="g",
-        success=success,
-        ended="success" if success else "premature",
-        steps=steps,
-        optimal_steps=4,
-        calls=steps,
-        tokens=10,
-        prompt_tokens=100,
-        seconds=0.5,
-        corrections={"remind": 1},
-    )
 
 
 def test_the_result_holds_success_with_its_interval_and_every_episode(oracle: Any, tmp_path: Path) -> None:
@@ -175,35 +155,6 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "kept in 'r.jsonl'; the same command goes on" in err
     assert err.count("\n") == 1
-
-
-def test_the_summary_counts_by_hand() -> None:
-    results = [result(0, success=True), result(1, success=False, task="notes_add"), result(2, success=True, steps=4)]
-    figures = summary(results)
-    assert figures["solved"] == 2
-    assert figures["steps_ratio"] == pytest.approx((6 / 4 + 4 / 4) / 2)
-    assert figures["endings"] == {"success": 2, "premature": 1}
-    assert figures["corrections"] == {"remind": 3}
-    assert figures["calls"] == pytest.approx(16 / 3)
-    table = per_template(results)
-    assert list(table) == ["notes_add", "clock_timer"]
-    assert table["clock_timer"][:2] == (2, 2)
-    empty = summary([])
-    assert empty["steps_ratio"] is None
-    assert empty["success"] == {"mean": 0.0, "low": 0.0, "high": 1.0}
-
-
-def test_a_comparison_counts_rescue_and_harm_on_the_shared_episodes() -> None:
-    before = [result(i, success=i < 6) for i in range(10)]
-    after = [result(i, success=i not in (0, 9)) for i in range(12)]
-    found = compare(before, after)
-    assert found.pairs == 10
-    assert (found.before.mean, found.after.mean) == (0.6, 0.8)
-    assert found.rescue.mean == pytest.approx(3 / 4)
-    assert found.harm.mean == pytest.approx(1 / 6)
-    assert found.gain.mean == pytest.approx(0.2)
-    with pytest.raises(ConfigError, match="share no episode"):
-        compare(before, [result(99, success=True)])
 
 
 def test_compare_reads_what_eval_wrote(oracle: Any, tmp_path: Path) -> None:
