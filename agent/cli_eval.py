@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,8 +71,7 @@ def evaluate(
     chosen = load_suite(suite, **changes)
     make_env(chosen.env, chosen.split, chosen.options)  # what is quick to refuse is refused before anything is loaded
     plan = _policy_plan(chosen, policy, controllers, model) if policy else _model_plan(chosen, model or _NANO, workers)
-    begun = time.time()
-    results = _play(chosen, plan, out, workers, address)
+    results, begun = _play(chosen, plan, out, workers, address)
     _finish(results, chosen, plan, out, export, begun)
 
 
@@ -125,7 +124,10 @@ def _settings(suite: Suite) -> dict[str, Any]:
     return {"env": suite.env, "split": suite.split, "options": dict(suite.options), **suite.limits.model_dump()}
 
 
-def _play(suite: Suite, plan: _Plan, out: Path | None, workers: int, address: str | None) -> list[Result]:
+def _play(
+    suite: Suite, plan: _Plan, out: Path | None, workers: int, address: str | None
+) -> tuple[list[Result], datetime]:
+    """The results in order, and when the run began (before an interruption, if there was one)."""
     from homeostat.agent.cli_eval_view import progress
     from homeostat.envs.harness import evaluate as run_cases
 
@@ -144,11 +146,12 @@ def _play(suite: Suite, plan: _Plan, out: Path | None, workers: int, address: st
             kept = f"kept in {str(journal.path)!r}; the same command goes on" if journal else "lost without --json"
             typer.echo(f"interrupted after {len(results)} of {len(cases)} episodes, {kept}", err=True)
             raise typer.Exit(130) from None
-    return sorted(results, key=lambda r: r.index)
+        begun = journal.begun if journal is not None else datetime.now(UTC)
+    return sorted(results, key=lambda r: r.index), begun
 
 
 def _finish(
-    results: list[Result], suite: Suite, plan: _Plan, out: Path | None, export: str | None, begun: float
+    results: list[Result], suite: Suite, plan: _Plan, out: Path | None, export: str | None, begun: datetime
 ) -> None:
     """Print the figures and write the files."""
     from homeostat.agent.cli_eval_view import print_figures
@@ -174,11 +177,9 @@ def _finish(
     else:
         typer.echo("no Parquet file without pyarrow; pip install 'homeostat[harness]'", err=True)
     if export == "inspect":
-        from datetime import UTC, datetime
-
         from homeostat.envs.harness import write_inspect
 
-        typer.echo(f"Inspect log: {write_inspect(results, arguments, out, datetime.fromtimestamp(begun, UTC))}")
+        typer.echo(f"Inspect log: {write_inspect(results, arguments, out, begun)}")
 
 
 @contextmanager
@@ -212,5 +213,6 @@ def _compare(before: Path, after: Path, out: Path | None, html: Path | None) -> 
     if html is not None:
         from homeostat.envs.harness import write_page
 
-        write_page(one, other, html, (before.stem, after.stem))
+        names = (before.stem, after.stem) if before.stem != after.stem else (str(before), str(after))
+        write_page(one, other, html, names)
         typer.echo(f"page: {html}")

@@ -23,14 +23,15 @@ __all__ = ["inspect_log", "inspect_path", "write_inspect"]
 _SCORER = "device_state"
 
 
-def inspect_path(out: Path, begun: datetime) -> Path:
-    """Beside ``out``, named as Inspect names its logs: it finds JSON logs by the time at the start of their name."""
-    return out.parent / f"{begun.astimezone(UTC):%Y-%m-%dT%H-%M-%S+00-00}_{out.stem}.json"
+def inspect_path(out: Path, suite: str, begun: datetime) -> Path:
+    """Beside ``out``, named as Inspect names its logs (time, task, id): by that name it finds them."""
+    task, identity = (part.replace("_", "-") for part in (suite, out.stem))
+    return out.parent / f"{begun.astimezone(UTC):%Y-%m-%dT%H-%M-%S+00-00}_{task}_{identity}.json"
 
 
 def write_inspect(results: Sequence[Result], arguments: Mapping[str, Any], out: Path, begun: datetime) -> Path:
     """Write the log to :func:`inspect_path`; the path. Raises :class:`ConfigError` where it can't be written."""
-    path = inspect_path(out, begun)
+    path = inspect_path(out, str(arguments.get("suite", "suite")), begun)
     write_json(inspect_log(results, arguments, begun), path)
     return path
 
@@ -75,7 +76,7 @@ def inspect_log(results: Sequence[Result], arguments: Mapping[str, Any], begun: 
 
 
 def _sample(r: Result, model: str) -> dict[str, Any]:
-    kept = r.model_dump(exclude={"index", "goal", "success", "seconds"})
+    kept = r.model_dump(mode="json", exclude={"index", "goal", "success", "seconds"})
     sample: dict[str, Any] = {
         "id": r.index,
         "epoch": 1,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +33,9 @@ class Journal:
         """Open or create the file; ``arguments`` must be what it was begun with."""
         self.path = path
         self.results: dict[int, Result] = {}
-        head = json.dumps({"arguments": dict(arguments)})
+        self.begun = datetime.now(UTC)
+        """When the run began, in whatever process that was."""
+        head = json.dumps({"arguments": dict(arguments), "begun": self.begun.isoformat(timespec="seconds")})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
@@ -85,7 +88,9 @@ class Journal:
 
     def _read(self, lines: Sequence[bytes], arguments: Mapping[str, Any]) -> None:
         try:
-            before = json.loads(lines[0])["arguments"]
+            first = json.loads(lines[0])
+            before = first["arguments"]
+            self.begun = datetime.fromisoformat(first["begun"]) if "begun" in first else self.begun
             changed = sorted(k for k in {*before, *arguments} if before.get(k) != arguments.get(k))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise TraceError(f"{self.path}:1: no arguments; delete the file, or give another --json") from None

@@ -126,5 +126,6 @@ def _percent(value: float) -> str:
 
 
 def _points(value: float) -> str:
-    """A difference of shares, with its sign; a real minus."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    """A difference of shares, with its sign; a real minus, and none for zero."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")

@@ -58,7 +58,7 @@ def test_a_journal_cut_within_a_line_loses_that_line_only(oracle: Any, tmp_path:
     assert again.exit_code == 0, again.output
 
     def outcome(figures: dict[str, Any]) -> list[dict[str, Any]]:
-        return [{k: v for k, v in e.items() if k != "seconds"} for e in figures["episodes"]]
+        return [{k: v for k, v in e.items() if "seconds" not in k} for e in figures["episodes"]]
 
     assert outcome(json.loads((tmp_path / "r.json").read_text())) == outcome(whole)
 
@@ -187,3 +187,66 @@ def test_nano_is_measured_on_the_suites(monkeypatch: pytest.MonkeyPatch, tmp_pat
     done = runner.invoke(app, ["eval", "--suite", "atomic", "--episodes", "3", "--json", "r.json"])
     assert done.exit_code == 0, done.output
     assert len(json.loads((tmp_path / "r.json").read_text())["episodes"]) == 3
+
+
+def test_oracle_and_chance_need_no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("tasks: [settings_*]\nepisodes: 6\ncontrollers: default\n")
+    for policy in ("oracle", "random"):
+        done = runner.invoke(app, ["eval", "--suite", "mine.yaml", "--policy", policy, "--json", f"{policy}.json"])
+        assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "oracle.json").read_text())
+    assert (figures["solved"], figures["reversed_redundancy"]) == (6, 1.0)
+    assert figures["arguments"]["policy"] == "oracle"
+    done = runner.invoke(app, ["eval", "--compare", "random.json", "oracle.json", "--html", "p.html"])
+    assert done.exit_code == 0, done.output
+    assert "random against oracle" in (tmp_path / "p.html").read_text()
+
+
+def test_limits_and_options_of_a_suite_file_reach_the_agent(oracle: Any, tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text(
+        "tasks: [settings_volume]\nepisodes: 2\nlimits: {max_steps: 2}\noptions: {scale: 2}\n"
+    )
+    done = runner.invoke(app, ["eval", "--suite", "short.yaml", "--json", "r.json"])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "r.json").read_text())
+    assert [(e["ended"], e["steps"], len(e["step_seconds"])) for e in figures["episodes"]] == [("budget", 2, 2)] * 2
+    assert oracle.env.observe().screenshot.shape == (512, 288, 3)
+    (tmp_path / "short.yaml").write_text("tasks: [settings_volume]\nepisodes: 2\nlimits: {max_steps: 3}\n")
+    refused = runner.invoke(app, ["eval", "--suite", "short.yaml", "--json", "r.json"])
+    assert refused.exit_code == 2
+    assert "was begun with limits={'max_steps': 2}, not {'max_steps': 3}" in refused.stderr
+
+
+def test_an_episode_may_be_bounded_in_seconds(oracle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORACLE_DELAY", "0.05")
+    (tmp_path / "quick.yaml").write_text("tasks: [settings_volume]\nepisodes: 2\nlimits: {seconds: 0.01}\n")
+    done = runner.invoke(app, ["eval", "--suite", "quick.yaml", "--json", "r.json"])
+    assert done.exit_code == 0, done.output
+    for episode in json.loads((tmp_path / "r.json").read_text())["episodes"]:
+        assert (episode["ended"], episode["reason"]) == ("budget", "all 0.01 s were used")
+        assert (episode["calls"], episode["tokens"], episode["prompt_tokens"]) == (1, 1, 80)
+        assert not episode["success"]
+
+
+def test_files_beside_the_result(oracle: Any, tmp_path: Path) -> None:
+    done = runner.invoke(app, [*EVAL, "--episodes", "2", "--json", "r.json", "--export", "inspect"])
+    assert done.exit_code == 0, done.output
+    (log,) = tmp_path.glob("20*_atomic_r.json")
+    assert len(json.loads(log.read_text())["samples"]) == 2
+    runner.invoke(app, [*EVAL, "--episodes", "2", "--json", "r.json", "--export", "inspect"])
+    assert len(list(tmp_path.glob("20*_atomic_r.json"))) == 1  # a rerun writes the same one
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        assert "pip install 'homeostat[harness]'" in done.stderr
+        return
+    assert parquet.read_table(tmp_path / "r.parquet").num_rows == 2
+
+
+def test_without_pyarrow_a_line_says_so(oracle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homeostat.envs.harness.export.has_parquet", lambda: False)
+    done = runner.invoke(app, [*EVAL, "--episodes", "1", "--json", "r.json"])
+    assert done.exit_code == 0
+    assert "no Parquet file without pyarrow; pip install 'homeostat[harness]'" in done.stderr
+    assert not (tmp_path / "r.parquet").exists()

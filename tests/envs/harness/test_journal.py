@@ -47,8 +47,14 @@ def test_a_cut_last_line_is_dropped_and_written_again(tmp_path: Path, result: An
 def test_a_file_cut_within_its_first_line_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(b'{"argum')
+    begun = Journal(path, ARGUMENTS)
+    begun.close()
+    assert path.read_bytes().startswith(b'{"arguments": {"suite": "atomic", "seed": 4}, ')
+    again = Journal(path, ARGUMENTS)
+    again.close()
+    assert again.begun == begun.begun.replace(microsecond=0)
+    path.write_text('{"arguments": {"suite": "atomic", "seed": 4}}\n{"index"')  # as before it told the time
     Journal(path, ARGUMENTS).close()
-    assert path.read_bytes() == b'{"arguments": {"suite": "atomic", "seed": 4}}\n'
 
 
 def test_other_arguments_and_other_episodes_are_refused(tmp_path: Path, result: Any) -> None:

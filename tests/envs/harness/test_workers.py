@@ -97,7 +97,6 @@ def test_an_episode_that_kills_its_workers_is_given_up_with_its_reason(cases: li
     [
         ("deadly:refuse", "a worker can't be built: RuntimeError: no such device"),
         ("deadly:die", "workers die before they can play"),
-        ("nowhere:nothing", "give 'package.module:callable'"),
     ],
 )
 def test_workers_that_can_not_be_built_end_the_run(factory: str, message: str, cases: list[Case]) -> None:
