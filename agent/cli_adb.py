@@ -26,12 +26,12 @@ def adb(
 
     homeostat adb --task notes_add      then, elsewhere: adb connect 127.0.0.1:5555
     """
-    from homeostat.agent.choices import random_task
     from homeostat.envs.adb import PhoneDaemon
+    from homeostat.envs.harness import random_case
     from homeostat.envs.phone import PhoneEnv
 
     if task == "random":
-        case = random_task("phone", seed)
+        case = random_case("phone", seed)
         task, seed = case.task, case.seed
     env = PhoneEnv(task, split=split, apps="all" if apps else ())  # type: ignore[arg-type]  # refused by name
     info = env.reset_task(seed=seed)

@@ -152,9 +152,9 @@ def _chromium() -> Finding:
 
 
 def _phone() -> Finding:
-    from homeostat.agent.choices import make_env, random_task
+    from homeostat.envs.harness import make_env, random_case
 
-    world, case = make_env("phone"), random_task("phone", 0)
+    world, case = make_env("phone"), random_case("phone", 0)
     task = world.reset_task(case.task, seed=case.seed)
     height, width = world.observe().screenshot.shape[:2]
     return Finding(
@@ -194,8 +194,8 @@ def _probe() -> Finding:
 
 def _nano_case() -> tuple[str, Any, dict[str, Any], Any, int]:
     from homeostat.agent import TransformersModel
-    from homeostat.agent.choices import make_env
     from homeostat.agent.prompts import act_prompt
+    from homeostat.envs.harness import make_env
 
     loaded = TransformersModel.load("homeostat/nano", device="cpu", dtype="float32")
     world = make_env("phone")

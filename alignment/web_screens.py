@@ -23,7 +23,7 @@ from homeostat.envs import actions as a
 from homeostat.envs.core import Observation
 from homeostat.envs.errors import ConfigError, EnvError
 from homeostat.envs.miniwob import MiniWobEnv, oracle_policy
-from homeostat.envs.miniwob.suites import SEEDS
+from homeostat.envs.miniwob.seeds import SEEDS
 from homeostat.envs.mobile_use import format_action
 
 __all__ = ["SIZE", "WebScreen", "collect", "example", "load_screens", "save_screens", "snapped"]

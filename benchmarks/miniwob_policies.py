@@ -11,9 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
-from homeostat.agent.intervals import wilson
+from homeostat.envs.harness import wilson
 from homeostat.envs.miniwob import CLICK, ORACLES, MiniWobEnv, RandomPolicy, oracle_policy, play
-from homeostat.envs.miniwob.suites import SEEDS
+from homeostat.envs.miniwob.seeds import SEEDS
 
 RANDOM_STEPS = 10
 

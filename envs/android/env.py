@@ -17,7 +17,7 @@ from homeostat.envs.core import Observation, TaskInfo
 from homeostat.envs.errors import ActionError, UnknownName
 from homeostat.envs.gym_face import GymFace
 
-__all__ = ["AndroidEnv"]
+__all__ = ["AndroidEnv", "task_kind", "task_names"]
 
 _KEYS = {"Back": "KEYCODE_BACK", "Home": "KEYCODE_HOME", "Menu": "KEYCODE_MENU", "Enter": "KEYCODE_ENTER"}
 
@@ -164,3 +164,13 @@ class AndroidEnv(GymFace):
                 raise ActionError(str(UnknownName.of("app", name, {*self.apps, *last})))
         if not self.device.start(package):
             raise ActionError(f"app {name!r} ({package}) has nothing to show")
+
+
+def task_names() -> tuple[str, ...]:
+    """A device has no tasks of its own: ``android`` for the one that a user's check judges, ``free`` without one."""
+    return ("android", "free")
+
+
+def task_kind(name: str) -> str:
+    """The task's name."""
+    return name

@@ -12,19 +12,18 @@ if TYPE_CHECKING:
     from homeostat.envs.miniwob.env import MiniWobEnv
     from homeostat.envs.miniwob.oracle import ORACLES
     from homeostat.envs.miniwob.policies import Played, Policy, RandomPolicy, oracle_policy, play
-    from homeostat.envs.miniwob.suites import CLICK, MiniWobSuite, miniwob_suite
-    from homeostat.envs.miniwob.tasks import task_names
+    from homeostat.envs.miniwob.seeds import SEEDS
+    from homeostat.envs.miniwob.tasks import CLICK, task_names
 
 __all__ = [
     "CLICK",
     "ORACLES",
+    "SEEDS",
     "MiniWobEnv",
-    "MiniWobSuite",
     "Played",
     "Policy",
     "RandomPolicy",
     "find_binaries",
-    "miniwob_suite",
     "oracle_policy",
     "play",
     "task_names",
@@ -35,9 +34,8 @@ _HOME = {
     "find_binaries": "browser",
     "task_names": "tasks",
     "ORACLES": "oracle",
-    "CLICK": "suites",
-    "MiniWobSuite": "suites",
-    "miniwob_suite": "suites",
+    "CLICK": "tasks",
+    "SEEDS": "seeds",
 }
 
 register()

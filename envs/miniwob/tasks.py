@@ -1,4 +1,4 @@
-"""The names of MiniWoB++'s tasks, from the package's own registry."""
+"""MiniWoB++'s tasks: their names from the package's own registry, their kinds, the plain ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,32 @@ from functools import cache
 
 from homeostat.envs.errors import ConfigError
 
-__all__ = ["task_names"]
+__all__ = ["CLICK", "task_kind", "task_names"]
+
+CLICK = (
+    "click-button",
+    "click-button-sequence",
+    "click-color",
+    "click-dialog",
+    "click-dialog-2",
+    "click-link",
+    "click-shape",
+    "click-tab",
+    "click-tab-2-easy",
+    "click-test",
+    "click-test-2",
+    "click-widget",
+    "focus-text",
+    "focus-text-2",
+    "grid-coordinate",
+    "identify-shape",
+)
+"""Tasks of one or two clicks on a plain target."""
+
+
+def task_kind(name: str) -> str:
+    """The first word of a task's name: ``click``, ``enter``, ``use``, …"""
+    return name.replace(".", "-").split("-")[0]
 
 
 @cache

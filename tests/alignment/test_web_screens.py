@@ -13,7 +13,7 @@ from homeostat.alignment.web_screens import SIZE, collect, example, load_screens
 from homeostat.envs import actions as a
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.miniwob import MiniWobEnv
-from homeostat.envs.miniwob.suites import SEEDS
+from homeostat.envs.miniwob.seeds import SEEDS
 from homeostat.envs.mobile_use import parse_action
 
 TASKS = ("click-test-2", "click-button-sequence", "click-option")

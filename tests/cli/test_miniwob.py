@@ -5,10 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.agent.choices import make_env, random_task, suite_cases
 from homeostat.agent.cli import app
 from homeostat.agent.loading import nano_path
 from homeostat.envs.errors import ModelError, UnknownName
+from homeostat.envs.harness import load_suite, make_env
 
 runner = CliRunner()
 
@@ -38,14 +38,14 @@ def test_a_suite_is_measured(nano, tmp_path):
     assert done.exit_code == 0, done.output
     figures = json.loads(out.read_text())
     assert figures["arguments"]["env"] == "miniwob"
-    cases = suite_cases("miniwob", "miniwob-click", "test", 3, 1)
+    cases = load_suite("miniwob-click", episodes=3, seed=1).cases()
     assert [(e["task"], e["seed"]) for e in figures["episodes"]] == [(c.task, c.seed) for c in cases]
 
 
 def test_pages_are_named_like_any_environment(chromium):
     assert make_env("miniwob").size == (144, 256)
-    assert random_task("miniwob", 3) == random_task("miniwob", 3)
+    assert random_case("miniwob", 3) == random_case("miniwob", 3)
     with pytest.raises(UnknownName, match="env 'miniwop'; did you mean 'miniwob'"):
         make_env("miniwop")
-    with pytest.raises(UnknownName, match="suite 'atomic'"):
-        suite_cases("miniwob", "atomic", "test", 1, 0)
+    with pytest.raises(UnknownName, match="task 'settings_turn_on'"):
+        load_suite("atomic", env="miniwob")

@@ -97,7 +97,8 @@ def test_help_needs_no_heavy_import() -> None:
     code = (
         "import sys\nfrom homeostat.agent.cli import main\nsys.argv = ['homeostat', '--help']\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
-        "heavy = {'torch', 'transformers', 'langgraph', 'numpy', 'PIL', 'gymnasium'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'langgraph', 'numpy', 'PIL', 'gymnasium', 'ray', 'pyarrow'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
@@ -122,6 +123,14 @@ def test_help_needs_no_heavy_import() -> None:
         (["eval", "--split", "tset"], "unknown split 'tset'; did you mean 'test'"),
         (["eval", "--env", "fone"], "unknown env 'fone'; did you mean 'phone'"),
         (["eval", "--compare", "a.json", "b.json"], "can't read 'a.json'"),
+        (["eval", "--suite", "./mine.yaml"], "suite file './mine.yaml' can't be read"),
+        (["eval", "--policy", "orcle"], "unknown policy 'orcle'; did you mean 'oracle'"),
+        (["eval", "--policy", "oracle", "--model", "m"], "--model 'm' has no place beside --policy 'oracle'"),
+        (["eval", "--policy", "oracle", "--controllers", "remind"], "--controllers 'remind' has no place"),
+        (["eval", "--controllers", "remid"], "unknown controller 'remid'; did you mean 'remind'"),
+        (["eval", "--html", "p.html"], "give them with --compare BEFORE AFTER"),
+        (["eval", "--export", "inspekt", "--json", "r"], "unknown export 'inspekt'; did you mean 'inspect'"),
+        (["eval", "--export", "inspect"], "give --json FILE too"),
     ],
 )
 def test_bad_input_is_one_line_with_the_value_and_status_2(

@@ -3,12 +3,12 @@
 import pytest
 
 from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError, EnvError, UnknownName
+from homeostat.envs.errors import EnvError, UnknownName
+from homeostat.envs.harness import load_suite
 from homeostat.envs.miniwob import (
     CLICK,
     ORACLES,
     RandomPolicy,
-    miniwob_suite,
     oracle_policy,
     play,
     task_names,
@@ -57,20 +57,13 @@ def test_a_policy_that_gives_up_is_told(web):
     assert (played.success, played.steps, played.failure) == (False, 0, "I am lost")
 
 
-def test_splits_share_no_seed_and_the_same_arguments_give_the_same_episodes(chromium):
-    seeds = {split: {c.seed for c in miniwob_suite("miniwob", split).episodes(300, 1)} for split in SPLITS}
+def test_splits_share_no_seed_and_suites_name_all_that_they_say(chromium):
+    cases = {split: load_suite("miniwob", split=split, episodes=300, seed=1).cases() for split in SPLITS}
+    seeds = {split: {c.seed for c in found} for split, found in cases.items()}
     assert max(seeds["train"]) < min(seeds["dev"]) <= max(seeds["dev"]) < min(seeds["test"])
-    one = miniwob_suite("miniwob-click").episodes(40, 2)
-    assert one == miniwob_suite("miniwob-click").episodes(40, 2)
-    assert one[:10] == miniwob_suite("miniwob-click").episodes(10, 2)
-    assert {c.task for c in one[: len(CLICK)]} == set(CLICK)
-    assert {c.task for c in miniwob_suite("miniwob").episodes(128, 0)} == set(task_names())
-    with pytest.raises(UnknownName, match="suite 'miniwop'; did you mean 'miniwob'"):
-        miniwob_suite("miniwop")
-    with pytest.raises(UnknownName, match="split 'best'"):
-        miniwob_suite("miniwob", "best")
-    with pytest.raises(ConfigError, match="episodes 0"):
-        miniwob_suite("miniwob").episodes(0, 0)
+    assert {c.task for c in cases["test"][:128]} == set(task_names())
+    assert set(load_suite("miniwob-click").task_names()) == set(CLICK)
+    assert set(load_suite("miniwob-oracle").task_names()) == set(ORACLES)
 
 
 SPLITS = ("train", "dev", "test")

@@ -11,7 +11,7 @@ def _dive(name: str, parts: dict[str, Part], computes: dict[str, Compute], *goal
 
 TEMPLATES = (
     _dive(
-        "fuller_album",
+        "dive_fuller_album",
         {
             "a": Part("gallery_count"),
             "b": Part("gallery_count"),
@@ -26,7 +26,7 @@ TEMPLATES = (
         "look up the numbers of pictures in the albums {a.album} and {b.album}, set the album of the picture {c.name} to the one with more, make the note {d.title} with its name",
     ),
     _dive(
-        "albums_together",
+        "dive_albums_together",
         {
             "a": Part("gallery_count"),
             "b": Part("gallery_count"),
@@ -41,7 +41,7 @@ TEMPLATES = (
         "take the number of pictures in {a.album} plus that in {b.album}, write it to {c.name} by mail, subject {c.subject}; after that a photo, please",
     ),
     _dive(
-        "price_and_memory",
+        "dive_price_and_memory",
         {
             "a": Part("calculator_read_memory"),
             "b": Part("shop_read_price"),
@@ -56,7 +56,7 @@ TEMPLATES = (
         "take the number from the calculator's memory, take the price of {b.name}, sum them up to dollars, add the expense {b.name} with the sum, and create the task {b.name}",
     ),
     _dive(
-        "day_or_not",
+        "dive_day_or_not",
         {
             "a": Part("gallery_read_day"),
             "b": Part("calendar_read_day"),

@@ -20,7 +20,7 @@ def _dive(
 
 TEMPLATES = (
     _dive(
-        "nearest_place",
+        "dive_nearest_place",
         {
             "a": Part("maps_read_km"),
             "b": Part("maps_read_km"),
@@ -38,7 +38,7 @@ TEMPLATES = (
         "find the km to {a.name} and to {b.name} in maps, start the route to the place with fewer km by the way {c.way}, note those km under the name of the place",
     ),
     _dive(
-        "way_there_and_back",
+        "dive_way_there_and_back",
         {
             "a": Part("maps_read_km"),
             "b": Part("maps_read_km"),
@@ -53,7 +53,7 @@ TEMPLATES = (
         "take both distances, {a.name} and {b.name}, from maps; their sum is the text of a mail {c.subject} to {c.name}; after that add the task {d.title}",
     ),
     _dive(
-        "more_humid_city",
+        "dive_more_humid_city",
         {
             "a": Part("weather_read_humid"),
             "b": Part("weather_read_humid"),
@@ -68,7 +68,7 @@ TEMPLATES = (
         "find out whether {a.name} or {b.name} is the more humid city, get rid of it in weather, then let {d.name} know its name in a new chat",
     ),
     _dive(
-        "windy_alerts",
+        "dive_windy_alerts",
         {
             "a": Part("weather_read_gusts"),
             "b": Part("weather_alerts_on", same={"name": "a.name"}, when="strong"),
@@ -85,7 +85,7 @@ TEMPLATES = (
         limit=lambda w: f"{w.rng.randrange(20, 70, 5)}kmh",
     ),
     _dive(
-        "longest_box",
+        "dive_longest_box",
         {
             "a": Part("mail_count"),
             "b": Part("mail_count"),
@@ -100,7 +100,7 @@ TEMPLATES = (
         "how many mails more has one of the boxes {a.box} and {b.box} than the other? tell {c.name} in a new chat; and star the mail {d.subject}",
     ),
     _dive(
-        "older_page",
+        "dive_older_page",
         {
             "a": Part("browser_read_fact", same={"label": "=year"}),
             "b": Part("browser_read_fact", same={"label": "=year"}),
