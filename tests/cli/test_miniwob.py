@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from homeostat.agent.cli import app
 from homeostat.agent.loading import nano_path
 from homeostat.envs.errors import ModelError, UnknownName
-from homeostat.envs.harness import load_suite, make_env
+from homeostat.envs.harness import load_suite, make_env, random_case
 
 runner = CliRunner()
 
