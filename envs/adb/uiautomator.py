@@ -19,6 +19,9 @@ _CLASSES = {
     "icon": "android.widget.ImageView",
 }
 
+_SYSTEM = "com.android.systemui"
+_BARS = ("status", "badge", "nav")
+
 
 def _flag(is_so: bool) -> str:
     return "true" if is_so else "false"
@@ -42,6 +45,7 @@ def dump(handset: Handset) -> str:
 def _element(n: int, p: Placed, package: str, focus: str | None, cell: int) -> dict[str, str]:
     w = p.widget
     left, top, right, bottom = (v * cell for v in p.box)
+    package = _SYSTEM if w.role in _BARS else package
     is_field, is_toggle = w.role == "field", w.role == "toggle"
     shown = " ".join(x for x in (w.text, "" if is_toggle else w.value, w.sub) if x)
     return _node(
