@@ -20,6 +20,12 @@ def _phone(split: str) -> Env:
     return PhoneEnv(task=None, split=split)  # type: ignore[arg-type]  # an unknown split is refused by name
 
 
+def _android(split: str) -> Env:
+    from homeostat.envs.android import AndroidEnv
+
+    return AndroidEnv()  # which device: ANDROID_SERIAL, as for adb itself
+
+
 def _drift() -> Sensor:
     from homeostat.sensors import AttentionDrift
 
@@ -32,7 +38,7 @@ def _confidence() -> Sensor:
     return Confidence()
 
 
-ENVS: dict[str, Callable[[str], Env]] = {"phone": _phone}
+ENVS: dict[str, Callable[[str], Env]] = {"phone": _phone, "android": _android}
 SENSORS: dict[str, Callable[[], Sensor]] = {"attention_drift": _drift, "confidence": _confidence}
 
 

@@ -52,7 +52,8 @@ def examine() -> Iterator[Finding]:
         ("transformers", _transformers),
         ("commands", _commands),
         ("terminal", _terminal),
-        ("adb", lambda: _program("adb", ("adb",), "apt install adb (needed for real Android devices only)")),
+        ("adb", lambda: _program("adb", ("adb",), "apt install adb (needed for Android only)")),
+        ("adbutils", lambda: _package("adbutils", "pip install 'homeostat[android]' (needed for Android only)")),
         ("chromium", lambda: _program("chromium", ("chromium", "chromium-browser", "google-chrome"), _BROWSER_FIX)),
         ("phone", _phone),
         ("nano", _nano),
@@ -130,6 +131,13 @@ def _terminal() -> Finding:
 def _program(name: str, spellings: tuple[str, ...], fix: str) -> Finding:
     path = next((p for p in map(shutil.which, spellings) if p), None)
     return Finding(name, path is not None, path or "not found", fix, optional=True)
+
+
+def _package(name: str, fix: str) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name), optional=True)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", fix, optional=True)
 
 
 def _phone() -> Finding:

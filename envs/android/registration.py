@@ -1,0 +1,11 @@
+"""The Gymnasium id ``homeostat/Android-v0``."""
+
+import gymnasium
+
+__all__ = ["register"]
+
+
+def register() -> None:
+    """Register the id, once."""
+    if "homeostat/Android-v0" not in gymnasium.registry:
+        gymnasium.register("homeostat/Android-v0", entry_point="homeostat.envs.android.env:AndroidEnv")
