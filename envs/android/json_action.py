@@ -68,7 +68,9 @@ class _Box(Protocol):
 
 
 class _Element(Protocol):
-    bbox_pixels: _Box | None
+    @property
+    def bbox_pixels(self) -> _Box | None:
+        """In pixels."""
 
 
 def to_json_action(action: a.Action, size: tuple[int, int], at: tuple[float, float] | None = None) -> dict[str, Any]:
