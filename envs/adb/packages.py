@@ -1,11 +1,15 @@
 """Android's commands for apps: ``am``, ``pm``, ``monkey``, ``cmd``.
 
 Two broadcasts let a client that knows only adb end a task: ``org.homeostat.ANSWER`` with ``--es text`` tells the user
-something, ``org.homeostat.TERMINATE`` with ``--es status success`` (or ``failure``) ends the episode.
+something, ``org.homeostat.TERMINATE`` with ``--es status success`` (or ``failure``) ends the episode. The phone has the
+keyboard that adb-based agents type other letters than ASCII's with, ADBKeyboard: it takes ``ADB_INPUT_TEXT`` and
+``ADB_INPUT_B64`` once ``ime set`` has chosen it.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING
 
 from homeostat.envs.adb.handset import HOME, PACKAGE, package_of
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 ACTIVITY = ".MainActivity"
+_KEYBOARDS = ("com.android.inputmethod.latin/.LatinIME", "com.android.adbkeyboard/.AdbIME")
+_KEYBOARD = ("secure", "default_input_method")
 _VALUES = {"-a", "-c", "-n", "-p", "-d", "-t", "-f", "--user", "--display", "--activity-brought-to-front"}
 
 
@@ -98,6 +104,14 @@ def _broadcast(shell: Shell, words: list[str]) -> Output:
         if extra.get("status") not in ("success", "failure"):
             return failed(f"Error: {action} needs --es status success, or failure; not {extra.get('status')!r}", 255)
         shell.handset.terminate(extra["status"] == "success")
+    elif action.startswith("ADB_INPUT_") and shell.settings.get(_KEYBOARD) == _KEYBOARDS[1]:
+        message = extra.get("msg", "")
+        if action == "ADB_INPUT_B64":
+            try:
+                message = base64.b64decode(message, validate=True).decode()
+            except (binascii.Error, ValueError):
+                message = ""
+        shell.handset.type(message)
     return said(f"Broadcasting: Intent {{ act={action} }}\nBroadcast completed: result=0")
 
 
@@ -147,4 +161,22 @@ def cmd(shell: Shell, words: list[str], given: bytes) -> Output:
     return failed(f"cmd: Can't find service: {' '.join(words[:1])}", 20)
 
 
-COMMANDS = named((am, monkey, pm, cmd))
+def ime(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``ime list -s``, ``ime enable``, ``ime set``, ``ime reset``: the keyboards."""
+    match words:
+        case ["list", *_]:
+            return said("\n".join(_KEYBOARDS))
+        case ["enable" | "disable" | "set", name] if name not in _KEYBOARDS:
+            return failed(f"Unknown input method {name} cannot be selected for user #0")
+        case ["enable", name]:
+            return said(f"Input method {name}: now enabled for user #0")
+        case ["set", name]:
+            shell.settings[_KEYBOARD] = name
+            return said(f"Input method {name} selected for user #0")
+        case ["disable" | "reset", *_]:
+            shell.settings[_KEYBOARD] = _KEYBOARDS[0]
+            return said("Reset current and enabled IMEs for user #0")
+    return failed(f"Unknown command: {' '.join(words)}; known: list, enable, set, reset", 255)
+
+
+COMMANDS = named((am, monkey, pm, cmd, ime))

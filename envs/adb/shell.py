@@ -81,14 +81,14 @@ class Shell:
         """Write a stream into a file; what is left of the output."""
         if path in _SCREEN:
             return done
-        data: bytes = getattr(done, stream)
+        data = done.out if stream == "out" else done.err
         try:
             if path != _SINK:
                 old = self.files.get(path) if append else None
                 self.files.write(path, (old.content if old else b"") + data)
         except OSError as error:
             return failed(f"/system/bin/sh: can't create {path}: {error}")
-        return replace(done, **{stream: b""})
+        return replace(done, out=b"") if stream == "out" else replace(done, err=b"")
 
 
 def _is_quoted(word: Word) -> bool:

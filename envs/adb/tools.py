@@ -18,7 +18,7 @@ LONGEST_SLEEP = 30.0  # seconds
 
 def _flags(words: list[str]) -> tuple[str, list[str]]:
     """The letters of the leading options, and the other words."""
-    letters, rest = "", []
+    letters, rest = "", list[str]()
     for place, word in enumerate(words):
         if word == "--":
             return letters, rest + words[place + 1 :]
