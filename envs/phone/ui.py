@@ -180,7 +180,10 @@ class Context:
 
 
 class App:
-    """Base class: ``name``, ``colour`` (RGB of the title bar), ``schema`` (SQL), ``first`` screen, ``screens``.
+    """Base class: ``name``, ``colour`` (RGB of the title bar), ``schema`` (SQL), ``first`` screen, ``traces``.
+
+    ``traces`` names tables that only tell what was looked at or tried out (a history, a display): what stands in them
+    is no side effect, so a task compares them only where it says so.
 
     Subclasses define screens as methods ``(self, ctx) -> Screen`` named after the screen.
     """
@@ -189,6 +192,7 @@ class App:
     colour: tuple[int, int, int] = (60, 90, 160)
     schema: str = ""
     first: str = "list"
+    traces: frozenset[str] = frozenset()
 
     def build(self, ctx: Context, screen: str) -> Screen:
         """The named screen as it is now."""

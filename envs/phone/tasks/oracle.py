@@ -51,7 +51,7 @@ class View:
         for p in self.device.placed():
             w = p.widget
             if w.text == text and (
-                w.role in roles if roles else w.role not in ("title", "status", "toast", "nav", "dialog")
+                w.role in roles if roles else w.role not in ("title", "status", "badge", "toast", "nav", "dialog")
             ):
                 return p
         return None

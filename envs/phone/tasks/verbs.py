@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from homeostat.envs.phone.apps.collection import Collection
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World
-from homeostat.envs.phone.tasks.common import DELETE, path
+from homeostat.envs.phone.tasks.common import DELETE, Route, path
 
-__all__ = ["ADD", "Draw", "Thing", "add", "change", "choose", "delete", "read", "rename", "switch"]
+__all__ = ["ADD", "Draw", "Thing", "add", "change", "choose", "delete", "read", "rename", "switch", "tell"]
 
 ADD = frozenset({"add"})
 Draw = Callable[[World], str]
@@ -22,10 +22,14 @@ Draw = Callable[[World], str]
 
 @dataclass(frozen=True)
 class Thing:
-    """What goals call an item. ``its``: with the title's slot, e.g. ``the recipe {name}``, the plainest first."""
+    """What goals call an item. ``its``: with the title's slot, e.g. ``the recipe {name}``, the plainest first.
+
+    ``where``: SQL that narrows the rows that goals speak of, to those in the app's list.
+    """
 
     app: Collection
     its: tuple[str, ...]
+    where: str = "1"
 
     @property
     def title(self) -> str:
@@ -46,7 +50,9 @@ class Thing:
     def pick(self, w: World, *columns: str, where: str = "1", params: tuple[str, ...] = ()) -> Slots:
         """A row's slots: ``_id``, the title, and these columns."""
         names = (self.app.title, *columns)
-        i, *values = w.pick(f"select id, {', '.join(names)} from {self.app.table} where {where}", *params)
+        i, *values = w.pick(
+            f"select id, {', '.join(names)} from {self.app.table} where {self.where} and {where}", *params
+        )
         return {"_id": str(i), **dict(zip(names, values, strict=True))}
 
     def taken(self, field: str) -> str:
@@ -132,10 +138,7 @@ def delete(thing: Thing, more: tuple[str, ...] = ()) -> Template:
                 f"dialog:delete {thing.title}": "delete",
             }
         ),
-        lambda s: [
-            (f"delete from {app.table} where id = ?", (s["_id"],)),
-            *((statement, tuple(params)) for _, statement, params in app.gone(int(s["_id"]))),
-        ],
+        lambda s: [(statement, tuple(params)) for _, statement, params in app.removal(int(s["_id"]))],
         tags=DELETE,
         verb="delete",
     )
@@ -155,6 +158,20 @@ def read(thing: Thing, field: str, noun: str, ask: tuple[str, ...] = ()) -> Temp
         noun=noun.replace("{it}", thing.its[0]),
         verb=f"read {field}",
     )
+
+
+def tell(
+    name: str,
+    app: str,
+    goals: tuple[str, ...],
+    draw: Callable[[World], Slots],
+    route: Route,
+    noun: str,
+    verb: str,
+    at: str = "",
+) -> Template:
+    """Something else to read. ``at``: the screen it is read on, where the route doesn't answer by itself."""
+    return Template(name, app, goals, draw, route, at=at, answer=lambda s: s["answer"], noun=noun, verb=verb)
 
 
 def _answer(slots: Slots, field: str) -> Slots:
