@@ -72,7 +72,8 @@ class Handset:
     @property
     def app(self) -> str:
         """The app in front."""
-        return self.device.app
+        with self.lock:
+            return self.device.app
 
     @property
     def scrolls(self) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from homeostat.envs.adb.shell import Shell
 
-__all__ = ["Command", "Output", "failed", "named", "said"]
+__all__ = ["Command", "Output", "Result", "failed", "named", "said"]
 
 
 @dataclass
@@ -20,6 +20,30 @@ class Output:
     err: bytes = b""
     code: int = 0
     left: bool = False
+
+
+@dataclass
+class Result:
+    """What a line wrote, command after command, and its exit status. ``left``: it holds an ``exit``."""
+
+    parts: list[Output] = field(default_factory=list)
+    code: int = 0
+    left: bool = False
+
+    @property
+    def out(self) -> bytes:
+        """What went to stdout."""
+        return b"".join(p.out for p in self.parts)
+
+    @property
+    def err(self) -> bytes:
+        """What went to stderr."""
+        return b"".join(p.err for p in self.parts)
+
+    @property
+    def both(self) -> bytes:
+        """Both in their order, as on a terminal."""
+        return b"".join(p.out + p.err for p in self.parts)
 
 
 Command = Callable[["Shell", list[str], bytes], Output]

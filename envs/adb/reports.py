@@ -77,7 +77,7 @@ def _battery(handset: Handset) -> str:
 
 
 def _input_method(handset: Handset) -> str:
-    frame = handset.device.frame
+    _, frame = handset.placed()
     shown = frame is not None and frame.focus is not None
     return f"Current Input Method Manager state:\n  mInputShown={'true' if shown else 'false'}\n"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 
-from homeostat.envs.adb.output import Output
+from homeostat.envs.adb.output import Result
 from homeostat.envs.adb.shell import Shell
 from homeostat.envs.adb.sync import serve_sync
 from homeostat.envs.adb.transport import Stream
@@ -41,13 +41,14 @@ def _packet(number: int, data: bytes) -> bytes:
     return struct.pack("<BI", number, len(data)) + data
 
 
-async def _reply(stream: Stream, done: Output, *, v2: bool) -> None:
+async def _reply(stream: Stream, done: Result, *, v2: bool) -> None:
     if not v2:
-        await stream.write(done.out + done.err)
+        await stream.write(done.both)
         return
-    for number, data in ((_STDOUT, done.out), (_STDERR, done.err)):
-        if data:
-            await stream.write(_packet(number, data))
+    for part in done.parts:
+        for number, data in ((_STDOUT, part.out), (_STDERR, part.err)):
+            if data:
+                await stream.write(_packet(number, data))
     await stream.write(_packet(_EXIT, bytes([done.code & 255])))
 
 
@@ -86,8 +87,9 @@ class _Session:
         """Run a line; whether it ended the shell."""
         done = await asyncio.to_thread(self.shell.run, line)
         self.code = done.code
-        await self._say(done.out)
-        await self._say(done.err, _STDERR)
+        for part in done.parts:
+            await self._say(part.out)
+            await self._say(part.err, _STDERR)
         if done.left:
             await self._leave()
             return True

@@ -11,7 +11,7 @@ from homeostat.envs.adb import commands, packages, tools
 from homeostat.envs.adb.files import Files
 from homeostat.envs.adb.handset import Handset
 from homeostat.envs.adb.lines import Call, LineError, Pipeline, Word, parse
-from homeostat.envs.adb.output import Command, Output, failed
+from homeostat.envs.adb.output import Command, Output, Result, failed
 
 __all__ = ["Shell"]
 
@@ -35,18 +35,18 @@ class Shell:
         self.closing = threading.Event()
         self.commands: Mapping[str, Command] = {**tools.COMMANDS, **commands.COMMANDS, **packages.COMMANDS}
 
-    def run(self, line: str) -> Output:
+    def run(self, line: str) -> Result:
         """One line, or several. Errors are the shell's own: nothing is raised."""
         try:
             pipelines = parse(line)
         except LineError as error:
-            return failed(f"/system/bin/sh: {error}")
-        total, variables = Output(), dict(_VARIABLES)
+            return Result([failed(f"/system/bin/sh: {error}")], 1)
+        total, variables = Result(), dict(_VARIABLES)
         for pipeline in pipelines:
             if (pipeline.after == "&&" and total.code) or (pipeline.after == "||" and not total.code):
                 continue
             step = self._pipe(pipeline, variables)
-            total = Output(total.out + step.out, total.err + step.err, step.code, step.left)
+            total = Result([*total.parts, step], step.code, step.left)
             variables["?"] = str(step.code)
             if step.left:
                 break

@@ -29,12 +29,13 @@ def _flag(is_so: bool) -> str:
 
 def dump(handset: Handset) -> str:
     """The hierarchy: one node for the window, one for each element in reading order. Boxes in pixels."""
-    placed, frame = handset.placed()
+    with handset.lock:  # all of one moment
+        (placed, frame), app, scrolls = handset.placed(), handset.app, handset.scrolls
     width, height = handset.size
     root = ElementTree.Element("hierarchy", rotation="0")
-    package = package_of(handset.app)
+    package = package_of(app)
     attributes = {"class": "android.widget.FrameLayout", "package": package, "bounds": f"[0,0][{width},{height}]"}
-    window = ElementTree.SubElement(root, "node", _node(0, scrollable=_flag(handset.scrolls), **attributes))
+    window = ElementTree.SubElement(root, "node", _node(0, scrollable=_flag(scrolls), **attributes))
     focus = frame.focus if frame else None
     for n, p in enumerate(placed):
         ElementTree.SubElement(window, "node", _element(n, p, package, focus, 16 * handset.scale))

@@ -74,6 +74,24 @@ def test_a_task_is_served_driven_and_judged(serve: Callable[..., Served], monkey
     assert said.startswith("not solved: settings_turn_on after 2 actions")
 
 
+def test_a_task_that_is_done_over_adb_is_solved(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("adb") is None:
+        pytest.skip("no adb on this machine")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(probe.getsockname()[1]))
+    process, lines, address = serve("--task", "phone_open", "--seed", "1")
+    try:
+        app = re.findall(r"\w+", lines[1])[-2]
+        assert lines[1] == f"goal: go to the {app} app"
+        subprocess.run(["adb", "connect", address], check=True, capture_output=True, timeout=60)
+        start = ["adb", "-s", address, "shell", "am", "start", "-n", f"org.homeostat.{app}/.MainActivity"]
+        subprocess.run(start, check=True, capture_output=True, timeout=60)
+    finally:
+        subprocess.run(["adb", "kill-server"], check=False, capture_output=True, timeout=60)
+    assert stopped(process).startswith("solved: phone_open after 1 actions (optimal: 2)")
+
+
 def test_a_free_phone_has_no_verdict(serve: Callable[..., Served]) -> None:
     process, lines, _ = serve()
     assert [x for x in lines if x.startswith("goal")] == []

@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from homeostat.envs import actions as a
 from homeostat.envs.android import AndroidEnv, JSONAction, PhoneWorld, WorldEnv, from_json_action, to_json_action
 from homeostat.envs.android.tree import elements
+from homeostat.envs.core import Env
 from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
 from homeostat.envs.phone import PhoneEnv
 
@@ -33,8 +34,11 @@ def android(adb_server, daemon, env):
     )
 
 
-def test_gymnasium_accepts_it(android):
-    check_env(android, skip_render_check=True)
+def test_gymnasium_accepts_it(adb_server, daemon):
+    made = gymnasium.make("homeostat/Android-v0", serial=daemon.address, settle=0, render_mode="rgb_array")
+    check_env(made.unwrapped)
+    assert isinstance(made.unwrapped, Env)
+    assert gymnasium.spec("homeostat/Android-v0").to_json()
 
 
 NAMES = ["notes_add", "contacts_star", "files_rename", "settings_turn_on", "messages_delete", "phone_clear_alerts"]

@@ -119,6 +119,10 @@ def test_errors_go_their_own_way(adb):
         b"ls: /none: No such file or directory\n/system/bin/sh: nonsense: inaccessible or not found\n"
     )
     assert adb("exec-out", "nonsense 2>&1 | wc -l").stdout == b"1\n"
+    told = adb("exec-out", "echo one; nonsense; echo two $?; ls > /sdcard/x 2>&1; wc -w < /none").stdout
+    assert told == b"/system/bin/sh: syntax error: unexpected '<'\n"
+    told = adb("exec-out", "echo one; nonsense; echo two $?").stdout.splitlines()
+    assert told == [b"one", b"/system/bin/sh: nonsense: inaccessible or not found", b"two 127"]
 
 
 def test_what_agents_ask_of_a_phone(adb, env):
@@ -171,6 +175,33 @@ def test_a_field_takes_keys_as_androids_does(adb, env):
     done = adb("shell", "input text naïve")
     assert (done.returncode, b"NullPointerException" in done.stderr) == (255, True)
     assert draft["title"] == "milka;b&c$5 (ok)"
+
+
+def test_adbutils_finds_what_it_asks_for(adb, daemon, env, tmp_path):
+    adbutils = pytest.importorskip("adbutils", reason="no adbutils")
+    phone = adbutils.AdbClient().device(daemon.address)
+    phone.app_start("org.homeostat.notes")
+    now = phone.app_current()
+    assert (now.package, now.activity) == ("org.homeostat.notes", "org.homeostat.notes.MainActivity")
+    assert phone.window_size() == (288, 512)
+    assert phone.rotation() == 0
+    assert phone.is_screen_on()
+    assert phone.battery().level == 100
+    assert (np.asarray(phone.screenshot()) == env.device.observe(2).screenshot).all()
+    assert ElementTree.fromstring(phone.dump_hierarchy()).tag == "hierarchy"
+    for v2 in (False, True):
+        done = phone.shell2("echo out; nonsense", v2=v2)
+        assert done.returncode == 127
+        assert "out\n" in done.output
+    assert done.stderr == "/system/bin/sh: nonsense: inaccessible or not found\n"
+    phone.sync.push(b"text", "/data/local/tmp/folder/a.txt", check=True)
+    assert phone.sync.read_text("/data/local/tmp/folder/a.txt") == "text"
+    assert [f.path for f in phone.sync.list("/data/local/tmp")] == ["folder", "uidump.xml"]
+    phone.sync.pull_dir("/data/local/tmp", tmp_path)
+    assert (tmp_path / "folder" / "a.txt").read_text() == "text"
+    assert "org.homeostat.notes" in phone.list_packages(["-3"])
+    phone.app_stop("org.homeostat.notes")
+    assert env.device.app == "home"
 
 
 def _point(env, label):
