@@ -19,7 +19,7 @@ __all__ = ["serve"]
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _PROMPT = b"phone:/ $ "
 _LONGEST = 64 * 1024  # of a line that is typed in
-_END = 4  # Ctrl-D
+_INTERRUPT, _END = 3, 4  # Ctrl-C, Ctrl-D
 
 
 async def serve(shell: Shell, stream: Stream, service: str) -> None:
@@ -74,11 +74,15 @@ class _Session:
                     if await self._ran(line.decode(errors="replace")):
                         return
                     line.clear()
+                elif self.terminal and byte == _INTERRUPT:
+                    line.clear()
+                    await self._say(b"^C\n")
+                    await self._prompt()
                 elif self.terminal and byte in (8, 127):
                     if line:
                         del line[-1]
                         await self._say(b"\b \b")
-                elif len(line) < _LONGEST:
+                elif len(line) < _LONGEST and (byte >= 32 or not self.terminal):
                     line.append(byte)
                     if self.terminal:
                         await self._say(bytes([byte]))

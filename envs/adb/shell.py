@@ -62,7 +62,7 @@ class Shell:
     def _call(self, call: Call, variables: Mapping[str, str], given: bytes) -> Output:
         words = [w.text(variables) for w in call.words]
         words = [w for w, of in zip(words, call.words, strict=True) if w or _is_quoted(of)]
-        done = self._command(words, given) if words else Output()
+        done = self.command(words, given) if words else Output()
         if call.merged:
             done = Output(done.out + done.err, b"", done.code, done.left)
         if call.err is not None:
@@ -71,7 +71,8 @@ class Shell:
             done = self._into(call.out[0].text(variables), call.out[1], done, "out")
         return done
 
-    def _command(self, words: list[str], given: bytes) -> Output:
+    def command(self, words: list[str], given: bytes = b"") -> Output:
+        """One command, by its name and its words."""
         command = self.commands.get(words[0].removeprefix("/system/bin/"))
         if command is None:
             return failed(f"/system/bin/sh: {words[0]}: inaccessible or not found", 127)

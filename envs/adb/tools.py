@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from homeostat.envs.adb.output import Output, failed, named, said
@@ -191,4 +192,21 @@ def whoami(shell: Shell, words: list[str], given: bytes) -> Output:
     return said("shell")
 
 
-COMMANDS = named((echo, cat, ls, rm, mkdir, grep, head, tail, wc, sleep, which, true, false, exit_, whoami))
+def export(shell: Shell, words: list[str], given: bytes) -> Output:
+    """Nothing: no command here looks at its environment."""
+    return Output()
+
+
+def exec_(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``exec COMMAND``: the command, and the line ends."""
+    return replace(shell.command(words, given), left=True) if words else Output()
+
+
+def logcat(shell: Shell, words: list[str], given: bytes) -> Output:
+    """An empty log."""
+    return Output()
+
+
+COMMANDS = named(
+    (echo, cat, ls, rm, mkdir, grep, head, tail, wc, sleep, which, true, false, exit_, whoami, export, exec_, logcat)
+)

@@ -148,7 +148,7 @@ def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int,
         case "input_text":
             if not action.text:
                 return []
-            keys = [a.Type(text=action.text), a.SystemButton(button="Enter")]
+            keys: list[a.Action] = [a.Type(text=action.text), a.SystemButton(button="Enter")]
             nowhere = action.index is None and (action.x is None or action.y is None)
             return keys if nowhere else [a.Click(point=_place(action, elements, size)), *keys]
         case "keyboard_enter":

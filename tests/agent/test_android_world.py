@@ -2,8 +2,7 @@
 
 import pytest
 
-from homeostat.agent import Agent, TransformersModel
-from homeostat.agent.android_world import AndroidWorldAgent
+from homeostat.agent import Agent, AndroidWorldAgent, TransformersModel
 from homeostat.envs.android import PhoneWorld
 from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv

@@ -141,6 +141,7 @@ def test_what_agents_ask_of_a_phone(adb, env):
     adb("shell", "cmd statusbar collapse")
     assert not env.device.shade
     adb("shell", "am start -a android.intent.action.MAIN -c android.intent.category.HOME")
+    assert adb("logcat", "-d").returncode == 0
     raw = adb("exec-out", "screencap").stdout
     assert struct.unpack("<4I", raw[:16]) == (288, 512, 1, 0)
     pixels = np.frombuffer(raw[16:], np.uint8).reshape(512, 288, 4)

@@ -94,6 +94,28 @@ def test_the_handshake_and_every_kind_of_shell(daemon, version):
         assert client.receive()[:3] == (CLSE, 0, 5)
 
 
+def test_a_terminal_is_echoed_and_a_line_can_be_mended(daemon):
+    typed = b"echo hellx\x7fo\rnonsense\x03\x1b\tfalse\r\x04"
+    with Client(daemon) as client:
+        client.send(OPEN, 1, 0, b"shell,v2,TERM=xterm,pty:\0")
+        remote = client.receive()[1]
+        client.send(WRTE, 1, remote, struct.pack("<BI", 0, len(typed)) + typed)
+        said = b""
+        while (got := client.receive())[0] != CLSE:
+            if got[0] == WRTE:
+                said += got[3]
+                client.send(OKAY, 1, remote)
+    shown = b""
+    while said:
+        number, length = struct.unpack("<BI", said[:5])
+        shown, said, code = (shown + said[5 : 5 + length] if number < 3 else shown), said[5 + length :], number
+    prompt = b"phone:/ $ "
+    assert shown == (
+        prompt + b"echo hellx\b \bo\r\nhello\r\n" + prompt + b"nonsense^C\r\n" + prompt + b"false\r\n" + prompt
+    )
+    assert code == 3
+
+
 def test_payloads_are_no_larger_than_the_client_takes(daemon):
     with Client(daemon, largest=100) as client:
         client.send(OPEN, 1, 0, b"exec:uiautomator dump /dev/tty\0")
