@@ -48,12 +48,12 @@ TEMPLATES = (
     ),
     _all(
         "concat_weather_setup",
-        {"a": Part("weather_home"), "b": Part("weather_unit"), "c": Part("weather_delete"), "d": Part("notes_add")},
-        "make {a.name} the home city in weather, show the temperature in {b.new}, delete the city {c.name} and write a note {d.title} saying {d.text}",
-        "set up weather: home is {a.name}, the unit is {b.new}, the city {c.name} goes. and add the note {d.title}: {d.text}",
-        "in weather change the home city to {a.name}, change the unit to {b.new} and remove the city {c.name}; then create a note {d.title} with the text {d.text}",
-        "first {a.name} becomes my home city, then weather uses {b.new}, then the city {c.name} is erased, and at last note {d.text} under {d.title}",
-        "i live in {a.name}, set it as home in weather; i like {b.new} as the unit; get rid of the city {c.name}; and make a note {d.title} that says {d.text}",
+        {"a": Part("weather_home"), "b": Part("weather_alerts_on"), "c": Part("weather_delete"), "d": Part("notes_add")},
+        "make {a.name} the home city in weather, turn on the alerts for the city {b.name}, delete the city {c.name} and write a note {d.title} saying {d.text}",
+        "set up weather: home is {a.name}, the alerts for {b.name} are on, the city {c.name} goes. and add the note {d.title}: {d.text}",
+        "in weather change the home city to {a.name}, switch the alerts for {b.name} on and remove the city {c.name}; then create a note {d.title} with the text {d.text}",
+        "first {a.name} becomes my home city, then i want alerts for the city {b.name}, then the city {c.name} is erased, and at last note {d.text} under {d.title}",
+        "i live in {a.name}, set it as home in weather; activate the weather alerts for {b.name}; get rid of the city {c.name}; and make a note {d.title} that says {d.text}",
     ),
     _all(
         "concat_bookmarks",
