@@ -129,9 +129,9 @@ def keys(*cells: tuple[str, Effect]) -> Widget:
     return Widget("keys", "", cells=tuple(Widget("key", text, tap=tap) for text, tap in cells))
 
 
-def line(text: str, value: str = "") -> Widget:
+def line(text: str, value: str = "", *, sub: str = "") -> Widget:
     """Text without an action; long text wraps."""
-    return Widget("text", text, value)
+    return Widget("text", text, value, sub)
 
 
 @dataclass(frozen=True)

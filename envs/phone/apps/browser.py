@@ -61,7 +61,7 @@ class Browser(App):
             button("unmark", do(put, toast("unmarked"))) if marked == "on" else button("mark", do(put, toast("marked")))
         )
         body = (
-            line("address", address),
+            line("address", sub=address),
             line("text", text),
             *(line(label, value) for label, value in facts),
             *(item(target, ">", tap=_visit(target)) for (target,) in links),

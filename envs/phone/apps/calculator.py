@@ -22,24 +22,28 @@ __all__ = ["SIGNS", "Calculator", "Display", "shown", "work_out"]
 
 SIGNS = "+-*/"
 _PAD = ("789/", "456*", "123-", "c0=+")
-_DIGITS = 3  # of a number that is typed
+_DIGITS, _LARGEST = 3, 999_999  # digits of a number that is typed; a result that the display holds
 Display = tuple[str, str, str, str]  # left, sign, right, result
 
 
 def work_out(left: str, sign: str, right: str) -> str:
-    """What a sum comes to; empty where a part is missing or it can't be. Division leaves the remainder away."""
+    """What a sum comes to; empty where a part is missing, it can't be, or the display can't hold it.
+
+    Division leaves the remainder away.
+    """
     if not (left and sign and right) or (sign == "/" and int(right) == 0):
         return ""
     one, two = int(left), int(right)
     match sign:
         case "+":
-            return str(one + two)
+            value = one + two
         case "-":
-            return str(one - two)
+            value = one - two
         case "*":
-            return str(one * two)
+            value = one * two
         case _:
-            return str(one // two)
+            value = one // two
+    return str(value) if abs(value) <= _LARGEST else ""
 
 
 def shown(left: str, sign: str = "", right: str = "") -> str:
@@ -98,7 +102,7 @@ class Calculator(App):
         return Screen(
             "calculator",
             (
-                line("typed", shown(left, sign, right)),
+                line("typed", sub=shown(left, sign, right)),
                 line("result", result),
                 *rows,
                 item("memory", ">", tap=go("memory")),
@@ -112,7 +116,7 @@ class Calculator(App):
         if key == "=" and after != display:
             added = sql("insert into results (sum, value) values (?, ?)", shown(*after[:3]), after[3])
             return do(_set(after), added)
-        return _set(after)
+        return toast("no result") if key == "=" and not after[3] else _set(after)
 
     def memory(self, ctx: Context) -> Screen:
         """What the memory holds."""
