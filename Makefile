@@ -11,7 +11,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,android]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 demo: setup
@@ -26,6 +26,7 @@ bench: setup
 	$(BIN)/python benchmarks/phone_speed.py --json runs/bench/phone_speed.json
 	$(BIN)/python benchmarks/loop_overhead.py --json runs/bench/loop_overhead.json
 	$(BIN)/python benchmarks/probe_overhead.py --json runs/bench/probe_overhead.json
+	$(BIN)/python benchmarks/miniwob_speed.py --json runs/bench/miniwob_speed.json || echo "no MiniWoB++ here"
 	$(BIN)/python benchmarks/nano_answers.py --json runs/bench/nano_answers.json
 
 typecheck: setup

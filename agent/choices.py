@@ -26,6 +26,25 @@ def _android(split: str) -> Env:
     return AndroidEnv()  # which device: ANDROID_SERIAL, as for adb itself
 
 
+def _miniwob(split: str) -> Env:
+    """On the embedded model's screen; a suite's split is in its seeds, not in the pages."""
+    from homeostat.envs.miniwob import MiniWobEnv
+
+    return MiniWobEnv(size=(144, 256))
+
+
+def _phone_suite(name: str, split: str) -> Any:
+    from homeostat.envs.phone import suite
+
+    return suite(name, split)  # type: ignore[arg-type]
+
+
+def _miniwob_suite(name: str, split: str) -> Any:
+    from homeostat.envs.miniwob import miniwob_suite
+
+    return miniwob_suite(name, split)  # type: ignore[arg-type]
+
+
 def _drift() -> Sensor:
     from homeostat.sensors import AttentionDrift
 
@@ -38,7 +57,9 @@ def _confidence() -> Sensor:
     return Confidence()
 
 
-ENVS: dict[str, Callable[[str], Env]] = {"phone": _phone, "android": _android}
+ENVS: dict[str, Callable[[str], Env]] = {"phone": _phone, "miniwob": _miniwob, "android": _android}
+_SUITES: dict[str, Callable[[str, str], Any]] = {"phone": _phone_suite, "miniwob": _miniwob_suite}
+_RANDOM = {"phone": "atomic", "miniwob": "miniwob"}  # the suite that --task random draws from
 SENSORS: dict[str, Callable[[], Sensor]] = {"attention_drift": _drift, "confidence": _confidence}
 
 
@@ -67,17 +88,17 @@ def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iter
 
 
 def random_task(env: str, seed: int) -> Case:
-    """A held-out atomic task, drawn by the seed."""
-    return suite_cases(env, "atomic", "test", 1, seed)[0]
+    """A held-out atomic task, drawn by the seed. Raises :class:`UnknownName`."""
+    if env not in ENVS:
+        raise UnknownName.of("env", env, ENVS)
+    return suite_cases(env, _RANDOM[env], "test", 1, seed)[0]
 
 
 def suite_cases(env: str, name: str, split: str, episodes: int, seed: int) -> list[Case]:
     """The first ``episodes`` of a suite's split. Raises :class:`UnknownName` for a suite or split there is none of."""
     if env not in ENVS:
         raise UnknownName.of("env", env, ENVS)
-    from homeostat.envs.phone import suite
-
-    specs = suite(name, split).episodes(episodes, seed)  # type: ignore[arg-type]
+    specs = _SUITES[env](name, split).episodes(episodes, seed)
     return [Case(spec.task, spec.seed) for spec in specs]
 
 

@@ -44,6 +44,7 @@ class Device:
         self.dialog: list[Any] | None = None
         self.shade = False
         self.message = ""
+        self.launcher_scroll = 0
         self.clock = 9 * 60
         self._placed: list[Placed] | None = None
 
@@ -121,14 +122,18 @@ class Device:
 
     def _lay_out(self) -> tuple[list[Placed], list[tuple[Widget, int]]]:
         screen = self._build()
-        front = None if (self.dialog or self.shade) else self.frame
+        covered = self.dialog or self.shade
+        front = None if covered else self.frame
+        scroll = 0
         if front is not None:
-            front.scroll = max(0, min(front.scroll, body_rows(screen) - BODY_ROWS)) if front.scroll else 0
+            scroll = front.scroll = _within(front.scroll, screen)
+        elif not covered:
+            scroll = self.launcher_scroll = _within(self.launcher_scroll, screen)
         badge: int = self.db.execute("select count(*) from notifications").fetchone()[0]
         return lay_out(
             screen,
             deep=front is not None and len(self.stack) > 1,
-            scroll=front.scroll if front else 0,
+            scroll=scroll,
             focus=front.focus if front else None,
             clock=f"{self.clock // 60:02d}:{self.clock % 60:02d}",
             badge=min(badge, 9),
@@ -200,6 +205,8 @@ class Device:
             self.shade = down > 0
         elif self.frame is not None:
             self.frame.scroll = max(0, self.frame.scroll + (-PAGE if down > 0 else PAGE))
+        else:
+            self.launcher_scroll = max(0, self.launcher_scroll + (-PAGE if down > 0 else PAGE))
 
     def _press(self, button: str) -> None:
         if button == "Home":
@@ -229,7 +236,7 @@ class Device:
                 del self.stack[max(0, len(self.stack) - (times[0] if times else 1)) :]
             case ["home"]:
                 self.stack.clear()
-                self.shade, self.dialog = False, None
+                self.shade, self.dialog, self.launcher_scroll = False, None, 0
             case ["launch", app]:
                 self.shade, self.dialog = False, None
                 self.stack[:] = [Frame(app, self.apps[app].first)]
@@ -261,6 +268,7 @@ class Device:
             "message": self.message,
             "clock": self.clock,
             "apps": list(self.apps),
+            "launcher_scroll": self.launcher_scroll,
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -270,4 +278,10 @@ class Device:
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
         self.apps = {name: APPS[name] for name in snapshot["apps"]}
+        self.launcher_scroll = snapshot["launcher_scroll"]
         self._placed = None
+
+
+def _within(scroll: int, screen: Screen) -> int:
+    """The scroll that the screen's body allows."""
+    return max(0, min(scroll, body_rows(screen) - BODY_ROWS)) if scroll else 0

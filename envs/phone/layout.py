@@ -88,10 +88,12 @@ def _keys(w: Widget, row: int) -> list[Placed]:
     """A row of keys, side by side."""
     width = COLUMNS // max(1, len(w.cells))
     boxes = [(i * width, row, (i + 1) * width, row + 1) for i in range(len(w.cells))]
-    return [
-        Placed(key, box, _one_line(key.text, box[0], row, "key"), "key")
-        for key, box in zip(w.cells, boxes, strict=True)
-    ]
+    placed = []
+    for key, box in zip(w.cells, boxes, strict=True):
+        label = _one_line(key.text, box[0], row, "key")
+        value = _one_line(key.value, box[0] + width_of(key.text), row, "value")
+        placed.append(Placed(key, box, (*label, *value), "key"))
+    return placed
 
 
 def _rows(w: Widget, row: int, focus: str | None) -> list[Placed]:

@@ -124,9 +124,9 @@ def button(text: str, tap: Effect) -> Widget:
     return Widget("button", text, tap=tap)
 
 
-def keys(*cells: tuple[str, Effect]) -> Widget:
-    """A row of keys of equal width, each a label and what a tap does."""
-    return Widget("keys", "", cells=tuple(Widget("key", text, tap=tap) for text, tap in cells))
+def keys(*cells: tuple[str, Effect] | tuple[str, Effect, str]) -> Widget:
+    """A row of keys of equal width, each a label, what a tap does, and perhaps a value behind the label."""
+    return Widget("keys", "", cells=tuple(Widget("key", text, "".join(more), tap=tap) for text, tap, *more in cells))
 
 
 def line(text: str, value: str = "", *, sub: str = "") -> Widget:

@@ -52,7 +52,8 @@ class Collection(App):
 
     ``one``: what a row is called. ``fields``: the first is its title. ``beside``: the field shown beside the title in
     the list (a switch by its name where it is on). ``order``: SQL. ``more``: SQL of further tables. ``new``,
-    ``editable``, ``deletable``: which buttons there are. ``inside``: SQL that narrows the list.
+    ``editable``, ``deletable``: which buttons there are. ``inside``: SQL that narrows the list. ``shared``: another app
+    may have made the table.
     """
 
     one: ClassVar[str]
@@ -62,6 +63,7 @@ class Collection(App):
     order: ClassVar[str] = ""
     more: ClassVar[str] = ""
     new: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
     editable: ClassVar[bool] = True
     deletable: ClassVar[bool] = True
     inside: ClassVar[str] = ""
@@ -69,7 +71,8 @@ class Collection(App):
     def __init_subclass__(cls) -> None:
         """Make the schema from the fields."""
         columns = ", ".join(f"{f.name} text not null default '{f.default}'" for f in cls.fields)
-        cls.schema = f"create table {cls.table} (id integer primary key, {columns});\n{cls.more}"
+        create = "create table if not exists" if cls.shared else "create table"
+        cls.schema = f"{create} {cls.table} (id integer primary key, {columns});\n{cls.more}"
 
     @property
     def title(self) -> str:

@@ -4,12 +4,17 @@ from homeostat.envs.phone.tasks import (
     browser,
     browser_lists,
     calculator,
+    camera,
+    drawing,
     expenses,
+    gallery,
     mail,
     maps,
+    music,
     office,
     people,
     recipes,
+    recorder,
     settings,
     things,
     weather,
@@ -21,5 +26,8 @@ __all__ = ["BASIC", "TEMPLATES"]
 BASIC: dict[str, Template] = {
     t.name: t for t in (*settings.TEMPLATES, *people.TEMPLATES, *office.TEMPLATES, *things.TEMPLATES)
 }
-_MORE = (browser, browser_lists, calculator, expenses, mail, maps, recipes, weather)
+_MORE = (
+    *(browser, browser_lists, calculator, camera, drawing, expenses, gallery, mail, maps, music, recipes, recorder),
+    weather,
+)
 TEMPLATES: dict[str, Template] = BASIC | {t.name: t for app in _MORE for t in app.TEMPLATES}

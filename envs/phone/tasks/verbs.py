@@ -8,7 +8,7 @@ change brings, ``_id`` for the row, ``answer``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from homeostat.envs.phone.apps.collection import Collection
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World
@@ -24,12 +24,14 @@ Draw = Callable[[World], str]
 class Thing:
     """What goals call an item. ``its``: with the title's slot, e.g. ``the recipe {name}``, the plainest first.
 
-    ``where``: SQL that narrows the rows that goals speak of, to those in the app's list.
+    ``where``: SQL that narrows the rows that goals speak of, to those in the app's list. ``way``: moves that lead to
+    the list, where the app does not begin there.
     """
 
     app: Collection
     its: tuple[str, ...]
     where: str = "1"
+    way: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -105,7 +107,7 @@ def add(
         app.name,
         (*goals, *more),
         lambda w: {name: draw(w) for name, draw in draws.items()},
-        path({thing.at("list"): "new", thing.at("edit"): {**form, "then": "save"}}, new=True),
+        path({**thing.way, thing.at("list"): "new", thing.at("edit"): {**form, "then": "save"}}, new=True),
         lambda s: [
             (f"insert into {app.table} ({names}) values ({', '.join('?' for _ in draws)})", tuple(s[n] for n in draws))
         ],
@@ -133,6 +135,7 @@ def delete(thing: Thing, more: tuple[str, ...] = ()) -> Template:
         thing.pick,
         path(
             {
+                **thing.way,
                 thing.at("list"): thing.title,
                 thing.at("item"): "delete",
                 f"dialog:delete {thing.title}": "delete",
@@ -152,7 +155,7 @@ def read(thing: Thing, field: str, noun: str, ask: tuple[str, ...] = ()) -> Temp
         thing.app.name,
         thing.ways(frames, ask, noun=noun),
         lambda w: _answer(thing.pick(w, field), field),
-        path({thing.at("list"): thing.title}),
+        path({**thing.way, thing.at("list"): thing.title}),
         at=thing.at("item"),
         answer=lambda s: s["answer"],
         noun=noun.replace("{it}", thing.its[0]),
@@ -203,6 +206,7 @@ def change(thing: Thing, field: str, draw: Draw, noun: str, more: tuple[str, ...
         slots,
         path(
             {
+                **thing.way,
                 thing.at("list"): thing.title,
                 thing.at("item"): "edit",
                 thing.at("edit"): {field: "{new}", "then": "save"},
@@ -232,6 +236,7 @@ def rename(thing: Thing, draw: str = "noun", more: tuple[str, ...] = ()) -> Temp
         lambda w: {**thing.pick(w), "new": w.fresh(draw, thing.taken(title))},
         path(
             {
+                **thing.way,
                 thing.at("list"): thing.title,
                 thing.at("item"): "edit",
                 thing.at("edit"): {title: "{new}", "then": "save"},
@@ -251,7 +256,7 @@ def switch(thing: Thing, field: str, state: str, goals: tuple[str, ...], name: s
         app.name,
         thing.ways(goals),
         lambda w: thing.pick(w, where=f"{field} != ?", params=(state,)),
-        path({thing.at("list"): thing.title, thing.at("item"): field}),
+        path({**thing.way, thing.at("list"): thing.title, thing.at("item"): field}),
         lambda s: [(f"update {app.table} set {field} = ? where id = ?", (state, s["_id"]))],
         verb=f"{field} {state}",
     )
@@ -278,7 +283,7 @@ def choose(thing: Thing, field: str, noun: str, more: tuple[str, ...] = ()) -> T
         app.name,
         thing.ways(frames, more, noun=noun),
         slots,
-        path({thing.at("list"): thing.title, thing.at("item"): field, f"dialog:{field}": "{new}"}),
+        path({**thing.way, thing.at("list"): thing.title, thing.at("item"): field, f"dialog:{field}": "{new}"}),
         lambda s: [(f"update {app.table} set {field} = ? where id = ?", (s["new"], s["_id"]))],
         verb=f"choose {field}",
     )

@@ -48,7 +48,12 @@ TEMPLATES = (
     ),
     _all(
         "concat_weather_setup",
-        {"a": Part("weather_home"), "b": Part("weather_alerts_on"), "c": Part("weather_delete"), "d": Part("notes_add")},
+        {
+            "a": Part("weather_home"),
+            "b": Part("weather_alerts_on"),
+            "c": Part("weather_delete"),
+            "d": Part("notes_add"),
+        },
         "make {a.name} the home city in weather, turn on the alerts for the city {b.name}, delete the city {c.name} and write a note {d.title} saying {d.text}",
         "set up weather: home is {a.name}, the alerts for {b.name} are on, the city {c.name} goes. and add the note {d.title}: {d.text}",
         "in weather change the home city to {a.name}, switch the alerts for {b.name} on and remove the city {c.name}; then create a note {d.title} with the text {d.text}",
