@@ -55,6 +55,12 @@ class AndroidWorldAgent:
         self._events = None
         self.env.reset(go_home=go_home)
 
+    def get_post_transition_state(self) -> Any:
+        """AndroidWorld's ``State``, once the last action has had its time."""
+        if self.transition_pause:
+            time.sleep(self.transition_pause)
+        return self.env.get_state(wait_to_stabilize=self.transition_pause is None)
+
     def step(self, goal: str) -> AgentInteractionResult:
         """One step of the loop: observe, propose, sense, control, act. A new goal begins a new episode."""
         if self._events is None or goal != self._goal:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -25,6 +27,10 @@ def adb(
     """Serve the phone simulator over adb until Ctrl-C.
 
     homeostat adb --task notes_add      then, elsewhere: adb connect 127.0.0.1:5555
+
+    A task that asks a question is answered with
+    adb shell am broadcast -a org.homeostat.ANSWER --es text WORD, one that a rule forbids is refused with
+    adb shell am broadcast -a org.homeostat.TERMINATE --es status failure.
     """
     from homeostat.envs.adb import PhoneDaemon
     from homeostat.envs.harness import random_case
@@ -35,10 +41,7 @@ def adb(
         task, seed = case.task, case.seed
     env = PhoneEnv(task, split=split, apps="all" if apps else ())  # type: ignore[arg-type]  # refused by name
     info = env.reset_task(seed=seed)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with PhoneDaemon(env, host=host, port=port, scale=scale) as daemon:
+    with _interrupts() as stop, PhoneDaemon(env, host=host, port=port, scale=scale) as daemon:
         width, height = daemon.handset.size
         typer.echo(f"a phone of {width}×{height} pixels; connect with: adb connect {daemon.address}")
         if task is not None:
@@ -50,3 +53,15 @@ def adb(
     if task is not None:
         verdict = "solved" if env.success() else "not solved"
         typer.echo(f"{verdict}: {info.name} after {env.steps} actions (optimal: {info.optimal_steps})")
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Within it, Ctrl-C and SIGTERM set the event."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,9 @@ from homeostat.envs.errors import ConfigError, EnvError
 
 __all__ = ["AdbDevice"]
 
+_FRONT = re.compile(r"(mCurrentFocus|mFocusedApp)=\S*\{.*?\s([\w.]+)/[\w.$]+")
+_KEYBOARD = "com.android.adbkeyboard/.AdbIME"
+
 
 @contextmanager
 def _adb(serial: str | None) -> Iterator[None]:
@@ -24,7 +29,7 @@ def _adb(serial: str | None) -> Iterator[None]:
 
     try:
         yield
-    except (adbutils.AdbError, OSError, EOFError) as error:
+    except (adbutils.AdbError, OSError, EOFError, subprocess.SubprocessError) as error:
         reason = " ".join(str(a) for a in error.args).split("\n")[0][:160] or type(error).__name__
         raise EnvError(f"device {serial!r} does not answer ({reason}); check adb devices") from None
 
@@ -48,7 +53,7 @@ class AdbDevice:
             if self.serial and ":" in self.serial:
                 client.connect(self.serial, timeout=10)
             states = {d.serial: d.state for d in client.list()}
-        except (adbutils.AdbError, OSError) as error:
+        except (adbutils.AdbError, OSError, subprocess.SubprocessError) as error:
             reason = str(error).split("\n")[0][:120]
             raise EnvError(f"no adb server ({reason}); install Android's platform-tools (adb)") from None
         if self.serial is None:
@@ -96,9 +101,13 @@ class AdbDevice:
                 raise
 
     def package(self) -> str:
-        """The package in front."""
-        with _adb(self.serial):
-            return str(self._device.app_current().package)
+        """The package in front; empty where the system names none (its window is changing)."""
+        found = _FRONT.findall(self.shell("dumpsys", "window"))
+        return next((name for where in ("mCurrentFocus", "mFocusedApp") for at, name in found if at == where), "")
+
+    def types_anything(self) -> bool:
+        """Whether ADBKeyboard, which takes any text, is the keyboard in use."""
+        return self.shell("settings", "get", "secure", "default_input_method").strip() == _KEYBOARD
 
     def packages(self) -> list[str]:
         """Every installed package."""

@@ -6,6 +6,8 @@ agent.run("turn on wi-fi", env)
 
 from __future__ import annotations
 
+import base64
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,12 +16,13 @@ from homeostat.envs import actions as a
 from homeostat.envs.android.device import AdbDevice
 from homeostat.envs.android.tree import elements
 from homeostat.envs.core import Observation, TaskInfo
-from homeostat.envs.errors import ActionError, UnknownName
+from homeostat.envs.errors import ActionError, EnvError, UnknownName
 from homeostat.envs.gym_face import GymFace
 
 __all__ = ["AndroidEnv", "task_kind", "task_names"]
 
 _KEYS = {"Back": "KEYCODE_BACK", "Home": "KEYCODE_HOME", "Menu": "KEYCODE_MENU", "Enter": "KEYCODE_ENTER"}
+_PERCENT = re.compile(r"(?<=%)(?=s)")
 
 
 class AndroidEnv(GymFace):
@@ -27,8 +30,10 @@ class AndroidEnv(GymFace):
 
     ``serial``: see :class:`AdbDevice`. ``check`` judges a run (without one it is free); ``prepare`` is called with the
     seed at every reset, to bring the device into its initial state (load a snapshot, clear an app); after it the home
-    button is pressed. ``apps``: further names for packages, for ``open``. ``settle``: seconds to wait after an action.
-    Raises what :class:`AdbDevice` raises.
+    button is pressed. ``apps``: names for packages, for ``open`` and for the app in front. ``settle``: seconds to wait
+    after an action. Raises what :class:`AdbDevice` raises, and :class:`EnvError` where the device goes away later.
+
+    Text is typed by ``input text``, which knows ASCII; where ADBKeyboard is the keyboard in use, any can be typed.
 
     A device can't be put back: ``snapshot`` holds the answers and the count of steps, and ``restore`` goes on with the
     device as it stands.
@@ -61,7 +66,7 @@ class AndroidEnv(GymFace):
             goal=self.goal,
             rules=self.rules,
             seed=seed or 0,
-            optimal_steps=1,
+            optimal_steps=0,  # nobody knows
             max_steps=self.max_steps,
         )
 
@@ -79,9 +84,10 @@ class AndroidEnv(GymFace):
 
     def observe(self) -> Observation:
         """The present screen, its elements from the accessibility tree, and the package in front."""
-        xml = self.device.hierarchy()
+        xml, screen, package = self.device.hierarchy(), self.device.screenshot(), self.device.package()
+        self.device.size = screen.shape[1], screen.shape[0]  # it may have been turned
         found = elements(xml, self.device.size) if xml else ()
-        return Observation(self.device.screenshot(), found, self.device.package())
+        return Observation(screen, found, next((n for n, p in self.apps.items() if p == package), package))
 
     def act(self, action: a.Action) -> None:
         """Carry the action out. Raises ``ActionError`` where it can't be, with the device as it was."""
@@ -133,6 +139,13 @@ class AndroidEnv(GymFace):
         self.info = self._task(snapshot["seed"])
         self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]
 
+    def _seen(self) -> dict[str, Any]:
+        seen, space = super()._seen(), self.observation_space["screen"]  # type: ignore[index]
+        height, width = seen["screen"].shape[:2]
+        if space.shape != seen["screen"].shape:
+            raise EnvError(f"the screen was turned to {width}×{height} pixels; turn it back and lock its rotation")
+        return seen
+
     def _settle(self) -> None:
         if self.settle:
             time.sleep(self.settle)
@@ -146,12 +159,20 @@ class AndroidEnv(GymFace):
         self.device.shell("input", *words)
 
     def _type(self, text: str) -> None:
-        strange = next((c for c in text if not " " <= c <= "~"), None)
-        if strange is not None:
-            raise ActionError(f"adb can't type {strange!r} of {text!r}: it knows printable ASCII only")
         if not text:
             raise ActionError("type needs a text, not ''")
-        self._input("text", text.replace(" ", "%s"))
+        strange = next((c for c in text if not " " <= c <= "~"), None)
+        if strange is None:
+            for part in _PERCENT.split(text):  # "%s" stands for a blank, so those two are typed one by one
+                self._input("text", part.replace(" ", "%s"))
+        elif self.device.types_anything():
+            message = base64.b64encode(text.encode()).decode()
+            self.device.shell("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", message)
+        else:
+            raise ActionError(
+                f"adb can't type {strange!r} of {text!r}: it knows printable ASCII only; install ADBKeyboard and "
+                "choose it with 'adb shell ime set com.android.adbkeyboard/.AdbIME'"
+            )
 
     def _open(self, name: str) -> None:
         wanted = name.strip().lower()

@@ -2,13 +2,14 @@
 
 AndroidWorld (arXiv 2405.14573), ``android_world/env/json_action.py`` and ``actuation.py``: the same fields, types and
 refusals, so that either class can stand in for the other. What there surprises: ``input_text`` first clicks its place
-and presses Enter afterwards; ``scroll`` names the direction that the content is followed in (the finger goes the other
-way); ``swipe`` names the finger's direction up and down, but the other one left and right; a scroll's index 0 counts as
-none.
+(if it has one) and presses Enter afterwards; ``scroll`` names the direction that the content is followed in (the finger
+goes the other way); ``swipe`` names the finger's direction up and down, but the other one left and right; a scroll's
+index 0 counts as none.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -22,10 +23,11 @@ ACTION_TYPES = (
     *("click", "double_tap", "scroll", "swipe", "input_text", "navigate_home", "navigate_back", "keyboard_enter"),
     *("open_app", "status", "wait", "long_press", "answer", "unknown"),
 )
+_EDGE = 0.05  # of the screen's height: a drag down from there opens the notifications
 _DIRECTIONS = ("left", "right", "down", "up")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class JSONAction:
     """One action of AndroidWorld. Raises ``ValueError`` as AndroidWorld's does. ``x``, ``y``: pixels."""
 
@@ -55,6 +57,24 @@ class JSONAction:
         if self.keycode is not None and not self.keycode.startswith("KEYCODE_"):
             raise ValueError(f"Invalid keycode: {self.keycode}")
 
+    def __eq__(self, other: object) -> bool:
+        """Field by field; case does not count in texts and names, nor does ``clear_text`` count at all."""
+        return isinstance(other, JSONAction) and self._compared() == other._compared()
+
+    __hash__ = None  # type: ignore[assignment]  # its fields change
+
+    def __repr__(self) -> str:
+        """The fields that are set."""
+        return f"JSONAction({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
+
+    def _compared(self) -> dict[str, Any]:
+        fields = {k: v for k, v in asdict(self).items() if k != "clear_text"}
+        return fields | {k: v.lower() for k, v in fields.items() if k in ("text", "app_name") and v is not None}
+
+    def json_str(self) -> str:
+        """The fields that are set, as JSON without blanks."""
+        return json.dumps(self.as_dict(), separators=(",", ":"))
+
     def as_dict(self, skip_none: bool = True) -> dict[str, Any]:
         """The fields that are set."""
         return {k: v for k, v in asdict(self).items() if v is not None or not skip_none}
@@ -76,9 +96,9 @@ class _Element(Protocol):
 def to_json_action(action: a.Action, size: tuple[int, int], at: tuple[float, float] | None = None) -> dict[str, Any]:
     """The fields of the ``JSONAction`` that does the same on a screen of ``size`` (width, height) pixels.
 
-    A drag becomes a ``scroll`` in its main direction: AndroidWorld has no free drag. ``at``: where the last click was,
-    since ``input_text`` clicks before it types; without it :class:`ActionError` is raised for ``type``. ``Menu`` and a
-    wait's length have no counterpart.
+    A drag becomes a ``scroll`` in its main direction, one down from the top edge a ``swipe``: AndroidWorld has no free
+    drag. ``at``: where the last click was, since ``input_text`` clicks before it types; without it
+    :class:`ActionError` is raised for ``type``. ``Menu`` and a wait's length have no counterpart.
     """
     match action:
         case a.Click(point=point):
@@ -86,6 +106,8 @@ def to_json_action(action: a.Action, size: tuple[int, int], at: tuple[float, flo
         case a.LongPress(point=point):
             return {"action_type": "long_press", **_pixels(point, size)}
         case a.Swipe(point=(x, y), to=(to_x, to_y)):
+            if y < _EDGE and to_y - y > abs(to_x - x):
+                return {"action_type": "swipe", "direction": "down"}
             if abs(to_y - y) >= abs(to_x - x):
                 return {"action_type": "scroll", "direction": "down" if to_y < y else "up"}
             return {"action_type": "scroll", "direction": "right" if to_x < x else "left"}
@@ -126,8 +148,9 @@ def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int,
         case "input_text":
             if not action.text:
                 return []
-            place = _place(action, elements, size)
-            return [a.Click(point=place), a.Type(text=action.text), a.SystemButton(button="Enter")]
+            keys: list[a.Action] = [a.Type(text=action.text), a.SystemButton(button="Enter")]
+            nowhere = action.index is None and (action.x is None or action.y is None)
+            return keys if nowhere else [a.Click(point=_place(action, elements, size)), *keys]
         case "keyboard_enter":
             return [a.SystemButton(button="Enter")]
         case "navigate_home":

@@ -2,8 +2,7 @@
 
 import pytest
 
-from homeostat.agent import Agent, TransformersModel
-from homeostat.agent.android_world import AndroidWorldAgent
+from homeostat.agent import Agent, AndroidWorldAgent, TransformersModel
 from homeostat.envs.android import PhoneWorld
 from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
@@ -27,6 +26,13 @@ def test_nano_solves_a_task_step_by_step(agent):
     assert result.done
     assert result.data["goal_status"] == "complete"
     assert env.success()
+
+
+def test_it_is_what_their_harness_asks_for(agent):
+    world = PhoneWorld(PhoneEnv(split="test", adverts=0), "notes_add", seed=1)
+    inside = AndroidWorldAgent(world, agent, name="ours", transition_pause=0)
+    assert (inside.name, inside.env, inside.transition_pause) == ("ours", world, 0)
+    assert inside.get_post_transition_state().pixels.shape == (256, 144, 3)
 
 
 def test_it_ends_at_its_budget_and_starts_anew_after_a_reset(agent):

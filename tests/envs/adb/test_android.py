@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -10,10 +11,15 @@ from gymnasium.utils.env_checker import check_env
 from homeostat.envs import actions as a
 from homeostat.envs.android import AndroidEnv, JSONAction, PhoneWorld, WorldEnv, from_json_action, to_json_action
 from homeostat.envs.android.tree import elements
+from homeostat.envs.core import Env
 from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
 from homeostat.envs.phone import PhoneEnv
 
-pytest.importorskip("adbutils", reason="no adbutils")
+adbutils = pytest.importorskip("adbutils", reason="no adbutils")
+
+
+# adbutils leaves its socket open where a request fails
+LEAKS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
@@ -28,11 +34,17 @@ def android(adb_server, daemon, env):
     )
 
 
-def test_gymnasium_accepts_it(android):
-    check_env(android, skip_render_check=True)
+def test_gymnasium_accepts_it(adb_server, daemon):
+    made = gymnasium.make("homeostat/Android-v0", serial=daemon.address, settle=0, render_mode="rgb_array")
+    check_env(made.unwrapped)
+    assert isinstance(made.unwrapped, Env)
+    assert gymnasium.spec("homeostat/Android-v0").to_json()
 
 
-@pytest.mark.parametrize("name", ["notes_add", "contacts_star", "files_rename", "settings_turn_on", "messages_delete"])
+NAMES = ["notes_add", "contacts_star", "files_rename", "settings_turn_on", "messages_delete", "phone_clear_alerts"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_oracles_actions_solve_tasks_through_adb(android, env, name):
     android.prepare = lambda seed: env.reset_task(name, seed=seed)
     for seed in (1, 2):
@@ -102,15 +114,64 @@ def test_refusals_name_the_value(android):
         android.reset_task("notes_add")
 
 
+def test_text_arrives_letter_by_letter(android, env, adb):
+    android.reset_task(seed=1)
+    android.act(a.Open(app="notes"))
+    for label, role in (("new", "button"), ("title", "field")):
+        placed = next(p for p in env.device.placed() if (p.widget.text, p.widget.role) == (label, role))
+        android.act(a.Click(point=((placed.anchor[0] + 0.5) / 9, (placed.anchor[1] + 0.5) / 16)))
+    draft = env.device.frame.draft
+    text = "100%safe 'n' \"quoted\" $HOME; (a|b) & <c> \\ `d` #e ~ %s"
+    android.act(a.Type(text=text))
+    assert draft["title"] == text.lower()
+    adb("shell", "input keycombination 113 29; ime set com.android.adbkeyboard/.AdbIME")
+    android.act(a.Type(text="naïve 日本"))
+    assert draft["title"] == "naïve 日本"
+
+
+def test_apps_have_the_names_that_the_user_gives(daemon, env, adb_server):
+    android = AndroidEnv(daemon.address, settle=0, apps={"notebook": "org.homeostat.notes"})
+    android.act(a.Open(app="notebook"))
+    assert env.device.app == "notes"
+    assert android.observe().app == "notebook"
+
+
+def test_the_registered_id_and_a_turned_screen(android, daemon):
+    made = gymnasium.make("homeostat/Android-v0", serial=daemon.address, settle=0).unwrapped
+    seen, _ = made.reset(seed=3)
+    assert seen["screen"].shape == (512, 288, 3)
+    daemon.handset.scale = 3
+    with pytest.raises(EnvError, match=r"432×768 pixels; turn it back"):
+        made.step(a.Wait(seconds=0.01))
+
+
+@LEAKS
 def test_devices_that_are_not_there_are_named(adb_server, monkeypatch):
     with pytest.raises(EnvError, match=r"'emulator-1' is not there"):
+        AndroidEnv("emulator-1")
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    there = []
+    monkeypatch.setattr(adbutils.AdbClient, "list", lambda client: there)
+    for devices, says in (
+        ({}, "adb sees no device; connect one"),
+        ({"one": "offline"}, "'one' is offline; reconnect it"),
+        ({"one": "unauthorized"}, "'one' is unauthorized; allow this computer on its screen"),
+        ({"one": "device", "two": "device"}, "several devices: one, two; name one"),
+    ):
+        there[:] = [adbutils.AdbDeviceInfo(serial=s, state=state, tags={}) for s, state in devices.items()]
+        with pytest.raises(EnvError, match=says):
+            AndroidEnv()
+    monkeypatch.undo()
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", "/none/adb")
+    with pytest.raises(EnvError, match=r"no adb server .*install Android's platform-tools"):
         AndroidEnv("emulator-1")
     monkeypatch.setitem(sys.modules, "adbutils", None)
     with pytest.raises(ConfigError, match=r"homeostat\[android\]"):
         AndroidEnv("emulator-1")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # adbutils leaves its socket open then
+@LEAKS
 def test_a_device_that_goes_away_in_the_middle_is_one_line(android, daemon):
     android.reset_task(seed=1)
     subprocess.run(["adb", "disconnect", daemon.address], check=True, capture_output=True, timeout=60)
@@ -162,6 +223,27 @@ def test_scrolling_down_moves_the_finger_up(start, end, direction):
     assert fields == {"action_type": "scroll", "direction": direction}
     (back,) = from_json_action(JSONAction(**fields), [], SIZE)
     assert (back.to[1] < back.point[1]) is (direction == "down")
+
+
+def test_a_drag_from_the_top_edge_opens_the_notifications():
+    fields = to_json_action(a.Swipe(point=(0.5, 0.02), to=(0.5, 0.5)), SIZE)
+    assert fields == {"action_type": "swipe", "direction": "down"}
+    env = PhoneEnv(split="test", adverts=0)
+    PhoneWorld(env, "notes_add", seed=1).execute_action(JSONAction(**fields))
+    assert env.device.shade
+
+
+def test_a_json_action_is_android_worlds():
+    action = JSONAction("click", index="3", clear_text=True)
+    assert (action.index, action.json_str()) == (3, '{"action_type":"click","index":3,"clear_text":true}')
+    assert repr(JSONAction("open_app", app_name="Notes")) == "JSONAction(action_type='open_app', app_name='Notes')"
+    assert JSONAction("open_app", app_name="Notes") == JSONAction("open_app", app_name="notes", clear_text=True)
+    assert JSONAction("click", x=1, y=2) != JSONAction("click", x=1, y=3)
+    for fields in ({"index": 1, "x": 2}, {"direction": "in"}, {"keycode": "HOME"}):
+        with pytest.raises(ValueError):  # noqa: PT011 - the message is AndroidWorld's business
+            JSONAction("scroll", **fields)
+    typed = from_json_action(JSONAction("input_text", text="tea"), [], SIZE)
+    assert typed == [a.Type(text="tea"), a.SystemButton(button="Enter")]
 
 
 def test_android_worlds_swipe_is_turned_round_sideways_only():

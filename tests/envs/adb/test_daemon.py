@@ -3,7 +3,6 @@
 import io
 import random
 import re
-import socket
 import struct
 from xml.etree import ElementTree
 
@@ -13,8 +12,6 @@ from PIL import Image
 
 from homeostat.envs import actions as a
 from homeostat.envs.adb import PhoneDaemon
-from homeostat.envs.adb.lines import LineError, parse
-from homeostat.envs.adb.shell import Shell
 from homeostat.envs.errors import ConfigError, EnvError
 from homeostat.envs.phone import Device, PhoneEnv
 
@@ -109,38 +106,108 @@ def test_shell_lines(adb, line, out, code):
 
 def test_a_shell_to_type_in(adb):
     done = adb("shell", input=b"echo hello\nnonsense\nexit 3\n")
-    assert b"hello" in done.stdout
-    assert b"not found" in done.stdout
+    assert done.stdout == b"hello\n"  # no terminal, so neither prompt nor echo
+    assert b"nonsense: inaccessible or not found" in done.stderr
     assert done.returncode == 3
+    assert adb("shell", input=b"false").returncode == 1
 
 
-def garbage(rng):
-    """One thing that no client sends."""
-    head = struct.Struct("<6I")
-    known = [0x4E584E43, 0x4E45504F, 0x59414B4F, 0x45545257, 0x45534C43, 0x48545541]
-    command = rng.choice([*known, rng.getrandbits(32)])
-    magic = rng.choice([command ^ 0xFFFFFFFF, rng.getrandbits(32)])
-    data = rng.randbytes(rng.choice([0, 1, 24, 300, 5000]))
-    length = rng.choice([len(data), len(data), 0, rng.getrandbits(32), len(data) + 7])
-    raw = head.pack(command, rng.getrandbits(32), rng.getrandbits(8), length, rng.getrandbits(32), magic) + data
-    return raw[: rng.choice([len(raw), len(raw), rng.randint(0, len(raw))])]
+def test_errors_go_their_own_way(adb):
+    done = adb("shell", "ls /none /sdcard; nonsense")
+    assert done.stdout == b"Download\n"
+    assert done.stderr == (
+        b"ls: /none: No such file or directory\n/system/bin/sh: nonsense: inaccessible or not found\n"
+    )
+    assert adb("exec-out", "nonsense 2>&1 | wc -l").stdout == b"1\n"
+    told = adb("exec-out", "echo one; nonsense; echo two $?; ls > /sdcard/x 2>&1; wc -w < /none").stdout
+    assert told == b"/system/bin/sh: syntax error: unexpected '<'\n"
+    told = adb("exec-out", "echo one; nonsense; echo two $?").stdout.splitlines()
+    assert told == [b"one", b"/system/bin/sh: nonsense: inaccessible or not found", b"two 127"]
 
 
-def test_two_hundred_malformed_packets_leave_it_serving(daemon, adb):
-    rng = random.Random(7)
-    hello = struct.pack("<6I", 0x4E584E43, 0x01000001, 4096, 7, 0, 0x4E584E43 ^ 0xFFFFFFFF) + b"host::\0"
-    for n in range(200):
-        with socket.create_connection(("127.0.0.1", daemon.port), timeout=10) as client:
-            if n % 2:
-                client.sendall(hello)
-            for _ in range(rng.randint(1, 4)):
-                try:
-                    client.sendall(garbage(rng))
-                except OSError:  # the daemon has closed already, as it should
-                    break
-    done = adb("shell", "echo still here")
-    assert done.stdout == b"still here\n"
-    assert not daemon.shell.handset.device.dialog
+def test_what_agents_ask_of_a_phone(adb, env):
+    assert adb("shell", "cmd package resolve-activity --brief org.homeostat.notes").stdout.endswith(
+        b"org.homeostat.notes/.MainActivity\n"
+    )
+    assert adb("shell", "settings get global airplane_mode_on").stdout == b"null\n"
+    assert adb("shell", "settings put global x 1 && settings get global x").stdout == b"1\n"
+    assert adb("shell", "am start -a android.intent.action.VIEW -d http://example.org").returncode == 1
+    assert adb("shell", "am start -W org.homeostat.shop/.MainActivity").stdout.endswith(b"Complete\n")
+    assert env.device.app == "shop"
+    adb("shell", "am force-stop org.homeostat.shop")
+    assert env.device.app == "home"
+    adb("shell", "cmd statusbar expand-notifications")
+    assert env.device.shade
+    adb("shell", "cmd statusbar collapse")
+    assert not env.device.shade
+    adb("shell", "am start -a android.intent.action.MAIN -c android.intent.category.HOME")
+    assert adb("logcat", "-d").returncode == 0
+    raw = adb("exec-out", "screencap").stdout
+    assert struct.unpack("<4I", raw[:16]) == (288, 512, 1, 0)
+    pixels = np.frombuffer(raw[16:], np.uint8).reshape(512, 288, 4)
+    assert (pixels[..., :3] == env.device.observe(2).screenshot).all()
+
+
+def test_a_question_is_answered_and_the_episode_ended_over_adb(adb, env):
+    env.reset_task("messages_read_last", seed=2)
+    adb("shell", f"am broadcast -a org.homeostat.ANSWER --es text '{env.instance.answer}'")
+    assert env.answers == [env.instance.answer]
+    assert adb("shell", "am broadcast -a org.homeostat.TERMINATE --es status maybe").returncode == 255
+    adb("shell", "am broadcast -a org.homeostat.TERMINATE --es status success")
+    assert env.status == "success"
+    assert adb("shell", "am start -n org.homeostat.notes/.MainActivity").returncode == 1  # the episode is over
+
+
+def test_a_field_takes_keys_as_androids_does(adb, env):
+    env.device.act(a.Open(app="notes"))
+    env.device.act(a.Click(point=_point(env, "new")))
+    env.device.act(a.Click(point=_point(env, "title")))
+    draft = env.device.frame.draft
+    for line, held in (
+        ("input text tea%s", "tea"),
+        ("input text for%stwo", "tea for two"),
+        ("input keyevent DEL DEL DEL", "tea for"),
+        ("input keycombination 113 29 && input text milk", "milk"),
+        ("input text 'a;b&c'", "milka;b&c"),
+        (r"input text \$5\ \(ok\)", "milka;b&c$5 (ok)"),
+    ):
+        assert adb("shell", line).returncode == 0
+        assert draft["title"] == held
+    done = adb("shell", "input text naïve")
+    assert (done.returncode, b"NullPointerException" in done.stderr) == (255, True)
+    assert draft["title"] == "milka;b&c$5 (ok)"
+
+
+def test_adbutils_finds_what_it_asks_for(adb, daemon, env, tmp_path):
+    adbutils = pytest.importorskip("adbutils", reason="no adbutils")
+    phone = adbutils.AdbClient().device(daemon.address)
+    phone.app_start("org.homeostat.notes")
+    now = phone.app_current()
+    assert (now.package, now.activity) == ("org.homeostat.notes", "org.homeostat.notes.MainActivity")
+    assert phone.window_size() == (288, 512)
+    assert phone.rotation() == 0
+    assert phone.is_screen_on()
+    assert phone.battery().level == 100
+    assert (np.asarray(phone.screenshot()) == env.device.observe(2).screenshot).all()
+    assert ElementTree.fromstring(phone.dump_hierarchy()).tag == "hierarchy"
+    for v2 in (False, True):
+        done = phone.shell2("echo out; nonsense", v2=v2)
+        assert done.returncode == 127
+        assert "out\n" in done.output
+    assert done.stderr == "/system/bin/sh: nonsense: inaccessible or not found\n"
+    phone.sync.push(b"text", "/data/local/tmp/folder/a.txt", check=True)
+    assert phone.sync.read_text("/data/local/tmp/folder/a.txt") == "text"
+    assert [f.path for f in phone.sync.list("/data/local/tmp")] == ["folder", "uidump.xml"]
+    phone.sync.pull_dir("/data/local/tmp", tmp_path)
+    assert (tmp_path / "folder" / "a.txt").read_text() == "text"
+    assert "org.homeostat.notes" in phone.list_packages(["-3"])
+    phone.app_stop("org.homeostat.notes")
+    assert env.device.app == "home"
+
+
+def _point(env, label):
+    placed = next(p for p in env.device.placed() if p.widget.text == label and p.widget.role in ("button", "field"))
+    return (placed.anchor[0] + 0.5) / 9, (placed.anchor[1] + 0.5) / 16
 
 
 def test_two_hundred_malformed_lines_leave_it_serving(daemon, adb):
@@ -162,19 +229,13 @@ def test_streams_of_one_client_do_not_mix(adb):
     assert big.count(b"IEND") == 3
 
 
-def test_lines_are_cut_as_a_shell_cuts_them():
-    (one, two) = parse("a 'b c' | grep x > /y 2>/dev/null && d")
-    assert [c.words for c in one.calls] == [["a", "b c"], ["grep", "x"]]
-    assert (one.calls[1].out, one.calls[1].silent, two.after) == ("/y", True, "&&")
-    with pytest.raises(LineError, match="quotation"):
-        parse("'")
-    assert parse("  ;; ") == []
-
-
 def test_a_device_alone_will_do_and_bad_settings_are_named():
     with PhoneDaemon(Device()) as daemon:
-        assert Shell(daemon.handset, {}).run("wm size").out == b"Physical size: 720x1280\n"
+        assert daemon.shell.run("wm size; wm density").out == b"Physical size: 720x1280\nPhysical density: 320\n"
         with pytest.raises(EnvError, match="can't listen"), PhoneDaemon(Device(), port=daemon.port):
             pass
     with pytest.raises(ConfigError, match="scale 0"):
         PhoneDaemon(PhoneEnv(), scale=0)
+    daemon.stop()  # once more is no harm
+    with daemon:
+        assert daemon.address.endswith(str(daemon.port))
