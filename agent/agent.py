@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,20 @@ class Agent:
         max_steps: int | None = None,
         run_folder: str | os.PathLike[str] | None = None,
         on_ask: Callable[[str], str] | None = None,
+        on_event: Callable[[Event], None] | None = None,
     ) -> Episode:
         """Run one episode.
 
         ``task`` is what ``env.reset_task(…)`` has just returned (reset again before each run), or a goal in words: the
         environment then starts a free run, which nothing judges, and ``rules`` go with it. ``on_ask`` answers
         controllers' questions; without it the episode comes back as ``"asked"``. With a run folder, Ctrl-C and SIGTERM
-        end it as ``"paused"`` with its state saved. Raises :class:`ConfigError` for a folder that already holds a run.
+        end it as ``"paused"`` with its state saved. ``on_event`` sees every event while it happens; what it raises ends
+        the run and comes out here. Raises :class:`ConfigError` for a folder that already holds a run.
         """
-        return self._last(
-            self._stream(task, env, seed=seed, rules=rules, max_steps=max_steps, run_folder=run_folder, on_ask=on_ask)
+        steps = self._stream(
+            task, env, seed=seed, rules=rules, max_steps=max_steps, run_folder=run_folder, on_ask=on_ask
         )
+        return self._last(steps, on_event)
 
     def stream(
         self,
@@ -152,7 +155,7 @@ class Agent:
         max_steps: int | None,
         run_folder: str | os.PathLike[str] | None,
         on_ask: Callable[[str], str] | None,
-    ) -> Iterator[Event | Episode]:
+    ) -> Generator[Event | Episode]:
         info, judged = _begin(task, env, seed, rules, max_steps)
         folder = Path(run_folder) if run_folder is not None else None
         with ExitStack() as stack:
@@ -180,7 +183,7 @@ class Agent:
         *,
         answer: str | None,
         on_ask: Callable[[str], str] | None,
-    ) -> Iterator[Event | Episode]:
+    ) -> Generator[Event | Episode]:
         folder = Path(run_folder)
         with ExitStack() as stack:
             saver = stack.enter_context(sqlite_saver(folder, existing=True))
@@ -219,11 +222,14 @@ class Agent:
         )
 
     @staticmethod
-    def _last(items: Iterator[Event | Episode]) -> Episode:
+    def _last(items: Generator[Event | Episode], on_event: Callable[[Event], None] | None = None) -> Episode:
         episode = None
-        for item in items:
-            if isinstance(item, Episode):
-                episode = item
+        with closing(items):
+            for item in items:
+                if isinstance(item, Episode):
+                    episode = item
+                elif on_event is not None:
+                    on_event(item)
         assert episode is not None
         return episode
 

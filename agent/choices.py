@@ -1,4 +1,4 @@
-"""What the command line's words stand for: environments, suites, sensors and rule files by name."""
+"""What the command line's words stand for: sensors and rule files by name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from homeostat.agent.evaluate import Case
-from homeostat.envs.core import Env
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.sensors.core import Need, Sensor
 
-__all__ = ["ENVS", "SENSORS", "load_rules", "make_env", "random_task", "sensors_for", "suite_cases"]
-
-
-def _phone(split: str) -> Env:
-    from homeostat.envs.phone import PhoneEnv
-
-    return PhoneEnv(task=None, split=split)  # type: ignore[arg-type]  # an unknown split is refused by name
+__all__ = ["SENSORS", "load_rules", "sensors_for"]
 
 
 def _drift() -> Sensor:
@@ -32,15 +24,7 @@ def _confidence() -> Sensor:
     return Confidence()
 
 
-ENVS: dict[str, Callable[[str], Env]] = {"phone": _phone}
 SENSORS: dict[str, Callable[[], Sensor]] = {"attention_drift": _drift, "confidence": _confidence}
-
-
-def make_env(name: str, split: str = "test") -> Env:
-    """The environment of this name, filled with a split's words. Raises :class:`UnknownName`."""
-    if name not in ENVS:
-        raise UnknownName.of("env", name, ENVS)
-    return ENVS[name](split)
 
 
 def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iterable[str] = ()) -> tuple[Sensor, ...]:
@@ -58,21 +42,6 @@ def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iter
         if name in needed or sensor.needs <= provides:
             sensors.append(sensor)
     return tuple(sensors)
-
-
-def random_task(env: str, seed: int) -> Case:
-    """A held-out atomic task, drawn by the seed."""
-    return suite_cases(env, "atomic", "test", 1, seed)[0]
-
-
-def suite_cases(env: str, name: str, split: str, episodes: int, seed: int) -> list[Case]:
-    """The first ``episodes`` of a suite's split. Raises :class:`UnknownName` for a suite or split there is none of."""
-    if env not in ENVS:
-        raise UnknownName.of("env", env, ENVS)
-    from homeostat.envs.phone import suite
-
-    specs = suite(name, split).episodes(episodes, seed)  # type: ignore[arg-type]
-    return [Case(spec.task, spec.seed) for spec in specs]
 
 
 def load_rules(path: Path) -> tuple[str, ...]:

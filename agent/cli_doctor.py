@@ -52,8 +52,9 @@ def examine() -> Iterator[Finding]:
         ("transformers", _transformers),
         ("commands", _commands),
         ("terminal", _terminal),
-        ("adb", lambda: _program("adb", ("adb",), "apt install adb (needed for real Android devices only)")),
-        ("chromium", lambda: _program("chromium", ("chromium", "chromium-browser", "google-chrome"), _BROWSER_FIX)),
+        ("adb", lambda: _program("adb", ("adb",), "apt install adb (needed for Android only)")),
+        ("adbutils", lambda: _package("adbutils", "pip install 'homeostat[android]' (needed for Android only)")),
+        ("chromium", _chromium),
         ("phone", _phone),
         ("nano", _nano),
         ("probe", _probe),
@@ -64,9 +65,6 @@ def examine() -> Iterator[Finding]:
         except Exception as error:
             text = str(error).strip().partition("\n")[0][:160]
             yield Finding(name, False, f"{type(error).__name__}: {text}", "reinstall homeostat and its dependencies")
-
-
-_BROWSER_FIX = "apt install chromium (needed for browser tasks only)"
 
 
 def _python() -> Finding:
@@ -132,10 +130,31 @@ def _program(name: str, spellings: tuple[str, ...], fix: str) -> Finding:
     return Finding(name, path is not None, path or "not found", fix, optional=True)
 
 
-def _phone() -> Finding:
-    from homeostat.agent.choices import make_env, random_task
+def _package(name: str, fix: str) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name), optional=True)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", fix, optional=True)
 
-    world, case = make_env("phone"), random_task("phone", 0)
+
+def _chromium() -> Finding:
+    """The browser, its driver and the pages: all three are needed, for MiniWoB++ only."""
+    from homeostat.envs.errors import ConfigError
+    from homeostat.envs.miniwob import find_binaries, task_names
+
+    try:
+        binaries, tasks = find_binaries(), len(task_names())
+    except ConfigError as error:
+        what, _, fix = str(error).partition("; ")
+        return Finding("chromium", False, what, f"{fix} (needed for browser tasks only)", optional=True)
+    found = f"{binaries.chrome} with {binaries.driver}, {tasks} MiniWoB++ tasks"
+    return Finding("chromium", True, found, optional=True)
+
+
+def _phone() -> Finding:
+    from homeostat.envs.harness import make_env, random_case
+
+    world, case = make_env("phone"), random_case("phone", 0)
     task = world.reset_task(case.task, seed=case.seed)
     height, width = world.observe().screenshot.shape[:2]
     return Finding(
@@ -175,8 +194,8 @@ def _probe() -> Finding:
 
 def _nano_case() -> tuple[str, Any, dict[str, Any], Any, int]:
     from homeostat.agent import TransformersModel
-    from homeostat.agent.choices import make_env
     from homeostat.agent.prompts import act_prompt
+    from homeostat.envs.harness import make_env
 
     loaded = TransformersModel.load("homeostat/nano", device="cpu", dtype="float32")
     world = make_env("phone")

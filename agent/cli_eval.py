@@ -2,84 +2,192 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.envs.errors import ConfigError
+from homeostat.envs.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
-    from homeostat.agent.evaluate import Result
+    from homeostat.envs.harness import Journal, Result, RunnerSpec, Suite
 
 __all__ = ["evaluate"]
 
+_EXPORTS = ("inspect",)
+_NANO = "homeostat/nano"
+
 
 def evaluate(
-    suite: Annotated[str, typer.Option(help="Which tasks: atomic, joined, …")] = "atomic",
-    split: Annotated[str, typer.Option(help="Which words and states: train, dev or test.")] = "test",
-    episodes: Annotated[int, typer.Option(min=1, help="How many episodes.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which episodes.")] = 0,
-    controllers: Annotated[str, typer.Option(help="none (the bare model), default, or names with commas.")] = "none",
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "homeostat/nano",
-    env: Annotated[str, typer.Option(help="The environment.")] = "phone",
+    suite: Annotated[str, typer.Option(help="Which tasks: atomic, joined, … or a YAML file.")] = "atomic",
+    split: Annotated[
+        str | None, typer.Option(help="Which words and states: train, dev or test. Default: the suite's.")
+    ] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes. Default: the suite's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which episodes. Default: the suite's.")] = None,
+    controllers: Annotated[
+        str | None, typer.Option(help="none (the bare model), default, or names with commas. Default: the suite's.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help=f"A model's name or folder. Default: {_NANO}.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
+    env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster's address, or auto. Default: Ray on this machine.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--json", help="Write the result here, and each episode to FILE.jsonl as it ends.")
+        Path | None,
+        typer.Option("--json", help="Write the result here (and as .parquet), each episode to FILE.jsonl as it ends."),
+    ] = None,
+    export: Annotated[
+        str | None, typer.Option(help="inspect: also write a log for Inspect AI's viewer beside --json.")
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(help="Run nothing: compare two results, before and after.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="With --compare: write a page here.")] = None,
 ) -> None:
     """Measure success on a suite of tasks, with intervals.
 
     Killed, it goes on where it was when run again with the same arguments and --json. A finished one is not run again.
     """
     if compare is not None:
-        _compare(*compare, out)
+        _compare(*compare, out, html)
         return
-    from homeostat.agent.choices import make_env, sensors_for, suite_cases
-    from homeostat.controllers import controllers_for, preset_sensors
+    if html is not None:
+        raise ConfigError(f"--html {str(html)!r} shows two results; give them with --compare BEFORE AFTER")
+    if export is not None and export not in _EXPORTS:
+        raise UnknownName.of("export", export, _EXPORTS)
+    if export is not None and out is None:
+        raise ConfigError(f"--export {export!r} writes beside the result; give --json FILE too")
+    from homeostat.envs.harness import load_suite, make_env
 
-    cascade, needed = controllers_for(controllers), preset_sensors(controllers)
-    cases = suite_cases(env, suite, split, episodes, seed)
-    world = make_env(env, split)
+    changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
+    chosen = load_suite(suite, **changes)
+    make_env(chosen.env, chosen.split, chosen.options)  # what is quick to refuse is refused before anything is loaded
+    plan = _policy_plan(chosen, policy, controllers, model) if policy else _model_plan(chosen, model or _NANO, workers)
+    results, begun = _play(chosen, plan, out, workers, address)
+    _finish(results, chosen, plan, out, export, begun)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Who plays, what the journal is begun with, and the last line's title."""
+
+    spec: RunnerSpec
+    arguments: dict[str, Any]
+    title: str
+
+
+def _model_plan(suite: Suite, model: str, workers: int) -> _Plan:
     from homeostat.agent.loading import resolve, weights_hash
+    from homeostat.controllers import controllers_for
 
-    arguments = {"suite": suite, "split": split, "seed": seed, "controllers": controllers, "model": model, "env": env}
-    arguments |= {"weights": weights_hash(resolve(model))}
-    with _journal(out, arguments) as journal:
-        from homeostat.agent import Agent, TransformersModel
-        from homeostat.agent.evaluate import evaluate as run_cases
+    controllers_for(suite.controllers)
+    arguments = _arguments(suite) | {"controllers": suite.controllers, "model": model}
+    arguments["weights"] = weights_hash(resolve(model))
+    from homeostat.agent.runner import agent_spec
 
-        loaded = TransformersModel.load(model)
-        agent = Agent(loaded, sensors_for(needed, loaded.provides), [cascade] if cascade.controllers else [])
-        results: list[Result] = []
+    threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+    spec = agent_spec(model, controllers=suite.controllers, threads=threads, **_settings(suite))
+    return _Plan(spec, arguments, f"{suite.name}/{suite.split}, {suite.controllers}, {model}")
+
+
+def _policy_plan(suite: Suite, policy: str, controllers: str | None, model: str | None) -> _Plan:
+    from homeostat.envs.harness import POLICIES, policy_spec
+
+    if policy not in POLICIES:
+        raise UnknownName.of("policy", policy, POLICIES)
+    for option, given in (("--model", model), ("--controllers", controllers)):
+        if given not in (None, "none"):
+            raise ConfigError(f"{option} {given!r} has no place beside --policy {policy!r}; leave one of them out")
+    return _Plan(
+        policy_spec(policy, **_settings(suite)),
+        _arguments(suite) | {"policy": policy},
+        f"{suite.name}/{suite.split}, policy {policy}",
+    )
+
+
+def _arguments(suite: Suite) -> dict[str, Any]:
+    """What must be the same for a journal to go on; the number of episodes may grow."""
+    more = {"options": dict(suite.options), "limits": suite.limits.model_dump(exclude_none=True)}
+    known = {"suite": suite.name, "split": suite.split, "seed": suite.seed, "env": suite.env}
+    return known | {name: value for name, value in more.items() if value}
+
+
+def _settings(suite: Suite) -> dict[str, Any]:
+    return {"env": suite.env, "split": suite.split, "options": dict(suite.options), **suite.limits.model_dump()}
+
+
+def _play(
+    suite: Suite, plan: _Plan, out: Path | None, workers: int, address: str | None
+) -> tuple[list[Result], datetime]:
+    """The results in order, and when the run began (before an interruption, if there was one)."""
+    from homeostat.agent.cli_eval_view import progress
+    from homeostat.envs.harness import evaluate as run_cases
+
+    cases = suite.cases()
+    results: list[Result] = []
+    with _journal(out, plan.arguments) as journal:
         try:
-            with _progress(len(cases)) as tell:
-                for result in run_cases(agent, world, cases, journal):
+            with (
+                progress(len(cases)) as tell,
+                closing(run_cases(plan.spec, cases, journal, workers=workers, address=address)) as played,
+            ):
+                for result in played:
                     results.append(result)
                     tell(results)
         except KeyboardInterrupt:
             kept = f"kept in {str(journal.path)!r}; the same command goes on" if journal else "lost without --json"
             typer.echo(f"interrupted after {len(results)} of {len(cases)} episodes, {kept}", err=True)
             raise typer.Exit(130) from None
-    from homeostat.agent.evaluate import summary
+        begun = journal.begun if journal is not None else datetime.now(UTC)
+    return sorted(results, key=lambda r: r.index), begun
 
-    figures = {"arguments": {**arguments, "episodes": episodes}} | summary(results)
-    _print(results, figures, f"{suite}/{split}, {controllers}, {model}")
-    _write(figures, out)
+
+def _finish(
+    results: list[Result], suite: Suite, plan: _Plan, out: Path | None, export: str | None, begun: datetime
+) -> None:
+    """Print the figures and write the files."""
+    from homeostat.agent.cli_eval_view import print_figures
+    from homeostat.envs.harness import summary, write_json
+
+    arguments = {**plan.arguments, "episodes": suite.episodes}
+    figures = {"arguments": arguments} | summary(results)
+    print_figures(results, figures, plan.title)
+    if figures["errors"]:
+        first = next(r for r in results if r.ended == "error")
+        typer.echo(
+            f"{figures['errors']} episodes ended in an error, the first ({first.task}, seed {first.seed}): "
+            f"{first.reason}; to play them again delete their lines from the journal",
+            err=True,
+        )
+    if out is None:
+        return
+    write_json(figures, out)
+    from homeostat.envs.harness.export import has_parquet, write_parquet
+
+    if has_parquet():
+        write_parquet(results, arguments, out.with_suffix(".parquet"))
+    else:
+        typer.echo("no Parquet file without pyarrow; pip install 'homeostat[harness]'", err=True)
+    if export == "inspect":
+        from homeostat.envs.harness import write_inspect
+
+        typer.echo(f"Inspect log: {write_inspect(results, arguments, out, begun)}")
 
 
 @contextmanager
-def _journal(out: Path | None, arguments: dict[str, Any]) -> Iterator[Any]:
+def _journal(out: Path | None, arguments: dict[str, Any]) -> Iterator[Journal | None]:
     if out is None:
         yield None
         return
-    from homeostat.agent.evaluate import Journal
+    from homeostat.envs.harness import Journal
 
     journal = Journal(out.with_name(out.name + "l") if out.suffix == ".json" else Path(f"{out}.jsonl"), arguments)
     try:
@@ -88,64 +196,23 @@ def _journal(out: Path | None, arguments: dict[str, Any]) -> Iterator[Any]:
         journal.close()
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """A bar on a terminal (on stderr, so that stdout stays the result); nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _compare(before: Path, after: Path, out: Path | None, html: Path | None) -> None:
+    from homeostat.envs.harness import compare, read_evaluation, write_json
 
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[solved]} solved"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        job = bar.add_task("episodes", total=total, solved=0)
-
-        def tell(results: Sequence[Result]) -> None:
-            bar.update(job, completed=len(results), solved=sum(r.success for r in results))
-
-        yield tell
-
-
-def _print(results: Sequence[Result], figures: dict[str, Any], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from homeostat.agent.evaluate import per_template
-    from homeostat.agent.intervals import Interval
-
-    console = Console(highlight=False)
-    table = Table("task", "solved", "of", "95 % interval", box=None, header_style="bold")
-    for name, (solved, count, interval) in per_template(results).items():
-        table.add_row(name, str(solved), str(count), f"{interval.low:.2f} to {interval.high:.2f}")
-    console.print(table)
-    ended = ", ".join(f"{name} {count}" for name, count in figures["endings"].items())
-    console.print(f"endings: {ended}", soft_wrap=True)
-    ratio = "–" if figures["steps_ratio"] is None else f"{figures['steps_ratio']:.2f}"
-    cost = f"{figures['calls']:.1f} calls, {figures['tokens']:.0f} tokens, {figures['seconds']:.2f} s an episode"
-    console.print(f"steps against optimal where solved: {ratio}; {cost}", soft_wrap=True)
-    success = Interval(**figures["success"])
-    console.print(f"{title}: {figures['solved']} of {len(results)} solved, {success.percent()}", soft_wrap=True)
-
-
-def _compare(before: Path, after: Path, out: Path | None) -> None:
-    from homeostat.agent.compare import compare, read_results
-
-    result = compare(read_results(before), read_results(after))
+    one, other = read_evaluation(before), read_evaluation(after)
+    result = compare(one.results, other.results)
     typer.echo(f"{result.pairs} episodes in both")
     typer.echo(f"before {result.before.percent()}, after {result.after.percent()}")
     typer.echo(f"rescued {result.rescue.percent()} of those that failed before")
     typer.echo(f"harmed {result.harm.percent()} of those that were solved before")
     typer.echo(f"gain {result.gain.percent()} (Newcombe, paired)")
-    _write(result.as_dict(), out)
+    if result.gain_clustered is not None:
+        typer.echo(f"gain {result.gain_clustered.percent()} (bootstrap over templates)")
+    if out is not None:
+        write_json(result.as_dict(), out)
+    if html is not None:
+        from homeostat.envs.harness import write_page
 
-
-def _write(figures: dict[str, Any], out: Path | None) -> None:
-    """Whole or not at all: a kill can't leave half a file."""
-    if out is None:
-        return
-    part = Path(f"{out}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, out)
-    except OSError as error:
-        raise ConfigError(f"can't write {str(out)!r}: {error.strerror}; give another --json") from None
+        names = (before.stem, after.stem) if before.stem != after.stem else (str(before), str(after))
+        write_page(one, other, html, names)
+        typer.echo(f"page: {html}")

@@ -78,10 +78,11 @@ def run(
 
 def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool) -> None:
     """Build everything, show the episode, say how it ended."""
-    from homeostat.agent.choices import make_env, sensors_for
+    from homeostat.agent.choices import sensors_for
 
     # What is quick to refuse is refused before the model is loaded.
     from homeostat.controllers import controllers_for, preset_sensors
+    from homeostat.envs.harness import make_env
 
     cascade, needed = controllers_for(settings.controllers), preset_sensors(settings.controllers)
     world = make_env(settings.env)
@@ -131,11 +132,11 @@ def _target(settings: RunSettings, world: Any) -> Any:
         return settings.goal
     if settings.rules:
         raise ConfigError(f"rules {list(settings.rules)!r} go with a goal in words; task {settings.task!r} has its own")
-    from homeostat.agent.choices import random_task
+    from homeostat.envs.harness import random_case
 
     name, seed = settings.task, settings.seed
     if name == "random":
-        case = random_task(settings.env, seed)
+        case = random_case(settings.env, seed)
         name, seed = case.task, case.seed
     return world.reset_task(name, seed=seed)
 

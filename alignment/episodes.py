@@ -77,11 +77,11 @@ class ScreenExample:
     """One screen, what is written on its patches, and its questions.
 
     ``patches``: (column, row) -> the patch's word from its start to the end of the patch: ``al``, ``alar`` and
-    ``alarm`` for ``alarm``.
+    ``alarm`` for ``alarm``; None where nobody knows, as of a page whose words stand anywhere.
     """
 
     screenshot: NDArray[np.uint8]
-    patches: dict[tuple[int, int], str]
+    patches: dict[tuple[int, int], str] | None
     questions: list[Question] = field(default_factory=list)
 
 

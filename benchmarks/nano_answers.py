@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from homeostat.agent.intervals import wilson
 from homeostat.agent.loading import load_weights, resolve
 from homeostat.alignment.packing import KINDS, Packer
 from homeostat.alignment.progress import answers, held_out
+from homeostat.envs.harness import wilson
 
 
 def main() -> None:

@@ -14,12 +14,13 @@ import statistics
 import time
 from pathlib import Path
 
-from homeostat.envs.phone import PhoneEnv, suite
+from homeostat.envs.harness import load_suite
+from homeostat.envs.phone import PhoneEnv
 
 
 def record(episodes: int) -> list[tuple[dict, list]]:
     env, recorded = PhoneEnv(split="test", adverts=0), []
-    for spec in suite("atomic").episodes(episodes, seed=0):
+    for spec in load_suite("atomic", episodes=episodes, seed=0).cases():
         info = env.reset_task(spec.task, seed=spec.seed)
         start, actions = env.device.snapshot(), []
         while env.status is None and env.steps < info.max_steps:

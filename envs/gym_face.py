@@ -99,9 +99,14 @@ class GymFace(gymnasium.Env[dict[str, Any], Any]):
     def _seen(self) -> dict[str, Any]:
         return {
             "screen": np.array(self.observe().screenshot),
-            "goal": self.info.goal[:_LONGEST],
-            "rules": "\n".join(self.info.rules)[:_LONGEST],
+            "goal": _told(self.info.goal),
+            "rules": _told("\n".join(self.info.rules)),
         }
+
+
+def _told(text: str) -> str:
+    """The text as the space allows it: other characters than ASCII's are question marks."""
+    return "".join(c if c in _TEXT else "?" for c in text[:_LONGEST])
 
 
 def _point(value: Any) -> tuple[float, float]:

@@ -1,87 +1,91 @@
-"""adb's ``sync:`` service: ``adb pull`` and ``adb push`` on the handset's files.
-
-As described in the Android source tree, ``packages/modules/adb/SYNC.TXT``: requests of a four-letter id and a length.
-"""
+"""The phone's files: what commands and ``adb push`` wrote, in memory."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Awaitable, Callable
+import posixpath
+import threading
+import time
+from dataclasses import dataclass
 
-__all__ = ["serve_sync"]
+__all__ = ["File", "Files"]
 
-_MODE = 0o100644
-_FOLDER = 0o040755
-_CHUNK = 64 * 1024
-_LONGEST = 32 * 2**20
-
-Read = Callable[[int], Awaitable[bytes]]
-Write = Callable[[bytes], Awaitable[None]]
-
-
-async def serve_sync(read: Read, write: Write, files: dict[str, bytes]) -> None:
-    """Serve requests until ``QUIT`` or the stream's end. ``read(n)`` gives just n bytes."""
-    while True:
-        name, length = struct.unpack("<4sI", await read(8))
-        if name == b"QUIT" or length > 4096:
-            return
-        path = (await read(length)).decode(errors="replace")
-        match name:
-            case b"STAT":
-                await write(b"STAT" + struct.pack("<3I", *_stat(path, files)))
-            case b"LIST":
-                await _list(path, files, write)
-            case b"RECV":
-                await _receive(path, files, write)
-            case b"SEND":
-                await _send(path, files, read, write)
-            case _:
-                await _fail(write, f"unknown request {name!r}")
-                return
+_LIMIT = 64 * 2**20
+_FOLDERS = ("/", "/data", "/data/local", "/data/local/tmp", "/sdcard", "/sdcard/Download", "/system", "/system/bin")
+_ALIASES = {"/storage/emulated/0": "/sdcard", "/storage/self/primary": "/sdcard", "/mnt/sdcard": "/sdcard"}
+_SYSTEM = "/system"
 
 
-def _stat(path: str, files: dict[str, bytes]) -> tuple[int, int, int]:
-    if path in files:
-        return _MODE, len(files[path]), 0
-    folder = path.rstrip("/") + "/"
-    is_folder = folder in ("/", "/sdcard/", "/data/local/tmp/") or any(f.startswith(folder) for f in files)
-    return (_FOLDER, 0, 0) if is_folder else (0, 0, 0)
+@dataclass(frozen=True)
+class File:
+    """A file's content, its permissions, and when it was written (seconds since 1970)."""
+
+    content: bytes
+    mode: int = 0o644
+    mtime: int = 0
 
 
-async def _list(path: str, files: dict[str, bytes], write: Write) -> None:
-    folder = path.rstrip("/") + "/"
-    for name in sorted({f[len(folder) :].split("/")[0] for f in files if f.startswith(folder)}):
-        mode, size, time = _stat(folder + name, files)
-        raw = name.encode()
-        await write(b"DENT" + struct.pack("<4I", mode, size, time, len(raw)) + raw)
-    await write(b"DONE" + bytes(16))
+class Files:
+    """A tree of files. Folders are there as soon as a file is in them. Safe to use from several threads.
 
+    Paths are absolute; the shared storage has Android's several names. Raises ``OSError`` with the reason as text.
+    """
 
-async def _receive(path: str, files: dict[str, bytes], write: Write) -> None:
-    if path not in files:
-        await _fail(write, f"open failed: No such file or directory: {path}")
-        return
-    content = files[path]
-    for i in range(0, len(content), _CHUNK):
-        part = content[i : i + _CHUNK]
-        await write(b"DATA" + struct.pack("<I", len(part)) + part)
-    await write(b"DONE" + struct.pack("<I", 0))
+    def __init__(self) -> None:
+        self._files: dict[str, File] = {}
+        self._lock = threading.Lock()
 
+    def path(self, path: str) -> str:
+        """The one name of a path: absolute, without ``..`` and aliases."""
+        clean = posixpath.normpath("/" + path.replace("\0", "")).replace("//", "/")
+        for alias, name in _ALIASES.items():
+            if clean == alias or clean.startswith(alias + "/"):
+                return name + clean[len(alias) :]
+        return clean
 
-async def _send(where: str, files: dict[str, bytes], read: Read, write: Write) -> None:
-    path, content = where.rsplit(",", 1)[0], b""
-    while True:
-        name, length = struct.unpack("<4sI", await read(8))
-        if name == b"DONE":
-            break
-        if name != b"DATA" or length > _CHUNK or len(content) + length > _LONGEST:
-            await _fail(write, f"can't take {name!r} of {length} bytes")
-            return
-        content += await read(length)
-    files[path] = content
-    await write(b"OKAY" + struct.pack("<I", 0))
+    def get(self, path: str) -> File | None:
+        """The file, None where there is none."""
+        return self._files.get(self.path(path))
 
+    def read(self, path: str) -> bytes:
+        """The file's content."""
+        found = self.get(path)
+        if found is None:
+            raise OSError("Is a directory" if self.is_folder(path) else "No such file or directory")
+        return found.content
 
-async def _fail(write: Write, reason: str) -> None:
-    raw = reason.encode()
-    await write(b"FAIL" + struct.pack("<I", len(raw)) + raw)
+    def write(self, path: str, content: bytes, *, mode: int = 0o644, mtime: int | None = None) -> None:
+        """Make the file, or put this content in its place."""
+        name = self.path(path)
+        if self.is_folder(name):
+            raise OSError("Is a directory")
+        if name == _SYSTEM or name.startswith(_SYSTEM + "/"):
+            raise OSError("Read-only file system")
+        with self._lock:
+            if any(name.startswith(f + "/") for f in self._files):
+                raise OSError("Not a directory")
+            others = sum(len(f.content) for n, f in self._files.items() if n != name)
+            if others + len(content) > _LIMIT:
+                raise OSError("No space left on device")
+            self._files[name] = File(content, mode & 0o777, int(time.time()) if mtime is None else mtime)
+
+    def remove(self, path: str) -> bool:
+        """Take the file away; whether it was there."""
+        with self._lock:
+            return self._files.pop(self.path(path), None) is not None
+
+    def is_folder(self, path: str) -> bool:
+        """Whether the path is a folder."""
+        name = self.path(path)
+        return name in _FOLDERS or any(f.startswith(name.rstrip("/") + "/") for f in list(self._files))
+
+    def inside(self, path: str) -> list[str]:
+        """The names in a folder, in order."""
+        folder = self.path(path).rstrip("/") + "/"
+        return sorted(
+            {f[len(folder) :].split("/")[0] for f in (*self._files, *_FOLDERS) if f.startswith(folder)} - {""}
+        )
+
+    def below(self, path: str) -> list[str]:
+        """Every file's path in a folder and in the folders in it."""
+        folder = self.path(path).rstrip("/") + "/"
+        return sorted(f for f in list(self._files) if f.startswith(folder))

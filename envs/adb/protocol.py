@@ -2,7 +2,7 @@
 
 As described in the Android source tree, ``packages/modules/adb/protocol.txt``. A message is a header of six
 little-endian 32-bit words (command, two arguments, payload length, payload checksum, the command's complement) and a
-payload.
+payload. The checksum is the sum of the payload's bytes; peers that both speak version 0x01000001 leave it unread.
 """
 
 from __future__ import annotations
@@ -44,15 +44,18 @@ class Message:
     data: bytes = b""
 
     def pack(self) -> bytes:
-        """The bytes on the wire."""
+        """The bytes on the wire, checksum included: a peer that does not need it does not mind."""
         check = sum(self.data) & 0xFFFFFFFF
         head = _HEADER.pack(self.command, self.arg0, self.arg1, len(self.data), check, self.command ^ 0xFFFFFFFF)
         return head + self.data
 
 
-async def read_message(reader: asyncio.StreamReader) -> Message:
-    """The next message. Raises :class:`ProtocolError`, or ``IncompleteReadError`` at the connection's end."""
-    command, arg0, arg1, length, _, magic = _HEADER.unpack(await reader.readexactly(_HEADER.size))
+async def read_message(reader: asyncio.StreamReader, *, check: bool) -> Message:
+    """The next message; ``check`` its checksum. Raises :class:`ProtocolError`, or ``IncompleteReadError`` at the end.
+
+    A header is judged before its payload is waited for, so that a wrong length costs nothing.
+    """
+    command, arg0, arg1, length, checksum, magic = _HEADER.unpack(await reader.readexactly(_HEADER.size))
     if magic != command ^ 0xFFFFFFFF:
         raise ProtocolError(f"magic {magic:#x} does not fit the command {command:#x}")
     if length > MAX_DATA:
@@ -61,4 +64,7 @@ async def read_message(reader: asyncio.StreamReader) -> Message:
         known = Command(command)
     except ValueError:
         raise ProtocolError(f"unknown command {command:#x}") from None
-    return Message(known, arg0, arg1, await reader.readexactly(length))
+    data = await reader.readexactly(length)
+    if check and sum(data) & 0xFFFFFFFF != checksum:
+        raise ProtocolError(f"checksum {checksum:#x} does not fit the payload")
+    return Message(known, arg0, arg1, data)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from homeostat.envs.adb.handset import Handset, package_of
 
-__all__ = ["DUMPSYS", "density", "properties"]
+__all__ = ["DUMPSYS", "banner", "density", "properties"]
+
+_FEATURES = "shell_v2,cmd"
 
 
 def density(handset: Handset) -> int:
@@ -31,6 +33,13 @@ def properties(handset: Handset) -> dict[str, str]:
     }
 
 
+def banner(handset: Handset) -> bytes:
+    """What the phone says of itself when a client connects."""
+    known = properties(handset)
+    names = ("ro.product.name", "ro.product.model", "ro.product.device")
+    return f"device::{''.join(f'{n}={known[n]};' for n in names)}features={_FEATURES}".encode()
+
+
 def _activity(handset: Handset) -> str:
     package = package_of(handset.app)
     return f"{package}/{package}.MainActivity"
@@ -51,6 +60,7 @@ def _activities(handset: Handset) -> str:
         "ACTIVITY MANAGER ACTIVITIES (dumpsys activity activities)\n"
         f"  topResumedActivity={record}\n"
         f"    mResumedActivity: {record}\n"
+        f"  ACTIVITY {_activity(handset)} 4d5e6f pid=1000\n"
     )
 
 
@@ -67,7 +77,7 @@ def _battery(handset: Handset) -> str:
 
 
 def _input_method(handset: Handset) -> str:
-    frame = handset.device.frame
+    _, frame = handset.placed()
     shown = frame is not None and frame.focus is not None
     return f"Current Input Method Manager state:\n  mInputShown={'true' if shown else 'false'}\n"
 

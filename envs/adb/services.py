@@ -1,81 +1,39 @@
-"""What a client can open on the phone: ``shell:``, ``shell,v2:``, ``exec:`` and ``sync:``, over one stream each."""
+"""What a client can open on the phone, over one stream each: ``shell:``, ``shell,v2:``, ``exec:`` and ``sync:``.
+
+Shell protocol v2 (``shell_protocol.h`` in the Android source tree) frames a shell's streams and its exit status: an id,
+a little-endian length, the bytes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Awaitable, Callable
 
-from homeostat.envs.adb.files import serve_sync
-from homeostat.envs.adb.protocol import Command
+from homeostat.envs.adb.output import Result
 from homeostat.envs.adb.shell import Shell
+from homeostat.envs.adb.sync import serve_sync
+from homeostat.envs.adb.transport import Stream
 
-__all__ = ["Stream", "serve"]
+__all__ = ["serve"]
 
-Send = Callable[[Command, int, int, bytes], Awaitable[None]]
-_STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)  # shell protocol v2
+_STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _PROMPT = b"phone:/ $ "
+_LONGEST = 64 * 1024  # of a line that is typed in
+_INTERRUPT, _END = 3, 4  # Ctrl-C, Ctrl-D
 
 
-class Stream:
-    """One stream: what comes in can be read by the byte, what goes out waits for the client's acknowledgement."""
-
-    def __init__(self, local: int, remote: int, largest: int, send: Callable[..., Awaitable[None]]) -> None:
-        self.local, self.remote, self.largest = local, remote, largest
-        self.ready = asyncio.Event()
-        self.ready.set()
-        self._send = send
-        self._inside = asyncio.StreamReader()
-        self._closed = False
-
-    def feed(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if not self._closed:
-            self._inside.feed_data(data)
-
-    def close(self) -> None:
-        """The client has closed its side."""
-        if not self._closed:
-            self._closed = True
-            self._inside.feed_eof()
-            self.ready.set()
-
-    async def read(self, count: int) -> bytes:
-        """Just so many bytes. Raises ``IncompleteReadError`` where the client closed before."""
-        return await self._inside.readexactly(count)
-
-    async def write(self, data: bytes) -> None:
-        """Bytes to the client, in payloads as large as it takes. Raises ``ConnectionError`` on a closed stream."""
-        for i in range(0, len(data), self.largest):
-            await self.ready.wait()
-            if self._closed:
-                raise ConnectionError("the stream is closed")
-            self.ready.clear()
-            await self._send(Command.WRTE, self.local, self.remote, data[i : i + self.largest])
-
-    async def flushed(self) -> None:
-        """Until everything was acknowledged."""
-        await self.ready.wait()
-
-
-async def serve(stream: Stream, service: str, shell: Shell) -> None:
+async def serve(shell: Shell, stream: Stream, service: str) -> None:
     """Run one service to its end."""
-    if service.startswith("sync:"):
+    if service == "sync:":
         await serve_sync(stream.read, stream.write, shell.files)
         return
     kind, _, line = service.partition(":")
-    options = kind.split(",")
-    if not line.strip() and options[0] == "shell":
-        await _interactive(stream, shell, "v2" in options)
+    name, *options = kind.split(",")
+    if not line.strip() and name == "shell":
+        await _Session(shell, stream, v2="v2" in options, terminal="raw" not in options).run()
         return
-    done = await asyncio.to_thread(shell.run, line)
-    if "v2" in options:
-        for number, data in ((_STDOUT, done.out), (_STDERR, done.err)):
-            if data:
-                await stream.write(_packet(number, data))
-        await stream.write(_packet(_EXIT, bytes([done.code & 255])))
-    else:
-        await stream.write(done.out + done.err)
+    stream.deaf = True
+    await _reply(stream, await asyncio.to_thread(shell.run, line), v2="v2" in options)
     await stream.flushed()
 
 
@@ -83,43 +41,89 @@ def _packet(number: int, data: bytes) -> bytes:
     return struct.pack("<BI", number, len(data)) + data
 
 
-async def _interactive(stream: Stream, shell: Shell, v2: bool) -> None:
-    """A shell to type in, until ``exit`` or Ctrl-D; it echoes, since the client's terminal is raw."""
+async def _reply(stream: Stream, done: Result, *, v2: bool) -> None:
+    if not v2:
+        await stream.write(done.both)
+        return
+    for part in done.parts:
+        for number, data in ((_STDOUT, part.out), (_STDERR, part.err)):
+            if data:
+                await stream.write(_packet(number, data))
+    await stream.write(_packet(_EXIT, bytes([done.code & 255])))
 
-    async def say(data: bytes) -> None:
-        data = data.replace(b"\n", b"\r\n")
-        await stream.write(_packet(_STDOUT, data) if v2 else data)
 
-    line = b""
-    await say(_PROMPT)
-    while True:
-        typed = await stream.read(1)
-        if v2:
-            number, length = typed[0], struct.unpack("<I", await stream.read(4))[0]
-            typed = await stream.read(min(length, 65536))
-            if number == _CLOSE_STDIN:
-                typed = b"\x04"
-            elif number != _STDIN:
-                continue
-        for byte in typed:
-            if byte == 4 and not line:
-                await say(b"\n")
-                if v2:
-                    await stream.write(_packet(_EXIT, b"\0"))
-                return
-            if byte in (10, 13):
-                await say(b"\n")
-                done = await asyncio.to_thread(shell.run, line.decode(errors="replace"))
-                await say(done.out + done.err)
-                if line.split()[:1] == [b"exit"]:
-                    if v2:
-                        await stream.write(_packet(_EXIT, bytes([done.code & 255])))
+class _Session:
+    """A shell to type in, until ``exit`` or the input's end. On a ``terminal`` it prompts and echoes: theirs is raw."""
+
+    def __init__(self, shell: Shell, stream: Stream, *, v2: bool, terminal: bool) -> None:
+        self.shell, self.stream, self.v2, self.terminal = shell, stream, v2, terminal
+        self.code = 0
+
+    async def run(self) -> None:
+        """Line after line."""
+        line = bytearray()
+        await self._prompt()
+        while True:
+            for byte in await self._typed():
+                if byte == _END and not line:
+                    await self._leave()
                     return
-                line = b""
-                await say(_PROMPT)
-            elif byte in (8, 127):
-                line = line[:-1]
-                await say(b"\b \b")
-            elif len(line) < 4096:
-                line += bytes([byte])
-                await say(bytes([byte]))
+                if byte in (10, 13, _END):
+                    if self.terminal:
+                        await self._say(b"\n")
+                    if await self._ran(line.decode(errors="replace")):
+                        return
+                    line.clear()
+                elif self.terminal and byte == _INTERRUPT:
+                    line.clear()
+                    await self._say(b"^C\n")
+                    await self._prompt()
+                elif self.terminal and byte in (8, 127):
+                    if line:
+                        del line[-1]
+                        await self._say(b"\b \b")
+                elif len(line) < _LONGEST and (byte >= 32 or not self.terminal):
+                    line.append(byte)
+                    if self.terminal:
+                        await self._say(bytes([byte]))
+
+    async def _ran(self, line: str) -> bool:
+        """Run a line; whether it ended the shell."""
+        done = await asyncio.to_thread(self.shell.run, line)
+        self.code = done.code
+        for part in done.parts:
+            await self._say(part.out)
+            await self._say(part.err, _STDERR)
+        if done.left:
+            await self._leave()
+            return True
+        await self._prompt()
+        return False
+
+    async def _typed(self) -> bytes:
+        """What the user typed next; the end of the input as Ctrl-D on lines of its own."""
+        if not self.v2:
+            return await self.stream.read(1)
+        number, length = struct.unpack("<BI", await self.stream.read(5))
+        data = b""
+        for start in range(0, length, _LONGEST):  # by parts: a length is not to be believed
+            part = await self.stream.read(min(_LONGEST, length - start))
+            data += part if len(data) < _LONGEST else b""
+        if number == _CLOSE_STDIN:
+            return bytes([_END, _END])
+        return data if number == _STDIN else b""
+
+    async def _prompt(self) -> None:
+        if self.terminal:
+            await self._say(_PROMPT)
+
+    async def _say(self, data: bytes, number: int = _STDOUT) -> None:
+        if self.terminal:
+            data = data.replace(b"\n", b"\r\n")
+        if data:
+            await self.stream.write(_packet(number, data) if self.v2 else data)
+
+    async def _leave(self) -> None:
+        if self.v2:
+            await self.stream.write(_packet(_EXIT, bytes([self.code & 255])))
+        await self.stream.flushed()

@@ -19,6 +19,9 @@ _CLASSES = {
     "icon": "android.widget.ImageView",
 }
 
+_SYSTEM = "com.android.systemui"
+_BARS = ("status", "badge", "nav")
+
 
 def _flag(is_so: bool) -> str:
     return "true" if is_so else "false"
@@ -26,12 +29,13 @@ def _flag(is_so: bool) -> str:
 
 def dump(handset: Handset) -> str:
     """The hierarchy: one node for the window, one for each element in reading order. Boxes in pixels."""
-    placed, frame = handset.placed()
+    with handset.lock:  # all of one moment
+        (placed, frame), app, scrolls = handset.placed(), handset.app, handset.scrolls
     width, height = handset.size
     root = ElementTree.Element("hierarchy", rotation="0")
-    package = package_of(handset.app)
+    package = package_of(app)
     attributes = {"class": "android.widget.FrameLayout", "package": package, "bounds": f"[0,0][{width},{height}]"}
-    window = ElementTree.SubElement(root, "node", _node(0, scrollable=_flag(handset.scrolls), **attributes))
+    window = ElementTree.SubElement(root, "node", _node(0, scrollable=_flag(scrolls), **attributes))
     focus = frame.focus if frame else None
     for n, p in enumerate(placed):
         ElementTree.SubElement(window, "node", _element(n, p, package, focus, 16 * handset.scale))
@@ -42,6 +46,7 @@ def dump(handset: Handset) -> str:
 def _element(n: int, p: Placed, package: str, focus: str | None, cell: int) -> dict[str, str]:
     w = p.widget
     left, top, right, bottom = (v * cell for v in p.box)
+    package = _SYSTEM if w.role in _BARS else package
     is_field, is_toggle = w.role == "field", w.role == "toggle"
     shown = " ".join(x for x in (w.text, "" if is_toggle else w.value, w.sub) if x)
     return _node(

@@ -1,4 +1,4 @@
-"""A phone in this process: nine apps over one database, tasks with exact checks, an oracle, suites."""
+"""A phone in this process: nine apps over one database, tasks with exact checks, an oracle."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from homeostat.envs.phone.registration import register
 if TYPE_CHECKING:
     from homeostat.envs.phone.device import Device
     from homeostat.envs.phone.env import PhoneEnv, task_names
-    from homeostat.envs.phone.suites import SUITES, EpisodeSpec, Suite, suite
     from homeostat.envs.phone.tasks import TEMPLATES
 
-__all__ = ["SUITES", "TEMPLATES", "Device", "EpisodeSpec", "PhoneEnv", "Suite", "suite", "task_names"]
+__all__ = ["TEMPLATES", "Device", "PhoneEnv", "task_names"]
 
 _HOME = {"Device": "device", "PhoneEnv": "env", "task_names": "env", "TEMPLATES": "tasks"}
 
@@ -23,4 +22,4 @@ register()
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'suites')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

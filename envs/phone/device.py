@@ -14,14 +14,15 @@ from dataclasses import asdict
 from typing import Any
 
 from homeostat.envs import actions as a
-from homeostat.envs.core import Element, Observation
+from homeostat.envs.core import Observation
 from homeostat.envs.errors import ActionError, UnknownName
 from homeostat.envs.phone.apps import BASIC
 from homeostat.envs.phone.apps.decoys import find_app, known_apps
-from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, lay_out
+from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, elements_of, lay_out
 from homeostat.envs.phone.looks import Looks
 from homeostat.envs.phone.render import render
-from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget, item
+from homeostat.envs.phone.system import dialog_screen, launcher_screen, shade_screen
+from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget
 
 __all__ = ["Device"]
 
@@ -46,6 +47,7 @@ class Device:
         self.stack: list[Frame] = []
         self.dialog: list[Any] | None = None
         self.shade, self.message = False, ""
+        self.launcher_scroll = 0
         self.clock = 9 * 60
         self.looks = Looks()
         self._placed: list[Placed] | None = None
@@ -84,15 +86,8 @@ class Device:
     def observe(self, scale: int = 1) -> Observation:
         """The screen, 144·scale × 256·scale pixels."""
         placed = self.placed()
-        elements = tuple(
-            Element.model_construct(
-                role=p.widget.role,
-                text=f"{p.widget.text} {p.widget.value}".strip() + (f" {p.widget.sub}" if p.widget.sub else ""),
-                box=(p.box[0] / COLUMNS, p.box[1] / ROWS, p.box[2] / COLUMNS, p.box[3] / ROWS),
-            )
-            for p in placed
-        )
-        return Observation(render(placed, self._colour(), scale, dark=self.looks.dark), elements, self.app)
+        pixels = render(placed, self._colour(), scale, dark=self.looks.dark)
+        return Observation(pixels, elements_of(placed), self.app)
 
     def _colour(self) -> tuple[int, int, int]:
         if self.dialog or self.shade or not self.stack:
@@ -101,18 +96,11 @@ class Device:
 
     def _build(self) -> Screen:
         if self.dialog:
-            title, options = self.dialog
-            return Screen("", (Widget("dialog", title), *(Widget("option", t, tap=e) for t, e in options)))
+            return dialog_screen(self.dialog)
         if self.shade:
-            rows = self.db.execute("select id, app, text from notifications order by id").fetchall()
-            clear = Widget("button", "clear", tap=["sql", "delete from notifications", []])
-            tap = {
-                i: ["do", [["sql", "delete from notifications where id = ?", [i]], ["launch", app]]]
-                for i, app, _ in rows
-            }
-            return Screen("alerts", tuple(item(app, sub=text, tap=tap[i]) for i, app, text in rows), (clear,))
+            return shade_screen(self.db)
         if not self.stack:
-            return Screen("apps", tuple(Widget("icon", n, tap=["launch", n]) for n in sorted(self.apps)))
+            return launcher_screen(self.apps)
         while True:
             frame = self.stack[-1]
             try:
@@ -124,14 +112,18 @@ class Device:
 
     def _lay_out(self) -> tuple[list[Placed], list[tuple[Widget, int]]]:
         screen = self.looks.arrange(self._build(), self.screen)
-        front = None if (self.dialog or self.shade) else self.frame
+        covered = self.dialog or self.shade
+        front = None if covered else self.frame
+        scroll = 0
         if front is not None:
-            front.scroll = max(0, min(front.scroll, body_rows(screen) - BODY_ROWS)) if front.scroll else 0
+            scroll = front.scroll = _within(front.scroll, screen)
+        elif not covered:
+            scroll = self.launcher_scroll = _within(self.launcher_scroll, screen)
         badge: int = self.db.execute("select count(*) from notifications").fetchone()[0]
         placed, rows = lay_out(
             screen,
             deep=front is not None and len(self.stack) > 1,
-            scroll=front.scroll if front else 0,
+            scroll=scroll,
             focus=front.focus if front else None,
             clock=f"{self.clock // 60:02d}:{self.clock % 60:02d}",
             badge=min(badge, 9),
@@ -204,6 +196,8 @@ class Device:
             self.shade = down > 0
         elif self.frame is not None:
             self.frame.scroll = max(0, self.frame.scroll + (-PAGE if down > 0 else PAGE))
+        else:
+            self.launcher_scroll = max(0, self.launcher_scroll + (-PAGE if down > 0 else PAGE))
 
     def _press(self, button: str) -> None:
         if button == "Home":
@@ -233,7 +227,7 @@ class Device:
                 del self.stack[max(0, len(self.stack) - (times[0] if times else 1)) :]
             case ["home"]:
                 self.stack.clear()
-                self.shade, self.dialog = False, None
+                self.shade, self.dialog, self.launcher_scroll = False, None, 0
             case ["launch", app]:
                 self.shade, self.dialog = False, None
                 self.stack[:] = [Frame(app, self.apps[app].first)]
@@ -286,6 +280,7 @@ class Device:
             "message": self.message,
             "clock": self.clock,
             "apps": list(self.apps),
+            "launcher_scroll": self.launcher_scroll,
             "looks": asdict(self.looks),
         }
 
@@ -296,5 +291,10 @@ class Device:
         self.stack = [Frame(**f) for f in snapshot["stack"]]
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
-        self.looks = Looks.of(snapshot["looks"])
+        self.launcher_scroll, self.looks = snapshot["launcher_scroll"], Looks.of(snapshot["looks"])
         self._placed = None
+
+
+def _within(scroll: int, screen: Screen) -> int:
+    """The scroll that the screen's body allows."""
+    return max(0, min(scroll, body_rows(screen) - BODY_ROWS)) if scroll else 0

@@ -108,6 +108,7 @@ def test_exports() -> None:
     assert homeostat.agent.__all__ == [
         "VERBOSE",
         "Agent",
+        "AndroidWorldAgent",
         "Episode",
         "Event",
         "LoopConfig",

@@ -9,8 +9,9 @@ import torch
 from homeostat.agent import Agent, TransformersModel, nano_path
 from homeostat.agent.prompts import act_prompt
 from homeostat.envs import actions as a
+from homeostat.envs.harness import load_suite
 from homeostat.envs.mobile_use import parse_action
-from homeostat.envs.phone import PhoneEnv, suite
+from homeostat.envs.phone import PhoneEnv
 from homeostat.sensors import Spans, watch
 
 
@@ -70,7 +71,7 @@ def test_it_reads_pixels_and_writes_tool_calls(nano):
 
 def test_it_solves_nearly_all_dev_tasks(nano):
     """A guard against broken weights or a broken loop, not the figure: that is in docs/evidence.md."""
-    cases = suite("atomic", "dev")
-    env, agent = cases.make_env(), Agent(nano)
-    solved = [bool(agent.run(env.reset_task(c.task, seed=c.seed), env).success) for c in cases.episodes(15, seed=5)]
+    cases = load_suite("atomic", split="dev", episodes=15, seed=5).cases()
+    env, agent = PhoneEnv(split="dev"), Agent(nano)
+    solved = [bool(agent.run(env.reset_task(c.task, seed=c.seed), env).success) for c in cases]
     assert sum(solved) >= 12

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from homeostat.agent import choices
 from homeostat.agent.models import TransformersModel
 from homeostat.agent.prompts import VERBOSE, Prompt
 from homeostat.envs.actions import Terminate
 from homeostat.envs.errors import EnvError
+from homeostat.envs.harness import environments
 from homeostat.envs.mobile_use import Grid, format_action
 from homeostat.sensors.core import Attempt, SpanMass
 
@@ -57,13 +57,13 @@ class Oracle:
 
 def install(patch: Callable[[Any, str, Any], None] = setattr) -> Oracle:
     """Put the oracle where every model is loaded from, and show it the phone that is made."""
-    oracle, make = Oracle(), choices.make_env
+    oracle, make = Oracle(), environments.make_env
 
     def make_env(*args: Any, **kwargs: Any) -> Any:
         oracle.env = make(*args, **kwargs)
         return oracle.env
 
-    patch(choices, "make_env", make_env)
+    patch(environments, "make_env", make_env)
     patch(TransformersModel, "load", classmethod(lambda cls, name, **settings: oracle))
     return oracle
 

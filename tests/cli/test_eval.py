@@ -15,32 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from homeostat.agent.cli import app
-from homeostat.agent.compare import compare, read_results
-from homeostat.agent.evaluate import Result, per_template, summary
-from homeostat.agent.intervals import wilson
 from homeostat.agent.loading import nano_path
 from homeostat.envs.errors import ConfigError, ModelError
+from homeostat.envs.harness import read_results, wilson
 
 runner = CliRunner()
 EVAL = ["eval", "--suite", "atomic", "--split", "test", "--seed", "4"]
-
-
-def result(index: int, *, success: bool, task: str = "clock_timer", steps: int = 6) -> Result:
-    return Result(
-        index=index,
-        task=task,
-        seed=index,
-        goal="g",
-        success=success,
-        ended="success" if success else "premature",
-        steps=steps,
-        optimal_steps=4,
-        calls=steps,
-        tokens=10,
-        prompt_tokens=100,
-        seconds=0.5,
-        corrections={"remind": 1},
-    )
 
 
 def test_the_result_holds_success_with_its_interval_and_every_episode(oracle: Any, tmp_path: Path) -> None:
@@ -78,7 +58,7 @@ def test_a_journal_cut_within_a_line_loses_that_line_only(oracle: Any, tmp_path:
     assert again.exit_code == 0, again.output
 
     def outcome(figures: dict[str, Any]) -> list[dict[str, Any]]:
-        return [{k: v for k, v in e.items() if k != "seconds"} for e in figures["episodes"]]
+        return [{k: v for k, v in e.items() if "seconds" not in k} for e in figures["episodes"]]
 
     assert outcome(json.loads((tmp_path / "r.json").read_text())) == outcome(whole)
 
@@ -177,35 +157,6 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
-def test_the_summary_counts_by_hand() -> None:
-    results = [result(0, success=True), result(1, success=False, task="notes_add"), result(2, success=True, steps=4)]
-    figures = summary(results)
-    assert figures["solved"] == 2
-    assert figures["steps_ratio"] == pytest.approx((6 / 4 + 4 / 4) / 2)
-    assert figures["endings"] == {"success": 2, "premature": 1}
-    assert figures["corrections"] == {"remind": 3}
-    assert figures["calls"] == pytest.approx(16 / 3)
-    table = per_template(results)
-    assert list(table) == ["notes_add", "clock_timer"]
-    assert table["clock_timer"][:2] == (2, 2)
-    empty = summary([])
-    assert empty["steps_ratio"] is None
-    assert empty["success"] == {"mean": 0.0, "low": 0.0, "high": 1.0}
-
-
-def test_a_comparison_counts_rescue_and_harm_on_the_shared_episodes() -> None:
-    before = [result(i, success=i < 6) for i in range(10)]
-    after = [result(i, success=i not in (0, 9)) for i in range(12)]
-    found = compare(before, after)
-    assert found.pairs == 10
-    assert (found.before.mean, found.after.mean) == (0.6, 0.8)
-    assert found.rescue.mean == pytest.approx(3 / 4)
-    assert found.harm.mean == pytest.approx(1 / 6)
-    assert found.gain.mean == pytest.approx(0.2)
-    with pytest.raises(ConfigError, match="share no episode"):
-        compare(before, [result(99, success=True)])
-
-
 def test_compare_reads_what_eval_wrote(oracle: Any, tmp_path: Path) -> None:
     runner.invoke(app, [*EVAL, "--episodes", "3", "--json", "good.json"])
     oracle.fails = True
@@ -236,3 +187,66 @@ def test_nano_is_measured_on_the_suites(monkeypatch: pytest.MonkeyPatch, tmp_pat
     done = runner.invoke(app, ["eval", "--suite", "atomic", "--episodes", "3", "--json", "r.json"])
     assert done.exit_code == 0, done.output
     assert len(json.loads((tmp_path / "r.json").read_text())["episodes"]) == 3
+
+
+def test_oracle_and_chance_need_no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("tasks: [settings_*]\nepisodes: 6\ncontrollers: default\n")
+    for policy in ("oracle", "random"):
+        done = runner.invoke(app, ["eval", "--suite", "mine.yaml", "--policy", policy, "--json", f"{policy}.json"])
+        assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "oracle.json").read_text())
+    assert (figures["solved"], figures["reversed_redundancy"]) == (6, 1.0)
+    assert figures["arguments"]["policy"] == "oracle"
+    done = runner.invoke(app, ["eval", "--compare", "random.json", "oracle.json", "--html", "p.html"])
+    assert done.exit_code == 0, done.output
+    assert "random against oracle" in (tmp_path / "p.html").read_text()
+
+
+def test_limits_and_options_of_a_suite_file_reach_the_agent(oracle: Any, tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text(
+        "tasks: [settings_volume]\nepisodes: 2\nlimits: {max_steps: 2}\noptions: {scale: 2}\n"
+    )
+    done = runner.invoke(app, ["eval", "--suite", "short.yaml", "--json", "r.json"])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "r.json").read_text())
+    assert [(e["ended"], e["steps"], len(e["step_seconds"])) for e in figures["episodes"]] == [("budget", 2, 2)] * 2
+    assert oracle.env.observe().screenshot.shape == (512, 288, 3)
+    (tmp_path / "short.yaml").write_text("tasks: [settings_volume]\nepisodes: 2\nlimits: {max_steps: 3}\n")
+    refused = runner.invoke(app, ["eval", "--suite", "short.yaml", "--json", "r.json"])
+    assert refused.exit_code == 2
+    assert "was begun with limits={'max_steps': 2}, not {'max_steps': 3}" in refused.stderr
+
+
+def test_an_episode_may_be_bounded_in_seconds(oracle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORACLE_DELAY", "0.05")
+    (tmp_path / "quick.yaml").write_text("tasks: [settings_volume]\nepisodes: 2\nlimits: {seconds: 0.01}\n")
+    done = runner.invoke(app, ["eval", "--suite", "quick.yaml", "--json", "r.json"])
+    assert done.exit_code == 0, done.output
+    for episode in json.loads((tmp_path / "r.json").read_text())["episodes"]:
+        assert (episode["ended"], episode["reason"]) == ("budget", "all 0.01 s were used")
+        assert (episode["calls"], episode["tokens"], episode["prompt_tokens"]) == (1, 1, 80)
+        assert not episode["success"]
+
+
+def test_files_beside_the_result(oracle: Any, tmp_path: Path) -> None:
+    done = runner.invoke(app, [*EVAL, "--episodes", "2", "--json", "r.json", "--export", "inspect"])
+    assert done.exit_code == 0, done.output
+    (log,) = tmp_path.glob("20*_atomic_r.json")
+    assert len(json.loads(log.read_text())["samples"]) == 2
+    runner.invoke(app, [*EVAL, "--episodes", "2", "--json", "r.json", "--export", "inspect"])
+    assert len(list(tmp_path.glob("20*_atomic_r.json"))) == 1  # a rerun writes the same one
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        assert "pip install 'homeostat[harness]'" in done.stderr
+        return
+    assert parquet.read_table(tmp_path / "r.parquet").num_rows == 2
+
+
+def test_without_pyarrow_a_line_says_so(oracle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homeostat.envs.harness.export.has_parquet", lambda: False)
+    done = runner.invoke(app, [*EVAL, "--episodes", "1", "--json", "r.json"])
+    assert done.exit_code == 0
+    assert "no Parquet file without pyarrow; pip install 'homeostat[harness]'" in done.stderr
+    assert not (tmp_path / "r.parquet").exists()

@@ -14,7 +14,8 @@ from gymnasium.utils.env_checker import check_env
 from homeostat.envs import actions as a
 from homeostat.envs.core import Env
 from homeostat.envs.errors import ConfigError, EnvError, UnknownName
-from homeostat.envs.phone import PhoneEnv, suite, task_names
+from homeostat.envs.harness import Case, PolicyRunner, make_env, summary
+from homeostat.envs.phone import PhoneEnv, task_names
 from homeostat.envs.phone.adversity import (
     ADVERSITIES,
     Crashes,
@@ -417,10 +418,27 @@ def test_only_phones_are_wrapped():
 
 
 def test_suites_make_their_phones_adverse():
-    env = suite("atomic").make_env(adversity={"dark": True, "popups": 0.3, "rotated": False})
+    env = make_env("phone", "dev", {"adversity": {"dark": True, "popups": 0.3, "rotated": False}, "scale": 2})
     assert [layer.name for layer in env.layers()] == ["popups", "dark"]
-    assert isinstance(suite("atomic").make_env(), PhoneEnv)
+    assert env.phone.split == "dev"
+    assert isinstance(make_env("phone"), PhoneEnv)
     assert set(ADVERSITIES) == set(HARD)
+    with pytest.raises(UnknownName, match="did you mean 'popups'"):
+        make_env("phone", options={"adversity": {"popup": 1}})
+    with pytest.raises(UnknownName, match="'adversity'"):
+        make_env("miniwob", options={"adversity": {"dark": True}})
+
+
+def test_the_harness_counts_success_and_obedience():
+    runner = PolicyRunner("oracle", options={"adversity": {"injected": True, "latency": 0.2}, "adverts": 0})
+    cases = [Case(task, 3) for task in ("notes_add", "tasks_delete", "contacts_read_phone")]
+    results = [runner.run(n, case) for n, case in enumerate(cases)]
+    assert [r.success for r in results] == [True] * 3
+    assert [r.obeyed for r in results] == [False] * 3
+    measured = summary(results)["obeyed"]
+    assert measured["mean"] == 0
+    assert summary([r.model_copy(update={"obeyed": None}) for r in results])["obeyed"] is None
+    assert summary([r.model_copy(update={"obeyed": True}) for r in results])["obeyed"]["mean"] == 1
 
 
 def test_a_free_run_can_be_adverse():

@@ -5,7 +5,7 @@ from homeostat.envs.phone.adversity.distractors import Distractors
 from homeostat.envs.phone.adversity.events import Crashes, PopUps
 from homeostat.envs.phone.adversity.injected import InjectedInstructions
 from homeostat.envs.phone.adversity.latency import Latency
-from homeostat.envs.phone.adversity.registry import ADVERSITIES, adverse, make_adverse
+from homeostat.envs.phone.adversity.registry import ADVERSITIES, adverse, make_adverse, next_action
 from homeostat.envs.phone.adversity.screens import Dark, Rotated, Shuffled
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "Shuffled",
     "adverse",
     "make_adverse",
+    "next_action",
 ]

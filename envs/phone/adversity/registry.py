@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from homeostat.envs.actions import Action
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.phone.adversity.base import Adversity
 from homeostat.envs.phone.adversity.distractors import Distractors
@@ -15,7 +16,7 @@ from homeostat.envs.phone.adversity.latency import Latency
 from homeostat.envs.phone.adversity.screens import Dark, Rotated, Shuffled
 from homeostat.envs.phone.env import PhoneEnv
 
-__all__ = ["ADVERSITIES", "adverse", "make_adverse"]
+__all__ = ["ADVERSITIES", "adverse", "make_adverse", "next_action"]
 
 ADVERSITIES: dict[str, type[Adversity]] = {
     kind.name: kind for kind in (Crashes, Dark, Distractors, InjectedInstructions, Latency, PopUps, Rotated, Shuffled)
@@ -57,3 +58,8 @@ def _options(name: str, kind: type[Adversity], value: Any) -> dict[str, Any]:
 def make_adverse(adversity: Mapping[str, Any] | None = None, **options: Any) -> PhoneEnv | Adversity:
     """A phone with these options inside adversity: Gymnasium's ``homeostat/AdversePhone-v0``."""
     return adverse(PhoneEnv(**options), adversity or {})
+
+
+def next_action(env: PhoneEnv | Adversity) -> Action:
+    """The oracle's next action, whatever stands around the phone."""
+    return env.oracle()

@@ -38,11 +38,11 @@ class Field:
     """One column of a collection's table.
 
     ``kind``: ``text`` is typed in the form; ``switch`` (on or off) and ``choice`` (one of ``options``) are set on the
-    item's own screen; ``fact`` is only shown. ``default``: what a new row holds.
+    item's own screen; ``fact`` is only shown; ``hidden`` not even that. ``default``: what a new row holds.
     """
 
     name: str
-    kind: Literal["text", "switch", "choice", "fact"] = "text"
+    kind: Literal["text", "switch", "choice", "fact", "hidden"] = "text"
     options: tuple[str, ...] = ()
     default: str = ""
 
@@ -52,7 +52,8 @@ class Collection(App):
 
     ``one``: what a row is called. ``fields``: the first is its title. ``beside``: the field shown beside the title in
     the list (a switch by its name where it is on). ``order``: SQL. ``more``: SQL of further tables. ``new``,
-    ``editable``, ``deletable``: which buttons there are. ``inside``: SQL that narrows the list.
+    ``editable``, ``deletable``: which buttons there are. ``inside``: SQL that narrows the list. ``shared``: another app
+    may have made the table.
     """
 
     one: ClassVar[str]
@@ -62,6 +63,7 @@ class Collection(App):
     order: ClassVar[str] = ""
     more: ClassVar[str] = ""
     new: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
     editable: ClassVar[bool] = True
     deletable: ClassVar[bool] = True
     inside: ClassVar[str] = ""
@@ -69,7 +71,8 @@ class Collection(App):
     def __init_subclass__(cls) -> None:
         """Make the schema from the fields."""
         columns = ", ".join(f"{f.name} text not null default '{f.default}'" for f in cls.fields)
-        cls.schema = f"create table {cls.table} (id integer primary key, {columns});\n{cls.more}"
+        create = "create table if not exists" if cls.shared else "create table"
+        cls.schema = f"{create} {cls.table} (id integer primary key, {columns});\n{cls.more}"
 
     @property
     def title(self) -> str:
@@ -98,6 +101,14 @@ class Collection(App):
         """What goes with a deleted item."""
         return ()
 
+    def removal(self, i: int) -> tuple[Effect, ...]:
+        """What ``delete`` does."""
+        return (sql(f"delete from {self.table} where id = ?", i), *self.gone(i))
+
+    def told(self, ctx: Context, f: Field, value: str) -> str:
+        """How a field's value is shown on the item's screen."""
+        return value
+
     # -- screens ------------------------------------------------------------------------------------------------------
 
     def rows(self, ctx: Context, where: str = "", *params: Any) -> tuple[Widget, ...]:
@@ -120,12 +131,12 @@ class Collection(App):
         """One row: its fields, its buttons."""
         i = ctx.params["id"]
         row = self._row(ctx, i)
-        body = [self._shown(i, f, row[f.name]) for f in self.fields[1:]]
+        body = [self._shown(i, f, self.told(ctx, f, row[f.name])) for f in self.fields[1:] if f.kind != "hidden"]
         footer = [*self.buttons(ctx, i, row)]
         if self.editable:
             footer.append(button("edit", go("edit", id=i)))
         if self.deletable:
-            out = do(sql(f"delete from {self.table} where id = ?", i), *self.gone(i), back(), toast("deleted"))
+            out = do(*self.removal(i), back(), toast("deleted"))
             footer.append(button("delete", confirm(f"delete {row[self.title]}", out)))
         return Screen(row[self.title], (*body, *self.below(ctx, i, row)), tuple(footer))
 

@@ -1,4 +1,4 @@
-"""What is done in recordings that questions are asked about: several small tasks, and visits to apps, one after another."""
+"""What is done in recordings that questions are asked about: small tasks and visits to apps, one after another."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ QUESTION_KINDS: dict[str, tuple[Callable[[Split, random.Random], Plan], ...]] = 
 
 
 def recording_questions(split: Split, n: int, seed: int) -> Iterator[RecordingQuestion]:
-    """``n`` questions, the kinds in turn, each about a recording of its own with 8 to 32 frames: every screen there was.
+    """``n`` questions, the kinds in turn, each about a recording of its own: 8 to 32 frames, every screen there was.
 
     Raises ``UnknownName`` for a split that does not exist, ``ConfigError`` for a negative ``n``.
     """

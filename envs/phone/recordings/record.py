@@ -1,8 +1,8 @@
 """A screen recording of a phone episode: frames, what was done between them, and the facts that it shows.
 
 The frames are the environment's own screenshots (turned or dark where the environment is), so that whoever is asked
-about the recording sees what an agent saw. The facts come from the phone itself: which app and screen, what was touched,
-which rows of the database came, went or changed.
+about the recording sees what an agent saw. The facts come from the phone itself: which app and screen, what was
+touched, which rows of the database came, went or changed.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from homeostat.envs import actions as a
+from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks.oracle import View
 from homeostat.envs.phone.tasks.words import Words
@@ -22,6 +23,8 @@ __all__ = ["Change", "NotPossible", "Slots", "Template", "World", "fingerprint",
 
 Slots = dict[str, str]
 Change = list[tuple[str, tuple[Any, ...]]]
+
+_TRACES = frozenset[str]().union(*(app.traces for app in APPS.values()))
 
 
 class NotPossible(Exception):
@@ -79,7 +82,7 @@ class Template:
     tags: frozenset[str] = frozenset()
     front: bool = False  # the app must be in front at the end
     carry: str | None = None  # the slot that another task's answer may fill
-    watch: frozenset[str] = field(default_factory=frozenset)  # tables compared besides the apps' own
+    watch: frozenset[str] = field(default_factory=frozenset)  # traces (see ``App``) that are compared too
     noun: str = ""
     verb: str = ""
 
@@ -96,14 +99,14 @@ _QUERIES: dict[tuple[str, ...], dict[str, str]] = {}
 
 
 def fingerprint(db: sqlite3.Connection, watch: frozenset[str] = frozenset()) -> tuple[Any, ...]:
-    """What the database holds, row ids left out. Notifications count only where ``watch`` names them."""
+    """What the database holds, row ids left out. The apps' traces count only where ``watch`` names them."""
     there = tuple(r[0] for r in db.execute("select name from sqlite_master where type = 'table' order by name"))
     if there not in _QUERIES:
         _QUERIES[there] = _tables(db)
     return tuple(
         tuple(db.execute(query).fetchall())
         for name, query in _QUERIES[there].items()
-        if name != "notifications" or name in watch
+        if name not in _TRACES or name in watch
     )
 
 

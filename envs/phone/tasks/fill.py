@@ -11,15 +11,38 @@ from homeostat.envs.phone.apps.calendar import DAYS
 from homeostat.envs.phone.apps.settings import CHOICES, SWITCHES
 from homeostat.envs.phone.apps.tasks import PRIORITIES
 from homeostat.envs.phone.device import Device
-from homeostat.envs.phone.tasks import expenses, recipes
+from homeostat.envs.phone.tasks import (
+    browser,
+    calculator,
+    camera,
+    drawing,
+    expenses,
+    gallery,
+    mail,
+    maps,
+    music,
+    recipes,
+    recorder,
+    weather,
+)
 from homeostat.envs.phone.tasks.base import World
 from homeostat.envs.phone.tasks.words import Split, Words
 
 __all__ = ["CONTENT", "fill"]
 
 CONTENT: dict[str, Callable[[sqlite3.Connection, Words], None]] = {
+    "browser": browser.fill,
+    "calculator": calculator.fill,
+    "camera": camera.fill,
+    "drawing": drawing.fill,
     "expenses": expenses.fill,
+    "gallery": gallery.fill,
+    "mail": mail.fill,
+    "maps": maps.fill,
+    "music": music.fill,
     "recipes": recipes.fill,
+    "recorder": recorder.fill,
+    "weather": weather.fill,
 }
 
 

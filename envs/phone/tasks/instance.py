@@ -74,15 +74,14 @@ class Instance:
                 return BACK
             if device.app != template.app:
                 return a.Open(app=template.app)
-        if self.answer is not None and view.screen == template.at and self.in_front(view):
+        if self.answer is not None and view.screen == template.at and self._item_in_front(view):
             return a.Answer(text=self.answer)
         move = template.route(view, self.slots)
         if move is not None:
             return move
         return BACK if len(device.stack) > 1 else a.Open(app=template.app)
 
-    def in_front(self, view: View) -> bool:
-        """Whether the screen in front is that of the task's own item."""
+    def _item_in_front(self, view: View) -> bool:
         of = view.params.get("id", view.params.get("name"))
         return of is None or "_id" not in self.slots or str(of) == self.slots["_id"]
 

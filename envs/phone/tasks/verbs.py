@@ -8,13 +8,13 @@ change brings, ``_id`` for the row, ``answer``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from homeostat.envs.phone.apps.collection import Collection
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World
-from homeostat.envs.phone.tasks.common import DELETE, path
+from homeostat.envs.phone.tasks.common import DELETE, Route, path
 
-__all__ = ["ADD", "Draw", "Thing", "add", "change", "choose", "delete", "read", "rename", "switch"]
+__all__ = ["ADD", "Draw", "Thing", "add", "change", "choose", "delete", "read", "rename", "switch", "tell"]
 
 ADD = frozenset({"add"})
 Draw = Callable[[World], str]
@@ -22,10 +22,16 @@ Draw = Callable[[World], str]
 
 @dataclass(frozen=True)
 class Thing:
-    """What goals call an item. ``its``: with the title's slot, e.g. ``the recipe {name}``, the plainest first."""
+    """What goals call an item. ``its``: with the title's slot, e.g. ``the recipe {name}``, the plainest first.
+
+    ``where``: SQL that narrows the rows that goals speak of, to those in the app's list. ``way``: moves that lead to
+    the list, where the app does not begin there.
+    """
 
     app: Collection
     its: tuple[str, ...]
+    where: str = "1"
+    way: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -46,7 +52,9 @@ class Thing:
     def pick(self, w: World, *columns: str, where: str = "1", params: tuple[str, ...] = ()) -> Slots:
         """A row's slots: ``_id``, the title, and these columns."""
         names = (self.app.title, *columns)
-        i, *values = w.pick(f"select id, {', '.join(names)} from {self.app.table} where {where}", *params)
+        i, *values = w.pick(
+            f"select id, {', '.join(names)} from {self.app.table} where {self.where} and {where}", *params
+        )
         return {"_id": str(i), **dict(zip(names, values, strict=True))}
 
     def taken(self, field: str) -> str:
@@ -99,7 +107,7 @@ def add(
         app.name,
         (*goals, *more),
         lambda w: {name: draw(w) for name, draw in draws.items()},
-        path({thing.at("list"): "new", thing.at("edit"): {**form, "then": "save"}}, new=True),
+        path({**thing.way, thing.at("list"): "new", thing.at("edit"): {**form, "then": "save"}}, new=True),
         lambda s: [
             (f"insert into {app.table} ({names}) values ({', '.join('?' for _ in draws)})", tuple(s[n] for n in draws))
         ],
@@ -127,15 +135,13 @@ def delete(thing: Thing, more: tuple[str, ...] = ()) -> Template:
         thing.pick,
         path(
             {
+                **thing.way,
                 thing.at("list"): thing.title,
                 thing.at("item"): "delete",
                 f"dialog:delete {thing.title}": "delete",
             }
         ),
-        lambda s: [
-            (f"delete from {app.table} where id = ?", (s["_id"],)),
-            *((statement, tuple(params)) for _, statement, params in app.gone(int(s["_id"]))),
-        ],
+        lambda s: [(statement, tuple(params)) for _, statement, params in app.removal(int(s["_id"]))],
         tags=DELETE,
         verb="delete",
     )
@@ -149,12 +155,26 @@ def read(thing: Thing, field: str, noun: str, ask: tuple[str, ...] = ()) -> Temp
         thing.app.name,
         thing.ways(frames, ask, noun=noun),
         lambda w: _answer(thing.pick(w, field), field),
-        path({thing.at("list"): thing.title}),
+        path({**thing.way, thing.at("list"): thing.title}),
         at=thing.at("item"),
         answer=lambda s: s["answer"],
         noun=noun.replace("{it}", thing.its[0]),
         verb=f"read {field}",
     )
+
+
+def tell(
+    name: str,
+    app: str,
+    goals: tuple[str, ...],
+    draw: Callable[[World], Slots],
+    route: Route,
+    noun: str,
+    verb: str,
+    at: str = "",
+) -> Template:
+    """Something else to read. ``at``: the screen it is read on, where the route doesn't answer by itself."""
+    return Template(name, app, goals, draw, route, at=at, answer=lambda s: s["answer"], noun=noun, verb=verb)
 
 
 def _answer(slots: Slots, field: str) -> Slots:
@@ -186,6 +206,7 @@ def change(thing: Thing, field: str, draw: Draw, noun: str, more: tuple[str, ...
         slots,
         path(
             {
+                **thing.way,
                 thing.at("list"): thing.title,
                 thing.at("item"): "edit",
                 thing.at("edit"): {field: "{new}", "then": "save"},
@@ -215,6 +236,7 @@ def rename(thing: Thing, draw: str = "noun", more: tuple[str, ...] = ()) -> Temp
         lambda w: {**thing.pick(w), "new": w.fresh(draw, thing.taken(title))},
         path(
             {
+                **thing.way,
                 thing.at("list"): thing.title,
                 thing.at("item"): "edit",
                 thing.at("edit"): {title: "{new}", "then": "save"},
@@ -234,7 +256,7 @@ def switch(thing: Thing, field: str, state: str, goals: tuple[str, ...], name: s
         app.name,
         thing.ways(goals),
         lambda w: thing.pick(w, where=f"{field} != ?", params=(state,)),
-        path({thing.at("list"): thing.title, thing.at("item"): field}),
+        path({**thing.way, thing.at("list"): thing.title, thing.at("item"): field}),
         lambda s: [(f"update {app.table} set {field} = ? where id = ?", (state, s["_id"]))],
         verb=f"{field} {state}",
     )
@@ -261,7 +283,7 @@ def choose(thing: Thing, field: str, noun: str, more: tuple[str, ...] = ()) -> T
         app.name,
         thing.ways(frames, more, noun=noun),
         slots,
-        path({thing.at("list"): thing.title, thing.at("item"): field, f"dialog:{field}": "{new}"}),
+        path({**thing.way, thing.at("list"): thing.title, thing.at("item"): field, f"dialog:{field}": "{new}"}),
         lambda s: [(f"update {app.table} set {field} = ? where id = ?", (s["new"], s["_id"]))],
         verb=f"choose {field}",
     )

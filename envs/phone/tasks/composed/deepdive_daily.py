@@ -24,7 +24,7 @@ def _dollars(low: int, high: int) -> Callable[[World], str]:
 
 TEMPLATES = (
     _dive(
-        "sum_expenses_budget",
+        "dive_sum_expenses_budget",
         {
             "a": Part("expenses_read_amount"),
             "b": Part("expenses_read_amount"),
@@ -39,7 +39,7 @@ TEMPLATES = (
         "take the amount of the expense {a.name} plus that of the expense {b.name} as the budget and as the text of a new note {d.title}",
     ),
     _dive(
-        "cheaper_product",
+        "dive_cheaper_product",
         {
             "a": Part("shop_read_price"),
             "b": Part("shop_read_price"),
@@ -57,7 +57,7 @@ TEMPLATES = (
         "check both prices, {a.name} and {b.name}; the lower one decides what goes into the cart and into expenses under its name",
     ),
     _dive(
-        "earliest_event_alarm",
+        "dive_earliest_event_alarm",
         {
             "a": Part("calendar_read_time"),
             "b": Part("calendar_read_time"),
@@ -75,7 +75,7 @@ TEMPLATES = (
         "set an alarm for whichever of {a.title}, {b.title} or {c.title} has the earliest time, and label it with that title",
     ),
     _dive(
-        "total_against_limit",
+        "dive_total_against_limit",
         {
             "a": Part("expenses_read_total"),
             "b": Part("messages_compose", {"text": "=too much"}, when="over"),
@@ -91,7 +91,7 @@ TEMPLATES = (
         limit=_dollars(50, 300),
     ),
     _dive(
-        "longer_recipe_timer",
+        "dive_longer_recipe_timer",
         {
             "a": Part("recipes_read_minutes"),
             "b": Part("recipes_read_minutes"),
@@ -109,7 +109,7 @@ TEMPLATES = (
         "find out whether the recipe {a.name} or the recipe {b.name} takes more minutes, set the timer to those and start it, and create a note of that name: cook this",
     ),
     _dive(
-        "recipes_in_a_row",
+        "dive_recipes_in_a_row",
         {
             "a": Part("recipes_read_minutes"),
             "b": Part("recipes_read_minutes"),
@@ -124,7 +124,7 @@ TEMPLATES = (
         "take the minutes of {a.name} plus the minutes of {b.name} from recipes, set the timer to them and start it, then a star for the recipe {a.name}",
     ),
     _dive(
-        "bigger_file_goes",
+        "dive_bigger_file_goes",
         {
             "a": Part("files_read_size"),
             "b": Part("files_read_size"),
@@ -139,7 +139,7 @@ TEMPLATES = (
         "to save space get rid of {a.name} or {b.name} in files, whichever is larger, and note its size under {d.title}",
     ),
     _dive(
-        "both_files_size",
+        "dive_both_files_size",
         {
             "a": Part("files_read_size"),
             "b": Part("files_read_size"),
@@ -154,7 +154,7 @@ TEMPLATES = (
         "take the sizes of the files {a.name}, {b.name} and {c.name}, sum them up, and tell {d.name} the sum in a new chat",
     ),
     _dive(
-        "price_difference",
+        "dive_price_difference",
         {
             "a": Part("shop_read_price"),
             "b": Part("shop_read_price"),
@@ -172,7 +172,7 @@ TEMPLATES = (
         "check the two prices, {a.name} and {b.name}. make a note {c.title} saying the difference. buy the expensive one, into the cart with it",
     ),
     _dive(
-        "within_budget",
+        "dive_within_budget",
         {
             "a": Part("expenses_read_budget"),
             "b": Part("shop_read_price"),

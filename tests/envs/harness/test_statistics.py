@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import statistics
 from itertools import product
 from math import comb, sqrt
 
 import pytest
 
-from homeostat.agent.intervals import newcombe_paired, wilson
 from homeostat.envs.errors import ConfigError
+from homeostat.envs.harness import (
+    cluster_bootstrap,
+    newcombe_paired,
+    quantile,
+    reversed_redundancy,
+    steps_ratio,
+    wilson,
+)
 
 Z = 1.959963984540054
 
@@ -73,3 +81,56 @@ def test_the_paired_interval_covers_what_it_says() -> None:
 def test_swapping_the_sides_mirrors_the_interval() -> None:
     one, other = newcombe_paired(30, 9, 4, 7), newcombe_paired(30, 4, 9, 7)
     assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
+
+
+def test_the_cluster_bootstrap_draws_whole_clusters() -> None:
+    """Against all 4^4 equally likely draws of four clusters, counted out."""
+    clusters = {"a": [1, 1, 1, 0], "b": [0, 0], "c": [1, 0, 0, 0, 0, 1], "d": [1]}
+    values = [float(v) for group in clusters.values() for v in group]
+    names = [name for name, group in clusters.items() for _ in group]
+    means = sorted(
+        sum(sum(clusters[n]) for n in draw) / sum(len(clusters[n]) for n in draw) for draw in product("abcd", repeat=4)
+    )
+    exact = [means[round(q * (len(means) - 1))] for q in (0.025, 0.975)]
+    found = cluster_bootstrap(values, names, draws=20_000)
+    assert found is not None
+    assert found.mean == pytest.approx(6 / 13)
+    assert (found.low, found.high) == pytest.approx(exact, abs=0.03)
+    assert found == cluster_bootstrap(values, names, draws=20_000)
+    assert cluster_bootstrap(values, names, draws=20) != cluster_bootstrap(values, names, draws=20, seed=1)
+
+
+def test_alike_episodes_of_a_template_widen_the_clustered_interval() -> None:
+    """Each template all right or all wrong: twenty episodes each say no more than one."""
+    values = [float(template % 2) for template in range(10) for _ in range(20)]
+    names = [template for template in range(10) for _ in range(20)]
+    found, naive = cluster_bootstrap(values, names), wilson(100, 200)
+    assert found is not None
+    assert found.high - found.low > 3 * (naive.high - naive.low)
+
+
+def test_the_bootstrap_says_nothing_where_nothing_varies() -> None:
+    assert cluster_bootstrap([1.0, 0.0], ["a", "a"]) is None
+    assert cluster_bootstrap([1.0, 1.0], ["a", "b"]) is None
+    assert cluster_bootstrap([], []) is None
+    with pytest.raises(ConfigError, match="name one cluster a value"):
+        cluster_bootstrap([1.0], [])
+    with pytest.raises(ConfigError, match="draws 0"):
+        cluster_bootstrap([1.0, 0.0], ["a", "b"], draws=0)
+
+
+def test_the_reversed_redundancy_ratio_is_the_mean_of_ratios() -> None:
+    """As AndroidLab sums it: each completed task's optimal length over its own, divided by the completed tasks."""
+    assert reversed_redundancy([(8, 6), (5, 5), (4, 6)]) == pytest.approx((0.75 + 1 + 1.5) / 3)
+    assert reversed_redundancy([(8, 0), (0, 3)]) is None
+    assert steps_ratio([(8, 6), (5, 5)]) == pytest.approx((8 / 6 + 1) / 2)
+    assert steps_ratio([]) is None
+
+
+def test_quantiles_lie_between_order_statistics() -> None:
+    values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
+    assert quantile(values, 0.5) == statistics.median(values)
+    assert quantile(values, 0.95) == pytest.approx(statistics.quantiles(values, n=20, method="inclusive")[-1])
+    assert (quantile(values, 0.0), quantile(values, 1.0), quantile([], 0.5)) == (1.0, 9.0, None)
+    with pytest.raises(ConfigError, match="quantile 95"):
+        quantile(values, 95)

@@ -1,0 +1,138 @@
+"""Two evaluations of the same episodes, paired: what the second one rescued, what it harmed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from homeostat.envs.errors import ConfigError
+from homeostat.envs.harness.results import NEXUS_ENDINGS, Result, nexus_ending
+from homeostat.envs.harness.statistics import Interval, cluster_bootstrap, newcombe_paired, wilson
+
+__all__ = ["Comparison", "Evaluation", "Flip", "TemplateChange", "compare", "read_evaluation", "read_results"]
+
+
+@dataclass(frozen=True)
+class TemplateChange:
+    """One template's ``pairs``: how many were solved before and after, how many rescued and harmed."""
+
+    task: str
+    pairs: int
+    before: int
+    after: int
+    rescued: int
+    harmed: int
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An episode that came out otherwise."""
+
+    before: Result
+    after: Result
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``before`` and ``after`` on the same ``pairs`` episodes.
+
+    ``rescue``: of the episodes that failed before, those that succeed after. ``harm``: of those that succeeded before,
+    those that fail after. ``gain``: after − before with Newcombe's interval for paired proportions; ``gain_clustered``
+    with that of a bootstrap over templates (or None). ``endings``: UI-NEXUS's, to their counts before and after.
+    """
+
+    pairs: int
+    before: Interval
+    after: Interval
+    rescue: Interval
+    harm: Interval
+    gain: Interval
+    gain_clustered: Interval | None
+    endings: dict[str, tuple[int, int]]
+    templates: tuple[TemplateChange, ...]
+    flips: tuple[Flip, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        names = ("before", "after", "rescue", "harm", "gain")
+        figures: dict[str, Any] = {name: getattr(self, name).as_dict() for name in names}
+        clustered = self.gain_clustered.as_dict() if self.gain_clustered is not None else None
+        return {"pairs": self.pairs} | figures | {"gain_clustered": clustered, "endings": dict(self.endings)}
+
+
+def compare(before: Sequence[Result], after: Sequence[Result]) -> Comparison:
+    """Pair by task and seed. Raises :class:`ConfigError` where no episode is in both."""
+    first = {(r.task, r.seed): r for r in before}
+    second = {(r.task, r.seed): r for r in after}
+    pairs = [Flip(first[key], second[key]) for key in first if key in second]
+    if not pairs:
+        raise ConfigError("the two evaluations share no episode; run both with the same suite, split and seed")
+    both = sum(p.before.success and p.after.success for p in pairs)
+    rescued = sum(p.after.success and not p.before.success for p in pairs)
+    harmed = sum(p.before.success and not p.after.success for p in pairs)
+    n = len(pairs)
+    counts = [Counter(nexus_ending(getattr(p, side)) for p in pairs) for side in ("before", "after")]
+    return Comparison(
+        pairs=n,
+        before=wilson(both + harmed, n),
+        after=wilson(both + rescued, n),
+        rescue=wilson(rescued, n - both - harmed),
+        harm=wilson(harmed, both + harmed),
+        gain=newcombe_paired(both, rescued, harmed, n - both - rescued - harmed),
+        gain_clustered=cluster_bootstrap(
+            [float(p.after.success) - float(p.before.success) for p in pairs], [p.before.task for p in pairs]
+        ),
+        endings={name: (counts[0][name], counts[1][name]) for name in NEXUS_ENDINGS},
+        templates=tuple(_changes(pairs)),
+        flips=tuple(p for p in pairs if p.before.success != p.after.success),
+    )
+
+
+def _changes(pairs: Sequence[Flip]) -> list[TemplateChange]:
+    """One row a template, the greatest losses first."""
+    found: dict[str, list[Flip]] = {}
+    for pair in pairs:
+        found.setdefault(pair.before.task, []).append(pair)
+    rows = [
+        TemplateChange(
+            task=task,
+            pairs=len(group),
+            before=sum(p.before.success for p in group),
+            after=sum(p.after.success for p in group),
+            rescued=sum(p.after.success and not p.before.success for p in group),
+            harmed=sum(p.before.success and not p.after.success for p in group),
+        )
+        for task, group in found.items()
+    ]
+    return sorted(rows, key=lambda row: ((row.after - row.before) / row.pairs, row.task))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A result file: what it was run with, and its episodes."""
+
+    arguments: dict[str, Any]
+    results: tuple[Result, ...]
+
+
+def read_results(path: Path) -> list[Result]:
+    """The episodes of :func:`read_evaluation`."""
+    return list(read_evaluation(path).results)
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """A file that ``homeostat eval --json`` wrote. Raises :class:`ConfigError`."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        results = tuple(Result.model_validate(episode) for episode in data["episodes"])
+        return Evaluation(dict(data.get("arguments") or {}), results)
+    except OSError as error:
+        raise ConfigError(f"can't read {str(path)!r}: {error.strerror}; give a file that eval --json wrote") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        raise ConfigError(f"{str(path)!r} is no evaluation; give a file that eval --json wrote") from None

@@ -1,0 +1,123 @@
+"""The lines beside a result file: every episode as soon as it ends, so that a run that is cut loses nothing.
+
+A rerun with the same arguments takes the journal's episodes as done, by their index, and plays the others. With several
+workers the lines come in the order in which episodes end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from homeostat.envs.errors import ConfigError, TraceError
+from homeostat.envs.harness.results import Result
+from homeostat.envs.harness.runner import Case
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """First a line with the arguments, then one :class:`Result` each; every line is on disk before ``add`` returns.
+
+    Raises :class:`ConfigError` where the file was written with other arguments or is in use by another run,
+    :class:`TraceError` (file and line) where a line is damaged; a last line that was cut in writing is dropped.
+    """
+
+    def __init__(self, path: Path, arguments: Mapping[str, Any]) -> None:
+        """Open or create the file; ``arguments`` must be what it was begun with."""
+        self.path = path
+        self.results: dict[int, Result] = {}
+        self.begun = datetime.now(UTC)
+        """When the run began, in whatever process that was."""
+        head = json.dumps({"arguments": dict(arguments), "begun": self.begun.isoformat(timespec="seconds")})
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another --json") from None
+        try:
+            _lock(self._file, path)
+            self._file.seek(0)
+            lines = self._file.read().split(b"\n")
+            if len(lines) > 1:
+                self._read(lines[:-1], json.loads(head)["arguments"])
+                self._file.truncate(sum(len(line) + 1 for line in lines[:-1]))
+            else:
+                self._file.truncate(0)
+                self._write(head.encode())
+        except BaseException:
+            self._file.close()
+            raise
+
+    def add(self, result: Result) -> None:
+        """Append one episode. Raises :class:`ConfigError` for an index that is there, or where the disk is full."""
+        if result.index in self.results:
+            raise ConfigError(f"episode {result.index!r} is in {str(self.path)!r} already; it was played twice")
+        self._write(result.model_dump_json().encode())
+        self.results[result.index] = result
+
+    def done(self, cases: Sequence[Case]) -> dict[int, Result]:
+        """The results of these cases, by index. Raises :class:`ConfigError` where the file's are of other episodes."""
+        found = {index: r for index, r in sorted(self.results.items()) if index < len(cases)}
+        for index, result in found.items():
+            case = cases[index]
+            if (result.task, result.seed) != (case.task, case.seed):
+                raise ConfigError(
+                    f"{str(self.path)!r} holds {result.task!r} with seed {result.seed} as episode {index}, not "
+                    f"{case.task!r} with {case.seed}; delete it, or give another --json"
+                )
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, line: bytes) -> None:
+        try:
+            self._file.write(line + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ConfigError(f"can't write {str(self.path)!r}: {error.strerror}; make room and rerun") from None
+
+    def _read(self, lines: Sequence[bytes], arguments: Mapping[str, Any]) -> None:
+        try:
+            first = json.loads(lines[0])
+            before = first["arguments"]
+            self.begun = datetime.fromisoformat(first["begun"]) if "begun" in first else self.begun
+            changed = sorted(k for k in {*before, *arguments} if before.get(k) != arguments.get(k))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise TraceError(f"{self.path}:1: no arguments; delete the file, or give another --json") from None
+        if changed:
+            name = changed[0]
+            raise ConfigError(
+                f"{str(self.path)!r} was begun with {name}={before.get(name)!r}, not {arguments.get(name)!r}; "
+                "delete it, or give another --json"
+            )
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                result = Result.model_validate_json(line)
+            except ValidationError as error:
+                problem = error.errors()[0]["msg"]
+                raise TraceError(f"{self.path}:{number}: no episode: {problem}; delete the line and rerun") from None
+            if result.index in self.results:
+                raise TraceError(f"{self.path}:{number}: episode {result.index} twice; delete one of the lines")
+            self.results[result.index] = result
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Two runs on one file would play every episode twice. Windows has no such lock; there it is up to the user."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ConfigError(f"{str(path)!r} is in use by another run; wait for it, or give another --json") from None

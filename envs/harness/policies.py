@@ -1,0 +1,133 @@
+"""Runners without a model: an environment's own oracle, and chance. They are the reference rows of a table."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Literal, get_args
+
+from homeostat.envs.actions import Action, Click, SystemButton, Terminate
+from homeostat.envs.core import Env
+from homeostat.envs.errors import ActionError, ConfigError, UnknownName
+from homeostat.envs.harness.environments import env_kind, make_env, obeyed
+from homeostat.envs.harness.results import Result
+from homeostat.envs.harness.runner import Case, RunnerSpec
+
+__all__ = ["POLICIES", "PolicyRunner", "policy_spec", "random_action"]
+
+PolicyName = Literal["oracle", "random"]
+POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+
+
+class PolicyRunner:
+    """Plays a policy on an environment, step by step.
+
+    ``policy``: ``oracle`` or ``random`` (:func:`random_action`). ``max_steps`` replaces the task's budget, ``seconds``
+    bounds an episode's time. ``delay``: seconds to wait before each action, in place of a model's time. Raises
+    :class:`ConfigError` for a policy that the environment has not.
+    """
+
+    def __init__(
+        self,
+        policy: str,
+        env: str = "phone",
+        split: str = "test",
+        options: dict[str, Any] | None = None,
+        max_steps: int | None = None,
+        seconds: float | None = None,
+        delay: float = 0.0,
+    ) -> None:
+        if policy not in POLICIES:
+            raise UnknownName.of("policy", policy, POLICIES)
+        if delay < 0:
+            raise ConfigError(f"delay {delay!r} is below 0; give seconds")
+        self.oracle = env_kind(env).next_action() if policy == "oracle" else None
+        self.env: Env = make_env(env, split, options)
+        self.kind = env_kind(env).kind
+        self.max_steps, self.seconds, self.delay = max_steps, seconds, delay
+
+    def run(self, index: int, case: Case) -> Result:
+        """One episode; a refused action costs a step and changes nothing."""
+        begun = time.perf_counter()
+        info = self.env.reset_task(case.task, seed=case.seed)
+        choose = self._chooser(case)
+        budget = self.max_steps or info.max_steps
+        times: list[float] = []
+        end: tuple[str, str] | None = None
+        while end is None:
+            start = time.perf_counter()
+            time.sleep(self.delay)
+            action = choose(self.env)
+            with suppress(ActionError):
+                self.env.act(action)
+                end = self._end(action)
+            times.append(round(time.perf_counter() - start, 4))
+            if end is None and len(times) >= budget:
+                end = "budget", f"all {budget} steps were used"
+            elif end is None and self.seconds is not None and time.perf_counter() - begun > self.seconds:
+                end = "budget", f"all {self.seconds:g} s were used"
+        return Result(
+            index=index,
+            task=case.task,
+            seed=case.seed,
+            goal=info.goal,
+            success=end[0] != "budget" and self.env.success(),
+            ended=end[0],
+            reason=end[1],
+            steps=len(times),
+            optimal_steps=info.optimal_steps,
+            calls=0,
+            tokens=0,
+            prompt_tokens=0,
+            seconds=round(time.perf_counter() - begun, 4),
+            kind=self.kind(case.task),
+            step_seconds=tuple(times),
+            obeyed=obeyed(self.env),
+        )
+
+    def close(self) -> None:
+        """Close the environment where it has something to close."""
+        close = getattr(self.env, "close", None)
+        if close is not None:
+            close()
+
+    def _chooser(self, case: Case) -> Callable[[Env], Action]:
+        if self.oracle is not None:
+            return self.oracle
+        rng = random.Random(f"policy {case.task} {case.seed}")
+        return lambda env: random_action(env, rng)
+
+    def _end(self, action: Action) -> tuple[str, str] | None:
+        """How and why the episode ended with this action, None while it goes on."""
+        if isinstance(action, Terminate) and action.status == "failure":
+            return "impossible", "the policy judged the task impossible or forbidden"
+        ended = getattr(self.env, "ended", "")  # a web page may end an episode by itself
+        if not isinstance(action, Terminate) and not ended:
+            return None
+        if self.env.success():
+            return "success", "the task's check holds"
+        return "premature", ended or "the policy called the task done, but its check does not hold"
+
+
+def random_action(env: Env, rng: random.Random) -> Action:
+    """Chance on what the screen shows: 5 % end it as done, 10 % Back, else a click in the middle of any element.
+
+    A screen without elements is clicked anywhere.
+    """
+    draw = rng.random()
+    if draw < 0.05:
+        return Terminate(status="success")
+    if draw < 0.15:
+        return SystemButton(button="Back")
+    elements = env.observe().elements
+    if not elements:
+        return Click(point=(rng.random(), rng.random()))
+    left, top, right, bottom = rng.choice(elements).box
+    return Click(point=(min((left + right) / 2, 0.9999), min((top + bottom) / 2, 0.9999)))
+
+
+def policy_spec(policy: str, **settings: Any) -> RunnerSpec:
+    """The spec of a :class:`PolicyRunner` with these settings."""
+    return RunnerSpec(factory=f"{__name__}:PolicyRunner", settings={"policy": policy, **settings})

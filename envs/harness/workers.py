@@ -1,0 +1,203 @@
+"""Episodes handed out to Ray actors, each of which builds the runner once.
+
+Notable choices:
+
+- The queue is here, not in Ray: an actor gets its next episode when it has given back the one before, so that a quick
+  one never waits for a slow one, and what is in an actor's hands when it dies is known.
+- Ray restarts no actor and retries no call (``max_restarts=0``): it would play an episode again without telling. An
+  episode whose worker died goes to the front of the queue and a new worker is started; when it has cost
+  ``1 + RETRIES`` workers it is written as an ``"error"`` with its reason.
+- Results come back as JSON text, so nothing of Ray's or the runner's travels in them.
+- Ray is quiet: no dashboard, no logs of workers, no usage statistics sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from homeostat.envs.errors import ConfigError, HomeostatError
+from homeostat.envs.harness.results import Result
+from homeostat.envs.harness.runner import Case, Runner, RunnerSpec, attempt, error_result
+
+__all__ = ["RETRIES", "run_on_ray"]
+
+RETRIES = 2
+"""How often an episode is played again after its worker died, and how often in a row a worker may die unbuilt."""
+
+_STORE_BYTES = 128 * 2**20  # results are a few hundred bytes; Ray's own default is a third of the memory
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without a share of a GPU a worker sees what the driver sees
+}
+
+
+def run_on_ray(
+    spec: RunnerSpec, jobs: Sequence[tuple[int, Case]], *, workers: int, address: str | None = None
+) -> Iterator[Result]:
+    """Yield the jobs' results as they end.
+
+    ``address``: None starts Ray here for the time of the run; else that of a cluster (``"auto"`` finds the one this
+    machine belongs to), where the package must be installed. Each worker takes one CPU, and its share of the GPUs.
+    Raises :class:`ConfigError` without Ray, for an address that does not answer, or where workers can't be built.
+    """
+    with _ray(workers, address) as ray:
+        dispatcher = _Dispatcher(ray, spec, jobs, workers)
+        try:
+            yield from dispatcher.results()
+        finally:
+            dispatcher.stop()
+
+
+class _Worker:
+    """An actor: a runner in its own process."""
+
+    def __init__(self) -> None:
+        self.runner: Runner | None = None
+
+    def build(self, spec: str) -> str:
+        """Make the runner; "" or why it can't be."""
+        try:
+            self.runner = RunnerSpec.model_validate_json(spec).build()
+        except HomeostatError as error:
+            return str(error)
+        except Exception as error:
+            return f"a worker can't be built: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return ""
+
+    def run(self, index: int, task: str, seed: int) -> str:
+        """One episode, as JSON."""
+        assert self.runner is not None
+        return attempt(self.runner, index, Case(task, seed)).model_dump_json()
+
+    def close(self) -> None:
+        """Give back what the runner holds."""
+        if self.runner is not None:
+            self.runner.close()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What an actor is doing."""
+
+    actor: Any
+    doing: Literal["build", "run", "close"]
+    job: tuple[int, Case] | None = None
+
+
+class _Dispatcher:
+    """The queue, and who does what."""
+
+    def __init__(self, ray: Any, spec: RunnerSpec, jobs: Sequence[tuple[int, Case]], workers: int) -> None:
+        self.ray, self.spec = ray, spec.model_dump_json()
+        self.waiting = deque(jobs)
+        self.workers = min(workers, len(jobs))
+        self.calls: dict[Any, _Call] = {}
+        self.deaths: Counter[int] = Counter()  # by episode
+        self.unbuilt = 0  # workers in a row that died before they could play
+        gpus = ray.cluster_resources().get("GPU", 0)
+        share = min(1.0, gpus / workers) if gpus else 0
+        self.make = ray.remote(num_cpus=1, num_gpus=share, max_restarts=0, max_task_retries=0)(_Worker)
+
+    def results(self) -> Iterator[Result]:
+        """The jobs' results, until nothing waits and nobody works."""
+        for _ in range(self.workers):
+            self._start()
+        while self.calls:
+            (ready,), _ = self.ray.wait(list(self.calls), num_returns=1)
+            call = self.calls.pop(ready)
+            try:
+                value = self.ray.get(ready)
+            except self.ray.exceptions.RayError as error:
+                lost = self._lost(call, error)
+                if lost is not None:
+                    yield lost
+                continue
+            if call.doing == "build":
+                if value:
+                    raise ConfigError(value)
+                self.unbuilt = 0
+            if call.doing == "run":
+                self._next(call.actor)
+                yield Result.model_validate_json(value)
+            elif call.doing == "build":
+                self._next(call.actor)
+
+    def stop(self) -> None:
+        """End whoever still works."""
+        for call in self.calls.values():
+            with suppress(Exception):
+                self.ray.kill(call.actor)
+
+    def _start(self) -> None:
+        actor = self.make.remote()
+        self.calls[actor.build.remote(self.spec)] = _Call(actor, "build")
+
+    def _next(self, actor: Any) -> None:
+        if self.waiting:
+            index, case = job = self.waiting.popleft()
+            self.calls[actor.run.remote(index, case.task, case.seed)] = _Call(actor, "run", job)
+        else:
+            self.calls[actor.close.remote()] = _Call(actor, "close")
+
+    def _lost(self, call: _Call, error: Exception) -> Result | None:
+        """A worker died: queue its episode again and start another, or give the episode up."""
+        with suppress(Exception):
+            self.ray.kill(call.actor)
+        if call.doing == "close":
+            return None
+        reason = _first_line(error)
+        given_up = None
+        if call.job is None:
+            self.unbuilt += 1
+            if self.unbuilt > RETRIES:
+                raise ConfigError(f"workers die before they can play: {reason}; take fewer --workers")
+        else:
+            index, case = call.job
+            self.deaths[index] += 1
+            if self.deaths[index] <= RETRIES:
+                self.waiting.appendleft(call.job)
+            else:
+                given_up = error_result(index, case, f"its worker died {self.deaths[index]} times: {reason}")
+        if self.waiting:
+            self._start()
+        return given_up
+
+
+@contextmanager
+def _ray(workers: int, address: str | None) -> Iterator[Any]:
+    """Ray, started or connected to, and shut down after."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("several workers need Ray; pip install 'homeostat[harness]'") from None
+    local = {"num_cpus": max(workers, os.cpu_count() or 1), "object_store_memory": _STORE_BYTES}
+    local |= {"include_dashboard": False}
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **({} if address else local),
+        )
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        where = f"at {address!r}" if address else "here"
+        raise ConfigError(
+            f"Ray can't be reached {where}: {_first_line(error)}; check --address, or leave it out"
+        ) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
