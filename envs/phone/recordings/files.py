@@ -81,6 +81,7 @@ def export_picture(recording: Recording, path: Path, *, seconds: float = 0.6) ->
             append_images=rest,
             duration=round(1000 * seconds),
             loop=0,
+            lossless=True,  # WebP's own; the other formats are
         )
     except OSError as error:
         raise ConfigError(f"can't write {str(path)!r}: {error.strerror or error}; give another path") from None
