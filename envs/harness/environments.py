@@ -113,7 +113,7 @@ def make_env(name: str, split: str = "test", options: Mapping[str, Any] | None =
         raise UnknownName.of("split", split, SPLITS)
     if kind.splits:
         given["split"] = split
-    env: Env = _load(kind.entry)(**kind.fixed, **kind.usual | given)
+    env: Env = _load(kind.entry)(**kind.fixed, **dict(kind.usual) | given)
     return env
 
 
