@@ -72,9 +72,13 @@ class GymFace(gymnasium.Env[dict[str, Any], Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start the constructor's task, or ``options["task"]``."""
-        super().reset(seed=seed)
+        self._reseed(seed)
         info = self.reset_task((options or {}).get("task"), seed=seed)
         return self._seen(), {"task": info.model_dump()}
+
+    def _reseed(self, seed: int | None) -> None:
+        """Seed Gymnasium's generator, which gives an episode without a seed its own."""
+        gymnasium.Env.reset(self, seed=seed)
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One action; see the class for what counts as one."""

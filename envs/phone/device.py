@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from homeostat.envs import actions as a
-from homeostat.envs.core import Element, Observation
+from homeostat.envs.core import Observation
 from homeostat.envs.errors import ActionError, UnknownName
-from homeostat.envs.phone.apps import APPS, BASIC
-from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, lay_out
+from homeostat.envs.phone.apps import BASIC
+from homeostat.envs.phone.apps.decoys import find_app, known_apps
+from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, elements_of, lay_out
+from homeostat.envs.phone.looks import Looks
 from homeostat.envs.phone.render import render
-from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget, item
+from homeostat.envs.phone.system import dialog_screen, launcher_screen, shade_screen
+from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget
 
 __all__ = ["Device"]
 
@@ -34,18 +38,18 @@ class Device:
 
     def __init__(self, apps: Iterable[str] = BASIC) -> None:
         wanted = set(apps)
-        for name in wanted - set(APPS):
-            raise UnknownName.of("app", name, APPS)
-        self.apps = {name: app for name, app in APPS.items() if name in wanted}
+        self.apps = {name: find_app(name) for name in known_apps() if name in wanted}
+        for name in wanted - set(self.apps):
+            raise UnknownName.of("app", name, known_apps())
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         for app in self.apps.values():
             self.db.executescript(app.schema)
         self.stack: list[Frame] = []
         self.dialog: list[Any] | None = None
-        self.shade = False
-        self.message = ""
+        self.shade, self.message = False, ""
         self.launcher_scroll = 0
         self.clock = 9 * 60
+        self.looks = Looks()
         self._placed: list[Placed] | None = None
 
     # -- what is seen -------------------------------------------------------------------------------------------------
@@ -82,15 +86,8 @@ class Device:
     def observe(self, scale: int = 1) -> Observation:
         """The screen, 144·scale × 256·scale pixels."""
         placed = self.placed()
-        elements = tuple(
-            Element.model_construct(
-                role=p.widget.role,
-                text=f"{p.widget.text} {p.widget.value}".strip() + (f" {p.widget.sub}" if p.widget.sub else ""),
-                box=(p.box[0] / COLUMNS, p.box[1] / ROWS, p.box[2] / COLUMNS, p.box[3] / ROWS),
-            )
-            for p in placed
-        )
-        return Observation(render(placed, self._colour(), scale), elements, self.app)
+        pixels = render(placed, self._colour(), scale, dark=self.looks.dark)
+        return Observation(pixels, elements_of(placed), self.app)
 
     def _colour(self) -> tuple[int, int, int]:
         if self.dialog or self.shade or not self.stack:
@@ -99,18 +96,11 @@ class Device:
 
     def _build(self) -> Screen:
         if self.dialog:
-            title, options = self.dialog
-            return Screen("", (Widget("dialog", title), *(Widget("option", t, tap=e) for t, e in options)))
+            return dialog_screen(self.dialog)
         if self.shade:
-            rows = self.db.execute("select id, app, text from notifications order by id").fetchall()
-            clear = Widget("button", "clear", tap=["sql", "delete from notifications", []])
-            tap = {
-                i: ["do", [["sql", "delete from notifications where id = ?", [i]], ["launch", app]]]
-                for i, app, _ in rows
-            }
-            return Screen("alerts", tuple(item(app, sub=text, tap=tap[i]) for i, app, text in rows), (clear,))
+            return shade_screen(self.db)
         if not self.stack:
-            return Screen("apps", tuple(Widget("icon", n, tap=["launch", n]) for n in sorted(self.apps)))
+            return launcher_screen(self.apps)
         while True:
             frame = self.stack[-1]
             try:
@@ -121,7 +111,7 @@ class Device:
                     return self._build()
 
     def _lay_out(self) -> tuple[list[Placed], list[tuple[Widget, int]]]:
-        screen = self._build()
+        screen = self.looks.arrange(self._build(), self.screen)
         covered = self.dialog or self.shade
         front = None if covered else self.frame
         scroll = 0
@@ -130,7 +120,7 @@ class Device:
         elif not covered:
             scroll = self.launcher_scroll = _within(self.launcher_scroll, screen)
         badge: int = self.db.execute("select count(*) from notifications").fetchone()[0]
-        return lay_out(
+        placed, rows = lay_out(
             screen,
             deep=front is not None and len(self.stack) > 1,
             scroll=scroll,
@@ -139,6 +129,7 @@ class Device:
             badge=min(badge, 9),
             message=self.message,
         )
+        return self.looks.place(placed), rows
 
     # -- what is done -------------------------------------------------------------------------------------------------
 
@@ -252,8 +243,29 @@ class Device:
         self.dialog = [title, [list(o) for o in options]]
         self._placed = None
 
+    def close_app(self, message: str = "") -> None:
+        """Close what is in front, drafts and all, and show the launcher with a toast."""
+        self._run(["home"])
+        self.message, self._placed = message, None
+
+    def install(self, name: str) -> None:
+        """Install one more app, empty. Raises ``UnknownName``."""
+        if name not in known_apps():
+            raise UnknownName.of("app", name, known_apps())
+        if name not in self.apps:
+            self.apps[name] = find_app(name)
+            self.db.executescript(self.apps[name].schema)
+        self._placed = None
+
+    @contextmanager
+    def covered(self, placed: list[Placed]) -> Iterator[None]:
+        """Within it these elements are seen in place of the true ones."""
+        kept, self._placed = self._placed, placed
+        yield
+        self._placed = kept
+
     def changed(self) -> None:
-        """Say that the database was written to from outside."""
+        """Say that the database or the looks were changed from outside."""
         self._placed = None
 
     # -- state --------------------------------------------------------------------------------------------------------
@@ -269,16 +281,17 @@ class Device:
             "clock": self.clock,
             "apps": list(self.apps),
             "launcher_scroll": self.launcher_scroll,
+            "looks": asdict(self.looks),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back."""
         self.db.deserialize(base64.b64decode(snapshot["db"]))
+        self.apps = {name: find_app(name) for name in snapshot["apps"]}
         self.stack = [Frame(**f) for f in snapshot["stack"]]
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
-        self.apps = {name: APPS[name] for name in snapshot["apps"]}
-        self.launcher_scroll = snapshot["launcher_scroll"]
+        self.launcher_scroll, self.looks = snapshot["launcher_scroll"], Looks.of(snapshot["looks"])
         self._placed = None
 
 

@@ -21,6 +21,7 @@ from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
 from homeostat.envs.phone.tasks.rules import draw_rules
 from homeostat.envs.phone.tasks.words import Split
+from homeostat.envs.phone.walking import walk
 
 __all__ = ["JOINED", "PhoneEnv", "task_names"]
 
@@ -96,17 +97,23 @@ class PhoneEnv(GymFace):
             )
             return self.info
         self._advert_at = rng.randint(1, 4) if rng.random() < self.adverts else -1
-        optimal = self._walk()
         self.info = TaskInfo(
             name=name or "free",
             goal=self.instance.goal,
             rules=tuple(r.text for r in self.instance.rules),
             seed=seed,
-            optimal_steps=optimal,
-            max_steps=2 * optimal + 5,
+            optimal_steps=1,
+            max_steps=1,
             parts=(self.instance.goal,) if isinstance(self.instance, Instance) else self.instance.parts,
         )
+        self.info = self.timed(walk(self))
         return self.info
+
+    def timed(self, optimal: int) -> TaskInfo:
+        """The task with the oracle's steps, and twice as many and five more for whoever does it."""
+        if isinstance(self.instance, ComposedInstance):  # the oracle keeps notes that an agent need not write
+            optimal -= self.instance.notes
+        return self.info.model_copy(update={"optimal_steps": optimal, "max_steps": 2 * optimal + 5})
 
     def _templates(self) -> list[str]:
         """The atomic tasks of the installed apps."""
@@ -132,28 +139,6 @@ class PhoneEnv(GymFace):
             except NotPossible:
                 continue
         raise EnvError(f"task {name!r} fits none of 200 phones; this is a defect of the template")
-
-    def _walk(self) -> int:
-        """The oracle's steps from here to the end; the phone is put back."""
-        assert self.instance is not None
-        before, answers, steps = self.device.snapshot(), list[str](), 0
-        while steps < 90:
-            action = self.oracle(answers)
-            steps += 1
-            if isinstance(action, a.Terminate):
-                break
-            if isinstance(action, a.Answer):
-                answers.append(action.text)
-            self.device.act(action)
-            if steps == self._advert_at and not self.device.dialog:
-                self._show_advert()
-        self.device.restore(before)
-        if not isinstance(self.instance, Instance):
-            self.instance.stage = 0
-        if isinstance(self.instance, ComposedInstance):  # notes for later parts: an agent need not write them
-            self.instance.heard = 0
-            steps -= len(answers) - len(self.instance.told)
-        return steps
 
     def oracle(self, answers: list[str] | None = None) -> a.Action:
         """The next action of the built-in oracle. Raises ``EnvError`` in a free run."""
@@ -214,10 +199,19 @@ class PhoneEnv(GymFace):
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back, in this process or another."""
+        self.reset_task(seed=self.configure(snapshot))
+        self.resume(snapshot)
+
+    def configure(self, snapshot: dict[str, Any]) -> int:
+        """Take over a snapshot's options; its seed."""
         self.split, self.goal, self.own_rules = snapshot["split"], snapshot["goal"], tuple(snapshot["rules"])
         self.more = tuple(snapshot["apps"])
         self.task, self.adverts, self.free_steps = snapshot["task"], snapshot["adverts"], snapshot["free_steps"]
-        self.reset_task(seed=snapshot["seed"])
+        seed: int = snapshot["seed"]
+        return seed
+
+    def resume(self, snapshot: dict[str, Any]) -> None:
+        """Put back what has changed since the episode's start."""
         self.device.restore(snapshot["device"])
         self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]
         if self.instance is not None and not isinstance(self.instance, Instance):

@@ -10,9 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from homeostat.envs.core import Element
 from homeostat.envs.phone.ui import Screen, Widget
 
-__all__ = ["BODY_ROWS", "COLUMNS", "ROWS", "Placed", "Run", "body_rows", "lay_out", "set_words", "width_of"]
+__all__ = [
+    "BODY_ROWS",
+    "COLUMNS",
+    "ROWS",
+    "Placed",
+    "Run",
+    "body_rows",
+    "elements_of",
+    "lay_out",
+    "set_words",
+    "width_of",
+]
 
 COLUMNS, ROWS = 9, 16
 BODY_TOP, BODY_ROWS = 2, 12
@@ -126,6 +138,18 @@ def body_rows(screen: Screen) -> int:
     """Rows that the whole body takes, scrolled or not."""
     first = (_rows(w, 0, None)[0] for w in screen.body)
     return sum(p.box[3] - p.box[1] for p in first)
+
+
+def elements_of(placed: Sequence[Placed]) -> tuple[Element, ...]:
+    """The accessibility tree of what was laid out, in reading order."""
+    return tuple(
+        Element.model_construct(
+            role=p.widget.role,
+            text=f"{p.widget.text} {p.widget.value}".strip() + (f" {p.widget.sub}" if p.widget.sub else ""),
+            box=(p.box[0] / COLUMNS, p.box[1] / ROWS, p.box[2] / COLUMNS, p.box[3] / ROWS),
+        )
+        for p in placed
+    )
 
 
 def lay_out(

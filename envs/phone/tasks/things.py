@@ -100,8 +100,12 @@ def _alert(w: World) -> Slots:
     return {"app": app, "answer": text}
 
 
+def _open_shade(v: View, s: Slots) -> a.Action | None:
+    return None if v.screen == "dialog" else OPEN_SHADE  # no swipe gets past a dialog
+
+
 def _shade(v: View, s: Slots) -> a.Action | None:
-    return v.tap("clear") if v.screen == "shade" else OPEN_SHADE
+    return v.tap("clear") if v.screen == "shade" else _open_shade(v, s)
 
 
 def _count(v: View) -> int:
@@ -320,7 +324,7 @@ TEMPLATES = (
             "which alert came from {app}?",
         ),
         _alert,
-        lambda v, s: OPEN_SHADE,
+        _open_shade,
         at="shade",
         answer=lambda s: s["answer"],
     ),

@@ -43,6 +43,26 @@ class ComposedInstance:
     rules: tuple[Any, ...] = ()
     forbidden = False
 
+    @property
+    def notes(self) -> int:
+        """How many of the oracle's answers nobody asked for: it keeps what it reads for later parts."""
+        return sum(i.answer is not None for i in self.instances) - len(self.told)
+
+    def rebase(self, db: sqlite3.Connection) -> None:
+        """Take the fingerprints anew: something that has nothing to do with the task was put on the phone."""
+        watch = frozenset[str]().union(*(i.template.watch for i in self.instances))
+        db.execute("savepoint parts")
+        try:
+            for part in self.instances:
+                part.before = fingerprint(db, part.template.watch)
+                for statement, params in part.template.change(part.slots):
+                    db.execute(statement, params)
+                part.after = fingerprint(db, part.template.watch)
+            self.after = fingerprint(db, watch)
+        finally:
+            db.execute("rollback to parts")
+            db.execute("release parts")
+
     def reached(self, device: Device, answers: Sequence[str]) -> bool:
         """Whether all changes and no other are there, and what the user asked was answered."""
         watch = frozenset[str]().union(*(i.template.watch for i in self.instances))
