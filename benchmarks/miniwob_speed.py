@@ -3,15 +3,19 @@
     python benchmarks/miniwob_speed.py --json miniwob_speed.json
 
 The oracle plays; only its actions and the looks after them are timed. ``tasks_reset`` counts the tasks, of all 128,
-whose page starts and is not blank.
+whose page starts and is not blank. ``phone_steps_per_second`` is the simulator's, measured as in ``phone_speed.py``
+and in the same run; ``phone_ratio``: how many times as fast that is.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
+
+from phone_speed import record, replay
 
 from homeostat.envs.errors import EnvError
 from homeostat.envs.miniwob import MiniWobEnv, oracle_policy, task_names
@@ -53,14 +57,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--episodes", type=int, default=5)
     args = parser.parse_args()
-    env = MiniWobEnv()
+    env, recorded = MiniWobEnv(), record(120)
     try:
         speed = steps_per_second(env, args.episodes)
         failed, seconds = resets(env)
     finally:
         env.close()
+    phone = statistics.median(replay(recorded, 1) for _ in range(5))
     figures = {
         "steps_per_second": speed,
+        "phone_steps_per_second": phone,
+        "phone_ratio": phone / speed,
         "seconds_per_reset": seconds,
         "tasks_reset": len(task_names()) - len(failed),
         "tasks": len(task_names()),

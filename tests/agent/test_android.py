@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from homeostat.agent import Agent, TransformersModel
-from homeostat.agent.choices import make_env
 from homeostat.envs.adb import PhoneDaemon
+from homeostat.envs.harness import make_env
 from homeostat.envs.phone import PhoneEnv
 
 pytest.importorskip("adbutils", reason="no adbutils")
