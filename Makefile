@@ -27,6 +27,7 @@ bench: setup
 	$(BIN)/python benchmarks/loop_overhead.py --json runs/bench/loop_overhead.json
 	$(BIN)/python benchmarks/probe_overhead.py --json runs/bench/probe_overhead.json
 	$(BIN)/python benchmarks/nano_answers.py --json runs/bench/nano_answers.json
+	$(BIN)/python benchmarks/ray_workers.py --json runs/bench/ray_workers.json
 
 typecheck: setup
 	$(BIN)/mypy

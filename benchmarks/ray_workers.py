@@ -1,0 +1,68 @@
+"""Episodes a minute with one Ray worker and with two: what a second process brings.
+
+    python benchmarks/ray_workers.py --json ray_workers.json
+
+Both runs go through Ray, so that only the number of workers differs, and play the same episodes with the same agent (the
+embedded model by default; ``--policy oracle --delay 0.3`` needs no model: each step then waits as for a remote one). The
+clock runs from the result with which all workers are under way (the first of each) to the last one, so the start of Ray
+and the loading of the model are not in the figures; ``start_seconds`` gives them. On a machine of two cores two workers
+share them: each has half of torch's threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+from homeostat.envs.harness import Case, Result, RunnerSpec, load_suite, policy_spec
+from homeostat.envs.harness.workers import run_on_ray
+
+
+def measure(spec: RunnerSpec, cases: list[Case], workers: int) -> tuple[float, float, list[Result]]:
+    """(episodes a minute, seconds until every worker had given a result, the results)."""
+    results, times, begun = [], [], time.perf_counter()
+    for result in run_on_ray(spec, list(enumerate(cases)), workers=workers):
+        results.append(result)
+        times.append(time.perf_counter())
+    first = times[workers - 1]
+    return 60 * (len(times) - workers) / (times[-1] - first), first - begun, results
+
+
+def spec_for(options: argparse.Namespace, workers: int) -> RunnerSpec:
+    if options.policy:
+        return policy_spec(options.policy, delay=options.delay)
+    from homeostat.agent.runner import agent_spec
+
+    return agent_spec(options.model, threads=max(1, (os.cpu_count() or 1) // workers))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--episodes", type=int, default=40)
+    parser.add_argument("--model", default="homeostat/nano")
+    parser.add_argument("--policy", choices=("oracle", "random"), help="instead of the model")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each step of the policy")
+    options = parser.parse_args()
+    cases = load_suite("atomic", episodes=options.episodes, seed=1).cases()
+    figures: dict[str, object] = {"episodes": len(cases), "cpus": os.cpu_count()}
+    figures["player"] = options.policy or options.model
+    rates, outcomes = {}, {}
+    for workers in (1, 2):
+        rates[workers], start, results = measure(spec_for(options, workers), cases, workers)
+        outcomes[workers] = {r.index: (r.success, r.steps) for r in results}
+        figures[f"episodes_per_minute_{workers}"] = rates[workers]
+        figures[f"start_seconds_{workers}"] = start
+        print(f"{workers} worker{'s' * (workers > 1)}: {rates[workers]:.1f} episodes a minute, {start:.1f} s to start")
+    figures["speedup"] = rates[2] / rates[1]
+    figures["same_outcomes"] = outcomes[1] == outcomes[2]
+    print(f"speedup {figures['speedup']:.2f}; the same outcomes: {figures['same_outcomes']}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
