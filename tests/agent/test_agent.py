@@ -80,6 +80,20 @@ def test_a_goal_in_words_starts_a_free_run(tools: Any, lamp: Any) -> None:
     assert lamp.state["log"] == ["click"] * 3
 
 
+def test_a_listener_sees_every_event_and_may_end_the_run(tools: Any, lamp: Any) -> None:
+    streamed = [type(e) for e in Agent(tools.Scripted([DONE])).stream(lamp.reset_task("lamp_off"), lamp)]
+    seen: list[Any] = []
+    Agent(tools.Scripted([DONE])).run(lamp.reset_task("lamp_off"), lamp, on_event=seen.append)
+    assert [type(e) for e in seen] == streamed
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Sense):
+            raise TimeoutError("long enough")
+
+    with pytest.raises(TimeoutError, match="long enough"):
+        Agent(tools.Scripted([DONE])).run(lamp.reset_task("lamp_off"), lamp, on_event=stop)
+
+
 def test_the_whole_loop_on_a_tiny_model(tools: Any, llava: Any, lamp: Any, tmp_path: Path) -> None:
     """Random weights say nothing that parses: probed, sensed, asked again, and collapsed."""
     model = TransformersModel(*llava, name="tiny")
