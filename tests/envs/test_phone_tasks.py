@@ -118,3 +118,14 @@ def test_goals_name_their_slots_words_of_the_split():
     title = env.instance.slots["title"]
     assert title in info.goal
     assert all(split_of(w) == "test" for w in title.split())
+
+
+def test_on_the_whole_phone_nothing_is_called_like_a_further_app():
+    more = set(APPS) - set(PhoneEnv().device.apps)
+    for seed in range(30):
+        db = fill(random.Random(seed), "train", APPS).device.db
+        tables = [t for (t,) in db.execute("select name from sqlite_master where type = 'table'")]
+        for table in tables:
+            if table != "notifications":
+                words = {w for row in db.execute(f"select * from {table}") for v in row for w in str(v).split()}
+                assert not words & more, table

@@ -6,7 +6,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterable
 
-from homeostat.envs.phone.apps import BASIC
+from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.apps.calendar import DAYS
 from homeostat.envs.phone.apps.settings import CHOICES, SWITCHES
 from homeostat.envs.phone.apps.tasks import PRIORITIES
@@ -49,7 +49,8 @@ CONTENT: dict[str, Callable[[sqlite3.Connection, Words], None]] = {
 def fill(rng: random.Random, split: Split, more: Iterable[str] = ()) -> World:
     """A phone with the basic apps and ``more``, with content in each, all of one vocabulary."""
     device = Device({*BASIC, *more})
-    db, w = device.db, Words(rng, split)
+    reserved = set(APPS) - set(BASIC) if set(device.apps) != set(BASIC) else ()  # a song is not called camera
+    db, w = device.db, Words(rng, split, reserved)
     write = db.executemany
     db.execute("begin")
     write(
