@@ -2,11 +2,11 @@
 
     python benchmarks/ray_workers.py --json ray_workers.json
 
-Both runs go through Ray, so that only the number of workers differs, and play the same episodes with the same agent (the
-embedded model by default; ``--policy oracle --delay 0.3`` needs no model: each step then waits as for a remote one). The
-clock runs from the result with which all workers are under way (the first of each) to the last one, so the start of Ray
-and the loading of the model are not in the figures; ``start_seconds`` gives them. On a machine of two cores two workers
-share them: each has half of torch's threads.
+Both runs go through Ray, so that only the number of workers differs, and play the same episodes with the same agent
+(the embedded model by default; ``--policy oracle --delay 0.3`` needs no model: each step then waits as for a remote
+one). The clock runs from the result with which all workers are under way to the last one, so the start of Ray and the
+loading of the model are not in the figures; ``start_seconds`` gives them. On a machine of two cores two workers share
+them: each has half of torch's threads.
 """
 
 from __future__ import annotations
