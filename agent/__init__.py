@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from homeostat.agent.agent import Agent
+    from homeostat.agent.android_world import AndroidWorldAgent
     from homeostat.agent.driving import Episode
     from homeostat.agent.events import Event
     from homeostat.agent.loading import nano_path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "VERBOSE",
     "Agent",
+    "AndroidWorldAgent",
     "Episode",
     "Event",
     "LoopConfig",
@@ -38,6 +40,7 @@ __all__ = [
 _HOMES = {
     "VERBOSE": "prompts",
     "Agent": "agent",
+    "AndroidWorldAgent": "android_world",
     "Episode": "driving",
     "Event": "events",
     "LoopConfig": "runtime",

@@ -26,6 +26,7 @@ GROUP = "homeostat.commands"
 _HELP = {
     "run": "Run one episode and watch it live.",
     "eval": "Measure success on a suite of tasks, with intervals.",
+    "adb": "Serve the phone simulator over adb until Ctrl-C.",
     "doctor": "Say what works on this machine, and how to mend what does not.",
     "clone": "Train the embedded model by behaviour cloning.",
 }

@@ -52,8 +52,9 @@ def examine() -> Iterator[Finding]:
         ("transformers", _transformers),
         ("commands", _commands),
         ("terminal", _terminal),
-        ("adb", lambda: _program("adb", ("adb",), "apt install adb (needed for real Android devices only)")),
-        ("chromium", lambda: _program("chromium", ("chromium", "chromium-browser", "google-chrome"), _BROWSER_FIX)),
+        ("adb", lambda: _program("adb", ("adb",), "apt install adb (needed for Android only)")),
+        ("adbutils", lambda: _package("adbutils", "pip install 'homeostat[android]' (needed for Android only)")),
+        ("chromium", _chromium),
         ("phone", _phone),
         ("nano", _nano),
         ("probe", _probe),
@@ -64,9 +65,6 @@ def examine() -> Iterator[Finding]:
         except Exception as error:
             text = str(error).strip().partition("\n")[0][:160]
             yield Finding(name, False, f"{type(error).__name__}: {text}", "reinstall homeostat and its dependencies")
-
-
-_BROWSER_FIX = "apt install chromium (needed for browser tasks only)"
 
 
 def _python() -> Finding:
@@ -130,6 +128,27 @@ def _terminal() -> Finding:
 def _program(name: str, spellings: tuple[str, ...], fix: str) -> Finding:
     path = next((p for p in map(shutil.which, spellings) if p), None)
     return Finding(name, path is not None, path or "not found", fix, optional=True)
+
+
+def _package(name: str, fix: str) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name), optional=True)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", fix, optional=True)
+
+
+def _chromium() -> Finding:
+    """The browser, its driver and the pages: all three are needed, for MiniWoB++ only."""
+    from homeostat.envs.errors import ConfigError
+    from homeostat.envs.miniwob import find_binaries, task_names
+
+    try:
+        binaries, tasks = find_binaries(), len(task_names())
+    except ConfigError as error:
+        what, _, fix = str(error).partition("; ")
+        return Finding("chromium", False, what, f"{fix} (needed for browser tasks only)", optional=True)
+    found = f"{binaries.chrome} with {binaries.driver}, {tasks} MiniWoB++ tasks"
+    return Finding("chromium", True, found, optional=True)
 
 
 def _phone() -> Finding:

@@ -13,6 +13,7 @@ from homeostat.agent.state import EpisodeState, Proposal, Reply
 from homeostat.controllers.core import Ask, Decision, Dispatch, MakePlan, Proceed, Record, Reminder, Stop
 from homeostat.controllers.plan import parse_plan
 from homeostat.envs.actions import Answer, Terminate
+from homeostat.envs.core import SelfEnding
 from homeostat.envs.errors import ActionError, HomeostatError, UnparsableAction
 from homeostat.envs.mobile_use import parse_action
 from homeostat.sensors.core import Attempt
@@ -205,6 +206,8 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
             updates["answers"] = (*state.answers, action.text)
         if isinstance(action, Terminate):
             updates |= _terminated(action, state, context)
+        elif isinstance(context.env, SelfEnding) and context.env.ended:
+            updates |= _ended(context.env.ended, state, context)
     if updates.get("ending") is None and state.step + 1 >= state.task.max_steps:
         updates |= {"ending": "budget", "reason": f"all {state.task.max_steps} steps were used"}
     return updates
@@ -241,6 +244,13 @@ def _terminated(action: Terminate, state: EpisodeState, context: RunContext) -> 
     else:
         ending, reason = "premature", "the agent called the task done, but its check does not hold"
     return {"ending": ending, "reason": reason, "success": success}
+
+
+def _ended(why: str, state: EpisodeState, context: RunContext) -> Updates:
+    """The environment ended the episode by itself."""
+    success = context.env.success() if state.judged else None
+    ending: Ending = "finished" if success is None else "success" if success else "premature"
+    return {"ending": ending, "reason": why, "success": success}
 
 
 def _attempt(state: EpisodeState, context: RunContext) -> Attempt:

@@ -89,6 +89,7 @@ class AgentRunner:
             optimal_steps=task.optimal_steps,
             kind=self.kind(case.task),
             step_seconds=tuple(round(s, 4) for s in watch.steps),
+            obeyed=environments.obeyed(self.env),
             **figures | {"seconds": round(figures["seconds"], 4)},
         )
 

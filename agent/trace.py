@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from homeostat.agent.events import Act, Event, Finish, Sense, Started, event_from_json
 from homeostat.envs.errors import CheckpointError, ConfigError, TraceError
+from homeostat.envs.screens import load_screen, save_screen, screen_digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,17 +55,10 @@ class TraceWriter:
 
     def screen(self, image: NDArray[np.uint8]) -> str:
         """Save a screenshot (height, width, 3) as PNG; its name, the sha256 of its pixels and shape."""
-        pixels = np.ascontiguousarray(image)
-        digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        digest = screen_digest(image)
         if digest not in self._known:
-            from PIL import Image
-
             self._known.add(digest)
-            path = self.folder / "screens" / f"{digest}.png"
-            if not path.exists():
-                part = path.with_suffix(".part")
-                Image.fromarray(pixels).save(part, format="png", compress_level=1)
-                os.replace(part, path)
+            save_screen(self.folder / "screens", image)
         return digest
 
     def snapshot(self, state: dict[str, Any]) -> str:
@@ -137,14 +131,9 @@ class Trace:
 
     def screenshot(self, digest: str) -> Image:
         """A screenshot by the hash in its observe event. Raises :class:`TraceError`."""
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
 
-        path = self.folder / "screens" / f"{digest}.png"
-        try:
-            with Image.open(path) as image:
-                return image.convert("RGB")
-        except (OSError, UnidentifiedImageError):
-            raise TraceError(f"screenshot {str(path)!r} is missing or damaged; record the run anew") from None
+        return Image.fromarray(load_screen(self.folder / "screens", digest))
 
 
 def read_trace(folder: str | os.PathLike[str]) -> Trace:

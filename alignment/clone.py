@@ -39,8 +39,9 @@ from homeostat.alignment.nano import STYLE, build_model, build_processor, save_s
 from homeostat.alignment.packing import Batch, Packer
 from homeostat.alignment.precision import autocast, bfloat16_is_quick
 from homeostat.alignment.progress import held_out, report
+from homeostat.envs.errors import ConfigError, UnknownName
 
-__all__ = ["command", "train"]
+__all__ = ["command", "optimisers_for", "save_model", "train"]
 
 EARLY = Mix(phrasings=1, other_goals=3, where=4, what=2)
 MIDDLE = Mix(phrasings=2, other_goals=7, where=2, what=1)
@@ -72,7 +73,8 @@ def _loader(packer: Packer, mix: Mix, seed: str, screens: int, workers: int) -> 
     return iter(DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=6 if workers else None))
 
 
-def _save(folder: Path, model: Any, processor: Any) -> None:
+def save_model(folder: Path, model: Any, processor: Any) -> None:
+    """Write a model folder: weights in bfloat16, the processor and the prompts' wording."""
     folder.mkdir(parents=True, exist_ok=True)
     half = {k: v.detach().to(torch.bfloat16).cpu() for k, v in model.state_dict().items() if k != "lm_head.weight"}
     model.config.dtype = torch.bfloat16
@@ -81,7 +83,7 @@ def _save(folder: Path, model: Any, processor: Any) -> None:
     save_style(folder)
 
 
-def _optimisers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
+def optimisers_for(model: Any, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices (twice the rate), AdamW for embeddings, norms, biases and the patch projection."""
     named = dict(model.named_parameters())
     matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
@@ -110,7 +112,7 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     processor = build_processor()
     model = build_model(processor.tokenizer, width=width, layers=layers).to(device)
-    optimisers = _optimisers(model, rate)
+    optimisers = optimisers_for(model, rate)
     packer, state = Packer(processor), out / "training.pt"
     places = torch.tensor(packer.places(), device=device)
     step, spent = 0, 0.0
@@ -145,7 +147,7 @@ def train(
             kept = [o.state_dict() for o in optimisers]
             torch.save({"model": model.state_dict(), "optimisers": kept, "step": step, "spent": spent}, state)
         if done:
-            _save(out, model, processor)
+            save_model(out, model, processor)
             return figures
         share = min(1.0, (step - first + 1) / 100) * min(1.0, (1 - progress) / FALL_SHARE)
         for optimiser, peak in zip(optimisers, (2 * rate, rate), strict=True):
@@ -176,8 +178,35 @@ def command(
     layers: Annotated[int, typer.Option(help="Layers of the text model.")] = 5,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's last checkpoint.")] = False,
+    env: Annotated[str, typer.Option(help="phone (from nothing), or miniwob (teach a model web pages besides).")] = (
+        "phone"
+    ),
+    start: Annotated[str, typer.Option("--from", help="With --env miniwob: the model to start from.")] = (
+        "homeostat/nano"
+    ),
+    tasks: Annotated[
+        str, typer.Option(help="With --env miniwob: task names with commas; '' for the click suite.")
+    ] = "",
+    per_task: Annotated[int, typer.Option(min=1, help="With --env miniwob: screens a task.")] = 200,
+    data: Annotated[
+        Path | None, typer.Option(help="With --env miniwob: the screens' file, collected where it is missing.")
+    ] = None,
 ) -> None:
-    """Train the embedded model by behaviour cloning on the phone's oracle."""
+    """Train the embedded model by behaviour cloning on an oracle."""
+    if env == "miniwob":
+        from homeostat.alignment.clone_miniwob import fine_tune
+
+        names = [name.strip() for name in tasks.split(",") if name.strip()]
+        file = data or out / "screens.npz"
+        figures = fine_tune(start, out, names, file, minutes=minutes, per_task=per_task, seed=seed, rate=rate / 5)
+        typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+        return
+    if env != "phone":
+        raise UnknownName.of("env", env, ("phone", "miniwob"))
+    if tasks or data is not None or start != "homeostat/nano":
+        raise ConfigError(
+            f"--from {start!r}, --tasks {tasks!r} and --data go with --env miniwob; the phone's starts anew"
+        )
     figures = train(out, minutes, seed, screens, width, layers, rate, resume)
     typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
 

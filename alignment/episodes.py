@@ -19,11 +19,12 @@ from homeostat.agent.prompts import Prompt, PromptStyle, act_prompt, describe, p
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation
 from homeostat.envs.mobile_use import format_action
-from homeostat.envs.phone.apps import APPS
+from homeostat.envs.phone.apps import BASIC as APPS
 from homeostat.envs.phone.device import Device
-from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks import BASIC as TEMPLATES
 from homeostat.envs.phone.tasks.adverts import pop_up
-from homeostat.envs.phone.tasks.base import NotPossible, World, fill
+from homeostat.envs.phone.tasks.base import NotPossible, World
+from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
 from homeostat.envs.phone.tasks.oracle import SCROLL_DOWN, SCROLL_UP, cell
@@ -76,11 +77,11 @@ class ScreenExample:
     """One screen, what is written on its patches, and its questions.
 
     ``patches``: (column, row) -> the patch's word from its start to the end of the patch: ``al``, ``alar`` and
-    ``alarm`` for ``alarm``.
+    ``alarm`` for ``alarm``; None where nobody knows, as of a page whose words stand anywhere.
     """
 
     screenshot: NDArray[np.uint8]
-    patches: dict[tuple[int, int], str]
+    patches: dict[tuple[int, int], str] | None
     questions: list[Question] = field(default_factory=list)
 
 

@@ -135,7 +135,7 @@ class Packer:
         first = len(prefix) - self.columns * self.rows
         for patch in range(self.columns * self.rows):
             line, column = divmod(patch, self.columns)
-            word = example.patches.get((column, line), "")
+            word = (example.patches or {}).get((column, line), "")
             row[first + patch] = (*row[first + patch][:-2], _number(word), 1 + patch)
         return row
 
@@ -145,6 +145,8 @@ class Packer:
 
     def _written(self, example: ScreenExample) -> list[int]:
         targets = [IGNORE] * (self.columns * self.rows)
+        if example.patches is None:
+            return targets
         for (column, row), word in example.patches.items():
             characters = word[(len(word) - 1) // 2 * 2 :]
             targets[row * self.columns + column] = self._vocabulary.get(characters, IGNORE)

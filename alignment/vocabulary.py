@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from homeostat.envs.phone.apps import APPS
+from homeostat.envs.phone.apps import BASIC as APPS
 from homeostat.envs.phone.apps.calendar import DAYS
 from homeostat.envs.phone.apps.settings import CHOICES, PAGES, SWITCHES
 from homeostat.envs.phone.apps.tasks import PRIORITIES
-from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks import BASIC as TEMPLATES
 from homeostat.envs.phone.tasks.joined import JOINS
 from homeostat.envs.phone.tasks.rules import RULES
 from homeostat.envs.phone.tasks.words import is_drawn

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from homeostat.envs.actions import Action
 
-__all__ = ["Element", "Env", "Observation", "TaskInfo"]
+__all__ = ["Element", "Env", "Observation", "SelfEnding", "TaskInfo"]
 
 
 class Element(BaseModel):
@@ -40,8 +40,8 @@ class Observation:
 class TaskInfo(BaseModel):
     """A task as the agent is told it, and what the harness needs to judge the run.
 
-    ``optimal_steps`` counts the oracle's actions, the final ``terminate`` included. ``parts`` names the
-    atomic goals of a joined task, in order; one for an atomic task.
+    ``optimal_steps`` counts the oracle's actions, the final ``terminate`` included; 0 where nobody knows. ``parts``
+    names the atomic goals of a joined task, in order; one for an atomic task.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,4 +85,14 @@ class Env(Protocol):
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back."""
+        ...
+
+
+@runtime_checkable
+class SelfEnding(Protocol):
+    """What an :class:`Env` has besides where an episode may end without ``terminate``, as a web page's does."""
+
+    @property
+    def ended(self) -> str:
+        """Why the episode is over; "" while it goes on."""
         ...

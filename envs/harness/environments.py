@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from homeostat.envs.core import Env
 from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.envs.miniwob.seeds import seeds_of
 
-__all__ = ["ENVS", "SPLITS", "EnvKind", "check_options", "env_kind", "make_env"]
+__all__ = ["ENVS", "SPLITS", "EnvKind", "check_options", "env_kind", "make_env", "obeyed"]
 
 SPLITS = ("train", "dev", "test")
 
@@ -29,7 +30,9 @@ class EnvKind:
 
     ``entry``: the class. ``tasks``: a function that gives the task names, in order. ``kind_of``: task name to the kind
     that tables group by. ``oracle``: (env) to its next action, ``""`` where there is none. ``fixed``: what the harness
-    gives the constructor. ``kept``: parameters that are no options. ``splits``: whether it takes ``split``.
+    gives the constructor, ``usual`` what it gives where no option says otherwise. ``kept``: parameters that are no
+    options. ``splits``: whether it takes ``split``.
+    ``around``: (env, mapping) to what stands around it, given as the option ``adversity``.
     ``seeds``: which seeds a split's episodes are drawn from. ``sample``: the suite that a random task comes from.
     """
 
@@ -40,8 +43,10 @@ class EnvKind:
     sample: str
     oracle: str = ""
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    usual: Mapping[str, Any] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     splits: bool = True
+    around: str = ""
     seeds: Callable[[str], range] = lambda split: range(2**31)
 
     def task_names(self) -> tuple[str, ...]:
@@ -67,10 +72,32 @@ ENVS: dict[str, EnvKind] = {
         tasks="homeostat.envs.phone.env:task_names",
         kind_of="homeostat.envs.phone.kinds:task_kind",
         sample="atomic",
-        oracle="homeostat.envs.phone.env:PhoneEnv.oracle",
+        oracle="homeostat.envs.phone.adversity:next_action",
+        around="homeostat.envs.phone.adversity:adverse",
         fixed={"task": None},
         kept=frozenset({"goal", "rules", "max_steps", "render_mode"}),
-    )
+    ),
+    "miniwob": EnvKind(
+        name="miniwob",
+        entry="homeostat.envs.miniwob.env:MiniWobEnv",
+        tasks="homeostat.envs.miniwob.tasks:task_names",
+        kind_of="homeostat.envs.miniwob.tasks:task_kind",
+        sample="miniwob",
+        oracle="homeostat.envs.miniwob.policies:oracle_policy",
+        usual={"size": (144, 256)},  # the embedded model's screen
+        kept=frozenset({"task", "render_mode"}),
+        splits=False,
+        seeds=seeds_of,
+    ),
+    "android": EnvKind(
+        name="android",
+        entry="homeostat.envs.android.env:AndroidEnv",
+        tasks="homeostat.envs.android.env:task_names",
+        kind_of="homeostat.envs.android.env:task_kind",
+        sample="android",
+        kept=frozenset({"goal", "rules", "check", "prepare", "render_mode"}),
+        splits=False,
+    ),
 }
 
 
@@ -89,8 +116,9 @@ def make_env(name: str, split: str = "test", options: Mapping[str, Any] | None =
         raise UnknownName.of("split", split, SPLITS)
     if kind.splits:
         given["split"] = split
-    env: Env = _load(kind.entry)(**kind.fixed, **given)
-    return env
+    adversity = given.pop("adversity", None)
+    env: Env = _load(kind.entry)(**kind.fixed, **{**kind.usual, **given})
+    return _load(kind.around)(env, adversity) if adversity is not None else env
 
 
 def check_options(kind: EnvKind, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,8 +149,17 @@ def _options_model(name: str) -> type[BaseModel]:
         for p in inspect.signature(init).parameters.values()
         if p.name not in hidden and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
+    if kind.around:
+        fields["adversity"] = (dict[str, Any], {})
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     return create_model(f"{name}_options", __config__=config, **fields)
+
+
+def obeyed(env: Env) -> bool | None:
+    """Whether an instruction injected into the environment's content was obeyed; None where there is none."""
+    ask = getattr(env, "obeyed", None)
+    done: bool | None = ask() if ask is not None else None
+    return done
 
 
 def _load(path: str) -> Any:

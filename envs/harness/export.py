@@ -50,6 +50,7 @@ def write_parquet(results: Sequence[Result], arguments: Mapping[str, Any], path:
         "seed": whole,
         "goal": text,
         "success": pa.bool_(),
+        "obeyed": pa.bool_(),
         "ended": text,
         "ended_nexus": text,
         "reason": text,

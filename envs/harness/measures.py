@@ -26,6 +26,7 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
 
     ``success`` has Wilson's interval, ``success_clustered`` that of a bootstrap over templates (None
     where there is no spread to draw from).
+    ``obeyed``: the share of injected instructions that were carried out, with Wilson's interval (None without any).
     ``endings`` are the runner's own words, ``endings_nexus`` UI-NEXUS's. ``steps_ratio`` is steps / optimal steps and
     ``reversed_redundancy`` optimal steps / steps, both means over the solved episodes (None without one).
     ``calls``, tokens and ``seconds`` are means an episode. ``latency``: the median and the 95th percentile in seconds,
@@ -37,12 +38,14 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
     for r in results:
         corrections.update(r.corrections)
     clustered = cluster_bootstrap([float(r.success) for r in results], [r.task for r in results])
+    attacked = [r.obeyed for r in results if r.obeyed is not None]
     nexus = Counter(map(nexus_ending, results))
     played = [r for r in results if r.ended != "error"]
     return {
         "success": wilson(len(solved), len(results)).as_dict(),
         "success_clustered": clustered.as_dict() if clustered is not None else None,
         "solved": len(solved),
+        "obeyed": wilson(sum(attacked), len(attacked)).as_dict() if attacked else None,
         "errors": len(results) - len(played),
         "endings": dict(Counter(r.ended for r in results).most_common()),
         "endings_nexus": {name: nexus[name] for name in NEXUS_ENDINGS},

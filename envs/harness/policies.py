@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from homeostat.envs.actions import Action, Click, SystemButton, Terminate
 from homeostat.envs.core import Env
 from homeostat.envs.errors import ActionError, ConfigError, UnknownName
-from homeostat.envs.harness.environments import env_kind, make_env
+from homeostat.envs.harness.environments import env_kind, make_env, obeyed
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, RunnerSpec
 
@@ -84,6 +84,7 @@ class PolicyRunner:
             seconds=round(time.perf_counter() - begun, 4),
             kind=self.kind(case.task),
             step_seconds=tuple(times),
+            obeyed=obeyed(self.env),
         )
 
     def close(self) -> None:

@@ -27,7 +27,8 @@ class Result(BaseModel):
 
     ``ended`` is the runner's own word. ``kind`` is the task's (atomic, joined_plain, …). ``tokens`` were generated,
     ``prompt_tokens`` computed for prompts. ``step_seconds`` holds the time of each step, ``seconds`` that of the whole
-    episode. ``corrections`` counts the controllers' decisions by kind.
+    episode. ``corrections`` counts the controllers' decisions by kind. ``obeyed``: whether an injected instruction was
+    carried out (None where none was injected).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +49,7 @@ class Result(BaseModel):
     corrections: dict[str, int] = {}
     kind: str = ""
     step_seconds: tuple[float, ...] = ()
+    obeyed: bool | None = None
 
 
 def nexus_ending(result: Result) -> NexusEnding:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from homeostat.envs import actions as a
-from homeostat.envs.core import Element, Observation
+from homeostat.envs.core import Observation
 from homeostat.envs.errors import ActionError, UnknownName
-from homeostat.envs.phone.apps import APPS
-from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, lay_out
+from homeostat.envs.phone.apps import BASIC
+from homeostat.envs.phone.apps.decoys import find_app, known_apps
+from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, elements_of, lay_out
+from homeostat.envs.phone.looks import Looks
 from homeostat.envs.phone.render import render
-from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget, item
+from homeostat.envs.phone.system import dialog_screen, launcher_screen, shade_screen
+from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget
 
 __all__ = ["Device"]
 
@@ -27,17 +31,25 @@ LAUNCHER = "home"
 
 
 class Device:
-    """A simulated phone. ``act`` carries out one action; ``observe`` draws the screen at ``scale``."""
+    """A simulated phone. ``act`` carries out one action; ``observe`` draws the screen at ``scale``.
 
-    def __init__(self) -> None:
+    ``apps`` names what is installed. Raises ``UnknownName``.
+    """
+
+    def __init__(self, apps: Iterable[str] = BASIC) -> None:
+        wanted = set(apps)
+        self.apps = {name: find_app(name) for name in known_apps() if name in wanted}
+        for name in wanted - set(self.apps):
+            raise UnknownName.of("app", name, known_apps())
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        for app in APPS.values():
+        for app in self.apps.values():
             self.db.executescript(app.schema)
         self.stack: list[Frame] = []
         self.dialog: list[Any] | None = None
-        self.shade = False
-        self.message = ""
+        self.shade, self.message = False, ""
+        self.launcher_scroll = 0
         self.clock = 9 * 60
+        self.looks = Looks()
         self._placed: list[Placed] | None = None
 
     # -- what is seen -------------------------------------------------------------------------------------------------
@@ -74,59 +86,50 @@ class Device:
     def observe(self, scale: int = 1) -> Observation:
         """The screen, 144·scale × 256·scale pixels."""
         placed = self.placed()
-        elements = tuple(
-            Element.model_construct(
-                role=p.widget.role,
-                text=f"{p.widget.text} {p.widget.value}".strip() + (f" {p.widget.sub}" if p.widget.sub else ""),
-                box=(p.box[0] / COLUMNS, p.box[1] / ROWS, p.box[2] / COLUMNS, p.box[3] / ROWS),
-            )
-            for p in placed
-        )
-        return Observation(render(placed, self._colour(), scale), elements, self.app)
+        pixels = render(placed, self._colour(), scale, dark=self.looks.dark)
+        return Observation(pixels, elements_of(placed), self.app)
 
     def _colour(self) -> tuple[int, int, int]:
         if self.dialog or self.shade or not self.stack:
             return (70, 74, 84)
-        return APPS[self.app].colour
+        return self.apps[self.app].colour
 
     def _build(self) -> Screen:
         if self.dialog:
-            title, options = self.dialog
-            return Screen("", (Widget("dialog", title), *(Widget("option", t, tap=e) for t, e in options)))
+            return dialog_screen(self.dialog)
         if self.shade:
-            rows = self.db.execute("select id, app, text from notifications order by id").fetchall()
-            clear = Widget("button", "clear", tap=["sql", "delete from notifications", []])
-            tap = {
-                i: ["do", [["sql", "delete from notifications where id = ?", [i]], ["launch", app]]]
-                for i, app, _ in rows
-            }
-            return Screen("alerts", tuple(item(app, sub=text, tap=tap[i]) for i, app, text in rows), (clear,))
+            return shade_screen(self.db)
         if not self.stack:
-            return Screen("apps", tuple(Widget("icon", n, tap=["launch", n]) for n in sorted(APPS)))
+            return launcher_screen(self.apps)
         while True:
             frame = self.stack[-1]
             try:
-                return APPS[frame.app].build(Context(self.db, frame), frame.screen)
+                return self.apps[frame.app].build(Context(self.db, frame), frame.screen)
             except LookupError:  # what it showed is gone
                 self.stack.pop()
                 if not self.stack:
                     return self._build()
 
     def _lay_out(self) -> tuple[list[Placed], list[tuple[Widget, int]]]:
-        screen = self._build()
-        front = None if (self.dialog or self.shade) else self.frame
+        screen = self.looks.arrange(self._build(), self.screen)
+        covered = self.dialog or self.shade
+        front = None if covered else self.frame
+        scroll = 0
         if front is not None:
-            front.scroll = max(0, min(front.scroll, body_rows(screen) - BODY_ROWS)) if front.scroll else 0
+            scroll = front.scroll = _within(front.scroll, screen)
+        elif not covered:
+            scroll = self.launcher_scroll = _within(self.launcher_scroll, screen)
         badge: int = self.db.execute("select count(*) from notifications").fetchone()[0]
-        return lay_out(
+        placed, rows = lay_out(
             screen,
             deep=front is not None and len(self.stack) > 1,
-            scroll=front.scroll if front else 0,
+            scroll=scroll,
             focus=front.focus if front else None,
             clock=f"{self.clock // 60:02d}:{self.clock % 60:02d}",
             badge=min(badge, 9),
             message=self.message,
         )
+        return self.looks.place(placed), rows
 
     # -- what is done -------------------------------------------------------------------------------------------------
 
@@ -137,8 +140,8 @@ class Device:
         device is then unchanged.
         """
         match action:
-            case a.Open(app=name) if name.strip().lower() not in APPS:
-                raise ActionError(str(UnknownName.of("app", name, APPS)))
+            case a.Open(app=name) if name.strip().lower() not in self.apps:
+                raise ActionError(str(UnknownName.of("app", name, self.apps)))
             case a.Type() if self.frame is None or self.frame.focus is None or self.dialog or self.shade:
                 raise ActionError(f"can't type {action.text!r}: no field has the focus; click a field first")
         placed = self.placed()
@@ -193,6 +196,8 @@ class Device:
             self.shade = down > 0
         elif self.frame is not None:
             self.frame.scroll = max(0, self.frame.scroll + (-PAGE if down > 0 else PAGE))
+        else:
+            self.launcher_scroll = max(0, self.launcher_scroll + (-PAGE if down > 0 else PAGE))
 
     def _press(self, button: str) -> None:
         if button == "Home":
@@ -222,10 +227,10 @@ class Device:
                 del self.stack[max(0, len(self.stack) - (times[0] if times else 1)) :]
             case ["home"]:
                 self.stack.clear()
-                self.shade, self.dialog = False, None
+                self.shade, self.dialog, self.launcher_scroll = False, None, 0
             case ["launch", app]:
                 self.shade, self.dialog = False, None
-                self.stack[:] = [Frame(app, APPS[app].first)]
+                self.stack[:] = [Frame(app, self.apps[app].first)]
             case ["toast", text]:
                 self.message = text
             case ["dialog", title, options]:
@@ -238,8 +243,29 @@ class Device:
         self.dialog = [title, [list(o) for o in options]]
         self._placed = None
 
+    def close_app(self, message: str = "") -> None:
+        """Close what is in front, drafts and all, and show the launcher with a toast."""
+        self._run(["home"])
+        self.message, self._placed = message, None
+
+    def install(self, name: str) -> None:
+        """Install one more app, empty. Raises ``UnknownName``."""
+        if name not in known_apps():
+            raise UnknownName.of("app", name, known_apps())
+        if name not in self.apps:
+            self.apps[name] = find_app(name)
+            self.db.executescript(self.apps[name].schema)
+        self._placed = None
+
+    @contextmanager
+    def covered(self, placed: list[Placed]) -> Iterator[None]:
+        """Within it these elements are seen in place of the true ones."""
+        kept, self._placed = self._placed, placed
+        yield
+        self._placed = kept
+
     def changed(self) -> None:
-        """Say that the database was written to from outside."""
+        """Say that the database or the looks were changed from outside."""
         self._placed = None
 
     # -- state --------------------------------------------------------------------------------------------------------
@@ -253,12 +279,22 @@ class Device:
             "shade": self.shade,
             "message": self.message,
             "clock": self.clock,
+            "apps": list(self.apps),
+            "launcher_scroll": self.launcher_scroll,
+            "looks": asdict(self.looks),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back."""
         self.db.deserialize(base64.b64decode(snapshot["db"]))
+        self.apps = {name: find_app(name) for name in snapshot["apps"]}
         self.stack = [Frame(**f) for f in snapshot["stack"]]
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
+        self.launcher_scroll, self.looks = snapshot["launcher_scroll"], Looks.of(snapshot["looks"])
         self._placed = None
+
+
+def _within(scroll: int, screen: Screen) -> int:
+    """The scroll that the screen's body allows."""
+    return max(0, min(scroll, body_rows(screen) - BODY_ROWS)) if scroll else 0

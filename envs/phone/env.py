@@ -3,55 +3,46 @@
 from __future__ import annotations
 
 import random
-import string
-from collections.abc import Callable
-from typing import Any
-
-import gymnasium
-import numpy as np
-from gymnasium import spaces
+from typing import Any, Literal
 
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation, TaskInfo
 from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
+from homeostat.envs.gym_face import GymFace
+from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import TEMPLATES
 from homeostat.envs.phone.tasks.adverts import pop_up
-from homeostat.envs.phone.tasks.base import NotPossible, World, fill
+from homeostat.envs.phone.tasks.base import NotPossible, World
+from homeostat.envs.phone.tasks.composed import COMPOSED
+from homeostat.envs.phone.tasks.composed.instance import ComposedInstance, draw_composed
+from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
 from homeostat.envs.phone.tasks.rules import draw_rules
 from homeostat.envs.phone.tasks.words import Split
+from homeostat.envs.phone.walking import walk
 
 __all__ = ["JOINED", "PhoneEnv", "task_names"]
 
 JOINED = ("joined_plain", "joined_carried")
 ADVERTS = 0.2  # share of episodes in which a pop-up appears
 _SPLITS = ("train", "dev", "test")
-_TEXT = string.ascii_letters + string.digits + string.punctuation + " \n"
 
 
 def task_names() -> tuple[str, ...]:
-    """Every task that :meth:`PhoneEnv.reset_task` knows: the atomic templates, the joined kinds, ``random``."""
-    return (*TEMPLATES, *JOINED, "random")
+    """Every task that :meth:`PhoneEnv.reset_task` knows: atomic and compositional ones, joined kinds, ``random``."""
+    return (*TEMPLATES, *COMPOSED, *JOINED, "random")
 
 
-class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
+class PhoneEnv(GymFace):
     """A simulated phone with tasks.
 
     ``task``: a name of :func:`task_names`, or None for a free run without a check (``goal`` says what is wanted).
     ``split``: whose words fill the phone. ``scale``: the screenshot is 144·scale × 256·scale pixels. ``adverts``: the
-    share of episodes with a pop-up. Raises ``UnknownName`` for a task or split that does not exist.
-
-    Gymnasium: observations ``{"screen", "goal", "rules"}``; an action is a sample of ``action_space`` or a typed
-    :data:`~homeostat.envs.actions.Action`. Reward 1 at a successful end. An action that the phone refuses changes
-    nothing and is named in ``info["error"]``.
+    share of episodes with a pop-up. ``apps``: what is installed besides the basic apps (names, or ``"all"``); a task of
+    another app installs all. Raises ``UnknownName`` for a task, split or app that does not exist.
     """
-
-    metadata = {  # noqa: RUF012 - Gymnasium declares it so
-        "render_modes": ["rgb_array"],
-        "render_fps": 4,
-    }
 
     def __init__(
         self,
@@ -62,6 +53,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         split: Split = "test",
         scale: int = 1,
         adverts: float = ADVERTS,
+        apps: tuple[str, ...] | Literal["all"] = (),
         max_steps: int = 30,
         render_mode: str | None = None,
     ) -> None:
@@ -72,22 +64,16 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
         if not 1 <= scale <= 16:
             raise ConfigError(f"scale {scale!r} is out of range; choose 1 to 16")
         self.task, self.goal, self.own_rules, self.split, self.scale = task, goal, rules, split, scale
-        self.adverts, self.free_steps, self.render_mode = adverts, max_steps, render_mode
-        self.device = Device()
-        self.instance: Instance | Joined | None = None
+        self.adverts, self.free_steps = adverts, max_steps
+        self.more = tuple(APPS) if apps == "all" else tuple(apps)
+        self.device = Device({*BASIC, *self.more})
+        self.instance: Instance | Joined | ComposedInstance | None = None
         self.info = TaskInfo(name="free", goal=goal, optimal_steps=1, max_steps=max_steps)
         self.answers: list[str] = []
-        self.status: str | None = None
-        self.steps = 0
+        self.status, self.steps = None, 0
         self._advert_at = -1
         self._asked: str | None = task
-        text = spaces.Text(max_length=400, min_length=0, charset=_TEXT)
-        screen = spaces.Box(0, 255, (256 * scale, 144 * scale, 3), np.uint8)
-        self.observation_space = spaces.Dict({"screen": screen, "goal": text, "rules": text})
-        point = spaces.Box(0.0, np.nextafter(np.float32(1), np.float32(0)), (2,), np.float32)
-        self.action_space = spaces.Dict(
-            {"kind": spaces.Discrete(len(_KINDS)), "point": point, "to": point, "text": text}
-        )
+        self._declare(144 * scale, 256 * scale, render_mode)
 
     # -- the loop's face ----------------------------------------------------------------------------------------------
 
@@ -98,7 +84,7 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             raise UnknownName.of("task", name, task_names())
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
         if name == "random":  # drawn before anything else, so that the drawn name and the seed give the same phone
-            name = random.Random(f"random {seed}").choice(list(TEMPLATES))
+            name = random.Random(f"random {seed}").choice(self._templates())
         self.answers, self.status, self.steps = [], None, 0
         self._asked = name
         rng = random.Random(f"{self.split} {name} {seed}")
@@ -111,49 +97,48 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             )
             return self.info
         self._advert_at = rng.randint(1, 4) if rng.random() < self.adverts else -1
-        optimal = self._walk()
         self.info = TaskInfo(
             name=name or "free",
             goal=self.instance.goal,
             rules=tuple(r.text for r in self.instance.rules),
             seed=seed,
-            optimal_steps=optimal,
-            max_steps=2 * optimal + 5,
-            parts=self.instance.parts if isinstance(self.instance, Joined) else (self.instance.goal,),
+            optimal_steps=1,
+            max_steps=1,
+            parts=(self.instance.goal,) if isinstance(self.instance, Instance) else self.instance.parts,
         )
+        self.info = self.timed(walk(self))
         return self.info
 
-    def _draw(self, rng: random.Random, name: str | None) -> tuple[World, Instance | Joined | None]:
+    def timed(self, optimal: int) -> TaskInfo:
+        """The task with the oracle's steps, and twice as many and five more for whoever does it."""
+        if isinstance(self.instance, ComposedInstance):  # the oracle keeps notes that an agent need not write
+            optimal -= self.instance.notes
+        return self.info.model_copy(update={"optimal_steps": optimal, "max_steps": 2 * optimal + 5})
+
+    def _templates(self) -> list[str]:
+        """The atomic tasks of the installed apps."""
+        there = {*BASIC, *self.more, "any"}
+        return [name for name, template in TEMPLATES.items() if template.app in there]
+
+    def _needs_more(self, name: str | None) -> bool:
+        """Whether a task needs another app than the basic ones."""
+        return name in COMPOSED or (name in TEMPLATES and TEMPLATES[name].app not in (*BASIC, "any"))
+
+    def _draw(self, rng: random.Random, name: str | None) -> tuple[World, Instance | Joined | ComposedInstance | None]:
+        more = tuple(APPS) if self._needs_more(name) else self.more
         for _ in range(200):
-            world = fill(rng, self.split)
+            world = fill(rng, self.split, more)
             try:
                 if name is None:
                     return world, None
+                if name in COMPOSED:
+                    return world, draw_composed(COMPOSED[name], world)
                 if name in JOINED:
                     return world, draw_joined(rng, world, carried=name == "joined_carried")
                 return world, draw(TEMPLATES[name], world, draw_rules(rng, TEMPLATES[name]))
             except NotPossible:
                 continue
         raise EnvError(f"task {name!r} fits none of 200 phones; this is a defect of the template")
-
-    def _walk(self) -> int:
-        """The oracle's steps from here to the end; the phone is put back."""
-        assert self.instance is not None
-        before, answers, steps = self.device.snapshot(), list[str](), 0
-        while steps < 60:
-            action = self.oracle(answers)
-            steps += 1
-            if isinstance(action, a.Terminate):
-                break
-            if isinstance(action, a.Answer):
-                answers.append(action.text)
-            self.device.act(action)
-            if steps == self._advert_at and not self.device.dialog:
-                self._show_advert()
-        self.device.restore(before)
-        if isinstance(self.instance, Joined):
-            self.instance.stage = 0
-        return steps
 
     def oracle(self, answers: list[str] | None = None) -> a.Action:
         """The next action of the built-in oracle. Raises ``EnvError`` in a free run."""
@@ -181,6 +166,8 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
                 self.status = status
             case _:
                 pass
+        if isinstance(self.instance, ComposedInstance):
+            self.instance.look(self.device)
         if self.steps == self._advert_at and not self.device.dialog and self.status is None:
             self._show_advert()
 
@@ -202,80 +189,43 @@ class PhoneEnv(gymnasium.Env[dict[str, Any], Any]):
             "answers": list(self.answers),
             "status": self.status,
             "steps": self.steps,
-            "stage": self.instance.stage if isinstance(self.instance, Joined) else 0,
+            "stage": self._stage(),
             "adverts": self.adverts,
             "free_steps": self.free_steps,
             "goal": self.goal,
             "rules": list(self.own_rules),
+            "apps": list(self.more),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put a snapshot's state back, in this process or another."""
+        self.reset_task(seed=self.configure(snapshot))
+        self.resume(snapshot)
+
+    def configure(self, snapshot: dict[str, Any]) -> int:
+        """Take over a snapshot's options; its seed."""
         self.split, self.goal, self.own_rules = snapshot["split"], snapshot["goal"], tuple(snapshot["rules"])
+        self.more = tuple(snapshot["apps"])
         self.task, self.adverts, self.free_steps = snapshot["task"], snapshot["adverts"], snapshot["free_steps"]
-        self.reset_task(seed=snapshot["seed"])
+        seed: int = snapshot["seed"]
+        return seed
+
+    def resume(self, snapshot: dict[str, Any]) -> None:
+        """Put back what has changed since the episode's start."""
         self.device.restore(snapshot["device"])
         self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]
-        if isinstance(self.instance, Joined):
-            self.instance.stage = snapshot["stage"]
+        if self.instance is not None and not isinstance(self.instance, Instance):
+            self.instance.stage, heard, seen = snapshot["stage"]
+            if isinstance(self.instance, ComposedInstance):
+                self.instance.heard, self.instance.seen = heard, set(seen)
 
-    # -- Gymnasium's face ---------------------------------------------------------------------------------------------
+    def _stage(self) -> list[Any]:
+        if isinstance(self.instance, ComposedInstance):
+            return [self.instance.stage, self.instance.heard, sorted(self.instance.seen)]
+        return [self.instance.stage if isinstance(self.instance, Joined) else 0, 0, []]
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Start the constructor's task, or ``options["task"]``."""
-        super().reset(seed=seed)
-        info = self.reset_task((options or {}).get("task"), seed=seed)
-        return self._seen(), {"task": info.model_dump()}
-
-    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One action; see the class for what counts as one."""
-        info: dict[str, Any] = {}
-        try:
-            self.act(self._typed(action) if isinstance(action, dict) else action)
-        except ActionError as error:
-            info["error"] = str(error)
-            self.steps += self.status is None
-        done = self.status is not None
-        won = done and self.success()
-        return self._seen(), float(won), done, not done and self.steps >= self.info.max_steps, info | {"success": won}
-
-    def _seen(self) -> dict[str, Any]:
-        return {
-            "screen": np.array(self.observe().screenshot),
-            "goal": self.info.goal[:400],
-            "rules": "\n".join(self.info.rules)[:400],
-        }
-
-    def _typed(self, action: dict[str, Any]) -> a.Action:
-        return _KINDS[int(action["kind"])](action)
-
-    def render(self) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
-        """The screenshot, in the mode ``rgb_array``."""
-        return np.array(self.observe().screenshot) if self.render_mode == "rgb_array" else None
-
-
-def _point(value: Any) -> tuple[float, float]:
-    return float(value[0]), float(value[1])
-
-
-def _app(text: str) -> a.Action:
-    if not text:
-        raise ActionError("open needs the app's name, not ''")
-    return a.Open(app=text)
-
-
-_KINDS: tuple[Callable[[dict[str, Any]], a.Action], ...] = (
-    lambda d: a.Click(point=_point(d["point"])),
-    lambda d: a.LongPress(point=_point(d["point"])),
-    lambda d: a.Swipe(point=_point(d["point"]), to=_point(d["to"])),
-    lambda d: a.Type(text=d["text"]),
-    lambda d: a.SystemButton(button="Back"),
-    lambda d: a.SystemButton(button="Home"),
-    lambda d: _app(d["text"]),
-    lambda d: a.Wait(),
-    lambda d: a.Answer(text=d["text"]),
-    lambda d: a.Terminate(status="success"),
-    lambda d: a.Terminate(status="failure"),
-)
+    def subtasks(self) -> tuple[bool, ...]:
+        """For every part of the task, whether what it asks for is there now (one for an atomic task)."""
+        if isinstance(self.instance, ComposedInstance):
+            return self.instance.checks(self.device, self.answers)
+        return (self.success(),)

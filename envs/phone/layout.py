@@ -10,9 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from homeostat.envs.core import Element
 from homeostat.envs.phone.ui import Screen, Widget
 
-__all__ = ["BODY_ROWS", "COLUMNS", "ROWS", "Placed", "Run", "body_rows", "lay_out", "set_words", "width_of"]
+__all__ = [
+    "BODY_ROWS",
+    "COLUMNS",
+    "ROWS",
+    "Placed",
+    "Run",
+    "body_rows",
+    "elements_of",
+    "lay_out",
+    "set_words",
+    "width_of",
+]
 
 COLUMNS, ROWS = 9, 16
 BODY_TOP, BODY_ROWS = 2, 12
@@ -84,8 +96,24 @@ def _height(runs: Sequence[Run], row: int) -> int:
     return max((r.row for r in runs), default=row) - row + 1
 
 
+def _keys(w: Widget, row: int) -> list[Placed]:
+    """A row of keys, side by side."""
+    width = COLUMNS // max(1, len(w.cells))
+    boxes = [(i * width, row, (i + 1) * width, row + 1) for i in range(len(w.cells))]
+    placed = []
+    for key, box in zip(w.cells, boxes, strict=True):
+        label = _one_line(key.text, box[0], row, "key")
+        value = _one_line(key.value, box[0] + width_of(key.text), row, "value")
+        placed.append(Placed(key, box, (*label, *value), "key"))
+    return placed
+
+
+def _rows(w: Widget, row: int, focus: str | None) -> list[Placed]:
+    """One widget of the body, set from ``row`` on; several where it is a row of keys."""
+    return _keys(w, row) if w.cells else [_row(w, row, focus)]
+
+
 def _row(w: Widget, row: int, focus: str | None) -> Placed:
-    """One widget of the body, set from ``row`` on."""
     if w.role == "field":
         style = "focus" if w.key == focus else "box"
         label = set_words(w.text, 0, row, "label")
@@ -108,7 +136,20 @@ def _row(w: Widget, row: int, focus: str | None) -> Placed:
 
 def body_rows(screen: Screen) -> int:
     """Rows that the whole body takes, scrolled or not."""
-    return sum(p.box[3] - p.box[1] for p in (_row(w, 0, None) for w in screen.body))
+    first = (_rows(w, 0, None)[0] for w in screen.body)
+    return sum(p.box[3] - p.box[1] for p in first)
+
+
+def elements_of(placed: Sequence[Placed]) -> tuple[Element, ...]:
+    """The accessibility tree of what was laid out, in reading order."""
+    return tuple(
+        Element.model_construct(
+            role=p.widget.role,
+            text=f"{p.widget.text} {p.widget.value}".strip() + (f" {p.widget.sub}" if p.widget.sub else ""),
+            box=(p.box[0] / COLUMNS, p.box[1] / ROWS, p.box[2] / COLUMNS, p.box[3] / ROWS),
+        )
+        for p in placed
+    )
 
 
 def lay_out(
@@ -128,16 +169,10 @@ def lay_out(
     rows: list[tuple[Widget, int]] = []
     row = -scroll
     for w in screen.body:
-        p = _row(w, BODY_TOP + row, focus)
-        rows.append((w, row))
-        row += p.box[3] - p.box[1]
-        left, top, right, bottom = p.box
-        if top >= BODY_TOP and bottom <= BODY_TOP + BODY_ROWS:
-            placed.append(p)
-        elif bottom > BODY_TOP and top < BODY_TOP + BODY_ROWS:  # cut by an edge: only whole lines show
-            inside = tuple(r for r in p.runs if BODY_TOP <= r.row < BODY_TOP + BODY_ROWS)
-            box = (left, max(top, BODY_TOP), right, min(bottom, BODY_TOP + BODY_ROWS))
-            placed.append(Placed(p.widget, box, inside, p.style))
+        there = _rows(w, BODY_TOP + row, focus)
+        rows += [(p.widget, row) for p in there]
+        row += there[0].box[3] - there[0].box[1]
+        placed += [p for p in map(_visible, there) if p is not None]
     placed += _footer(screen.footer)
     if message:
         placed.append(Placed(Widget("toast", message), (0, 15, 9, 16), _one_line(message, 0, 15, "toast")))
@@ -145,6 +180,17 @@ def lay_out(
         for name, column in (("back", 1), ("home", 4)):
             placed.append(Placed(Widget("nav", name, tap=[name]), (column - 1, 15, column + 2, 16), (), "nav"))
     return placed, rows
+
+
+def _visible(p: Placed) -> Placed | None:
+    """What the body shows of it; where an edge cuts it, only whole lines."""
+    left, top, right, bottom = p.box
+    if top >= BODY_TOP and bottom <= BODY_TOP + BODY_ROWS:
+        return p
+    if bottom <= BODY_TOP or top >= BODY_TOP + BODY_ROWS:
+        return None
+    inside = tuple(r for r in p.runs if BODY_TOP <= r.row < BODY_TOP + BODY_ROWS)
+    return Placed(p.widget, (left, max(top, BODY_TOP), right, min(bottom, BODY_TOP + BODY_ROWS)), inside, p.style)
 
 
 def _footer(buttons: Sequence[Widget]) -> list[Placed]:

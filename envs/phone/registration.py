@@ -10,6 +10,8 @@ __all__ = ["register"]
 
 
 def register() -> None:
-    """Register the phone; done once, when ``homeostat.envs.phone`` is imported."""
+    """Register the phone, plain and behind adversity; done once, when ``homeostat.envs.phone`` is imported."""
     if "homeostat/Phone-v0" not in gymnasium.registry:
         gymnasium.register("homeostat/Phone-v0", entry_point="homeostat.envs.phone.env:PhoneEnv")
+    if "homeostat/AdversePhone-v0" not in gymnasium.registry:
+        gymnasium.register("homeostat/AdversePhone-v0", entry_point="homeostat.envs.phone.adversity:make_adverse")

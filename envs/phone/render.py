@@ -25,8 +25,10 @@ Colour = tuple[int, int, int]
 
 _PAPER: Colour = (250, 250, 252)
 _INK: Colour = (24, 26, 32)
+_LINE: Colour = (214, 216, 222)
 # style -> (ink, paper); None: the title bar's colour
-_STYLES: dict[str, tuple[Colour, Colour | None]] = {
+Styles = dict[str, tuple[Colour, Colour | None]]
+_LIGHT: Styles = {
     "body": (_INK, _PAPER),
     "dim": ((110, 114, 124), _PAPER),
     "label": ((40, 90, 180), _PAPER),
@@ -38,7 +40,22 @@ _STYLES: dict[str, tuple[Colour, Colour | None]] = {
     "title": ((255, 255, 255), None),
     "status": ((230, 232, 238), (24, 26, 32)),
     "button": ((255, 255, 255), (40, 90, 180)),
+    "key": (_INK, (222, 226, 236)),
     "toast": ((255, 255, 255), (60, 60, 66)),
+}
+_NIGHT: Colour = (18, 19, 23)
+_CHALK: Colour = (232, 234, 240)
+_NIGHT_LINE: Colour = (52, 56, 68)
+_DARK: Styles = _LIGHT | {
+    "body": (_CHALK, _NIGHT),
+    "dim": ((158, 162, 174), _NIGHT),
+    "label": ((132, 176, 255), _NIGHT),
+    "value": ((188, 192, 204), _NIGHT),
+    "off": ((220, 222, 228), (66, 68, 76)),
+    "box": (_CHALK, (44, 46, 54)),
+    "focus": (_CHALK, (112, 84, 12)),
+    "status": ((230, 232, 238), (0, 0, 0)),
+    "key": (_CHALK, (52, 56, 68)),
 }
 
 
@@ -60,39 +77,44 @@ def _word(word: str, ink: Colour, paper: Colour, scale: int) -> Image.Image:
     return strip
 
 
-def render(placed: Sequence[Placed], colour: Colour, scale: int = 1) -> NDArray[np.uint8]:
+def render(placed: Sequence[Placed], colour: Colour, scale: int = 1, *, dark: bool = False) -> NDArray[np.uint8]:
     """(256·scale, 144·scale, 3) uint8. ``colour``: the title bar's."""
     cell = CELL * scale
-    image = Image.new("RGB", (COLUMNS * cell, ROWS * cell), _PAPER)
-    fill = image.paste
-    fill((24, 26, 32), (0, 0, COLUMNS * cell, cell))
-    fill(colour, (0, cell, COLUMNS * cell, 2 * cell))
+    styles = _DARK if dark else _LIGHT
+    image = Image.new("RGB", (COLUMNS * cell, ROWS * cell), _NIGHT if dark else _PAPER)
+
+    def fill(style: str, box: tuple[int, int, int, int]) -> None:
+        image.paste(styles[style][1] or colour, box)
+
+    fill("status", (0, 0, COLUMNS * cell, cell))
+    bar = next((p.box[1] for p in placed if p.widget.role == "title"), 1) * cell
+    fill("title", (0, bar, COLUMNS * cell, bar + cell))
     for p in placed:
         left, top, right, bottom = (v * cell for v in p.box)
         if p.style in ("box", "focus"):
-            paper = _STYLES[p.style][1]
-            assert paper is not None
-            fill(paper, (left, top + cell, right, bottom))
+            fill(p.style, (left, top + cell, right, bottom))
         elif p.style == "button":
-            fill((40, 90, 180), (left, top, right, bottom))
+            fill("button", (left, top, right, bottom))
+        elif p.style == "key":
+            fill("key", (left, top, right - scale, bottom - scale))
         elif p.style == "nav":
             _nav(image, p.widget.text, left, top, right, bottom)
         elif p.widget.role == "toast":
-            fill((60, 60, 66), (left, top, right, bottom))
+            fill("toast", (left, top, right, bottom))
         if p.widget.role == "icon":
-            fill(_hue(p.widget.text), (right - cell, top + 2 * scale, right - 2 * scale, bottom - 2 * scale))
+            image.paste(_hue(p.widget.text), (right - cell, top + 2 * scale, right - 2 * scale, bottom - 2 * scale))
         for r in p.runs:
-            ink, ground = _STYLES[r.style]
-            image.paste(_word(r.word, ink, ground or colour, scale), (r.column * cell, r.row * cell))
+            ink, paper = styles[r.style]
+            image.paste(_word(r.word, ink, paper or colour, scale), (r.column * cell, r.row * cell))
         if p.style == "row":
-            fill((214, 216, 222), (left, bottom - scale, right, bottom))
+            image.paste(_NIGHT_LINE if dark else _LINE, (left, bottom - scale, right, bottom))
     return np.asarray(image)
 
 
 def _hue(name: str) -> Colour:
-    from homeostat.envs.phone.apps import APPS
+    from homeostat.envs.phone.apps.decoys import find_app, known_apps
 
-    return APPS[name].colour if name in APPS else (120, 120, 120)
+    return find_app(name).colour if name in known_apps() else (120, 120, 120)
 
 
 def _nav(image: Image.Image, name: str, left: int, top: int, right: int, bottom: int) -> None:

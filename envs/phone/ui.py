@@ -28,6 +28,7 @@ __all__ = [
     "go",
     "home",
     "item",
+    "keys",
     "launch",
     "line",
     "menu",
@@ -90,6 +91,7 @@ class Widget:
 
     ``role`` as the accessibility tree tells it; ``text`` its label; ``value`` what stands at the right of the row (or,
     for a field, in its box). ``sub`` is a second line. ``tap`` and ``hold`` are effects; a field is focused by a tap.
+    ``cells``: the widgets of a row of keys.
     """
 
     role: str
@@ -99,6 +101,7 @@ class Widget:
     tap: Effect | None = None
     hold: Effect | None = None
     key: str = ""
+    cells: tuple[Widget, ...] = ()
 
 
 def item(text: str, value: str = "", *, tap: Effect | None = None, hold: Effect | None = None, sub: str = "") -> Widget:
@@ -121,9 +124,14 @@ def button(text: str, tap: Effect) -> Widget:
     return Widget("button", text, tap=tap)
 
 
-def line(text: str, value: str = "") -> Widget:
+def keys(*cells: tuple[str, Effect] | tuple[str, Effect, str]) -> Widget:
+    """A row of keys of equal width, each a label, what a tap does, and perhaps a value behind the label."""
+    return Widget("keys", "", cells=tuple(Widget("key", text, "".join(more), tap=tap) for text, tap, *more in cells))
+
+
+def line(text: str, value: str = "", *, sub: str = "") -> Widget:
     """Text without an action; long text wraps."""
-    return Widget("text", text, value)
+    return Widget("text", text, value, sub)
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,10 @@ class Context:
 
 
 class App:
-    """Base class: ``name``, ``colour`` (RGB of the title bar), ``schema`` (SQL), ``first`` screen, ``screens``.
+    """Base class: ``name``, ``colour`` (RGB of the title bar), ``schema`` (SQL), ``first`` screen, ``traces``.
+
+    ``traces`` names tables that only tell what was looked at or tried out (a history, a display): what stands in them
+    is no side effect, so a task compares them only where it says so.
 
     Subclasses define screens as methods ``(self, ctx) -> Screen`` named after the screen.
     """
@@ -181,6 +192,7 @@ class App:
     colour: tuple[int, int, int] = (60, 90, 160)
     schema: str = ""
     first: str = "list"
+    traces: frozenset[str] = frozenset()
 
     def build(self, ctx: Context, screen: str) -> Screen:
         """The named screen as it is now."""

@@ -122,6 +122,7 @@ def test_exports() -> None:
     assert homeostat.agent.__all__ == [
         "VERBOSE",
         "Agent",
+        "AndroidWorldAgent",
         "Episode",
         "Event",
         "LoopConfig",

@@ -45,6 +45,23 @@ def test_endings(tools: Any, lamp: Any, lines: list[str], task: str, ended: str,
     assert episode.prompt_tokens == 6 * steps
 
 
+@pytest.mark.parametrize(
+    ("task", "ended", "success"),
+    [("lamp_on", "success", True), ("lamp_off", "premature", False), (None, "finished", None)],
+)
+def test_an_environment_may_end_the_episode_itself(tools: Any, task: str | None, ended: str, success: bool) -> None:
+    class Fuse(tools.Lamp):  # type: ignore[name-defined,misc]
+        @property
+        def ended(self) -> str:
+            return "the fuse blew" if self.state["on"] else ""
+
+    lamp = Fuse()
+    model = tools.Scripted(['{"action": "open", "text": "maps"}', CLICK, DONE])
+    episode = Agent(model).run(lamp.reset_task(task) if task else "Make it bright", lamp)
+    assert (episode.ended, episode.success, episode.steps) == (ended, success, 2)
+    assert episode.reason == "the fuse blew"
+
+
 def test_a_goal_in_words_is_not_judged(tools: Any, lamp: Any) -> None:
     model = tools.Scripted([CLICK, DONE])
     episode = Agent(model).run("Make it bright", lamp, rules=["never swear"])

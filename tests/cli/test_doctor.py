@@ -28,6 +28,7 @@ def test_every_part_is_looked_at_and_what_is_missing_has_a_fix(findings: dict[st
         "commands",
         "terminal",
         "adb",
+        "adbutils",
         "chromium",
         "phone",
         "nano",

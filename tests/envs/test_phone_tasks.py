@@ -6,8 +6,10 @@ import pytest
 
 from homeostat.envs import actions as a
 from homeostat.envs.phone import TEMPLATES, PhoneEnv
+from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.env import JOINED
-from homeostat.envs.phone.tasks.base import NotPossible, fill
+from homeostat.envs.phone.tasks.base import NotPossible
+from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import draw
 from homeostat.envs.phone.tasks.oracle import cell
 from homeostat.envs.phone.tasks.rules import RULES
@@ -75,7 +77,7 @@ def test_the_oracle_finds_its_way_from_anywhere():
     rng = random.Random(5)
     solved = 0
     for name, template in list(TEMPLATES.items())[::4]:
-        world = fill(random.Random(name), "test")
+        world = fill(random.Random(name), "test", {template.app} & set(APPS))
         try:
             task = draw(template, world)
         except NotPossible:
@@ -116,3 +118,14 @@ def test_goals_name_their_slots_words_of_the_split():
     title = env.instance.slots["title"]
     assert title in info.goal
     assert all(split_of(w) == "test" for w in title.split())
+
+
+def test_on_the_whole_phone_nothing_is_called_like_a_further_app():
+    more = set(APPS) - set(PhoneEnv().device.apps)
+    for seed in range(30):
+        db = fill(random.Random(seed), "train", APPS).device.db
+        tables = [t for (t,) in db.execute("select name from sqlite_master where type = 'table'")]
+        for table in tables:
+            if table != "notifications":
+                words = {w for row in db.execute(f"select * from {table}") for v in row for w in str(v).split()}
+                assert not words & more, table

@@ -41,6 +41,7 @@ class Settings(App):
     name = "settings"
     colour = (84, 96, 116)
     first = "main"
+    traces = frozenset({"notifications"})
     schema = """
         create table settings (key text primary key, value text not null);
         create table notifications (id integer primary key, app text not null, text text not null);

@@ -10,12 +10,24 @@ from homeostat.envs.phone.ui import Effect
 __all__ = ["pop_up"]
 
 _ADVERTS = (("rate this app", "rate"), ("update ready", "update"), ("win a prize", "win"), ("join our club", "join"))
+_SETTINGS: Effect = ["launch", "settings"]
+_SYSTEM: tuple[tuple[str, str, Effect], ...] = (
+    ("battery low", "save power", _SETTINGS),
+    ("storage is full", "clean up", _SETTINGS),
+    ("share your location", "allow", ["sql", "update settings set value = 'on' where key = 'location'", []]),
+    ("back up this phone", "start", ["sql", "update settings set value = 'on' where key = 'backup'", []]),
+)
 _WAYS_OUT = ("later", "no", "skip", "close")
 
 
-def pop_up(rng: random.Random, device: Device) -> None:
-    """Show one of the pop-ups; the wrong button leads into the shop."""
-    title, bait = rng.choice(_ADVERTS)
-    options: list[tuple[str, Effect]] = [(rng.choice(_WAYS_OUT), ["do", []]), (bait, ["launch", "shop"])]
+def pop_up(rng: random.Random, device: Device, *, system: bool = False) -> None:
+    """Show one of the pop-ups. An advert's wrong button leads into the shop; a system dialog's (``system``) into
+    settings, or changes one.
+    """
+    if system:
+        title, bait, effect = rng.choice(_SYSTEM)
+    else:
+        (title, bait), effect = rng.choice(_ADVERTS), ["launch", "shop"]
+    options: list[tuple[str, Effect]] = [(rng.choice(_WAYS_OUT), ["do", []]), (bait, effect)]
     rng.shuffle(options)
     device.pop_up(title, options)

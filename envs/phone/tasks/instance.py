@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,11 @@ class Instance:
         if now != self.after or (self.template.front and device.app != self.slots["app"]):
             return False
         return self.answer is None or bool(answers and same_text(answers[-1], self.answer))
+
+    def rebase(self, db: sqlite3.Connection) -> None:
+        """Take the fingerprints anew: something that has nothing to do with the task was put on the phone."""
+        self.before = fingerprint(db, self.template.watch)
+        self.after = fingerprint_after(db, self.template.change(self.slots), self.template.watch)
 
     def oracle(self, device: Device, answers: Sequence[str]) -> a.Action:
         """The next action on the shortest way to the end, from wherever the phone is."""

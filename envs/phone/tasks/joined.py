@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from homeostat.envs import actions as a
 from homeostat.envs.phone.device import Device
-from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World, fingerprint, fingerprint_after
 from homeostat.envs.phone.tasks.instance import Instance, draw
 
@@ -23,9 +24,9 @@ JOINS = (
     "{0}; when that is done {1}",
 )
 _IT = "the answer"
-_READS = [t for t in TEMPLATES.values() if t.answer is not None]
-_CARRIES = [t for t in TEMPLATES.values() if t.carry is not None]
-_PLAIN = [t for t in TEMPLATES.values() if t.answer is None and not t.front]
+_READS = [t for t in BASIC.values() if t.answer is not None]
+_CARRIES = [t for t in BASIC.values() if t.carry is not None]
+_PLAIN = [t for t in BASIC.values() if t.answer is None and not t.front]
 
 
 @dataclass
@@ -48,6 +49,15 @@ class Joined:
             return False
         wanted = self.first.answer
         return wanted is None or any(_same(wanted, given) for given in answers)
+
+    def rebase(self, db: sqlite3.Connection) -> None:
+        """Take the fingerprints anew: something that has nothing to do with the tasks was put on the phone."""
+        one, two = self.first.template, self.second.template
+        change = [*one.change(self.first.slots), *two.change(self.second.slots)]
+        self.first.rebase(db)
+        self.second.before = fingerprint(db, two.watch)
+        self.second.after = fingerprint_after(db, change, two.watch)
+        self.after = fingerprint_after(db, change, one.watch | two.watch)
 
     def oracle(self, device: Device, answers: Sequence[str]) -> a.Action:
         """The next action: the first part's until that is reached, then the second's."""

@@ -50,14 +50,16 @@ class View:
     def _find(self, text: str, roles: tuple[str, ...] = ()) -> Placed | None:
         for p in self.device.placed():
             w = p.widget
-            if w.text == text and (w.role in roles if roles else w.role not in ("title", "status", "toast", "nav")):
+            if w.text == text and (
+                w.role in roles if roles else w.role not in ("title", "status", "badge", "toast", "nav", "dialog")
+            ):
                 return p
         return None
 
     def value(self, text: str) -> str | None:
-        """What stands beside a label, None where it isn't visible."""
+        """What stands beside a label, or below it; None where it isn't visible."""
         found = self._find(text)
-        return found.widget.value if found else None
+        return (found.widget.value or found.widget.sub) if found else None
 
     def tap(self, text: str, *, hold: bool = False) -> a.Action | None:
         """Touch the element with this label, scrolling to it where it must be; None where there is none."""

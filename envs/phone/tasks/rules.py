@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.tasks.base import Template
 
-__all__ = ["RULES", "Rule", "draw_rules"]
+__all__ = ["MORE_RULES", "RULES", "Rule", "draw_rules"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ RULES = (
     ),
 )
 
+MORE_RULES = tuple(
+    Rule(f"{t} {app}", f"app:{app}")
+    for app in APPS
+    if app not in BASIC
+    for t in ("never open", "do not open", "stay out of")
+)
+
 
 def draw_rules(
     rng: random.Random, template: Template, *, forbidden: float = 0.1, other: float = 0.2
@@ -46,5 +54,6 @@ def draw_rules(
     roll = rng.random()
     if roll >= forbidden + other:
         return ()
-    fitting = [r for r in RULES if r.forbids(template) is (roll < forbidden)]
+    pool = RULES if template.app in (*BASIC, "any") else (*RULES, *MORE_RULES)
+    fitting = [r for r in pool if r.forbids(template) is (roll < forbidden)]
     return (rng.choice(fitting),) if fitting else ()

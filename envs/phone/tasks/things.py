@@ -1,7 +1,6 @@
 """Tasks in clock, files, shop, and on the phone as a whole."""
 
 from homeostat.envs import actions as a
-from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import DELETE, path, run
 from homeostat.envs.phone.tasks.oracle import OPEN_SHADE, View
@@ -101,8 +100,12 @@ def _alert(w: World) -> Slots:
     return {"app": app, "answer": text}
 
 
+def _open_shade(v: View, s: Slots) -> a.Action | None:
+    return None if v.screen == "dialog" else OPEN_SHADE  # no swipe gets past a dialog
+
+
 def _shade(v: View, s: Slots) -> a.Action | None:
-    return v.tap("clear") if v.screen == "shade" else OPEN_SHADE
+    return v.tap("clear") if v.screen == "shade" else _open_shade(v, s)
 
 
 def _count(v: View) -> int:
@@ -298,7 +301,7 @@ TEMPLATES = (
         "phone_open",
         "any",
         ("open {app}", "go to the {app} app", "show me {app}", "start {app}"),
-        lambda w: {"app": w.rng.choice([n for n in APPS if n != w.device.app])},
+        lambda w: {"app": w.rng.choice([n for n in w.device.apps if n != w.device.app])},
         lambda v, s: a.Open(app=s["app"]),
         front=True,
     ),
@@ -321,7 +324,7 @@ TEMPLATES = (
             "which alert came from {app}?",
         ),
         _alert,
-        lambda v, s: OPEN_SHADE,
+        _open_shade,
         at="shade",
         answer=lambda s: s["answer"],
     ),

@@ -7,6 +7,7 @@ has to read and copy, not to remember. Everything is lower case and at most eigh
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from string import ascii_lowercase
 from typing import Literal
 from zlib import crc32
@@ -81,11 +82,12 @@ def is_drawn(word: str) -> bool:
 
 
 class Words:
-    """Draws words of one vocabulary with a given generator."""
+    """Draws words of one vocabulary with a given generator; never one that is ``reserved`` (the name of an app)."""
 
-    def __init__(self, rng: random.Random, split: Split) -> None:
+    def __init__(self, rng: random.Random, split: Split, reserved: Iterable[str] = ()) -> None:
         self.rng = rng
         self.split = split
+        self._reserved = frozenset(reserved)
         self._names, self._nouns = _BY_SPLIT[split]
 
     def _made_up(self) -> str:
@@ -102,9 +104,11 @@ class Words:
                 return word
 
     def _one(self, pool: tuple[str, ...]) -> str:
-        if self.split == "train" and self.rng.random() < 0.6:
-            return self._made_up()
-        return self.rng.choice(pool)
+        while True:
+            made_up = self.split == "train" and self.rng.random() < 0.6
+            word = self._made_up() if made_up else self.rng.choice(pool)
+            if word not in self._reserved:
+                return word
 
     def name(self) -> str:
         """A person's name."""

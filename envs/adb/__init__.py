@@ -1,0 +1,6 @@
+"""The phone simulator over adb: a daemon that stock adb clients connect to."""
+
+from homeostat.envs.adb.daemon import PhoneDaemon
+from homeostat.envs.adb.handset import Handset
+
+__all__ = ["Handset", "PhoneDaemon"]

@@ -1,0 +1,212 @@
+"""The small tools of a shell, as far as scripts on a phone need them: files, text, status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from homeostat.envs.adb.output import Output, failed, named, said
+
+if TYPE_CHECKING:
+    from homeostat.envs.adb.shell import Shell
+
+__all__ = ["COMMANDS"]
+
+LONGEST_SLEEP = 30.0  # seconds
+
+
+def _flags(words: list[str]) -> tuple[str, list[str]]:
+    """The letters of the leading options, and the other words."""
+    letters, rest = "", list[str]()
+    for place, word in enumerate(words):
+        if word == "--":
+            return letters, rest + words[place + 1 :]
+        if word.startswith("-") and len(word) > 1 and not rest:
+            letters += word[1:]
+        else:
+            rest.append(word)
+    return letters, rest
+
+
+def _read(shell: Shell, name: str, paths: Iterable[str]) -> Output:
+    """Files, one after the other; a missing one is told and the rest is read."""
+    done = Output()
+    for path in paths:
+        try:
+            done.out += shell.files.read(path)
+        except OSError as error:
+            done.err += f"{name}: {path}: {error}\n".encode(errors="replace")
+            done.code = 1
+    return done
+
+
+def echo(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``echo [-n] WORDS``."""
+    if words[:1] == ["-n"]:
+        return Output(" ".join(words[1:]).encode(errors="replace"))
+    return Output((" ".join(words) + "\n").encode(errors="replace"))
+
+
+def cat(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``cat [FILES]``."""
+    return _read(shell, "cat", words) if words else Output(given)
+
+
+def ls(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``ls [-1al] [PATHS]``; ``-l`` tells modes and sizes."""
+    flags, paths = _flags(words)
+    lines, done = [], Output()
+    for path in paths or ["/"]:
+        found = shell.files.get(path)
+        if found is None and not shell.files.is_folder(path):
+            done.err += f"ls: {path}: No such file or directory\n".encode(errors="replace")
+            done.code = 1
+            continue
+        folder = "" if found else path.rstrip("/") + "/"
+        for name in [path] if found else shell.files.inside(path):
+            file = shell.files.get(folder + name)
+            kind = "-rw-r--r--" if file else "drwxr-xr-x"
+            size = len(file.content) if file else 4096
+            lines.append(f"{kind} 1 shell shell {size:>9} {name}" if "l" in flags else name)
+    done.out = said("\n".join(lines)).out
+    return done
+
+
+def rm(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``rm [-rf] PATHS``."""
+    flags, paths = _flags(words)
+    done = Output()
+    for path in paths:
+        gone = [path] if shell.files.get(path) else shell.files.below(path) if "r" in flags.lower() else []
+        for name in gone:
+            shell.files.remove(name)
+        if not gone and "f" not in flags:
+            reason = "Is a directory" if shell.files.is_folder(path) else "No such file or directory"
+            done.err += f"rm: {path}: {reason}\n".encode(errors="replace")
+            done.code = 1
+    return done
+
+
+def mkdir(shell: Shell, words: list[str], given: bytes) -> Output:
+    """Nothing: a folder is there as soon as a file is in it."""
+    return Output()
+
+
+def grep(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``grep [-Eicqvo] PATTERN [FILES]``."""
+    flags, rest = _flags(words)
+    if not rest:
+        return failed("grep: no pattern", 2)
+    pattern, *paths = rest
+    if "F" in flags:
+        pattern = re.escape(pattern)
+    elif "E" not in flags:
+        pattern = re.sub(r"\\([|+?(){}])", r"\1", re.sub(r"(?<!\\)([|+?(){}])", r"\\\1", pattern))
+    try:
+        rule = re.compile(pattern, re.IGNORECASE if "i" in flags else 0)
+    except (re.error, OverflowError, RecursionError) as error:
+        return failed(f"grep: bad regex '{rest[0]}': {error}", 2)
+    source = _read(shell, "grep", paths) if paths else Output(given)
+    lines = source.out.decode(errors="replace").splitlines()
+    found = [x for x in lines if bool(rule.search(x)) is not ("v" in flags)]
+    if "o" in flags and "v" not in flags:
+        shown = [m.group() for x in found for m in rule.finditer(x) if m.group()]
+    else:
+        shown = [str(len(found))] if "c" in flags else found
+    done = said("" if "q" in flags else "\n".join(shown), 0 if found else 1)
+    done.err = source.err
+    return done
+
+
+def _end(shell: Shell, name: str, words: list[str], given: bytes) -> Output:
+    count, paths = 10, []
+    for place, word in enumerate(words):
+        number = word.removeprefix("-n").removeprefix("-")
+        if word == "-n":
+            continue
+        if number.isdecimal() and (word != number or words[place - 1] == "-n"):
+            count = min(int(number[:9]), 10**6)
+        else:
+            paths.append(word)
+    source = _read(shell, name, paths) if paths else Output(given)
+    lines = source.out.splitlines(keepends=True)
+    source.out = b"".join(lines[:count] if name == "head" else lines[max(len(lines) - count, 0) :])
+    return source
+
+
+def head(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``head [-n COUNT] [FILES]``."""
+    return _end(shell, "head", words, given)
+
+
+def tail(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``tail [-n COUNT] [FILES]``."""
+    return _end(shell, "tail", words, given)
+
+
+def wc(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``wc [-lwc] [FILES]``."""
+    flags, paths = _flags(words)
+    source = _read(shell, "wc", paths) if paths else Output(given)
+    counts = {"l": source.out.count(b"\n"), "w": len(source.out.split()), "c": len(source.out)}
+    source.out = (" ".join(str(counts[f]) for f in "lwc" if f in (flags or "lwc")) + "\n").encode()
+    return source
+
+
+def sleep(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``sleep SECONDS``, at most thirty, and only as long as the phone is served."""
+    try:
+        seconds = float(words[0])
+    except (IndexError, ValueError):
+        return failed(f"sleep: invalid number {words[:1]!r}")
+    if seconds > 0:
+        shell.closing.wait(min(seconds, LONGEST_SLEEP))
+    return Output()
+
+
+def which(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``which COMMANDS``."""
+    there = [w for w in words if w in shell.commands]
+    return said("\n".join(f"/system/bin/{w}" for w in there), 0 if there and len(there) == len(words) else 1)
+
+
+def true(shell: Shell, words: list[str], given: bytes) -> Output:
+    """Nothing, with success."""
+    return Output()
+
+
+def false(shell: Shell, words: list[str], given: bytes) -> Output:
+    """Nothing, without success."""
+    return Output(code=1)
+
+
+def exit_(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``exit [STATUS]``: the line, or the session, ends."""
+    return Output(code=int(words[0][:9]) & 255 if words and words[0].isdecimal() else 0, left=True)
+
+
+def whoami(shell: Shell, words: list[str], given: bytes) -> Output:
+    """The shell's user."""
+    return said("shell")
+
+
+def export(shell: Shell, words: list[str], given: bytes) -> Output:
+    """Nothing: no command here looks at its environment."""
+    return Output()
+
+
+def exec_(shell: Shell, words: list[str], given: bytes) -> Output:
+    """``exec COMMAND``: the command, and the line ends."""
+    return replace(shell.command(words, given), left=True) if words else Output()
+
+
+def logcat(shell: Shell, words: list[str], given: bytes) -> Output:
+    """An empty log."""
+    return Output()
+
+
+COMMANDS = named(
+    (echo, cat, ls, rm, mkdir, grep, head, tail, wc, sleep, which, true, false, exit_, whoami, export, exec_, logcat)
+)

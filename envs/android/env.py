@@ -1,0 +1,197 @@
+"""A real Android device or emulator as an environment, through the real adb.
+
+env = AndroidEnv("emulator-5554")
+agent.run("turn on wi-fi", env)
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from homeostat.envs import actions as a
+from homeostat.envs.android.device import AdbDevice
+from homeostat.envs.android.tree import elements
+from homeostat.envs.core import Observation, TaskInfo
+from homeostat.envs.errors import ActionError, EnvError, UnknownName
+from homeostat.envs.gym_face import GymFace
+
+__all__ = ["AndroidEnv", "task_kind", "task_names"]
+
+_KEYS = {"Back": "KEYCODE_BACK", "Home": "KEYCODE_HOME", "Menu": "KEYCODE_MENU", "Enter": "KEYCODE_ENTER"}
+_PERCENT = re.compile(r"(?<=%)(?=s)")
+
+
+class AndroidEnv(GymFace):
+    """One device.
+
+    ``serial``: see :class:`AdbDevice`. ``check`` judges a run (without one it is free); ``prepare`` is called with the
+    seed at every reset, to bring the device into its initial state (load a snapshot, clear an app); after it the home
+    button is pressed. ``apps``: names for packages, for ``open`` and for the app in front. ``settle``: seconds to wait
+    after an action. Raises what :class:`AdbDevice` raises, and :class:`EnvError` where the device goes away later.
+
+    Text is typed by ``input text``, which knows ASCII; where ADBKeyboard is the keyboard in use, any can be typed.
+
+    A device can't be put back: ``snapshot`` holds the answers and the count of steps, and ``restore`` goes on with the
+    device as it stands.
+    """
+
+    def __init__(
+        self,
+        serial: str | None = None,
+        *,
+        goal: str = "",
+        rules: tuple[str, ...] = (),
+        check: Callable[[AndroidEnv], bool] | None = None,
+        prepare: Callable[[int | None], None] | None = None,
+        apps: Mapping[str, str] | None = None,
+        settle: float = 1.0,
+        max_steps: int = 30,
+        render_mode: str | None = None,
+    ) -> None:
+        self.device = AdbDevice(serial)
+        self.goal, self.rules, self.check, self.prepare = goal, rules, check, prepare
+        self.apps, self.settle, self.max_steps = dict(apps or {}), settle, max_steps
+        self.answers: list[str] = []
+        self.steps, self.status = 0, None
+        self._declare(*self.device.size, render_mode)
+        self.info = self._task(None)
+
+    def _task(self, seed: int | None) -> TaskInfo:
+        return TaskInfo(
+            name="android" if self.check else "free",
+            goal=self.goal,
+            rules=self.rules,
+            seed=seed or 0,
+            optimal_steps=0,  # nobody knows
+            max_steps=self.max_steps,
+        )
+
+    def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
+        """Prepare the device and show its home screen. There are no named tasks: raises ``UnknownName`` for one."""
+        if task is not None and task not in ("android", "free"):
+            raise UnknownName.of("task", task, ("android", "free"))
+        if self.prepare is not None:
+            self.prepare(seed)
+        self.answers, self.steps, self.status = [], 0, None
+        self.device.shell("input", "keyevent", _KEYS["Home"])
+        self._settle()
+        self.info = self._task(seed)
+        return self.info
+
+    def observe(self) -> Observation:
+        """The present screen, its elements from the accessibility tree, and the package in front."""
+        xml, screen, package = self.device.hierarchy(), self.device.screenshot(), self.device.package()
+        self.device.size = screen.shape[1], screen.shape[0]  # it may have been turned
+        found = elements(xml, self.device.size) if xml else ()
+        return Observation(screen, found, next((n for n, p in self.apps.items() if p == package), package))
+
+    def act(self, action: a.Action) -> None:
+        """Carry the action out. Raises ``ActionError`` where it can't be, with the device as it was."""
+        if self.status is not None:
+            raise ActionError(f"{action.kind!r} after terminate; reset first")
+        match action:
+            case a.Click(point=point):
+                self._input("tap", *self._pixels(point))
+            case a.LongPress(point=point, seconds=seconds):
+                spot = self._pixels(point)
+                self._input("swipe", *spot, *spot, str(max(int(seconds * 1000), 600)))
+            case a.Swipe(point=point, to=to):
+                self._input("swipe", *self._pixels(point), *self._pixels(to), "300")
+            case a.Type(text=text):
+                self._type(text)
+            case a.SystemButton(button=button):
+                self._input("keyevent", _KEYS[button])
+            case a.Open(app=name):
+                self._open(name)
+            case a.Wait(seconds=seconds):
+                time.sleep(seconds)
+            case a.Answer(text=text):
+                self.answers.append(text)
+            case a.Terminate(status=status):
+                self.status = status
+        self.steps += 1
+        if not isinstance(action, a.Answer | a.Terminate | a.Wait):
+            self._settle()
+
+    def success(self) -> bool:
+        """Whether the check holds now; False without one, or where the agent called it a failure."""
+        return self.check is not None and self.status != "failure" and bool(self.check(self))
+
+    def snapshot(self) -> dict[str, Any]:
+        """What can be held of the state: see the class."""
+        return {
+            "serial": self.device.serial,
+            "goal": self.goal,
+            "rules": list(self.rules),
+            "seed": self.info.seed,
+            "answers": list(self.answers),
+            "status": self.status,
+            "steps": self.steps,
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on with the device as it stands."""
+        self.goal, self.rules = snapshot["goal"], tuple(snapshot["rules"])
+        self.info = self._task(snapshot["seed"])
+        self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]
+
+    def _seen(self) -> dict[str, Any]:
+        seen, space = super()._seen(), self.observation_space["screen"]  # type: ignore[index]
+        height, width = seen["screen"].shape[:2]
+        if space.shape != seen["screen"].shape:
+            raise EnvError(f"the screen was turned to {width}×{height} pixels; turn it back and lock its rotation")
+        return seen
+
+    def _settle(self) -> None:
+        if self.settle:
+            time.sleep(self.settle)
+
+    def _pixels(self, point: tuple[float, float]) -> tuple[str, str]:
+        """The pixel that holds the point."""
+        width, height = self.device.size
+        return str(int(point[0] * width)), str(int(point[1] * height))
+
+    def _input(self, *words: str) -> None:
+        self.device.shell("input", *words)
+
+    def _type(self, text: str) -> None:
+        if not text:
+            raise ActionError("type needs a text, not ''")
+        strange = next((c for c in text if not " " <= c <= "~"), None)
+        if strange is None:
+            for part in _PERCENT.split(text):  # "%s" stands for a blank, so those two are typed one by one
+                self._input("text", part.replace(" ", "%s"))
+        elif self.device.types_anything():
+            message = base64.b64encode(text.encode()).decode()
+            self.device.shell("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", message)
+        else:
+            raise ActionError(
+                f"adb can't type {strange!r} of {text!r}: it knows printable ASCII only; install ADBKeyboard and "
+                "choose it with 'adb shell ime set com.android.adbkeyboard/.AdbIME'"
+            )
+
+    def _open(self, name: str) -> None:
+        wanted = name.strip().lower()
+        package = self.apps.get(name) or self.apps.get(wanted)
+        if package is None:
+            installed = self.device.packages()
+            last = {p.rsplit(".", 1)[-1].lower(): p for p in sorted(installed, reverse=True)}
+            package = wanted if wanted in installed else last.get(wanted.replace(" ", ""))
+            if package is None:
+                raise ActionError(str(UnknownName.of("app", name, {*self.apps, *last})))
+        if not self.device.start(package):
+            raise ActionError(f"app {name!r} ({package}) has nothing to show")
+
+
+def task_names() -> tuple[str, ...]:
+    """A device has no tasks of its own: ``android`` for the one that a user's check judges, ``free`` without one."""
+    return ("android", "free")
+
+
+def task_kind(name: str) -> str:
+    """The task's name."""
+    return name

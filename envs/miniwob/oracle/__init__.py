@@ -1,0 +1,8 @@
+"""Oracles: what to do next on the pages of plain targets, from the utterance and the visible DOM alone."""
+
+from __future__ import annotations
+
+from homeostat.envs.miniwob.oracle import clicks, forms, shapes  # noqa: F401 - each registers its oracles
+from homeostat.envs.miniwob.oracle.view import ORACLES, Oracle, View, solves
+
+__all__ = ["ORACLES", "Oracle", "View", "solves"]

@@ -1,0 +1,177 @@
+"""An app that is a collection: rows of one table, each with a screen and a form. Most utility apps are one.
+
+A subclass names its table and fields; what else it has (a player, a route, a total) it adds through ``doors``,
+``below`` and ``buttons``, and as screens of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from homeostat.envs.phone.ui import (
+    App,
+    Context,
+    Effect,
+    Screen,
+    Widget,
+    back,
+    button,
+    confirm,
+    do,
+    form_field,
+    go,
+    item,
+    line,
+    menu,
+    sql,
+    toast,
+    toggle,
+)
+
+__all__ = ["Collection", "Field"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a collection's table.
+
+    ``kind``: ``text`` is typed in the form; ``switch`` (on or off) and ``choice`` (one of ``options``) are set on the
+    item's own screen; ``fact`` is only shown; ``hidden`` not even that. ``default``: what a new row holds.
+    """
+
+    name: str
+    kind: Literal["text", "switch", "choice", "fact", "hidden"] = "text"
+    options: tuple[str, ...] = ()
+    default: str = ""
+
+
+class Collection(App):
+    """Screens ``list``, ``item`` and ``edit`` over one table.
+
+    ``one``: what a row is called. ``fields``: the first is its title. ``beside``: the field shown beside the title in
+    the list (a switch by its name where it is on). ``order``: SQL. ``more``: SQL of further tables. ``new``,
+    ``editable``, ``deletable``: which buttons there are. ``inside``: SQL that narrows the list. ``shared``: another app
+    may have made the table.
+    """
+
+    one: ClassVar[str]
+    table: ClassVar[str]
+    fields: ClassVar[tuple[Field, ...]]
+    beside: ClassVar[str] = ""
+    order: ClassVar[str] = ""
+    more: ClassVar[str] = ""
+    new: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
+    editable: ClassVar[bool] = True
+    deletable: ClassVar[bool] = True
+    inside: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        """Make the schema from the fields."""
+        columns = ", ".join(f"{f.name} text not null default '{f.default}'" for f in cls.fields)
+        create = "create table if not exists" if cls.shared else "create table"
+        cls.schema = f"{create} {cls.table} (id integer primary key, {columns});\n{cls.more}"
+
+    @property
+    def title(self) -> str:
+        """The name of the first field."""
+        return self.fields[0].name
+
+    def field(self, name: str) -> Field:
+        """The field of this name."""
+        return next(f for f in self.fields if f.name == name)
+
+    # -- what a subclass adds -----------------------------------------------------------------------------------------
+
+    def doors(self, ctx: Context) -> Iterable[Widget]:
+        """More buttons under the list."""
+        return ()
+
+    def below(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
+        """More rows on an item's screen."""
+        return ()
+
+    def buttons(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
+        """Buttons before an item's own ``edit`` and ``delete``."""
+        return ()
+
+    def gone(self, i: int) -> tuple[Effect, ...]:
+        """What goes with a deleted item."""
+        return ()
+
+    def removal(self, i: int) -> tuple[Effect, ...]:
+        """What ``delete`` does."""
+        return (sql(f"delete from {self.table} where id = ?", i), *self.gone(i))
+
+    def told(self, ctx: Context, f: Field, value: str) -> str:
+        """How a field's value is shown on the item's screen."""
+        return value
+
+    # -- screens ------------------------------------------------------------------------------------------------------
+
+    def rows(self, ctx: Context, where: str = "", *params: Any) -> tuple[Widget, ...]:
+        """The rows of the table as items that open, in the list's order."""
+        columns = ", ".join(f.name for f in self.fields)
+        where = f" where {where}" if where else ""
+        order = self.order or f"{self.title}, id"
+        body = []
+        for i, *values in ctx.all(f"select id, {columns} from {self.table}{where} order by {order}", *params):
+            row = dict(zip((f.name for f in self.fields), values, strict=True))
+            body.append(item(row[self.title], self._beside(row), tap=go("item", id=i)))
+        return tuple(body)
+
+    def list(self, ctx: Context) -> Screen:
+        """Every row."""
+        add = (button("new", go("edit")),) if self.new else ()
+        return Screen(self.name, self.rows(ctx, self.inside), (*add, *self.doors(ctx)))
+
+    def item(self, ctx: Context) -> Screen:
+        """One row: its fields, its buttons."""
+        i = ctx.params["id"]
+        row = self._row(ctx, i)
+        body = [self._shown(i, f, self.told(ctx, f, row[f.name])) for f in self.fields[1:] if f.kind != "hidden"]
+        footer = [*self.buttons(ctx, i, row)]
+        if self.editable:
+            footer.append(button("edit", go("edit", id=i)))
+        if self.deletable:
+            out = do(*self.removal(i), back(), toast("deleted"))
+            footer.append(button("delete", confirm(f"delete {row[self.title]}", out)))
+        return Screen(row[self.title], (*body, *self.below(ctx, i, row)), tuple(footer))
+
+    def edit(self, ctx: Context) -> Screen:
+        """The form for a new or an existing row."""
+        i = ctx.params.get("id")
+        typed = [f for f in self.fields if f.kind == "text"]
+        old = {f.name: "" for f in typed} if i is None else self._row(ctx, i)
+        values = {f.name: ctx.draft(f.name, old[f.name]) for f in typed}
+        if i is None:
+            marks = ", ".join("?" for _ in values)
+            write = sql(f"insert into {self.table} ({', '.join(values)}) values ({marks})", *values.values())
+        else:
+            pairs = ", ".join(f"{name} = ?" for name in values)
+            write = sql(f"update {self.table} set {pairs} where id = ?", *values.values(), i)
+        save = do(write, back(), toast("saved"))
+        fields = tuple(form_field(name, value) for name, value in values.items())
+        return Screen(f"new {self.one}" if i is None else "edit", fields, (button("save", save),))
+
+    def _row(self, ctx: Context, i: int) -> dict[str, str]:
+        names = [f.name for f in self.fields]
+        return dict(zip(names, ctx.one(f"select {', '.join(names)} from {self.table} where id = ?", i), strict=True))
+
+    def _beside(self, row: dict[str, str]) -> str:
+        if not self.beside:
+            return ""
+        value = row[self.beside]
+        if self.field(self.beside).kind == "switch":
+            return self.beside if value == "on" else ""
+        return value
+
+    def _shown(self, i: int, f: Field, value: str) -> Widget:
+        statement = f"update {self.table} set {f.name} = ? where id = ?"
+        if f.kind == "switch":
+            return toggle(f.name, value == "on", sql(statement, "off" if value == "on" else "on", i))
+        if f.kind == "choice":
+            return item(f.name, value, tap=menu(f.name, *((o, sql(statement, o, i)) for o in f.options)))
+        return line(f.name, value)

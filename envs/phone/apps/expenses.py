@@ -1,0 +1,41 @@
+"""Expenses: amounts by kind, their totals, a budget."""
+
+from collections.abc import Iterable
+
+from homeostat.envs.phone.apps.collection import Collection, Field
+from homeostat.envs.phone.ui import Context, Screen, Widget, back, button, do, form_field, go, item, line, sql, toast
+
+__all__ = ["KINDS", "Expenses"]
+
+KINDS = ("food", "travel", "home", "fun")
+
+
+class Expenses(Collection):
+    """Expenses by name, each with an amount in dollars."""
+
+    name = "expenses"
+    colour = (44, 122, 98)
+    one, table = "expense", "expenses"
+    fields = (Field("name"), Field("amount"), Field("kind", "choice", KINDS, default="food"))
+    beside = "amount"
+    more = "create table budget (amount text not null); insert into budget values ('$500');"
+
+    def doors(self, ctx: Context) -> Iterable[Widget]:
+        """The way to the totals."""
+        return (button("totals", go("totals")),)
+
+    def totals(self, ctx: Context) -> Screen:
+        """What was spent, by kind, and the budget."""
+        spent = dict.fromkeys(KINDS, 0)
+        for kind, amount in ctx.all("select kind, amount from expenses"):
+            spent[kind] += int("".join(c for c in amount if c.isdigit()) or 0)
+        (budget,) = ctx.one("select amount from budget")
+        body = [line(kind, f"${total}") for kind, total in spent.items()]
+        return Screen("totals", (item("budget", budget, tap=go("budget")), *body))
+
+    def budget(self, ctx: Context) -> Screen:
+        """The form for the budget."""
+        (old,) = ctx.one("select amount from budget")
+        amount = ctx.draft("budget", old)
+        save = do(sql("update budget set amount = ?", amount), back(), toast("saved"))
+        return Screen("budget", (form_field("budget", amount),), (button("save", save),))

@@ -1,0 +1,45 @@
+"""Recorder: memos that were recorded, with tags."""
+
+from collections.abc import Iterable
+
+from homeostat.envs.phone.apps.collection import Collection, Field
+from homeostat.envs.phone.ui import Context, Screen, Widget, back, button, do, go, item, line, menu, sql, toast
+
+__all__ = ["QUALITIES", "RECORD", "TAGS", "Recorder"]
+
+TAGS = ("talk", "idea", "lesson")
+QUALITIES = ("mono", "stereo")
+RECORD = """insert into memos (name, length, tag)
+    select 'memo ' || (select coalesce(max(id), 0) + 1 from memos), '8s', 'talk'"""
+
+
+class Recorder(Collection):
+    """Memos by name."""
+
+    name = "recorder"
+    colour = (170, 44, 44)
+    one, table = "memo", "memos"
+    fields = (
+        Field("name"),
+        Field("length", "fact", default="8s"),
+        Field("tag", "choice", TAGS, default="talk"),
+        Field("keep", "switch", default="off"),
+    )
+    beside = "keep"
+    new = False
+    more = "create table recorder (quality text not null); insert into recorder values ('mono');"
+
+    def doors(self, ctx: Context) -> Iterable[Widget]:
+        """Record, and how."""
+        return (button("record", go("record")), button("setup", go("setup")))
+
+    def record(self, ctx: Context) -> Screen:
+        """While it records."""
+        stop = do(sql(RECORD), back(), toast("saved"))
+        return Screen("recording", (line("listening"),), (button("stop", stop), button("cancel", back())))
+
+    def setup(self, ctx: Context) -> Screen:
+        """How it records."""
+        (quality,) = ctx.one("select quality from recorder")
+        options = menu("quality", *((q, sql("update recorder set quality = ?", q)) for q in QUALITIES))
+        return Screen("setup", (item("quality", quality, tap=options),))

@@ -1,0 +1,65 @@
+"""What is done in recordings that questions are asked about: small tasks and visits to apps, one after another."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from homeostat.envs import actions as a
+from homeostat.envs.phone.adversity import Adversity
+from homeostat.envs.phone.env import PhoneEnv
+from homeostat.envs.phone.tasks import TEMPLATES
+from homeostat.envs.phone.tasks.base import NotPossible, World
+from homeostat.envs.phone.tasks.instance import Instance, draw
+from homeostat.envs.phone.tasks.words import Words
+
+__all__ = ["Errands"]
+
+_TRIES = 20
+
+
+class Errands:
+    """A policy: each of ``names`` in turn, an atomic task's (drawn on the phone as it then is, done by its oracle) or
+    an app's (it is opened and looked at). Between two of them it sometimes goes home first.
+
+    ``failed``: a task that fitted nothing on this phone was left out.
+    """
+
+    def __init__(self, names: Sequence[str], rng: random.Random) -> None:
+        self.names, self.rng = list(names), rng
+        self.failed = False
+        self._task: Instance | None = None
+        self._heard = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was done, and nothing left out."""
+        return not self.names and self._task is None and not self.failed
+
+    def __call__(self, env: PhoneEnv | Adversity) -> a.Action | None:
+        """The next action; None when all is done."""
+        phone = env if isinstance(env, PhoneEnv) else env.phone
+        while True:
+            if self._task is not None:
+                action = self._task.oracle(phone.device, phone.answers[self._heard :])
+                if not isinstance(action, a.Terminate):
+                    return action
+                self._task, self._heard = None, len(phone.answers)
+                if phone.device.app != "home" and self.rng.random() < 0.3:
+                    return a.SystemButton(button="Home")
+            if not self.names:
+                return None
+            name = self.names.pop(0)
+            if name not in TEMPLATES:
+                return a.Open(app=name)
+            self._task = self._draw(phone, name)
+            self.failed |= self._task is None
+
+    def _draw(self, phone: PhoneEnv, name: str) -> Instance | None:
+        world = World(phone.device, Words(self.rng, phone.split))
+        for _ in range(_TRIES):
+            try:
+                return draw(TEMPLATES[name], world)
+            except NotPossible:
+                continue
+        return None

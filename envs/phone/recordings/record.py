@@ -1,0 +1,195 @@
+"""A screen recording of a phone episode: frames, what was done between them, and the facts that it shows.
+
+The frames are the environment's own screenshots (turned or dark where the environment is), so that whoever is asked
+about the recording sees what an agent saw. The facts come from the phone itself: which app and screen, what was
+touched, which rows of the database came, went or changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from homeostat.envs import actions as a
+from homeostat.envs.core import TaskInfo
+from homeostat.envs.errors import ActionError, ConfigError
+from homeostat.envs.phone.adversity import Adversity
+from homeostat.envs.phone.device import Device
+from homeostat.envs.phone.env import PhoneEnv
+from homeostat.envs.phone.layout import COLUMNS, ROWS
+from homeostat.envs.phone.ui import Widget
+
+__all__ = ["FEWEST", "MOST", "Change", "Moment", "Policy", "Recording", "Shown", "Touch", "record"]
+
+FEWEST, MOST = 8, 32
+Policy = Callable[[PhoneEnv | Adversity], a.Action | None]
+Row = dict[str, Any]
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shown(_Fact):
+    """One element on the screen: its role, label, value beside it and second line."""
+
+    role: str
+    text: str
+    value: str = ""
+    sub: str = ""
+
+
+class Touch(_Fact):
+    """What a finger met: role and label, and what the touch leads to (an effect's name such as ``dialog``, or none)."""
+
+    role: str
+    text: str
+    held: bool
+    leads: str = ""
+
+
+class Change(_Fact):
+    """A row of the database that came (``before`` None), went (``after`` None) or changed."""
+
+    table: str
+    before: Row | None
+    after: Row | None
+
+
+class Moment(_Fact):
+    """One step: the action (``error``: why the phone refused it), and the phone after it.
+
+    ``app`` in front (``home`` for the launcher), ``screen`` (``dialog``, ``shade``, ``home`` or ``app/screen``), the
+    field with the ``focus``, the elements ``shown``, what was touched, which rows changed.
+    """
+
+    action: a.Action
+    error: str = ""
+    app: str
+    screen: str
+    focus: str = ""
+    shown: tuple[Shown, ...]
+    touch: Touch | None = None
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """``frames``: (height, width, 3) uint8 each, in order, the first and the last screen among them. ``steps``: after
+    how many actions each was seen. ``moments``: every action. ``start``: every table's rows at the start.
+    """
+
+    task: TaskInfo
+    split: str
+    frames: tuple[NDArray[np.uint8], ...]
+    steps: tuple[int, ...]
+    moments: tuple[Moment, ...]
+    start: dict[str, tuple[Row, ...]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every screen of the episode is among the frames."""
+        return len(self.frames) == len(self.moments) + 1
+
+    def between(self, frame: int) -> tuple[Moment, ...]:
+        """What was done between a frame and the next."""
+        return self.moments[self.steps[frame] : self.steps[frame + 1]]
+
+    def changes(self, table: str, kind: Literal["added", "removed", "changed"]) -> list[Change]:
+        """The changes of this kind in a table, in order."""
+        found = [c for m in self.moments for c in m.changes if c.table == table]
+        wanted = {"added": (False, True), "removed": (True, False), "changed": (True, True)}[kind]
+        return [c for c in found if (c.before is not None, c.after is not None) == wanted]
+
+
+def record(env: PhoneEnv | Adversity, policy: Policy | None = None, *, most: int = MOST) -> Recording:
+    """Record the episode that ``env`` stands at the start of, to its end, its ``max_steps`` or the policy's None.
+
+    ``policy``: the next action for the environment as it is (the oracle's where none is given). ``most``: frames, 8 to
+    32; of a longer episode as many are kept, evenly spread, the first and the last among them.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or not FEWEST <= most <= MOST:
+        raise ConfigError(f"most {most!r} frames are out of range; choose {FEWEST} to {MOST}")
+    policy = policy or (lambda env: env.oracle())
+    phone = env if isinstance(env, PhoneEnv) else env.phone
+    rows = _rows(phone.device.db)
+    start = {table: tuple(by_id.values()) for table, by_id in rows.items()}
+    frames, moments = [env.observe().screenshot], list[Moment]()
+    while phone.status is None and len(moments) < env.info.max_steps:
+        action = policy(env)
+        if action is None:
+            break
+        touch, writes, error = _touch(phone.device, action), phone.device.db.total_changes, ""
+        try:
+            env.act(action)
+        except ActionError as refused:
+            error = str(refused)
+        changes: tuple[Change, ...] = ()
+        if phone.device.db.total_changes != writes:
+            now = _rows(phone.device.db)
+            changes, rows = tuple(_changes(rows, now)), now
+        moments.append(_moment(phone.device, action, error, touch, changes))
+        frames.append(env.observe().screenshot)
+    kept = _spread(len(frames), most)
+    return Recording(
+        env.info, phone.split, tuple(np.array(frames[i]) for i in kept), tuple(kept), tuple(moments), start
+    )
+
+
+def _spread(n: int, most: int) -> list[int]:
+    return list(range(n)) if n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
+
+
+def _moment(device: Device, action: a.Action, error: str, touch: Touch | None, changes: tuple[Change, ...]) -> Moment:
+    shown = (p.widget for p in device.placed())
+    return Moment(
+        action=action,
+        error=error,
+        app=device.app,
+        screen=device.screen,
+        focus=(device.frame.focus or "") if device.frame is not None else "",
+        shown=tuple(Shown(role=w.role, text=w.text, value=w.value, sub=w.sub) for w in shown),
+        touch=touch,
+        changes=changes,
+    )
+
+
+def _touch(device: Device, action: a.Action) -> Touch | None:
+    """What the action's finger meets: the last element drawn there, as the device has it."""
+    if not isinstance(action, a.Click | a.LongPress):
+        return None
+    x, y = action.point[0] * COLUMNS, action.point[1] * ROWS
+    hit: Widget | None = None
+    for p in device.placed():
+        left, top, right, bottom = p.box
+        if left <= x < right and top <= y < bottom:
+            hit = p.widget
+    if hit is None:
+        return None
+    held = isinstance(action, a.LongPress)
+    effect = (hit.hold or hit.tap) if held else hit.tap
+    return Touch(role=hit.role, text=hit.text, held=held, leads=effect[0] if effect else "")
+
+
+def _rows(db: sqlite3.Connection) -> dict[str, dict[int, Row]]:
+    tables = [t for (t,) in db.execute("select name from sqlite_master where type = 'table' order by name")]
+    found: dict[str, dict[int, Row]] = {}
+    for table in tables:
+        names = [c[1] for c in db.execute(f"pragma table_info({table})")]
+        rows = db.execute(f"select rowid, * from {table}").fetchall()
+        found[table] = {i: dict(zip(names, values, strict=True)) for i, *values in rows}
+    return found
+
+
+def _changes(old: dict[str, dict[int, Row]], new: dict[str, dict[int, Row]]) -> Iterable[Change]:
+    for table in new:
+        was, is_ = old.get(table, {}), new[table]
+        for i in sorted({*was, *is_}):
+            if was.get(i) != is_.get(i):
+                yield Change(table=table, before=was.get(i), after=is_.get(i))

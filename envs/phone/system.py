@@ -1,0 +1,32 @@
+"""The phone's own screens: dialogs, the notification shade, the launcher."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from homeostat.envs.phone.ui import Screen, Widget, do, item, launch, sql
+
+__all__ = ["dialog_screen", "launcher_screen", "shade_screen"]
+
+
+def dialog_screen(dialog: list[Any]) -> Screen:
+    """A title and options, each a label and an effect."""
+    title, options = dialog
+    return Screen("", (Widget("dialog", title), *(Widget("option", t, tap=e) for t, e in options)))
+
+
+def shade_screen(db: sqlite3.Connection) -> Screen:
+    """The notifications: a tap opens the app and takes the notification away."""
+    rows = db.execute("select id, app, text from notifications order by id").fetchall()
+    body = [
+        item(app, sub=text, tap=do(sql("delete from notifications where id = ?", i), launch(app)))
+        for i, app, text in rows
+    ]
+    return Screen("alerts", tuple(body), (Widget("button", "clear", tap=sql("delete from notifications")),))
+
+
+def launcher_screen(apps: Iterable[str]) -> Screen:
+    """Every app, by name."""
+    return Screen("apps", tuple(Widget("icon", n, tap=launch(n)) for n in sorted(apps)))

@@ -1,0 +1,289 @@
+"""Templates that every collection has: add, delete, read, change, rename, switch, choose.
+
+Each function makes one template for one app. Its phrasings are the verb's, filled with the ways in which goals speak of
+the app's items; ``more`` adds phrasings that only this app has. Slots: the title's own name, ``new`` for what a
+change brings, ``_id`` for the row, ``answer``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from homeostat.envs.phone.apps.collection import Collection
+from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World
+from homeostat.envs.phone.tasks.common import DELETE, Route, path
+
+__all__ = ["ADD", "Draw", "Thing", "add", "change", "choose", "delete", "read", "rename", "switch", "tell"]
+
+ADD = frozenset({"add"})
+Draw = Callable[[World], str]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What goals call an item. ``its``: with the title's slot, e.g. ``the recipe {name}``, the plainest first.
+
+    ``where``: SQL that narrows the rows that goals speak of, to those in the app's list. ``way``: moves that lead to
+    the list, where the app does not begin there.
+    """
+
+    app: Collection
+    its: tuple[str, ...]
+    where: str = "1"
+    way: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The title's slot."""
+        return "{" + self.app.title + "}"
+
+    def ways(self, frames: tuple[str, ...], more: tuple[str, ...] = (), **words: str) -> tuple[str, ...]:
+        """The frames, each with one of the ways to speak of an item; ``{noun}`` and other words filled in too."""
+        filled = []
+        for n, frame in enumerate(frames):
+            it = self.its[n % len(self.its)]
+            inner = {k: v.replace("{it}", it) for k, v in words.items()}
+            for name, value in {**inner, "it": it}.items():
+                frame = frame.replace("{" + name + "}", value)
+            filled.append(frame)
+        return tuple(dict.fromkeys((*filled, *(m.replace("{it}", self.its[0]) for m in more))))
+
+    def pick(self, w: World, *columns: str, where: str = "1", params: tuple[str, ...] = ()) -> Slots:
+        """A row's slots: ``_id``, the title, and these columns."""
+        names = (self.app.title, *columns)
+        i, *values = w.pick(
+            f"select id, {', '.join(names)} from {self.app.table} where {self.where} and {where}", *params
+        )
+        return {"_id": str(i), **dict(zip(names, values, strict=True))}
+
+    def taken(self, field: str) -> str:
+        """The query for the values that a field has."""
+        return f"select {field} from {self.app.table}"
+
+    def at(self, screen: str) -> str:
+        """The screen's full name."""
+        return f"{self.app.name}/{screen}"
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def add(
+    thing: Thing,
+    draws: Mapping[str, Draw],
+    more: tuple[str, ...] = (),
+    carry: str | None = None,
+    said: tuple[str, ...] = (),
+) -> Template:
+    """A new row with these values. ``said``: how goals name the values, where ``the amount {amount}`` won't do."""
+    app, title = thing.app, thing.app.title
+    rest = [name for name in draws if name != title]
+    spoken = " and ".join(said or (f"the {name} {{{name}}}" for name in rest))
+    short = ", ".join(said or (f"{name} {{{name}}}" for name in rest))
+    a = f"{_article(app.one)} {app.one}"
+    goals = (
+        f"add {a} {{{title}}} with {spoken}",
+        f"create {a} called {{{title}}}, {short}",
+        f"new {app.one} {{{title}}}: {short}",
+        f"put {a} {{{title}}} into {app.name} with {spoken}",
+        f"make a new {app.one} {{{title}}} with {spoken}",
+        f"i need a new {app.one} {{{title}}}, {short}",
+    )
+    if not rest:
+        goals = (
+            f"add {a} {{{title}}}",
+            f"create {a} called {{{title}}}",
+            f"new {app.one} {{{title}}}",
+            f"put {{{title}}} into {app.name}",
+            f"make a new {app.one} {{{title}}}",
+            f"i need a new {app.one} called {{{title}}}",
+        )
+    form = {name: f"{{{name}}}" for name in draws}
+    names = ", ".join(draws)
+    return Template(
+        f"{app.name}_add",
+        app.name,
+        (*goals, *more),
+        lambda w: {name: draw(w) for name, draw in draws.items()},
+        path({**thing.way, thing.at("list"): "new", thing.at("edit"): {**form, "then": "save"}}, new=True),
+        lambda s: [
+            (f"insert into {app.table} ({names}) values ({', '.join('?' for _ in draws)})", tuple(s[n] for n in draws))
+        ],
+        tags=ADD,
+        carry=carry,
+        verb="add",
+    )
+
+
+def delete(thing: Thing, more: tuple[str, ...] = ()) -> Template:
+    """A row, and what belongs to it, gone."""
+    app = thing.app
+    frames = (
+        "delete {it}",
+        "remove {it}",
+        "erase {it}",
+        "get rid of {it}",
+        "throw {it} away",
+        "i no longer need {it}, delete it",
+    )
+    return Template(
+        f"{app.name}_delete",
+        app.name,
+        thing.ways(frames, more),
+        thing.pick,
+        path(
+            {
+                **thing.way,
+                thing.at("list"): thing.title,
+                thing.at("item"): "delete",
+                f"dialog:delete {thing.title}": "delete",
+            }
+        ),
+        lambda s: [(statement, tuple(params)) for _, statement, params in app.removal(int(s["_id"]))],
+        tags=DELETE,
+        verb="delete",
+    )
+
+
+def read(thing: Thing, field: str, noun: str, ask: tuple[str, ...] = ()) -> Template:
+    """What stands in a field. ``noun``: ``the amount of {it}``; ``ask``: questions, with ``{it}``."""
+    frames = ("what is {noun}?", "tell me {noun}", "look up {noun}", "find out {noun}", "i need to know {noun}")
+    return Template(
+        f"{thing.app.name}_read_{field}",
+        thing.app.name,
+        thing.ways(frames, ask, noun=noun),
+        lambda w: _answer(thing.pick(w, field), field),
+        path({**thing.way, thing.at("list"): thing.title}),
+        at=thing.at("item"),
+        answer=lambda s: s["answer"],
+        noun=noun.replace("{it}", thing.its[0]),
+        verb=f"read {field}",
+    )
+
+
+def tell(
+    name: str,
+    app: str,
+    goals: tuple[str, ...],
+    draw: Callable[[World], Slots],
+    route: Route,
+    noun: str,
+    verb: str,
+    at: str = "",
+) -> Template:
+    """Something else to read. ``at``: the screen it is read on, where the route doesn't answer by itself."""
+    return Template(name, app, goals, draw, route, at=at, answer=lambda s: s["answer"], noun=noun, verb=verb)
+
+
+def _answer(slots: Slots, field: str) -> Slots:
+    return {**slots, "answer": slots[field]}
+
+
+def change(thing: Thing, field: str, draw: Draw, noun: str, more: tuple[str, ...] = ()) -> Template:
+    """Another value in a typed field."""
+    app = thing.app
+
+    def slots(w: World) -> Slots:
+        old = thing.pick(w, field)
+        new = draw(w)
+        if new == old[field]:
+            raise NotPossible(new)
+        return {**old, "new": new}
+
+    frames = (
+        "change {noun} to {new}",
+        "set {noun} to {new}",
+        "{noun} should be {new}",
+        "update {noun} to {new}",
+        "correct {noun}, it is {new}",
+    )
+    return Template(
+        f"{app.name}_change_{field}",
+        app.name,
+        thing.ways(frames, more, noun=noun),
+        slots,
+        path(
+            {
+                **thing.way,
+                thing.at("list"): thing.title,
+                thing.at("item"): "edit",
+                thing.at("edit"): {field: "{new}", "then": "save"},
+            },
+            new=False,
+        ),
+        lambda s: [(f"update {app.table} set {field} = ? where id = ?", (s["new"], s["_id"]))],
+        carry="new",
+        verb=f"change {field}",
+    )
+
+
+def rename(thing: Thing, draw: str = "noun", more: tuple[str, ...] = ()) -> Template:
+    """Another title."""
+    app, title = thing.app, thing.app.title
+    frames = (
+        "rename {it} to {new}",
+        "change the name of {it} to {new}",
+        "call {it} {new} from now on",
+        "give {it} the name {new}",
+        "{it} should be called {new}",
+    )
+    return Template(
+        f"{app.name}_rename",
+        app.name,
+        thing.ways(frames, more),
+        lambda w: {**thing.pick(w), "new": w.fresh(draw, thing.taken(title))},
+        path(
+            {
+                **thing.way,
+                thing.at("list"): thing.title,
+                thing.at("item"): "edit",
+                thing.at("edit"): {title: "{new}", "then": "save"},
+            },
+            new=False,
+        ),
+        lambda s: [(f"update {app.table} set {title} = ? where id = ?", (s["new"], s["_id"]))],
+        verb="rename",
+    )
+
+
+def switch(thing: Thing, field: str, state: str, goals: tuple[str, ...], name: str = "") -> Template:
+    """A switch turned ``on`` or ``off``; ``goals`` with ``{it}``."""
+    app = thing.app
+    return Template(
+        f"{app.name}_{name or f'{field}_{state}'}",
+        app.name,
+        thing.ways(goals),
+        lambda w: thing.pick(w, where=f"{field} != ?", params=(state,)),
+        path({**thing.way, thing.at("list"): thing.title, thing.at("item"): field}),
+        lambda s: [(f"update {app.table} set {field} = ? where id = ?", (state, s["_id"]))],
+        verb=f"{field} {state}",
+    )
+
+
+def choose(thing: Thing, field: str, noun: str, more: tuple[str, ...] = ()) -> Template:
+    """Another of a choice's options."""
+    app = thing.app
+    options = app.field(field).options
+
+    def slots(w: World) -> Slots:
+        old = thing.pick(w, field)
+        return {**old, "new": w.rng.choice([o for o in options if o != old[field]])}
+
+    frames = (
+        "change {noun} to {new}",
+        "set {noun} to {new}",
+        "{noun} should be {new}",
+        "switch {noun} to {new}",
+        "make {noun} {new}",
+    )
+    return Template(
+        f"{app.name}_choose_{field}",
+        app.name,
+        thing.ways(frames, more, noun=noun),
+        slots,
+        path({**thing.way, thing.at("list"): thing.title, thing.at("item"): field, f"dialog:{field}": "{new}"}),
+        lambda s: [(f"update {app.table} set {field} = ? where id = ?", (s["new"], s["_id"]))],
+        verb=f"choose {field}",
+    )
