@@ -2,11 +2,11 @@
 
     python benchmarks/ray_workers.py --json ray_workers.json
 
-Both runs go through Ray, so that only the number of workers differs, and play the same episodes with the same agent
-(the embedded model by default; ``--policy oracle --delay 0.3`` needs no model: each step then waits as for a remote
-one). The clock runs from the result with which all workers are under way (the first of each) to the last one, so the
-start of Ray and the loading of the model are not in the figures; ``start_seconds`` gives them. On a machine of two
-cores two workers share them: each has half of torch's threads.
+Both runs go through Ray and play the same episodes with the same agent, and every worker has the same number of torch's
+threads (``--threads``, 1), so that only the number of workers differs. The agent is the embedded model by default;
+``--policy oracle --delay 0.3`` needs no model: each step then waits as for a remote one. The first results, two a
+worker, are not counted: the clock starts with the last of them, so the start of Ray and the loading of the model are
+not in the figures (``start_seconds`` gives them). Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from homeostat.envs.harness.workers import run_on_ray
 
 
 def measure(spec: RunnerSpec, cases: list[Case], workers: int) -> tuple[float, float, list[Result]]:
-    """(episodes a minute, seconds until every worker had given a result, the results)."""
-    results, times, begun = [], [], time.perf_counter()
+    """(episodes a minute, seconds until two results a worker were there, the results)."""
+    results, times, begun, skipped = [], [], time.perf_counter(), 2 * workers
     for result in run_on_ray(spec, list(enumerate(cases)), workers=workers):
         results.append(result)
         times.append(time.perf_counter())
-    first = times[workers - 1]
-    return 60 * (len(times) - workers) / (times[-1] - first), first - begun, results
+    first = times[skipped - 1]
+    return 60 * (len(times) - skipped) / (times[-1] - first), first - begun, results
 
 
-def spec_for(options: argparse.Namespace, workers: int) -> RunnerSpec:
+def spec_for(options: argparse.Namespace) -> RunnerSpec:
     if options.policy:
         return policy_spec(options.policy, delay=options.delay)
     from homeostat.agent.runner import agent_spec
 
-    return agent_spec(options.model, threads=max(1, (os.cpu_count() or 1) // workers))
+    return agent_spec(options.model, threads=options.threads)
 
 
 def main() -> None:
@@ -46,13 +46,16 @@ def main() -> None:
     parser.add_argument("--model", default="homeostat/nano")
     parser.add_argument("--policy", choices=("oracle", "random"), help="instead of the model")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each step of the policy")
+    parser.add_argument("--threads", type=int, default=1, help="torch's threads in each worker")
     options = parser.parse_args()
+    if options.episodes < 10:
+        parser.error(f"--episodes {options.episodes} leaves too few to time; give 10 or more")
     cases = load_suite("atomic", episodes=options.episodes, seed=1).cases()
-    figures: dict[str, object] = {"episodes": len(cases), "cpus": os.cpu_count()}
+    figures: dict[str, object] = {"episodes": len(cases), "cpus": os.cpu_count(), "threads": options.threads}
     figures["player"] = options.policy or options.model
     rates, outcomes = {}, {}
     for workers in (1, 2):
-        rates[workers], start, results = measure(spec_for(options, workers), cases, workers)
+        rates[workers], start, results = measure(spec_for(options), cases, workers)
         outcomes[workers] = {r.index: (r.success, r.steps) for r in results}
         figures[f"episodes_per_minute_{workers}"] = rates[workers]
         figures[f"start_seconds_{workers}"] = start

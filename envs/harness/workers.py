@@ -33,6 +33,7 @@ RETRIES = 2
 _STORE_BYTES = 128 * 2**20  # results are a few hundred bytes; Ray's own default is a third of the memory
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # it prints a page of addresses at every SIGTERM
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # without a share of a GPU a worker sees what the driver sees
 }
 
