@@ -1,16 +1,12 @@
 """Simple Concatenation: independent subtasks, done in the order in which they are said."""
 
-from homeostat.envs.phone.tasks.composed.core import Composed, Part
+from homeostat.envs.phone.tasks.composed.core import Part, concatenation
 
 __all__ = ["TEMPLATES"]
 
 
-def _all(name: str, parts: dict[str, Part], *goals: str) -> Composed:
-    return Composed(name, "concatenation", parts, goals)
-
-
 TEMPLATES = (
-    _all(
+    concatenation(
         "concat_quiet_night",
         {"a": Part("settings_volume"), "b": Part("clock_add_alarm"), "c": Part("notes_add")},
         "set the volume to {a.value}, then an alarm for {b.time} labelled {b.label}, and write a note {c.title} that says {c.text}",
@@ -19,7 +15,7 @@ TEMPLATES = (
         "please do three things. make the volume {a.value}. wake me at {b.time}, call the alarm {b.label}. note down {c.text} under {c.title}",
         "i want the volume at {a.value}, an alarm called {b.label} at {b.time} and a new note {c.title}: {c.text}",
     ),
-    _all(
+    concatenation(
         "concat_new_colleague",
         {"a": Part("contacts_add"), "b": Part("calendar_add"), "c": Part("tasks_add")},
         "save {a.name} with the number {a.phone} in contacts, add the event {b.title} on {b.day} at {b.time}, and add a task {c.title}",
@@ -28,7 +24,7 @@ TEMPLATES = (
         "create the contact {a.name} ({a.phone}), after that the event {b.title} on {b.day}, {b.time}, and finally a task called {c.title}",
         "i need {a.name} in my contacts with {a.phone}, {b.title} on {b.day} at {b.time} in the calendar and {c.title} on my task list",
     ),
-    _all(
+    concatenation(
         "concat_clean_up",
         {"a": Part("notes_delete"), "b": Part("files_delete"), "c": Part("tasks_delete")},
         "delete the note {a.title}, the file {b.name} and the task {c.title}",
@@ -37,7 +33,7 @@ TEMPLATES = (
         "get rid of my note {a.title}, erase the file {b.name} and remove the task {c.title}",
         "first remove the note {a.title}, after that the file {b.name}, and last the task {c.title}",
     ),
-    _all(
+    concatenation(
         "concat_cook_and_shop",
         {"a": Part("recipes_add"), "b": Part("shop_add"), "c": Part("clock_timer")},
         "add a recipe {a.name} with {a.minutes} minutes and {a.serves} servings, put {b.name} into the cart, and start a timer of {c.minutes} minutes",
@@ -46,7 +42,7 @@ TEMPLATES = (
         "create the recipe {a.name} for {a.serves} that takes {a.minutes} minutes, place {b.name} in the cart and set the timer to {c.minutes} minutes",
         "i want a recipe {a.name} with {a.serves} servings in {a.minutes} minutes, then {b.name} in the cart, then a timer of {c.minutes} minutes",
     ),
-    _all(
+    concatenation(
         "concat_money_evening",
         {"a": Part("expenses_add"), "b": Part("expenses_budget"), "c": Part("notes_add")},
         "enter the expense {a.name} of {a.amount}, set the budget to {b.new} and write a note {c.title} saying {c.text}",
@@ -55,7 +51,7 @@ TEMPLATES = (
         "i spent {a.amount} on {a.name}, write it into expenses; the budget is now {b.new}; and note {c.text} under the title {c.title}",
         "put the expense {a.name} with {a.amount} into expenses, after that make the budget {b.new}, after that add the note {c.title} that says {c.text}",
     ),
-    _all(
+    concatenation(
         "concat_offline_and_free",
         {
             "a": Part("settings_turn_off"),
@@ -69,7 +65,7 @@ TEMPLATES = (
         "please deactivate {a.key}. mute messages from {b.name}. the alarm at {c.time} should be off. the task {d.title} is done, mark it",
         "switch {a.key} off and the {c.time} alarm too, but before the alarm mute the chat of {b.name}; at the end complete the task {d.title}",
     ),
-    _all(
+    concatenation(
         "concat_party",
         {"a": Part("calendar_add"), "b": Part("messages_compose"), "c": Part("shop_add")},
         "add the event {a.title} on {a.day} at {a.time}, start a chat with {b.name} saying {b.text}, and put {c.name} into the cart",
@@ -78,7 +74,7 @@ TEMPLATES = (
         "create an event {a.title} ({a.day}, {a.time}), open a new chat to {b.name} and send {b.text}, and place {c.name} in the cart",
         "first the calendar: {a.title}, {a.day} at {a.time}. next messages: new chat with {b.name}, text {b.text}. last the shop: {c.name} into the cart",
     ),
-    _all(
+    concatenation(
         "concat_rename_things",
         {"a": Part("settings_rename"), "b": Part("files_rename"), "c": Part("recipes_rename")},
         "rename this phone to {a.name}, the file {b.name} to {b.other} and the recipe {c.name} to {c.new}",
@@ -87,7 +83,7 @@ TEMPLATES = (
         "change the phone's name to {a.name}, change the file {b.name} to {b.other}, and change the name of the recipe {c.name} to {c.new}",
         "i want the phone to be called {a.name}, {b.name} in files to be called {b.other} and the recipe {c.name} to be called {c.new}",
     ),
-    _all(
+    concatenation(
         "concat_two_numbers",
         {"a": Part("contacts_change_phone"), "b": Part("contacts_add"), "c": Part("contacts_star")},
         "change the number of {a.name} to {a.phone}, add the contact {b.name} with {b.phone} and star {c.name}",
@@ -96,7 +92,7 @@ TEMPLATES = (
         "set the phone of {a.name} to {a.phone}, save {b.name} as a new contact with {b.phone}, make {c.name} a starred contact",
         "first correct the number of {a.name}, it is {a.phone}. second a new contact {b.name} {b.phone}. third a star for {c.name}",
     ),
-    _all(
+    concatenation(
         "concat_week_plan",
         {"a": Part("calendar_move"), "b": Part("calendar_time"), "c": Part("calendar_add")},
         "move the event {a.title} to {a.day}, change the time of {b.title} to {b.time} and add {c.title} on {c.day} at {c.time}",
@@ -105,7 +101,7 @@ TEMPLATES = (
         "in the calendar put {a.title} on {a.day}, set {b.title} to {b.time}, and enter a new event {c.title} for {c.day}, {c.time}",
         "first {a.title} moves to {a.day}; then {b.title} gets the time {b.time}; then add an event {c.title} on {c.day} at {c.time}",
     ),
-    _all(
+    concatenation(
         "concat_screen_setup",
         {
             "a": Part("settings_bright"),
@@ -119,7 +115,7 @@ TEMPLATES = (
         "change the brightness to {a.value} and the timeout to {b.value}, activate {c.key}, and change the ring tone to {d.value}",
         "i like {a.value} brightness, a screen timeout of {b.value}, {c.key} switched on and {d.value} as my ring tone",
     ),
-    _all(
+    concatenation(
         "concat_order_and_note",
         {"a": Part("shop_order"), "b": Part("expenses_add"), "c": Part("calendar_add")},
         "order what is in the cart, enter the expense {b.name} of {b.amount}, and add the event {c.title} on {c.day} at {c.time}",
@@ -128,7 +124,7 @@ TEMPLATES = (
         "buy everything in the cart. record {b.amount} for {b.name} in expenses. create the event {c.title}, {c.day}, {c.time}",
         "first order the cart, next create an expense {b.name} with {b.amount}, last enter {c.title} on {c.day} at {c.time} in the calendar",
     ),
-    _all(
+    concatenation(
         "concat_tidy_notes",
         {"a": Part("notes_edit"), "b": Part("notes_pin"), "c": Part("notes_delete")},
         "change the text of the note {a.title} to {a.text}, pin the note {b.title} and delete the note {c.title}",
@@ -137,7 +133,7 @@ TEMPLATES = (
         "update the note {a.title}: {a.text}. pin {b.title}. throw the note {c.title} away",
         "in notes, first write {a.text} into {a.title}, then set {b.title} to pinned, and at last remove {c.title}",
     ),
-    _all(
+    concatenation(
         "concat_kitchen",
         {
             "a": Part("recipes_add_item"),
@@ -151,7 +147,7 @@ TEMPLATES = (
         "the recipe {a.name} needs {a.item} too, the recipe {b.name} takes {b.new} minutes, star the {c.name} recipe, and drop {d.name} from the cart",
         "first write {a.item} into the ingredients of {a.name}; then change the minutes of {b.name} to {b.new}; then a star for the recipe {c.name}; then take {d.name} out of the cart",
     ),
-    _all(
+    concatenation(
         "concat_inbox_zero",
         {
             "a": Part("phone_clear_alerts"),
@@ -165,7 +161,7 @@ TEMPLATES = (
         "no more alerts please, clear them. tell {b.name} in the chat: {b.text}. the task {c.title} is finished, mark it, and {d.title} is a new one",
         "clear my notifications; in the chat with {b.name} send {b.text}; in tasks finish {c.title} and add {d.title}",
     ),
-    _all(
+    concatenation(
         "concat_check_in",
         {
             "a": Part("contacts_star"),
@@ -179,7 +175,7 @@ TEMPLATES = (
         "check in {a.name} and {c.name}. for each of them, one after the other, star the contact and begin a new chat with the text here",
         "whoever is checked in gets a star in contacts and a new chat with the word here. first {a.name} is checked in, next {c.name}",
     ),
-    _all(
+    concatenation(
         "concat_close_topic",
         {
             "a": Part("tasks_complete"),
@@ -193,7 +189,7 @@ TEMPLATES = (
         "for {a.title} and after it for {c.title}, finish the task of that name and add the note of that name with the text closed",
         "two topics are to be closed, {a.title} and {c.title}. closing takes a finished task and a new note, titled like the task, that says closed",
     ),
-    _all(
+    concatenation(
         "concat_bedtime_routine",
         {
             "a": Part("settings_turn_off"),
@@ -207,7 +203,7 @@ TEMPLATES = (
         "please set {a.key} to off and {b.key} to on, then change the brightness to {c.value}, then set the alarm of {d.time} to on",
         "i go to bed. {a.key} should be off, {b.key} should be on, the brightness {c.value}, and the alarm at {d.time} on",
     ),
-    _all(
+    concatenation(
         "concat_trip_money",
         {"a": Part("expenses_add"), "b": Part("expenses_add"), "c": Part("expenses_choose_kind")},
         "add the expenses {a.name} of {a.amount} and {b.name} of {b.amount}, then set the kind of the expense {c.name} to {c.new}",
@@ -216,7 +212,7 @@ TEMPLATES = (
         "in expenses enter {a.name} for {a.amount}, enter {b.name} for {b.amount} and make the kind of {c.name} {c.new}",
         "i paid {a.amount} for {a.name} and {b.amount} for {b.name}, put both into expenses; the kind of the expense {c.name} should be {c.new}",
     ),
-    _all(
+    concatenation(
         "concat_folders",
         {"a": Part("files_folder"), "b": Part("files_folder"), "c": Part("files_star"), "d": Part("files_delete")},
         "create the folders {a.name} and {b.name}, star the file {c.name} and delete the file {d.name}",

@@ -1,16 +1,12 @@
 """Simple Concatenation, on music, camera, gallery, recorder, drawing and calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Composed, Part
+from homeostat.envs.phone.tasks.composed.core import Part, concatenation
 
 __all__ = ["TEMPLATES"]
 
 
-def _all(name: str, parts: dict[str, Part], *goals: str) -> Composed:
-    return Composed(name, "concatenation", parts, goals)
-
-
 TEMPLATES = (
-    _all(
+    concatenation(
         "concat_photo_walk",
         {
             "a": Part("settings_turn_off"),
@@ -24,7 +20,7 @@ TEMPLATES = (
         "switch {a.key} off, shoot a photo with the flash, begin the route to the place {c.name} by the way {c.way} and add a note {d.title} with the text {d.text}",
         "i want {a.key} off, then a photo with flash, then the way {c.way} to the place {c.name} in maps, then a new note {d.title} that says {d.text}",
     ),
-    _all(
+    concatenation(
         "concat_music_setup",
         {"a": Part("music_new_list"), "b": Part("music_like"), "c": Part("music_play"), "d": Part("settings_volume")},
         "make a new list {a.list} in music, like the song {b.title}, play the song {c.title} and set the volume to {d.value}",
@@ -33,7 +29,7 @@ TEMPLATES = (
         "first i need the music list {a.list}, then the song {b.title} should be liked, then put on the song {c.title}, then make the volume {d.value}",
         "in music add the list {a.list}, give the song {b.title} a like and let the song {c.title} play; after that the volume should be {d.value}",
     ),
-    _all(
+    concatenation(
         "concat_sort_pictures",
         {
             "a": Part("gallery_choose_album"),
@@ -47,7 +43,7 @@ TEMPLATES = (
         "in gallery the picture {a.name} belongs in the album {a.new}, {b.name} is a favourite, {c.name} can go and {d.name} should be {d.new}",
         "first {a.name} goes to the album {a.new}. then mark the picture {b.name} as a favourite. then remove the picture {c.name}. then call the picture {d.name} {d.new}",
     ),
-    _all(
+    concatenation(
         "concat_interview",
         {
             "a": Part("calendar_add"),
@@ -61,7 +57,7 @@ TEMPLATES = (
         "first create the event {a.title}, {a.day} at {a.time}, second switch the recorder to {b.new}, third record something and stop, fourth send {d.name} a mail {d.subject} with {d.text}",
         "i need {a.title} on {a.day} at {a.time} in the calendar, {b.new} in the recorder, a new memo, and a mail called {d.subject} to {d.name} that says {d.text}",
     ),
-    _all(
+    concatenation(
         "concat_picture_to_paint",
         {
             "a": Part("drawing_clear"),
@@ -75,7 +71,7 @@ TEMPLATES = (
         "first empty the canvas; next colour the cell {b.cell} {b.colour}; next store the drawing as {c.name}; last complete the task {d.title}",
         "erase everything that is painted, take the {b.colour} pen to the cell {b.cell}, save what is painted as {c.name}, and finish the task {d.title}",
     ),
-    _all(
+    concatenation(
         "concat_tidy_media",
         {
             "a": Part("music_delete"),
@@ -89,7 +85,7 @@ TEMPLATES = (
         "first get rid of the song {a.title}, then of the memo {b.name}, then of the drawing {c.name}; after that unmark the picture {d.name} as a favourite",
         "i no longer need the song {a.title}, the memo {b.name} and the drawing {c.name}, delete them; remove the picture {d.name} from my favourites",
     ),
-    _all(
+    concatenation(
         "concat_party_music",
         {
             "a": Part("music_add_entry"),
@@ -103,7 +99,7 @@ TEMPLATES = (
         "the list {a.list} should have the song {a.title}, the list {b.list} the song {b.title}; i want shuffle on when music plays; and {d.name} gets {d.text} in a new chat",
         "first the song {a.title} goes into {a.list}, then the song {b.title} into {b.list}, then set shuffle to on, then send {d.text} to {d.name} in a new chat",
     ),
-    _all(
+    concatenation(
         "concat_studio",
         {
             "a": Part("recorder_record"),
@@ -117,7 +113,7 @@ TEMPLATES = (
         "first make a new recording, next set the tag of the memo {b.name} to {b.new}, next the memo {c.name} should be kept, last halt the song",
         "i want something recorded, the memo {b.name} tagged {b.new}, the memo {c.name} kept, and the music paused",
     ),
-    _all(
+    concatenation(
         "concat_camera_ready",
         {
             "a": Part("camera_timer"),
@@ -131,7 +127,7 @@ TEMPLATES = (
         "first the camera's timer should be {a.new}; after that wake me at {b.time}, label {b.label}; the picture {c.name} goes to my favourites; i want shuffle off when music plays",
         "in camera choose the timer {a.new}; in clock a new alarm for {b.time} that is called {b.label}; in gallery {c.name} becomes a favourite; in music shuffle should be off",
     ),
-    _all(
+    concatenation(
         "concat_file_twice",
         {
             "a": Part("gallery_choose_album", {"new": "=work"}),

@@ -1,16 +1,12 @@
 """Simple Concatenation, on the apps that look outside: mail, browser, maps, weather; and the calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Composed, Part
+from homeostat.envs.phone.tasks.composed.core import Part, concatenation
 
 __all__ = ["TEMPLATES"]
 
 
-def _all(name: str, parts: dict[str, Part], *goals: str) -> Composed:
-    return Composed(name, "concatenation", parts, goals)
-
-
 TEMPLATES = (
-    _all(
+    concatenation(
         "concat_mail_morning",
         {"a": Part("mail_reply"), "b": Part("mail_archive"), "c": Part("mail_star")},
         "reply {a.text} to the mail {a.subject}, archive the mail {b.subject} and star the mail {c.subject}",
@@ -19,7 +15,7 @@ TEMPLATES = (
         "first say {a.text} in reply to the mail {a.subject}. next file the mail {b.subject} in the archive. last add a star to the mail {c.subject}",
         "in mail i want {a.text} sent as the answer to {a.subject}, the mail {b.subject} archived and the mail {c.subject} starred",
     ),
-    _all(
+    concatenation(
         "concat_announce",
         {"a": Part("mail_write"), "b": Part("messages_compose"), "c": Part("calendar_add")},
         "write a mail to {a.name} about {a.subject} that says {a.text}, start a chat with {b.name} saying {b.text}, and add the event {c.title} on {c.day} at {c.time}",
@@ -28,7 +24,7 @@ TEMPLATES = (
         "first mail {a.text} to {a.name}, the subject is {a.subject}. then {b.text} to {b.name} in a new chat. then an event {c.title} for {c.day} at {c.time}",
         "i want {a.name} to get a mail called {a.subject} with {a.text}, {b.name} to get {b.text} in a new chat, and {c.title} to stand in the calendar on {c.day} at {c.time}",
     ),
-    _all(
+    concatenation(
         "concat_mail_cleaning",
         {"a": Part("mail_delete"), "b": Part("mail_unstar"), "c": Part("mail_restore"), "d": Part("browser_clear")},
         "delete the mail {a.subject}, unstar the mail {b.subject}, move the mail {c.subject} from the archive to the inbox, and clear the history of the browser",
@@ -37,7 +33,7 @@ TEMPLATES = (
         "first remove the mail {a.subject}, second remove the star from the mail {b.subject}, third put the archived mail {c.subject} into the inbox again, fourth delete my browser history",
         "get rid of the mail {a.subject}, then {b.subject} should have no star, then take {c.subject} out of the mail archive, then wipe the browser history",
     ),
-    _all(
+    concatenation(
         "concat_plan_trip",
         {"a": Part("maps_add"), "b": Part("weather_add"), "c": Part("tasks_add"), "d": Part("settings_turn_on")},
         "save the place {a.name} on the road {a.road} in maps, add the city {b.name} to weather, add a task {c.title} and turn on {d.key}",
@@ -46,7 +42,7 @@ TEMPLATES = (
         "i need the place {a.name} with the road {a.road} in maps, the city {b.name} in weather, {c.title} on my task list and {d.key} switched on",
         "put {a.name} on {a.road} into maps and {b.name} into weather; after that {c.title} becomes a task and {d.key} is activated",
     ),
-    _all(
+    concatenation(
         "concat_weather_setup",
         {
             "a": Part("weather_home"),
@@ -60,7 +56,7 @@ TEMPLATES = (
         "first {a.name} becomes my home city, then i want alerts for the city {b.name}, then the city {c.name} is erased, and at last note {d.text} under {d.title}",
         "i live in {a.name}, set it as home in weather; activate the weather alerts for {b.name}; get rid of the city {c.name}; and make a note {d.title} that says {d.text}",
     ),
-    _all(
+    concatenation(
         "concat_bookmarks",
         {"a": Part("browser_mark"), "b": Part("browser_unmark"), "c": Part("mail_write")},
         "bookmark the page {a.title}, take the page {b.title} off the marks, and write a mail to {c.name} with the subject {c.subject} and the text {c.text}",
@@ -69,7 +65,7 @@ TEMPLATES = (
         "first save {a.title} among the bookmarks, then drop the bookmark {b.title}, then a new mail to {c.name}: subject {c.subject}, text {c.text}",
         "i want the site {a.title} marked and the page {b.title} not marked any more in the browser; {c.name} gets the mail {c.subject} with {c.text}",
     ),
-    _all(
+    concatenation(
         "concat_places",
         {"a": Part("maps_choose_kind"), "b": Part("maps_rename"), "c": Part("maps_delete"), "d": Part("contacts_add")},
         "set the kind of the place {a.name} to {a.new}, rename the place {b.name} to {b.new}, delete the place {c.name} and add the contact {d.name} with {d.phone}",
@@ -78,7 +74,7 @@ TEMPLATES = (
         "first make the kind of the place {a.name} {a.new}. then call the place {b.name} {b.new}. then erase the place {c.name}. then a new contact {d.name}, number {d.phone}",
         "the place {a.name} should be a {a.new}, the place {b.name} should be called {b.new}, the place {c.name} can go, and {d.name} with {d.phone} is a new contact",
     ),
-    _all(
+    concatenation(
         "concat_forwarding",
         {"a": Part("mail_forward"), "b": Part("mail_forward"), "c": Part("tasks_complete")},
         "forward the mail {a.subject} to {a.name} and the mail {b.subject} to {b.name}, then mark the task {c.title} as done",
@@ -87,7 +83,7 @@ TEMPLATES = (
         "first send the mail {a.subject} on to {a.name}, next send the mail {b.subject} on to {b.name}, last finish the task {c.title}",
         "let {a.name} have the mail {a.subject} and {b.name} the mail {b.subject}, forward them, and the task {c.title} is done, mark it",
     ),
-    _all(
+    concatenation(
         "concat_deal_with_mail",
         {
             "a": Part("mail_reply", {"text": "=received"}),
@@ -101,7 +97,7 @@ TEMPLATES = (
         "deal with the mails {a.subject} and {c.subject}, one after the other: each gets the reply received and goes to the archive",
         "for the mail {a.subject} and then for the mail {c.subject} do this: send received as the answer, put the mail into the archive",
     ),
-    _all(
+    concatenation(
         "concat_storm",
         {
             "a": Part("weather_alerts_on"),

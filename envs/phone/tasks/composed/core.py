@@ -17,7 +17,7 @@ from typing import Literal
 from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone.tasks.base import World
 
-__all__ = ["OPERATIONS", "Composed", "Compute", "Kind", "Part"]
+__all__ = ["OPERATIONS", "Composed", "Compute", "Kind", "Part", "concatenation", "deepdive", "transition"]
 
 Kind = Literal["concatenation", "transition", "deepdive"]
 
@@ -112,3 +112,24 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "equal": lambda a, b: _yes(a == b),
 }
 """What a computation may do; times compare as numbers (``09:30`` as 930)."""
+
+
+def concatenation(name: str, parts: Mapping[str, Part], *goals: str) -> Composed:
+    """A template of independent parts."""
+    return Composed(name, "concatenation", parts, goals)
+
+
+def transition(name: str, parts: Mapping[str, Part], *goals: str, **computes: Compute) -> Composed:
+    """A template in which a value or a condition is carried; ``computes`` by key."""
+    return Composed(name, "transition", parts, goals, computes)
+
+
+def deepdive(
+    name: str,
+    parts: Mapping[str, Part],
+    computes: Mapping[str, Compute],
+    *goals: str,
+    **draws: Callable[[World], str],
+) -> Composed:
+    """A template with reasoning between its parts; ``draws``: further slots of the goal, by key."""
+    return Composed(name, "deepdive", parts, goals, computes, draws)

@@ -3,19 +3,9 @@
 from collections.abc import Callable
 
 from homeostat.envs.phone.tasks.base import World
-from homeostat.envs.phone.tasks.composed.core import Composed, Compute, Part
+from homeostat.envs.phone.tasks.composed.core import Compute, Part, deepdive
 
 __all__ = ["TEMPLATES"]
-
-
-def _dive(
-    name: str,
-    parts: dict[str, Part],
-    computes: dict[str, Compute],
-    *goals: str,
-    **draws: Callable[[World], str],
-) -> Composed:
-    return Composed(name, "deepdive", parts, goals, computes, draws)
 
 
 def _dollars(low: int, high: int) -> Callable[[World], str]:
@@ -23,7 +13,7 @@ def _dollars(low: int, high: int) -> Callable[[World], str]:
 
 
 TEMPLATES = (
-    _dive(
+    deepdive(
         "dive_sum_expenses_budget",
         {
             "a": Part("expenses_read_amount"),
@@ -38,7 +28,7 @@ TEMPLATES = (
         "the budget should be what {a.name} and {b.name} cost together; work it out, enter it, and keep it in a note {d.title}",
         "take the amount of the expense {a.name} plus that of the expense {b.name} as the budget and as the text of a new note {d.title}",
     ),
-    _dive(
+    deepdive(
         "dive_cheaper_product",
         {
             "a": Part("shop_read_price"),
@@ -56,7 +46,7 @@ TEMPLATES = (
         "of {a.name} and {b.name} i want the one that costs less. place it in the cart, then enter an expense with its name and price",
         "check both prices, {a.name} and {b.name}; the lower one decides what goes into the cart and into expenses under its name",
     ),
-    _dive(
+    deepdive(
         "dive_earliest_event_alarm",
         {
             "a": Part("calendar_read_time"),
@@ -74,7 +64,7 @@ TEMPLATES = (
         "compare when {a.title}, {b.title} and {c.title} begin; make an alarm for the first one, its name as the label",
         "set an alarm for whichever of {a.title}, {b.title} or {c.title} has the earliest time, and label it with that title",
     ),
-    _dive(
+    deepdive(
         "dive_total_against_limit",
         {
             "a": Part("expenses_read_total"),
@@ -90,7 +80,7 @@ TEMPLATES = (
         "check whether {a.kind} cost more than {limit}. yes: new chat, {b.name}, too much. no: new chat, {c.name}, all good. and change the budget to {d.new}",
         limit=_dollars(50, 300),
     ),
-    _dive(
+    deepdive(
         "dive_longer_recipe_timer",
         {
             "a": Part("recipes_read_minutes"),
@@ -108,7 +98,7 @@ TEMPLATES = (
         "i cook the slower of the recipes {a.name} and {b.name}. start a timer as long as it takes; make a note called like it saying cook this",
         "find out whether the recipe {a.name} or the recipe {b.name} takes more minutes, set the timer to those and start it, and create a note of that name: cook this",
     ),
-    _dive(
+    deepdive(
         "dive_recipes_in_a_row",
         {
             "a": Part("recipes_read_minutes"),
@@ -123,7 +113,7 @@ TEMPLATES = (
         "the timer should run as long as the recipes {a.name} and {b.name} one after the other; after that star the recipe {a.name}",
         "take the minutes of {a.name} plus the minutes of {b.name} from recipes, set the timer to them and start it, then a star for the recipe {a.name}",
     ),
-    _dive(
+    deepdive(
         "dive_bigger_file_goes",
         {
             "a": Part("files_read_size"),
@@ -138,7 +128,7 @@ TEMPLATES = (
         "look up how big the files {a.name} and {b.name} are. erase the larger one. keep the size of it in a new note {d.title}",
         "to save space get rid of {a.name} or {b.name} in files, whichever is larger, and note its size under {d.title}",
     ),
-    _dive(
+    deepdive(
         "dive_both_files_size",
         {
             "a": Part("files_read_size"),
@@ -153,7 +143,7 @@ TEMPLATES = (
         "work out the size of the three files {a.name}, {b.name} and {c.name} together, then start a chat with {d.name} saying it",
         "take the sizes of the files {a.name}, {b.name} and {c.name}, sum them up, and tell {d.name} the sum in a new chat",
     ),
-    _dive(
+    deepdive(
         "dive_price_difference",
         {
             "a": Part("shop_read_price"),
@@ -171,7 +161,7 @@ TEMPLATES = (
         "compare the prices of {a.name} and {b.name}: the difference is the text of a new note {c.title}, the dearer goes into the cart",
         "check the two prices, {a.name} and {b.name}. make a note {c.title} saying the difference. buy the expensive one, into the cart with it",
     ),
-    _dive(
+    deepdive(
         "dive_within_budget",
         {
             "a": Part("expenses_read_budget"),

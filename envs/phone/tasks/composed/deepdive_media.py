@@ -1,16 +1,12 @@
 """Deep Dive, on gallery, recorder and calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Composed, Compute, Part
+from homeostat.envs.phone.tasks.composed.core import Compute, Part, deepdive
 
 __all__ = ["TEMPLATES"]
 
 
-def _dive(name: str, parts: dict[str, Part], computes: dict[str, Compute], *goals: str) -> Composed:
-    return Composed(name, "deepdive", parts, goals, computes)
-
-
 TEMPLATES = (
-    _dive(
+    deepdive(
         "dive_fuller_album",
         {
             "a": Part("gallery_count"),
@@ -25,7 +21,7 @@ TEMPLATES = (
         "the picture {c.name} belongs in the fuller of the albums {a.album} and {b.album}: find out which it is, move it, and note the album under {d.title}",
         "look up the numbers of pictures in the albums {a.album} and {b.album}, set the album of the picture {c.name} to the one with more, make the note {d.title} with its name",
     ),
-    _dive(
+    deepdive(
         "dive_albums_together",
         {
             "a": Part("gallery_count"),
@@ -40,7 +36,7 @@ TEMPLATES = (
         "{c.name} wants to know how many pictures {a.album} and {b.album} hold in all: work it out, answer with a mail called {c.subject}, then use the camera for a photo",
         "take the number of pictures in {a.album} plus that in {b.album}, write it to {c.name} by mail, subject {c.subject}; after that a photo, please",
     ),
-    _dive(
+    deepdive(
         "dive_price_and_memory",
         {
             "a": Part("calculator_read_memory"),
@@ -55,7 +51,7 @@ TEMPLATES = (
         "{b.name} costs its price in the shop plus what the calculator's memory holds: work that out, put it into expenses as {b.name}, and put {b.name} on the task list",
         "take the number from the calculator's memory, take the price of {b.name}, sum them up to dollars, add the expense {b.name} with the sum, and create the task {b.name}",
     ),
-    _dive(
+    deepdive(
         "dive_day_or_not",
         {
             "a": Part("gallery_read_day"),

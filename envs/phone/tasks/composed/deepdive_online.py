@@ -1,25 +1,12 @@
 """Deep Dive, on the apps that look outside: mail, browser, maps, weather."""
 
-from collections.abc import Callable
-
-from homeostat.envs.phone.tasks.base import World
-from homeostat.envs.phone.tasks.composed.core import Composed, Compute, Part
+from homeostat.envs.phone.tasks.composed.core import Compute, Part, deepdive
 
 __all__ = ["TEMPLATES"]
 
 
-def _dive(
-    name: str,
-    parts: dict[str, Part],
-    computes: dict[str, Compute],
-    *goals: str,
-    **draws: Callable[[World], str],
-) -> Composed:
-    return Composed(name, "deepdive", parts, goals, computes, draws)
-
-
 TEMPLATES = (
-    _dive(
+    deepdive(
         "dive_nearest_place",
         {
             "a": Part("maps_read_km"),
@@ -37,7 +24,7 @@ TEMPLATES = (
         "take me to the nearer of the places {a.name} and {b.name}, i will {c.way}; and add a note titled with its name that says its distance in km",
         "find the km to {a.name} and to {b.name} in maps, start the route to the place with fewer km by the way {c.way}, note those km under the name of the place",
     ),
-    _dive(
+    deepdive(
         "dive_way_there_and_back",
         {
             "a": Part("maps_read_km"),
@@ -52,7 +39,7 @@ TEMPLATES = (
         "{c.name} wants to know the km to {a.name} plus the km to {b.name}: work it out, answer with a mail called {c.subject}, and create the task {d.title}",
         "take both distances, {a.name} and {b.name}, from maps; their sum is the text of a mail {c.subject} to {c.name}; after that add the task {d.title}",
     ),
-    _dive(
+    deepdive(
         "dive_more_humid_city",
         {
             "a": Part("weather_read_humid"),
@@ -67,7 +54,7 @@ TEMPLATES = (
         "erase the more humid of the cities {a.name} and {b.name} in weather; write the name of that city to {d.name} in a new chat",
         "find out whether {a.name} or {b.name} is the more humid city, get rid of it in weather, then let {d.name} know its name in a new chat",
     ),
-    _dive(
+    deepdive(
         "dive_windy_alerts",
         {
             "a": Part("weather_read_gusts"),
@@ -84,7 +71,7 @@ TEMPLATES = (
         "are the gusts in {a.name} above {limit}? yes, activate the alerts for the city; no, get rid of the city. afterwards the note {a.name} with the speed and the task {e.title}",
         limit=lambda w: f"{w.rng.randrange(20, 70, 5)}kmh",
     ),
-    _dive(
+    deepdive(
         "dive_longest_box",
         {
             "a": Part("mail_count"),
@@ -99,7 +86,7 @@ TEMPLATES = (
         "work out the difference between the numbers of mails in {a.box} and in {b.box}, start a chat with {c.name} saying it, add a star to the mail {d.subject}",
         "how many mails more has one of the boxes {a.box} and {b.box} than the other? tell {c.name} in a new chat; and star the mail {d.subject}",
     ),
-    _dive(
+    deepdive(
         "dive_older_page",
         {
             "a": Part("browser_read_fact", same={"label": "=year"}),

@@ -1,16 +1,12 @@
 """Context Transition: what one subtask finds out, a value or a condition, decides another."""
 
-from homeostat.envs.phone.tasks.composed.core import Composed, Compute, Part
+from homeostat.envs.phone.tasks.composed.core import Compute, Part, transition
 
 __all__ = ["TEMPLATES"]
 
 
-def _carry(name: str, parts: dict[str, Part], *goals: str, **computes: Compute) -> Composed:
-    return Composed(name, "transition", parts, goals, computes)
-
-
 TEMPLATES = (
-    _carry(
+    transition(
         "carry_number_to_chat",
         {
             "a": Part("contacts_read_phone"),
@@ -23,7 +19,7 @@ TEMPLATES = (
         "what is the number of {a.name}? open a new chat to {b.name} and send it, then add the note {c.title} with the same text",
         "take the number of {a.name} from contacts, put it into a new chat with {b.name} and into a new note called {c.title}",
     ),
-    _carry(
+    transition(
         "carry_price_to_expense",
         {
             "a": Part("shop_read_price"),
@@ -36,7 +32,7 @@ TEMPLATES = (
         "i buy {a.name}: see its price, write {a.name} with the price into expenses, and put it into the shopping cart",
         "how much is {a.name} in the shop? enter that as the expense {a.name} and add {a.name} to the cart",
     ),
-    _carry(
+    transition(
         "carry_time_to_alarm",
         {
             "a": Part("calendar_read_time"),
@@ -49,7 +45,7 @@ TEMPLATES = (
         "look up the time of {a.title}, add an alarm then called {a.title}, after that add a task called {a.title}",
         "i must not miss {a.title}: take its time from the calendar, make an alarm for it labelled {a.title} and a task {a.title}",
     ),
-    _carry(
+    transition(
         "carry_day_to_event",
         {
             "a": Part("calendar_read_day"),
@@ -62,7 +58,7 @@ TEMPLATES = (
         "on which day is {a.title}? enter {b.title} on that day, {b.time}, and tell {c.name} the day in a new chat",
         "take the day of {a.title} from the calendar, add {b.title} then at {b.time}, and let {c.name} know the day in a new chat",
     ),
-    _carry(
+    transition(
         "carry_note_to_message",
         {
             "a": Part("notes_read"),
@@ -75,7 +71,7 @@ TEMPLATES = (
         "look at the note {a.title}, reply with its text to {b.name}, and throw the note {a.title} away",
         "pass what stands in the note {a.title} on to {b.name} in messages. then erase that note",
     ),
-    _carry(
+    transition(
         "carry_message_to_task",
         {
             "a": Part("messages_read_last"),
@@ -88,7 +84,7 @@ TEMPLATES = (
         "look up what {a.name} wrote last, create a task of just those words and tell {a.name}: noted",
         "turn the last message from {a.name} into a task, then send noted to {a.name}",
     ),
-    _carry(
+    transition(
         "carry_size_to_note",
         {
             "a": Part("files_read_size"),
@@ -101,7 +97,7 @@ TEMPLATES = (
         "before the file {a.name} goes, find its size and make a note {a.name} that says it. then delete the file",
         "find the size of {a.name} in files, add a note {a.name} with it, get rid of the file",
     ),
-    _carry(
+    transition(
         "carry_label_to_event",
         {
             "a": Part("clock_read_label"),
@@ -114,7 +110,7 @@ TEMPLATES = (
         "what is the alarm of {a.time} for? create that as an event for {b.day}, {a.time}, then erase the alarm",
         "replace the alarm at {a.time} by a calendar event: its label as the title, {b.day}, {a.time}. then get rid of the alarm",
     ),
-    _carry(
+    transition(
         "carry_battery_to_chat",
         {
             "a": Part("settings_read_battery"),
@@ -128,7 +124,7 @@ TEMPLATES = (
         "look up the battery level and write it to {b.name} in a new chat; switch {c.key} off; change the brightness to {d.value}",
         "take the battery level from the settings, send it in a new chat to {b.name}, deactivate {c.key} and put the brightness to {d.value}",
     ),
-    _carry(
+    transition(
         "carry_expense_to_chat",
         {
             "a": Part("expenses_read_amount"),
@@ -141,7 +137,7 @@ TEMPLATES = (
         "send the amount of the {a.name} expense to {b.name} in a new chat and get rid of the expense after that",
         "what was the expense {a.name}? tell {b.name} the amount in a new chat, then throw the expense {a.name} away",
     ),
-    _carry(
+    transition(
         "carry_total_to_budget",
         {
             "a": Part("expenses_read_total"),
@@ -154,7 +150,7 @@ TEMPLATES = (
         "how much did i spend on {a.kind}? change the budget to just that and create the note {c.title} saying it",
         "take the total of the kind {a.kind}, enter it as my budget, and note it under {c.title}",
     ),
-    _carry(
+    transition(
         "carry_minutes_to_timer",
         {
             "a": Part("recipes_read_minutes"),
@@ -167,7 +163,7 @@ TEMPLATES = (
         "look up the minutes of the recipe for {a.name}, start the timer with them, and add a star to the recipe {a.name}",
         "start a timer as long as the recipe {a.name} takes, after that star the recipe {a.name}",
     ),
-    _carry(
+    transition(
         "carry_version_to_note",
         {
             "a": Part("settings_read_version"),
@@ -181,7 +177,7 @@ TEMPLATES = (
         "which version does the phone run, and how much storage is free? keep the first in a note {c.title}, the second in a note {d.title}",
         "take version and free storage from the settings, make the note {c.title} with the version, then the note {d.title} with the storage",
     ),
-    _carry(
+    transition(
         "carry_alert_to_task",
         {"a": Part("phone_read_alert"), "b": Part("tasks_add", {"title": "a"}), "c": Part("notes_add", {"text": "a"})},
         "read the alert from {a.app}, add a task with its text, and a note {c.title} that says the same",
@@ -190,7 +186,7 @@ TEMPLATES = (
         "take the text of the alert from {a.app}, create a task of it, then create the note {c.title} with it",
         "the alert from {a.app} matters: make it a task and keep it in a note titled {c.title}",
     ),
-    _carry(
+    transition(
         "if_level_wifi",
         {
             "a": Part("tasks_read_level"),
@@ -205,7 +201,7 @@ TEMPLATES = (
         "depending on the task {a.title} activate {b.key} (when urgent) or deactivate {c.key} (when not), then make a note {d.title} that says {d.text}",
         urgent=Compute("equal", ("a", "=urgent")),
     ),
-    _carry(
+    transition(
         "if_event_day",
         {
             "a": Part("calendar_read_day"),
@@ -220,7 +216,7 @@ TEMPLATES = (
         "are {a.title} and {b.title} on the same day? yes: new chat, {c.name}, text both. no: new chat, {d.name}, and the text is the day of {a.title}",
         equal=Compute("equal", ("a", "b")),
     ),
-    _carry(
+    transition(
         "if_kind_move",
         {
             "a": Part("expenses_read_kind"),
@@ -235,7 +231,7 @@ TEMPLATES = (
         "what kind is the expense {a.name}? for fun remove it, else rename it to {c.new}; either way the budget should be {d.new} then",
         fun=Compute("equal", ("a", "=fun")),
     ),
-    _carry(
+    transition(
         "carry_servings",
         {
             "a": Part("recipes_read_serves"),
@@ -248,7 +244,7 @@ TEMPLATES = (
         "for how many is the recipe {a.name}? make the recipe {b.name} for as many, then write {c.item} into the ingredients of {a.name}",
         "take the servings from the recipe {a.name} over to the recipe {b.name}, and after that {c.item} goes into the recipe {a.name}",
     ),
-    _carry(
+    transition(
         "carry_two_numbers",
         {
             "a": Part("contacts_read_phone"),
@@ -262,7 +258,7 @@ TEMPLATES = (
         "find the phone number of {a.name}, then that of {b.name}. answer the chat of {c.name} with the one and the chat of {d.name} with the other",
         "tell {c.name} in the chat the number of {a.name}, tell {d.name} the number of {b.name}",
     ),
-    _carry(
+    transition(
         "carry_phone_swap",
         {
             "a": Part("contacts_read_phone"),

@@ -1,16 +1,12 @@
 """Context Transition, on music, camera, gallery, recorder, drawing and calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Composed, Compute, Part
+from homeostat.envs.phone.tasks.composed.core import Compute, Part, transition
 
 __all__ = ["TEMPLATES"]
 
 
-def _carry(name: str, parts: dict[str, Part], *goals: str, **computes: Compute) -> Composed:
-    return Composed(name, "transition", parts, goals, computes)
-
-
 TEMPLATES = (
-    _carry(
+    transition(
         "carry_song_to_chat",
         {
             "a": Part("music_read_song"),
@@ -23,7 +19,7 @@ TEMPLATES = (
         "the song in the player is what {b.name} should get in a new chat and what a note {c.title} should say",
         "see what song the player has, write it to {b.name} in a new chat, and add the note {c.title} with it",
     ),
-    _carry(
+    transition(
         "carry_singer_to_contact",
         {
             "a": Part("music_read_singer"),
@@ -36,7 +32,7 @@ TEMPLATES = (
         "the singer of the song {a.title} has the number {b.phone}: make that a new contact; after that like the song {a.title}",
         "see who sings {a.title}, put that name with the number {b.phone} into contacts, then the song should be liked",
     ),
-    _carry(
+    transition(
         "carry_length_to_note",
         {
             "a": Part("recorder_read_length"),
@@ -49,7 +45,7 @@ TEMPLATES = (
         "before the memo {a.name} is removed note its length in a new note called {a.name}",
         "take the length of the memo {a.name} from the recorder, make the note {a.name} with it, get rid of the memo",
     ),
-    _carry(
+    transition(
         "carry_day_of_picture",
         {
             "a": Part("gallery_read_day"),
@@ -62,7 +58,7 @@ TEMPLATES = (
         "the day of the picture {a.name} gets an event {a.name} at {b.time}; after that the picture is a favourite",
         "find the day of {a.name} in gallery, enter {a.name} in the calendar on that day at {b.time}, then the picture should be a favourite",
     ),
-    _carry(
+    transition(
         "carry_album",
         {
             "a": Part("gallery_read_album"),
@@ -75,7 +71,7 @@ TEMPLATES = (
         "in which album is the picture {a.name}? that is where {b.name} should go, and what {c.name} should read in a new chat",
         "find the album of the picture {a.name}, set the album of the picture {b.name} to it, write it to {c.name} in a new chat",
     ),
-    _carry(
+    transition(
         "carry_sum_to_expense",
         {
             "a": Part("calculator_read_memory"),
@@ -88,7 +84,7 @@ TEMPLATES = (
         "take the number from the memory of the calculator: it is the text of a new note {b.title} and of a new chat to {c.name}",
         "see the memory of the calculator, keep the number in a note called {b.title}, then write it to {c.name} in a new chat",
     ),
-    _carry(
+    transition(
         "if_tag_keep",
         {
             "a": Part("recorder_read_tag"),
@@ -104,7 +100,7 @@ TEMPLATES = (
         "depending on the tag of the memo {a.name} keep it (idea) or rename it to {c.new} (all others); then the task {d.title}; at last continue the song in the player",
         idea=Compute("equal", ("a", "=idea")),
     ),
-    _carry(
+    transition(
         "if_mode_photo",
         {
             "a": Part("camera_read_mode"),

@@ -1,16 +1,12 @@
 """Context Transition, on the apps that look outside: mail, browser, maps, weather."""
 
-from homeostat.envs.phone.tasks.composed.core import Composed, Compute, Part
+from homeostat.envs.phone.tasks.composed.core import Compute, Part, transition
 
 __all__ = ["TEMPLATES"]
 
 
-def _carry(name: str, parts: dict[str, Part], *goals: str, **computes: Compute) -> Composed:
-    return Composed(name, "transition", parts, goals, computes)
-
-
 TEMPLATES = (
-    _carry(
+    transition(
         "carry_mail_to_task",
         {
             "a": Part("mail_read_text"),
@@ -24,7 +20,7 @@ TEMPLATES = (
         "look up the text of the mail {a.subject}; create a task of it; put the mail into the archive; create the note {d.title} that says it",
         "take what the mail {a.subject} says as a new task, archive {a.subject}, and write the same words into a new note called {d.title}",
     ),
-    _carry(
+    transition(
         "carry_sender_to_chat",
         {
             "a": Part("mail_read_sender"),
@@ -37,7 +33,7 @@ TEMPLATES = (
         "the person who sent the mail {a.subject} should get {b.text} in a new chat; after that erase the mail {a.subject}",
         "see from whom the mail {a.subject} is, open a chat to them with {b.text}, and get rid of the mail",
     ),
-    _carry(
+    transition(
         "carry_number_to_mail",
         {
             "a": Part("contacts_read_phone"),
@@ -50,7 +46,7 @@ TEMPLATES = (
         "what is the number of {a.name}? mail it to {b.name}, the subject is {b.subject}, and make {a.name} a starred contact",
         "take the number of {a.name}, send {b.name} a mail about {b.subject} that says it, add a star to the contact {a.name}",
     ),
-    _carry(
+    transition(
         "carry_page_price",
         {
             "a": Part("browser_read_fact"),
@@ -63,7 +59,7 @@ TEMPLATES = (
         "the {a.label} on the page {a.title} goes into a note of the same title and, as the mail {c.subject}, to {c.name}",
         "see which {a.label} stands on the page {a.title}; make the note {a.title} with it; write it to {c.name} by mail, subject {c.subject}",
     ),
-    _carry(
+    transition(
         "carry_link_fact",
         {
             "a": Part("browser_follow_fact"),
@@ -76,7 +72,7 @@ TEMPLATES = (
         "which {a.label} does {a.other} give, the page that {a.title} links to? tell {b.name} in a new chat. put {a.other} on the task list",
         "get to {a.other} by the link on {a.title}, take the {a.label} from there, send just that to {b.name} in a new chat; {a.other} is a new task",
     ),
-    _carry(
+    transition(
         "carry_address_to_mail",
         {
             "a": Part("browser_read_address"),
@@ -89,7 +85,7 @@ TEMPLATES = (
         "look up the web address of {a.title}, send {b.name} a mail called {a.title} with the address, and put the page into the marks",
         "mail the address of the page {a.title} to {b.name} under the subject {a.title}; after that the page should be a bookmark",
     ),
-    _carry(
+    transition(
         "carry_temperature",
         {
             "a": Part("weather_read_temp"),
@@ -102,7 +98,7 @@ TEMPLATES = (
         "find the temperature in the city {a.name} in weather. tell {b.name} in the chat. activate the alerts for {a.name}",
         "take the temperature in {a.name} from weather, send it to {b.name} in the chat, turn the alerts for that city on",
     ),
-    _carry(
+    transition(
         "carry_distance",
         {
             "a": Part("maps_read_km"),
@@ -115,7 +111,7 @@ TEMPLATES = (
         "the trip to the place {a.name} cost {b.amount}, put it into expenses as {a.name}. how many km it is goes into a note {a.name}",
         "find the km to {a.name} in maps, then record {b.amount} for {a.name} in expenses, then make the note {a.name} with the km",
     ),
-    _carry(
+    transition(
         "carry_home_city",
         {"a": Part("weather_read_home"), "b": Part("mail_write", {"text": "a"}), "c": Part("notes_add", {"text": "a"})},
         "find out which city is home in weather, mail it to {b.name} with the subject {b.subject}, and write it into a note {c.title}",
@@ -124,7 +120,7 @@ TEMPLATES = (
         "take my home city from weather, write {b.name} the mail {b.subject} with it, then add the note {c.title} with it",
         "which city has weather as home? that is the text of a mail to {b.name}, subject {b.subject}, and of a new note {c.title}",
     ),
-    _carry(
+    transition(
         "if_sky_rainy",
         {
             "a": Part("weather_read_sky"),
@@ -139,7 +135,7 @@ TEMPLATES = (
         "depending on the sky in {a.name} delete the event {b.title} (for a rainy one) or start a trip to the place {c.name}, way {c.way} (for all else); and send {d.text} to {d.name} in a new chat",
         rain=Compute("equal", ("a", "=rainy")),
     ),
-    _carry(
+    transition(
         "if_place_kind",
         {
             "a": Part("maps_read_kind"),
@@ -155,7 +151,7 @@ TEMPLATES = (
         "check in maps whether {a.name} and {b.name} are of the same kind. yes, delete {b.name}; no, change its kind to that of {a.name}. and create the task {e.title}",
         alike=Compute("equal", ("a", "b")),
     ),
-    _carry(
+    transition(
         "if_sender_archive",
         {
             "a": Part("mail_read_sender"),
