@@ -1,5 +1,6 @@
 """Templates, oracle, checks, vocabularies."""
 
+import hashlib
 import random
 
 import pytest
@@ -8,6 +9,7 @@ from homeostat.envs import actions as a
 from homeostat.envs.phone import TEMPLATES, PhoneEnv
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.env import JOINED
+from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.base import NotPossible
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import draw
@@ -129,3 +131,13 @@ def test_on_the_whole_phone_nothing_is_called_like_a_further_app():
             if table != "notifications":
                 words = {w for row in db.execute(f"select * from {table}") for v in row for w in str(v).split()}
                 assert not words & more, table
+
+
+def test_the_basic_phone_stays_what_the_embedded_model_was_measured_on():
+    """Goals, rules, steps and every element of the screen are what they were before the phone had further apps."""
+    env, digest = PhoneEnv(split="test"), hashlib.sha256()
+    for n, name in enumerate([*BASIC, *JOINED]):
+        info = env.reset_task(name, seed=n)
+        seen = [(e.role, e.text, e.box) for e in env.observe().elements]
+        digest.update(repr((name, info.goal, info.rules, info.parts, info.optimal_steps, seen)).encode())
+    assert digest.hexdigest()[:16] == "9867f4c5244ba4b4"
