@@ -15,7 +15,8 @@ Notable choices:
 - Muon on the matrices and AdamW on the rest, bf16 autocast where that is quicker, a learning rate that is constant,
   then falls to nothing over the last two thirds of the time. The loop is written out: it is shorter than the
   configuration of a trainer would be.
-- Words of the dev and test vocabularies are never drawn here; the progress report uses the dev words.
+- Words of the dev and test vocabularies, and the dev and test templates, are never drawn here; the progress report
+  uses the dev words, and for ``new`` the dev templates.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from homeostat.alignment.packing import Batch, Packer
 from homeostat.alignment.precision import autocast, bfloat16_is_quick
 from homeostat.alignment.progress import held_out, report
 from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.envs.phone.tasks.splits import templates_of
 
 __all__ = ["command", "optimisers_for", "save_model", "train"]
 
@@ -63,7 +65,7 @@ class _Screens(IterableDataset[Batch]):
         sources = [screen_examples(random.Random(rng.random()), STYLE, self.mix) for _ in range(4 * self.screens)]
         plans = plan_examples(rng, STYLE)
         while True:
-            split = [next(plans) for _ in range(self.screens)]
+            split = [next(plans) for _ in range(2 * self.screens)]
             batches = self.packer.batches([next(s) for s in sources], split, self.screens)
             yield from rng.sample(batches, len(batches))
 
@@ -85,14 +87,14 @@ def save_model(folder: Path, model: Any, processor: Any) -> None:
 
 def optimisers_for(model: Any, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices (twice the rate), AdamW for embeddings, norms, biases and the patch projection."""
-    named = dict(model.named_parameters())
+    named, quick = dict(model.named_parameters()), bfloat16_is_quick(model.device.type)
     matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
     groups: list[dict[str, Any]] = [
         {"params": [p for n, p in named.items() if p.ndim > 1 and not (p.ndim == 2 and "embed" not in n)]},
         {"params": [p for p in named.values() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [
-        Muon(matrices, lr=2 * rate, weight_decay=0.05),
+        Muon(matrices, lr=2 * rate, weight_decay=0.05, dtype=torch.bfloat16 if quick else None),
         torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.05),
     ]
 
@@ -107,7 +109,9 @@ def _compile(model: Any) -> None:
 def train(
     out: Path, minutes: float, seed: int, screens: int, width: int, layers: int, rate: float, resume: bool
 ) -> dict[str, float]:
-    """Run the recipe for ``minutes``; the model folder is ``out``. Returns the last report on dev words."""
+    """Run the recipe for ``minutes``; the model folder is ``out``. Returns the last report on dev words (``new``:
+    the actions that dev templates ask for).
+    """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     processor = build_processor()
@@ -125,7 +129,9 @@ def train(
     first = step
     if bfloat16_is_quick(device.type) and (shutil.which("c++") or device.type == "cuda"):
         _compile(model)  # in float32 the products take nearly all the time, and compiling gains nothing
-    dev, begun, stage = held_out(packer, "dev", screens=128, seed="report"), time.monotonic() - spent, ""
+    dev = held_out(packer, "dev", screens=128, seed="report")
+    new = held_out(packer, "dev", screens=96, seed="new", templates=templates_of("dev"))
+    begun, stage = time.monotonic() - spent, ""
     source: Iterator[Batch] = iter(())
     log = out / "training.jsonl"
     out.mkdir(parents=True, exist_ok=True)
@@ -138,7 +144,7 @@ def train(
             stage = now
             source = _loader(packer, STAGES[now][1], f"{seed} {now} {step}", screens, 1)
         if done or step % 500 == 0:
-            figures = report(model, dev, places)
+            figures = report(model, dev, places) | {"new": report(model, new, places)["act"]}
             line = {"step": step, "minutes": round((time.monotonic() - begun) / 60, 2), "stage": stage}
             with log.open("a") as file:
                 file.write(json.dumps(line | {k: round(v, 4) for k, v in figures.items()}) + "\n")

@@ -9,32 +9,34 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.agent.prompts import Prompt, PromptStyle, act_prompt, describe, plan_prompt
+from homeostat.alignment.compositions import composition, conditional
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation
 from homeostat.envs.mobile_use import format_action
-from homeostat.envs.phone.apps import BASIC as APPS
+from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.device import Device
-from homeostat.envs.phone.tasks import BASIC as TEMPLATES
 from homeostat.envs.phone.tasks.adverts import pop_up
-from homeostat.envs.phone.tasks.base import NotPossible, World
+from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
 from homeostat.envs.phone.tasks.oracle import SCROLL_DOWN, SCROLL_UP, cell
 from homeostat.envs.phone.tasks.rules import RULES, Rule, draw_rules
+from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split, is_drawn
 
 __all__ = ["Mix", "Question", "ScreenExample", "plan_examples", "screen_examples"]
 
-_NAMES = list(TEMPLATES)
-_BY_APP = {app: [n for n in _NAMES if TEMPLATES[n].app == app] for app in APPS} | {"home": _NAMES}
+Templates = Mapping[str, Template]
+_TRAIN = templates_of("train")
+_MORE = tuple(app for app in APPS if app not in BASIC)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Mix:
     joined: float = 0.06
     forbidden: float = 0.3
     ruled: float = 0.3
+    whole: float = 0.75
+    conditional: float = 0.05
     adverts: float = 0.2
     reminders: float = 0.08
 
@@ -105,7 +109,7 @@ def _noise(rng: random.Random, device: Device) -> a.Action:
     if taps and roll < 0.6:
         return rng.choice(taps)
     if roll < 0.75:
-        return a.Open(app=rng.choice(list(APPS)))
+        return a.Open(app=rng.choice(sorted(device.apps)))
     return rng.choice((a.SystemButton(button="Back"), a.SystemButton(button="Home"), SCROLL_DOWN, SCROLL_UP))
 
 
@@ -167,36 +171,60 @@ class _Asker:
         return questions
 
 
-def _start(rng: random.Random, mix: Mix, split: Split) -> tuple[World, Instance | Joined, tuple[Rule, ...]]:
+def _fitting(templates: Templates, device: Device) -> list[Template]:
+    """The templates that this phone has the app for."""
+    return [t for t in templates.values() if t.app == "any" or t.app in device.apps]
+
+
+def _drawn(
+    rng: random.Random, mix: Mix, template: Template, world: World, rules: tuple[Rule, ...], fitting: list[Template]
+) -> Instance:
+    """The template on this world, at times with its goal said as one side of a condition."""
+    instance = draw(template, world, rules)
+    if rules or template.answer is not None or rng.random() >= mix.conditional:
+        return instance
+    plain = [t for t in fitting if t.answer is None and t is not template]
+    return conditional(rng, world, instance, draw(rng.choice(plain), world))
+
+
+def _phone(rng: random.Random, mix: Mix, split: Split) -> World:
+    return fill(rng, split, _MORE if rng.random() < mix.whole else ())
+
+
+def _start(
+    rng: random.Random, mix: Mix, split: Split, templates: Templates
+) -> tuple[World, Instance | Joined, tuple[Rule, ...]]:
     while True:
-        world = fill(rng, split)
+        world = _phone(rng, mix, split)
+        fitting = _fitting(templates, world.device)
         if rng.random() < 0.4:
-            world.device.act(a.Open(app=rng.choice(list(APPS))))
+            world.device.act(a.Open(app=rng.choice(sorted(world.device.apps))))
             for _ in range(rng.randint(0, 2)):
                 world.device.act(_noise(rng, world.device))
         try:
             if rng.random() < mix.joined:
-                return world, draw_joined(rng, world, carried=rng.random() < 0.4), ()
-            template = TEMPLATES[rng.choice(_NAMES)]
+                return world, draw_joined(rng, world, carried=rng.random() < 0.4, templates=fitting), ()
+            template = rng.choice(fitting)
             rules = draw_rules(rng, template, forbidden=mix.forbidden, other=mix.ruled)
-            return world, draw(template, world, rules), rules
+            return world, _drawn(rng, mix, template, world, rules, fitting), rules
         except NotPossible:
             continue
 
 
 def _others(
-    asker: _Asker, world: World, rules: tuple[Rule, ...], history: list[str], seen: Observation
+    asker: _Asker, world: World, rules: tuple[Rule, ...], history: list[str], seen: Observation, templates: Templates
 ) -> list[Question]:
     rng, mix, questions = asker.rng, asker.mix, list[Question]()
+    fitting = _fitting(templates, world.device)
+    here = [t for t in fitting if t.app == world.device.app] or fitting
     for _ in range(5 * mix.other_goals):
         if len(questions) == mix.other_goals:
             break
-        names = _BY_APP[world.device.app] if rng.random() < 0.65 else _NAMES
+        pool = here if rng.random() < 0.65 else fitting
         if rules and rng.random() < 0.2:
-            names = [n for n in _NAMES if any(r.forbids(TEMPLATES[n]) for r in rules)]
-        name = rng.choice(names)
+            pool = [t for t in fitting if any(r.forbids(t) for r in rules)] or fitting
         try:
-            other = draw(TEMPLATES[name], world, rules)
+            other = _drawn(rng, mix, rng.choice(pool), world, rules, fitting)
         except NotPossible:
             continue
         action = other.oracle(world.device, ())
@@ -219,12 +247,12 @@ def _phrased(rng: random.Random, task: Instance | Joined, n: int) -> list[str]:
 
 
 def screen_examples(
-    rng: random.Random, style: PromptStyle, mix: Mix, split: Split = "train"
+    rng: random.Random, style: PromptStyle, mix: Mix, split: Split = "train", templates: Templates = _TRAIN
 ) -> Iterator[ScreenExample]:
-    """Screens without end, episode after episode."""
+    """Screens without end, episode after episode, with these templates' tasks and words of this split."""
     asker = _Asker(rng, style, mix)
     while True:
-        world, task, rules = _start(rng, mix, split)
+        world, task, rules = _start(rng, mix, split, templates)
         device, history, answers = world.device, list[str](), list[str]()
         advert_at = rng.randint(0, 6) if rng.random() < mix.adverts else -1
         for step in range(30):
@@ -238,7 +266,7 @@ def screen_examples(
                 4 if isinstance(action, a.Terminate) else mix.phrasings
             )  # an episode ends only once: ask it in all ways
             example.questions += [asker.act(goal, rules, history, seen, action) for goal in _phrased(rng, task, ways)]
-            example.questions += _others(asker, world, rules, history, seen)
+            example.questions += _others(asker, world, rules, history, seen, templates)
             example.questions += asker.labels(device, rules, seen)
             yield example
             if isinstance(action, a.Terminate):
@@ -252,21 +280,24 @@ def screen_examples(
 
 
 def plan_examples(rng: random.Random, style: PromptStyle, split: Split = "train") -> Iterator[Question]:
-    """Planner questions without end: a goal and its parts as JSON; one in four goals is atomic."""
+    """Planner questions without end: a goal and its parts as JSON; one in five goals is atomic, one in four joins two."""
     import json
 
     while True:
-        world = fill(rng, split)
+        world = _phone(rng, Mix(), split)
+        fitting = _fitting(_TRAIN, world.device)
         for _ in range(8):
             try:
                 roll = rng.random()
-                if roll < 0.25:
-                    goal = draw(TEMPLATES[rng.choice(_NAMES)], world).goal
-                    parts: tuple[str, ...] = (goal,)
+                if roll < 0.2:
+                    goal = draw(rng.choice(fitting), world).goal
+                    parts = [goal]
+                elif roll < 0.45:
+                    joined = draw_joined(rng, world, carried=roll < 0.33, templates=fitting)
+                    goal, parts = joined.goal, list(joined.parts)
                 else:
-                    joined = draw_joined(rng, world, carried=roll < 0.6)
-                    goal, parts = joined.goal, joined.parts
+                    goal, parts = composition(rng, world, fitting)
             except NotPossible:
                 continue
             rules = (rng.choice(RULES).text,) if rng.random() < 0.2 else ()
-            yield Question("plan", plan_prompt(style, goal=goal, rules=rules), json.dumps({"parts": list(parts)}))
+            yield Question("plan", plan_prompt(style, goal=goal, rules=rules), json.dumps({"parts": parts}))

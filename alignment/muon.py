@@ -1,8 +1,8 @@
-"""Muon in the gradients' own precision (Jordan 2024, kellerjordan.github.io/posts/muon; scaled as in arXiv 2502.16982).
+"""Muon in a precision of one's choice (Jordan 2024, kellerjordan.github.io/posts/muon; scaled as in arXiv 2502.16982).
 
 ``torch.optim.Muon`` orthogonalises in bfloat16, which a processor without bfloat16 units computes a hundred times as
-slowly as float32 (3 of 4.5 seconds a step of the embedded model). This one keeps the dtype, and takes all matrices of
-one shape through the iteration together.
+slowly as float32 (3 of 4.5 seconds a step of the embedded model). This one keeps the gradients' dtype unless told
+otherwise, and takes all matrices of one shape through the iteration together.
 """
 
 from __future__ import annotations
@@ -39,14 +39,22 @@ class Muon(torch.optim.Optimizer):
         lr: as for AdamW.
         momentum: of the running mean of gradients.
         weight_decay: times ``lr``, taken off the weights at every step.
+        dtype: what the iteration runs in; None: the gradients' own.
     """
 
     def __init__(
-        self, params: Iterable[torch.Tensor], lr: float, *, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[torch.Tensor],
+        lr: float,
+        *,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         if any(p.ndim != 2 for g in self.param_groups for p in g["params"]):
             raise ValueError("Muon takes matrices only; give other parameters to AdamW")
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -58,7 +66,8 @@ class Muon(torch.optim.Optimizer):
                     alike[p.shape].append(p)
             for shape, parameters in alike.items():
                 directions = [self._direction(p, group["momentum"]) for p in parameters]
-                updates = orthogonalised(torch.stack(directions))
+                stacked = torch.stack(directions)
+                updates = orthogonalised(stacked.to(self.dtype or stacked.dtype)).to(stacked.dtype)
                 size = 0.2 * math.sqrt(max(shape))
                 for p, update in zip(parameters, updates, strict=True):
                     p.mul_(1 - group["lr"] * group["weight_decay"])

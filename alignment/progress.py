@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,16 +14,23 @@ from homeostat.alignment.losses import hidden_states, reading_logits
 from homeostat.alignment.nano import STYLE
 from homeostat.alignment.packing import KINDS, Batch, Packer
 from homeostat.alignment.precision import autocast
+from homeostat.envs.phone.tasks.base import Template
+from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split
 
 __all__ = ["answers", "held_out", "report"]
 
 
-def held_out(packer: Packer, split: Split, *, screens: int, seed: str) -> list[Batch]:
-    """Batches of ``screens`` screens and a twelfth as many planner's questions, without stray actions."""
+def held_out(
+    packer: Packer, split: Split, *, screens: int, seed: str, templates: Mapping[str, Template] | None = None
+) -> list[Batch]:
+    """Batches of ``screens`` screens and a fourth as many planner's questions, without stray actions; of the training
+    templates where no others are given (plans always).
+    """
     rng = random.Random(f"{split} {seed}")
-    shown, plans = screen_examples(rng, STYLE, Mix(noise=0), split), plan_examples(rng, STYLE, split)
-    return packer.batches([next(shown) for _ in range(screens)], [next(plans) for _ in range(screens // 12)], 16)
+    shown = screen_examples(rng, STYLE, Mix(noise=0), split, templates or templates_of("train"))
+    plans = plan_examples(rng, STYLE, split)
+    return packer.batches([next(shown) for _ in range(screens)], [next(plans) for _ in range(screens // 4)], 16)
 
 
 @torch.no_grad()

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from homeostat.envs.phone.apps import BASIC as APPS
+from homeostat.alignment.compositions import FRAMES
+from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.apps.calendar import DAYS
 from homeostat.envs.phone.apps.settings import CHOICES, PAGES, SWITCHES
 from homeostat.envs.phone.apps.tasks import PRIORITIES
-from homeostat.envs.phone.tasks import BASIC as TEMPLATES
 from homeostat.envs.phone.tasks.joined import JOINS
-from homeostat.envs.phone.tasks.rules import RULES
+from homeostat.envs.phone.tasks.rules import MORE_RULES, RULES
+from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import is_drawn
 
 __all__ = ["WORD", "common_words"]
@@ -27,10 +28,10 @@ _REMINDED = "the goal is answer with one tool call keep to the rule history rule
 
 
 def _texts() -> Iterable[str]:
-    for template in TEMPLATES.values():
+    for template in templates_of("train").values():
         yield from template.goals
-    yield from JOINS
-    yield from (r.text for r in RULES)
+    yield from (*JOINS, *FRAMES)
+    yield from (r.text for r in (*RULES, *MORE_RULES))
     yield from (*APPS, *DAYS, *PRIORITIES, *PAGES, *CHOICES)
     for page in SWITCHES.values():
         yield from page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,6 @@ JOINS = (
     "{0}; when that is done {1}",
 )
 _IT = "the answer"
-_READS = [t for t in BASIC.values() if t.answer is not None]
-_CARRIES = [t for t in BASIC.values() if t.carry is not None]
-_PLAIN = [t for t in BASIC.values() if t.answer is None and not t.front]
 
 
 @dataclass
@@ -79,9 +76,16 @@ def _strip(goal: str) -> str:
     return goal.rstrip("?").removeprefix("please ").removesuffix(" please")
 
 
-def draw_joined(rng: random.Random, world: World, *, carried: bool) -> Joined:
+def draw_joined(
+    rng: random.Random, world: World, *, carried: bool, templates: Iterable[Template] = tuple(BASIC.values())
+) -> Joined:
     """Two tasks of different templates. Raises ``NotPossible`` where they don't fit this phone."""
-    one, two = (rng.choice(_READS), rng.choice(_CARRIES)) if carried else rng.sample(_PLAIN, 2)
+    pool = list(templates)
+    if carried:
+        one = rng.choice([t for t in pool if t.answer is not None])
+        two = rng.choice([t for t in pool if t.carry is not None])
+    else:
+        one, two = rng.sample([t for t in pool if t.answer is None and not t.front], 2)
     if one.tags & two.tags or (not carried and one.app == two.app):
         raise NotPossible("two of one kind")
     first = draw(one, world)
