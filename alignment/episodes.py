@@ -280,7 +280,7 @@ def screen_examples(
 
 
 def plan_examples(rng: random.Random, style: PromptStyle, split: Split = "train") -> Iterator[Question]:
-    """Planner questions without end: a goal and its parts as JSON; one in five goals is atomic, one in four joins two."""
+    """Planner questions without end: a goal and its parts as JSON; a fifth of the goals are atomic, a fourth join two."""
     import json
 
     while True:

@@ -38,7 +38,7 @@ def test_no_goal_is_a_held_out_template_s():
         for q in example.questions
         if q.kind == "act"
     ]
-    planned = [q for q in islice(plan_examples(random.Random(6), STYLE), 300)]
+    planned = list(islice(plan_examples(random.Random(6), STYLE), 300))
     parts = [part for q in planned for part in json.loads(q.answer)["parts"]]
     assert len(asked) > 300
     assert not [goal for goal in asked if not says(train, goal)]

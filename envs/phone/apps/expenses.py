@@ -5,9 +5,14 @@ from collections.abc import Iterable
 from homeostat.envs.phone.apps.collection import Collection, Field
 from homeostat.envs.phone.ui import Context, Screen, Widget, back, button, do, form_field, go, item, line, sql, toast
 
-__all__ = ["KINDS", "Expenses"]
+__all__ = ["KINDS", "Expenses", "dollars"]
 
 KINDS = ("food", "travel", "home", "fun")
+
+
+def dollars(amount: str) -> int:
+    """What an amount counts for in a total: its digits, 0 where it has none."""
+    return int("".join(c for c in amount if c.isdigit()) or 0)
 
 
 class Expenses(Collection):
@@ -28,7 +33,7 @@ class Expenses(Collection):
         """What was spent, by kind, and the budget."""
         spent = dict.fromkeys(KINDS, 0)
         for kind, amount in ctx.all("select kind, amount from expenses"):
-            spent[kind] += int("".join(c for c in amount if c.isdigit()) or 0)
+            spent[kind] += dollars(amount)
         (budget,) = ctx.one("select amount from budget")
         body = [line(kind, f"${total}") for kind, total in spent.items()]
         return Screen("totals", (item("budget", budget, tap=go("budget")), *body))

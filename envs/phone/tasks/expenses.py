@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from homeostat.envs.phone.apps.expenses import KINDS, Expenses
+from homeostat.envs.phone.apps.expenses import KINDS, Expenses, dollars
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import path, run
 from homeostat.envs.phone.tasks.verbs import Thing, add, change, choose, delete, read, rename
@@ -30,7 +30,7 @@ def _amount(w: World) -> str:
 def _total(w: World) -> Slots:
     kind = w.rng.choice(KINDS)
     rows = w.device.db.execute("select amount from expenses where kind = ?", (kind,)).fetchall()
-    return {"kind": kind, "answer": f"${sum(int(amount[1:]) for (amount,) in rows)}"}
+    return {"kind": kind, "answer": f"${sum(dollars(amount) for (amount,) in rows)}"}
 
 
 def _budget(w: World) -> Slots:

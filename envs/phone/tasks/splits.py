@@ -1,8 +1,8 @@
 """Which atomic templates are for training, which are held out: disjoint, by lot, under two rules.
 
 A held-out template puts together what training shows apart. So (a) every word of its phrasings, apart from what is
-drawn for the phone, stands in a training phrasing too, and (b) its family (what is done: delete, read, switch on, …) has
-training templates in two other apps. At most a third of an app's templates, rounded down, are held out. The lot was
+drawn for the phone, stands in a training phrasing too, and (b) its family (what is done: delete, read, switch on, …)
+has training templates in two other apps. At most a third of an app's templates, rounded down, are held out. The lot was
 drawn once with these rules (``tests/envs/test_phone_splits.py`` holds them); the names stand here for good, and a
 template that is added later is a training one.
 """
