@@ -280,7 +280,7 @@ def screen_examples(
 
 
 def plan_examples(rng: random.Random, style: PromptStyle, split: Split = "train") -> Iterator[Question]:
-    """Planner questions without end: a goal and its parts as JSON; a fifth of the goals are atomic, a fourth join two."""
+    """Planner questions without end: a goal and its parts as JSON; a fifth are atomic, a fourth join two goals."""
     import json
 
     while True:

@@ -94,7 +94,8 @@ def test_an_answer_is_sent_to_the_patch_it_names_or_the_word_it_copies(processor
             for j in sources - {first + k for k in range(144)}:
                 assert j in at
                 assert j <= i
-                assert batch.input_ids[0, j] == batch.labels[0, i]
+                there, here = (tokenizer.decode(t[0, k]) for t, k in ((batch.input_ids, j), (batch.labels, i)))
+                assert there.strip() == here.strip()  # a whole word has one token after a space and one elsewhere
                 words += 1
     assert places >= 3
     assert words >= 1
