@@ -57,12 +57,15 @@ class Started(_Event):
 
 
 class Observe(_Event):
-    """The screen before a step. ``screen`` names its PNG by its pixels' sha256 (empty without a folder)."""
+    """The screen before a step. ``screen`` names its PNG by its pixels' sha256 (empty without a folder); ``frames``
+    those of a recording that is watched.
+    """
 
     kind: Literal["observe"] = "observe"
     app: str
     screen: str = ""
     elements: tuple[Element, ...] = ()
+    frames: tuple[str, ...] = ()
     screenshot: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
     """(height, width, 3) uint8; live only, the trace has ``screen``."""
 

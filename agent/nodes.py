@@ -27,9 +27,16 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
     """Look at the screen."""
     context.observation = None
     seen = context.observe()
-    screen = context.trace.screen(seen.screenshot) if context.trace is not None else ""
+    save = context.trace.screen if context.trace is not None else lambda image: ""
     context.emit(
-        Observe(step=state.step, app=seen.app, screen=screen, elements=seen.elements, screenshot=seen.screenshot)
+        Observe(
+            step=state.step,
+            app=seen.app,
+            screen=save(seen.screenshot),
+            elements=seen.elements,
+            frames=tuple(save(frame) for frame in seen.frames) if context.trace is not None else (),
+            screenshot=seen.screenshot,
+        )
     )
     return {}
 

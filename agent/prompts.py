@@ -108,7 +108,10 @@ def act_prompt(
     observation: Observation,
     reminder: str = "",
 ) -> Prompt:
-    """The executor's prompt for one attempt. ``history``: :func:`describe` of every action so far."""
+    """The executor's prompt for one attempt. ``history``: :func:`describe` of every action so far.
+
+    A recording's frames stand where the screen would, each a span of its own: ``frame-1``, ``frame-2``, …
+    """
     recent = history[-style.history_length :]
     parts = {
         "goal": Part("goal", style.goal.format(goal=goal)),
@@ -117,7 +120,8 @@ def act_prompt(
         "reminder": Part("reminder", style.reminder.format(reminder=reminder) if reminder else ""),
         "elements": Part("elements", _elements(style, observation)),
     }
-    user = [parts[label] for label in style.order]
+    frames = [Part(f"frame-{n}", image=frame) for n, frame in enumerate(observation.frames, start=1)]
+    user = [part for label in style.order for part in (frames if frames and label == "screen" else (parts[label],))]
     return Prompt(
         (
             Message("system", _kept(Part("system", style.system), _rules(style, rules))),

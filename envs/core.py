@@ -29,12 +29,14 @@ class Observation:
     """What the agent sees after a step.
 
     ``screenshot`` is (height, width, 3) uint8; ``elements`` the accessibility tree, flattened in reading
-    order (an agent may be told to ignore it, as nano is); ``app`` the name of the app in front.
+    order (an agent may be told to ignore it, as nano is); ``app`` the name of the app in front. ``frames``: where a
+    recording is watched, all its frames in order, of which the screenshot is the last.
     """
 
     screenshot: NDArray[np.uint8]
     elements: tuple[Element, ...]
     app: str
+    frames: tuple[NDArray[np.uint8], ...] = ()
 
 
 class TaskInfo(BaseModel):

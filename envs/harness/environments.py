@@ -7,6 +7,7 @@ constructor's own parameters, checked against their types.
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,7 +30,8 @@ class EnvKind:
     """An environment by its import paths, ``"module:name"`` each.
 
     ``entry``: the class. ``tasks``: a function that gives the task names, in order. ``kind_of``: task name to the kind
-    that tables group by. ``oracle``: (env) to its next action, ``""`` where there is none. ``fixed``: what the harness
+    that tables group by. ``oracle``: (env) to its next action, ``""`` where there is none. ``chance``: (env, rng) to a
+    random action, where clicks on what the screen shows won't do. ``fixed``: what the harness
     gives the constructor, ``usual`` what it gives where no option says otherwise. ``kept``: parameters that are no
     options. ``splits``: whether it takes ``split``.
     ``around``: (env, mapping) to what stands around it, given as the option ``adversity``.
@@ -42,6 +44,7 @@ class EnvKind:
     kind_of: str
     sample: str
     oracle: str = ""
+    chance: str = ""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     usual: Mapping[str, Any] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
@@ -64,6 +67,10 @@ class EnvKind:
             raise ConfigError(f"env {self.name!r} has no oracle; take another policy")
         return _load(self.oracle)  # type: ignore[no-any-return]
 
+    def random_action(self) -> Callable[[Any, random.Random], Any] | None:
+        """Its own way to act at random, None where the harness's will do."""
+        return _load(self.chance) if self.chance else None
+
 
 ENVS: dict[str, EnvKind] = {
     "phone": EnvKind(
@@ -76,6 +83,16 @@ ENVS: dict[str, EnvKind] = {
         around="homeostat.envs.phone.adversity:adverse",
         fixed={"task": None},
         kept=frozenset({"goal", "rules", "max_steps", "render_mode"}),
+    ),
+    "recording": EnvKind(
+        name="recording",
+        entry="homeostat.envs.phone.recordings.env:RecordingEnv",
+        tasks="homeostat.envs.phone.recordings.env:task_names",
+        kind_of="homeostat.envs.phone.recordings.env:task_kind",
+        sample="recording",
+        oracle="homeostat.envs.phone.recordings.env:RecordingEnv.oracle",
+        chance="homeostat.envs.phone.recordings.env:RecordingEnv.guess",
+        kept=frozenset({"task", "render_mode"}),
     ),
     "miniwob": EnvKind(
         name="miniwob",

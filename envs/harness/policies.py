@@ -45,6 +45,7 @@ class PolicyRunner:
             raise ConfigError(f"delay {delay!r} is below 0; give seconds")
         self.oracle = env_kind(env).next_action() if policy == "oracle" else None
         self.env: Env = make_env(env, split, options)
+        self.random = env_kind(env).random_action() or random_action
         self.kind = env_kind(env).kind
         self.max_steps, self.seconds, self.delay = max_steps, seconds, delay
 
@@ -97,7 +98,7 @@ class PolicyRunner:
         if self.oracle is not None:
             return self.oracle
         rng = random.Random(f"policy {case.task} {case.seed}")
-        return lambda env: random_action(env, rng)
+        return lambda env: self.random(env, rng)
 
     def _end(self, action: Action) -> tuple[str, str] | None:
         """How and why the episode ended with this action, None while it goes on."""

@@ -1,8 +1,14 @@
 """Screen recordings of phone episodes, and questions about them whose answers are known."""
 
+from homeostat.envs.phone.recordings.env import RecordingEnv
 from homeostat.envs.phone.recordings.files import export_picture, load_recording, save_recording
 from homeostat.envs.phone.recordings.phrasings import PHRASINGS
-from homeostat.envs.phone.recordings.questions import QUESTION_KINDS, RecordingQuestion, recording_questions
+from homeostat.envs.phone.recordings.questions import (
+    QUESTION_KINDS,
+    RecordingQuestion,
+    recording_question,
+    recording_questions,
+)
 from homeostat.envs.phone.recordings.record import Change, Moment, Recording, Shown, Touch, record
 
 __all__ = [
@@ -11,12 +17,14 @@ __all__ = [
     "Change",
     "Moment",
     "Recording",
+    "RecordingEnv",
     "RecordingQuestion",
     "Shown",
     "Touch",
     "export_picture",
     "load_recording",
     "record",
+    "recording_question",
     "recording_questions",
     "save_recording",
 ]

@@ -20,7 +20,7 @@ from homeostat.envs.phone.recordings.phrasings import ask
 from homeostat.envs.phone.recordings.record import FEWEST, MOST, Recording, record
 from homeostat.envs.phone.tasks.words import Split
 
-__all__ = ["QUESTION_KINDS", "RecordingQuestion", "recording_questions"]
+__all__ = ["QUESTION_KINDS", "RecordingQuestion", "recording_question", "recording_questions"]
 
 _TRIES = 400
 
@@ -257,6 +257,13 @@ def recording_questions(split: Split, n: int, seed: int) -> Iterator[RecordingQu
     if n < 0:
         raise ConfigError(f"{n!r} questions can't be; ask for none or more")
     return (_question(split, kind, seed, i) for i, kind in zip(range(n), _in_turn(), strict=False))
+
+
+def recording_question(split: Split, kind: str, seed: int) -> RecordingQuestion:
+    """The question of this kind and seed. Raises ``UnknownName``."""
+    if kind not in QUESTION_KINDS:
+        raise UnknownName.of("kind", kind, QUESTION_KINDS)
+    return _question(split, kind, seed, 0)
 
 
 def _in_turn() -> Iterator[str]:

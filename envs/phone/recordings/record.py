@@ -25,7 +25,7 @@ from homeostat.envs.phone.env import PhoneEnv
 from homeostat.envs.phone.layout import COLUMNS, ROWS
 from homeostat.envs.phone.ui import Widget
 
-__all__ = ["FEWEST", "MOST", "Change", "Moment", "Policy", "Recording", "Shown", "Touch", "record"]
+__all__ = ["FEWEST", "MOST", "Change", "Moment", "Policy", "Recording", "Shown", "Touch", "record", "spread"]
 
 FEWEST, MOST = 8, 32
 Policy = Callable[[PhoneEnv | Adversity], a.Action | None]
@@ -136,13 +136,14 @@ def record(env: PhoneEnv | Adversity, policy: Policy | None = None, *, most: int
             changes, rows = tuple(_changes(rows, now)), now
         moments.append(_moment(phone.device, action, error, touch, changes))
         frames.append(env.observe().screenshot)
-    kept = _spread(len(frames), most)
+    kept = spread(len(frames), most)
     return Recording(
         env.info, phone.split, tuple(np.array(frames[i]) for i in kept), tuple(kept), tuple(moments), start
     )
 
 
-def _spread(n: int, most: int) -> list[int]:
+def spread(n: int, most: int) -> list[int]:
+    """Which of ``n`` frames are kept where at most ``most`` may be: evenly spread, the first and the last too."""
     return list(range(n)) if n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
 
 
