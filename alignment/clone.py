@@ -34,7 +34,7 @@ import typer
 from torch.utils.data import DataLoader, IterableDataset
 
 from homeostat.alignment.episodes import Mix, plan_examples, screen_examples
-from homeostat.alignment.losses import losses
+from homeostat.alignment.losses import losses, weighted
 from homeostat.alignment.muon import Muon
 from homeostat.alignment.nano import STYLE, build_model, build_processor, save_style
 from homeostat.alignment.packing import Batch, Packer
@@ -162,11 +162,7 @@ def train(
         batch = next(source).to(device)
         with autocast(device):
             parts = losses(model, batch, places, read_only=stage == "read")
-        loss = (
-            parts["read"]
-            if stage == "read"
-            else (parts["answer"] + 0.5 * (parts["match"] + parts["point"]) + 0.2 * parts["read"])
-        )
+        loss = parts["read"] if stage == "read" else weighted(parts)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in optimisers:
@@ -184,10 +180,10 @@ def command(
     layers: Annotated[int, typer.Option(help="Layers of the text model.")] = 5,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's last checkpoint.")] = False,
-    env: Annotated[str, typer.Option(help="phone (from nothing), or miniwob (teach a model web pages besides).")] = (
-        "phone"
-    ),
-    start: Annotated[str, typer.Option("--from", help="With --env miniwob: the model to start from.")] = (
+    env: Annotated[
+        str, typer.Option(help="phone (from nothing); miniwob or recording (teach a model those besides).")
+    ] = "phone",
+    start: Annotated[str, typer.Option("--from", help="With --env miniwob or recording: the model to start from.")] = (
         "homeostat/nano"
     ),
     tasks: Annotated[
@@ -200,20 +196,23 @@ def command(
 ) -> None:
     """Train the embedded model by behaviour cloning on an oracle."""
     if env == "miniwob":
-        from homeostat.alignment.clone_miniwob import fine_tune
+        from homeostat.alignment.clone_miniwob import fine_tune_web
 
         names = [name.strip() for name in tasks.split(",") if name.strip()]
         file = data or out / "screens.npz"
-        figures = fine_tune(start, out, names, file, minutes=minutes, per_task=per_task, seed=seed, rate=rate / 5)
-        typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-        return
-    if env != "phone":
-        raise UnknownName.of("env", env, ("phone", "miniwob"))
-    if tasks or data is not None or start != "homeostat/nano":
-        raise ConfigError(
-            f"--from {start!r}, --tasks {tasks!r} and --data go with --env miniwob; the phone's starts anew"
-        )
-    figures = train(out, minutes, seed, screens, width, layers, rate, resume)
+        figures = fine_tune_web(start, out, names, file, minutes=minutes, per_task=per_task, seed=seed, rate=rate / 5)
+    elif tasks or data is not None:
+        raise ConfigError(f"--tasks {tasks!r} and --data go with --env miniwob; leave them out with {env!r}")
+    elif env == "recording":
+        from homeostat.alignment.clone_recordings import fine_tune_watching
+
+        figures = fine_tune_watching(start, out, minutes=minutes, seed=seed, rate=rate / 5, screens=screens)
+    elif env != "phone":
+        raise UnknownName.of("env", env, ("phone", "miniwob", "recording"))
+    elif start != "homeostat/nano":
+        raise ConfigError(f"--from {start!r} goes with --env miniwob or recording; the phone's starts anew")
+    else:
+        figures = train(out, minutes, seed, screens, width, layers, rate, resume)
     typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
 
 

@@ -14,32 +14,24 @@ Notable choices:
 
 from __future__ import annotations
 
-import json
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import torch
-import typer
 
-from homeostat.agent.loading import load_weights, resolve
-from homeostat.alignment.clone import LATE, optimisers_for, save_model
+from homeostat.alignment.clone import LATE
 from homeostat.alignment.episodes import plan_examples, screen_examples
-from homeostat.alignment.losses import losses
-from homeostat.alignment.nano import STYLE, place_token
-from homeostat.alignment.packing import Packer
-from homeostat.alignment.precision import autocast
-from homeostat.alignment.progress import answers, held_out
+from homeostat.alignment.fine_tuning import fine_tune, load_embedded
+from homeostat.alignment.nano import STYLE
+from homeostat.alignment.packing import Batch, Packer
+from homeostat.alignment.progress import held_out
 from homeostat.alignment.web_screens import WebScreen, collect, example, load_screens, save_screens
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.miniwob import CLICK, ORACLES
 
-__all__ = ["fine_tune", "screens_for"]
-
-_WARM = 20  # steps in which the learning rate rises
+__all__ = ["fine_tune_web", "screens_for"]
 
 
 def screens_for(file: Path, tasks: Sequence[str], per_task: int, seed: int) -> list[WebScreen]:
@@ -59,21 +51,11 @@ def screens_for(file: Path, tasks: Sequence[str], per_task: int, seed: int) -> l
     return screens
 
 
-def _load(start: str) -> tuple[Any, Any]:
-    model, processor = load_weights(resolve(start), None, "float32")
-    tokenizer = getattr(processor, "tokenizer", processor)
-    if place_token(0, 0) not in tokenizer.get_vocab():
-        raise ConfigError(
-            f"model {start!r} is not of the embedded kind (a place is no token of it); give such a folder"
-        )
-    return model.train(), processor
-
-
 def _is_held_out(screen: WebScreen) -> bool:
     return crc32(f"{screen.task} {screen.seed}".encode()) % 10 == 0
 
 
-def fine_tune(
+def fine_tune_web(
     start: str,
     out: Path,
     tasks: Sequence[str],
@@ -91,67 +73,24 @@ def fine_tune(
     ``size``: screens a batch, half of them the phone's. Returns the shares of right actions on held-out screens, and
     the mean answer loss over the first and the last ten steps. Raises ``ConfigError``.
     """
-    if minutes <= 0:
-        raise ConfigError(f"minutes {minutes!r} is not above 0; give a time budget")
     torch.manual_seed(seed)
-    rng = random.Random(seed)
-    model, processor = _load(start)
+    model, processor = load_embedded(start)
     screens = screens_for(data, tuple(tasks) or CLICK, per_task, seed)
-    shown = [s for s in screens if not _is_held_out(s)]
-    kept = [s for s in screens if _is_held_out(s)]
-    packer, device = Packer(processor), model.device
-    places = torch.tensor(packer.places(), device=device)
+    packer = Packer(processor)
+    kept = packer.batches([example(s) for s in screens if _is_held_out(s)], [], 16)
+    held = {
+        "web": (kept, "act"),
+        "web_where": (kept, "where"),
+        "phone": (held_out(packer, "dev", screens=32, seed="report"), "act"),
+    }
+    batches = _mixed(packer, [s for s in screens if not _is_held_out(s)], random.Random(seed), size)
+    return fine_tune(model, processor, out, batches, held, minutes=minutes, rate=rate, max_steps=max_steps)
+
+
+def _mixed(packer: Packer, web: Sequence[WebScreen], rng: random.Random, size: int) -> Iterator[Batch]:
     phone = [screen_examples(random.Random(rng.random()), STYLE, LATE) for _ in range(2 * size)]
-    plans, optimisers = plan_examples(rng, STYLE), optimisers_for(model, rate)
-    out.mkdir(parents=True, exist_ok=True)
-    begun, step, history = time.monotonic(), 0, list[float]()
+    plans = plan_examples(rng, STYLE)
     while True:
-        progress = (time.monotonic() - begun) / (60 * minutes)
-        if progress >= 1 or (max_steps is not None and step >= max_steps):
-            break
-        web = [example(s) for s in rng.sample(shown, min(size - size // 2, len(shown)))]
-        mixed = [*web, *(next(source) for source in rng.sample(phone, size // 2))]
-        (batch,) = packer.batches(mixed, [next(plans)], len(mixed))
-        for optimiser, peak in zip(optimisers, (2 * rate, rate), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = peak * min(1.0, (step + 1) / _WARM) * (1 - progress)
-        with autocast(device):
-            parts = losses(model, batch.to(device), places, read_only=False)
-        loss = parts["answer"] + 0.5 * (parts["match"] + parts["point"]) + 0.2 * parts["read"]
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        history.append(parts["answer"].item())
-        step += 1
-        if step % 100 == 0:
-            _tell(out, {"step": step, "minutes": (time.monotonic() - begun) / 60, "answer": sum(history[-100:]) / 100})
-    figures = _figures(model, packer, places, kept, history)
-    _tell(out, {"step": step, "minutes": (time.monotonic() - begun) / 60} | figures)
-    save_model(out, model, processor)
-    return figures
-
-
-def _tell(out: Path, line: dict[str, float]) -> None:
-    rounded = {k: round(v, 4) for k, v in line.items()}
-    with (out / "training.jsonl").open("a") as file:
-        file.write(json.dumps(rounded) + "\n")
-    typer.echo(" ".join(f"{k} {v}" for k, v in rounded.items()))
-
-
-def _figures(
-    model: Any, packer: Packer, places: torch.Tensor, kept: Sequence[WebScreen], history: Sequence[float]
-) -> dict[str, float]:
-    model.eval()
-    web = answers(model, packer.batches([example(s) for s in kept], [], 16), places) if kept else {}
-    phone = answers(model, held_out(packer, "dev", screens=32, seed="report"), places)
-    figures = {"loss_first": _mean(history[:10]), "loss_last": _mean(history[-10:])}
-    for name, found in (("web", web.get("act", [])), ("web_where", web.get("where", [])), ("phone", phone["act"])):
-        if found:
-            figures[name] = _mean(found)
-    return figures
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / max(len(values), 1)
+        shown = [example(s) for s in rng.sample(web, min(size - size // 2, len(web)))]
+        mixed = [*shown, *(next(source) for source in rng.sample(phone, size // 2))]
+        yield from packer.batches(mixed, [next(plans)], len(mixed))

@@ -67,8 +67,8 @@ class Mix:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt and the assistant's answer. ``kind``: act, where, find (where, of a word drawn for this phone), what or
-    plan.
+    """A prompt and the assistant's answer. ``kind``: act, where, find (where, of a word drawn for this phone), what,
+    plan or watch.
     """
 
     kind: str

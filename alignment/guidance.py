@@ -58,8 +58,10 @@ def points(batch: Batch) -> torch.Tensor:
 
 
 def _loss(logs: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """−log of the attention mass on the right positions, mean over the rows that have any."""
+    """−log of the attention mass on the right positions, mean over the rows that have any; 0 where none has."""
     rows = right.any(-1)
+    if not rows.any():
+        return logs.new_zeros(())
     loss: torch.Tensor = -logs[rows].masked_fill(~right[rows], float("-inf")).logsumexp(-1).mean()
     return loss
 

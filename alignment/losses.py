@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from homeostat.alignment.guidance import guidance_losses
 from homeostat.alignment.packing import Batch, branch_mask
 
-__all__ = ["hidden_states", "losses", "reading_logits"]
+__all__ = ["hidden_states", "losses", "reading_logits", "weighted"]
 
 SHARPNESS = 16.0  # of the cosines that a patch is read by
 
@@ -50,7 +50,8 @@ def _reading_loss(model: Any, seen: torch.Tensor, patches: torch.Tensor, places:
     logits = reading_logits(model, seen).flatten(0, -2)
     own = torch.arange(len(places), device=seen.device).repeat(len(seen))
     where = F.cross_entropy(logits[:, places], own)
-    what = F.cross_entropy(logits.index_fill(1, places, float("-inf")), patches.flatten(), ignore_index=-100)
+    letters, known = logits.index_fill(1, places, float("-inf")), patches.flatten() != -100
+    what = F.cross_entropy(letters[known], patches.flatten()[known]) if known.any() else logits.new_zeros(())
     length = model.get_input_embeddings().weight.detach().float().norm(dim=-1).mean()
     total: torch.Tensor = what + where + (seen.float().norm(dim=-1) / length).log().square().mean()
     return total
@@ -73,3 +74,8 @@ def losses(model: Any, batch: Batch, places: torch.Tensor, *, read_only: bool) -
         "answer": F.cross_entropy(logits, batch.labels[asked]),
         "read": _reading_loss(model, seen, batch.patches, places),
     }
+
+
+def weighted(parts: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The loss that is trained on."""
+    return parts["answer"] + 0.5 * (parts["match"] + parts["point"]) + 0.2 * parts["read"]

@@ -7,18 +7,20 @@ the model will see when asked that one question alone. The screen is paid for on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from homeostat.agent.prompts import Prompt
 from homeostat.alignment.episodes import Question, ScreenExample
 from homeostat.alignment.nano import place_token
 from homeostat.alignment.vocabulary import common_words
+from homeostat.alignment.watching import RecordingExample
 
 __all__ = ["Batch", "Packer", "branch_mask"]
 
@@ -32,8 +34,9 @@ def _number(word: str) -> int:
 
 @dataclass
 class Batch:
-    """R rows of length L, S ≤ R screens, P patches a screen.
+    """R rows of length L, S screens, P patches a screen.
 
+    A row has one screen, a planner's none, a recording's several.
     ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels``
     (R, L): the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in
     ``KINDS``. ``words`` (R, L) int64: equal where the same word stands, up to and with this position's characters, on a
@@ -57,7 +60,7 @@ class Batch:
         return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
-KINDS = ("act", "where", "find", "what", "plan")
+KINDS = ("act", "where", "find", "what", "plan", "watch")
 
 
 def branch_mask(branch: torch.Tensor) -> torch.Tensor:
@@ -129,25 +132,40 @@ class Packer:
 
     def screen(self, example: ScreenExample) -> list[_Token]:
         """One row: the screen and its questions."""
-        halves = [(q.kind, *self._chat(q.prompt).split(self.image_token), q.answer) for q in example.questions]
-        prefix = self._ids(halves[0][1] + self.image_token * (self.columns * self.rows))
-        row = self._row(prefix, [(kind, after, answer) for kind, _, after, answer in halves])
-        first = len(prefix) - self.columns * self.rows
-        for patch in range(self.columns * self.rows):
-            line, column = divmod(patch, self.columns)
-            word = (example.patches or {}).get((column, line), "")
-            row[first + patch] = (*row[first + patch][:-2], _number(word), 1 + patch)
+        return self._shown([example.patches], example.questions)
+
+    def _shown(
+        self, shown: Sequence[Mapping[tuple[int, int], str] | None], questions: Sequence[Question]
+    ) -> list[_Token]:
+        """One row: images one after another, with the words on their patches where known, and questions about them."""
+        chats = [self._chat(q.prompt).split(self.image_token) for q in questions]
+        prefix = self._ids(chats[0][0] + self.image_token * (self.columns * self.rows * len(shown)))
+        branches = zip((q.kind for q in questions), (c[-1] for c in chats), (q.answer for q in questions), strict=True)
+        row = self._row(prefix, list(branches))
+        first = len(prefix) - self.columns * self.rows * len(shown)
+        for patches in shown:
+            for patch in range(self.columns * self.rows):
+                line, column = divmod(patch, self.columns)
+                word = (patches or {}).get((column, line), "")
+                row[first + patch] = (*row[first + patch][:-2], _number(word), 1 + patch)
+            first += self.columns * self.rows
         return row
 
     def plans(self, questions: Sequence[Question]) -> list[_Token]:
         """One row without a screen."""
         return self._row([], [(q.kind, self._chat(q.prompt), q.answer) for q in questions])
 
-    def _written(self, example: ScreenExample) -> list[int]:
+    def recordings(self, examples: Sequence[RecordingExample]) -> Batch:
+        """One batch, a row a recording: the frames of all of them are its screens, in order."""
+        rows = [self._shown([None] * len(e.frames), e.questions) for e in examples]
+        frames = [frame for e in examples for frame in e.frames]
+        return self._batch(rows, frames, [None] * len(frames))
+
+    def _written(self, patches: Mapping[tuple[int, int], str] | None) -> list[int]:
         targets = [IGNORE] * (self.columns * self.rows)
-        if example.patches is None:
+        if patches is None:
             return targets
-        for (column, row), word in example.patches.items():
+        for (column, row), word in patches.items():
             characters = word[(len(word) - 1) // 2 * 2 :]
             targets[row * self.columns + column] = self._vocabulary.get(characters, IGNORE)
         blank = [i for i, t in enumerate(targets) if t == IGNORE]
@@ -163,18 +181,27 @@ class Packer:
         groups = [rows[i : i + size] for i in range(0, len(rows), size)]
         extra = [self.plans(plans[i : i + 4]) for i in range(0, len(plans), 4)]
         return [
-            self._batch([r for r, _ in group] + extra[len(groups) - 1 - i : len(groups) - i], [e for _, e in group])
+            self._batch(
+                [r for r, _ in group] + extra[len(groups) - 1 - i : len(groups) - i],
+                [e.screenshot for _, e in group],
+                [e.patches for _, e in group],
+            )
             for i, group in enumerate(groups)
         ]
 
-    def _batch(self, rows: list[list[_Token]], examples: Sequence[ScreenExample]) -> Batch:
+    def _batch(
+        self,
+        rows: list[list[_Token]],
+        screens: Sequence[NDArray[np.uint8]],
+        patches: Sequence[Mapping[tuple[int, int], str] | None],
+    ) -> Batch:
         length = -(-max(map(len, rows)) // 16) * 16
         table = np.empty((len(rows), length, 7), dtype=np.int64)
         table[:] = (self._pad, 0, -1, IGNORE, 0, 0, 0)
         for i, row in enumerate(rows):
             table[i, : len(row)] = row
         fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(7)]
-        pixels = np.stack([e.screenshot for e in examples]).astype(np.float32) / 127.5 - 1.0
+        pixels = np.stack(screens).astype(np.float32) / 127.5 - 1.0
         ids, positions, branch, labels, kinds, words, places = fields
         return Batch(
             ids,
@@ -185,5 +212,5 @@ class Packer:
             words,
             places,
             pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
-            patches=torch.tensor([self._written(e) for e in examples]),
+            patches=torch.tensor([self._written(p) for p in patches]),
         )

@@ -6,7 +6,7 @@ import torch
 
 from homeostat.agent import TransformersModel
 from homeostat.alignment.clone import command, save_model
-from homeostat.alignment.clone_miniwob import fine_tune, screens_for
+from homeostat.alignment.clone_miniwob import fine_tune_web, screens_for
 from homeostat.alignment.nano import STYLE, build_model, build_processor
 from homeostat.alignment.packing import IGNORE, Packer
 from homeostat.alignment.web_screens import SIZE, collect, example, load_screens, save_screens
@@ -77,7 +77,7 @@ def test_a_short_training_lowers_the_loss_and_writes_a_model(screens, tmp_path):
     torch.manual_seed(0)
     save_model(tmp_path / "start", build_model(processor.tokenizer, width=64, layers=2), processor)
     save_screens(tmp_path / "s.npz", screens)
-    figures = fine_tune(
+    figures = fine_tune_web(
         str(tmp_path / "start"),
         tmp_path / "out",
         TASKS,
@@ -92,7 +92,7 @@ def test_a_short_training_lowers_the_loss_and_writes_a_model(screens, tmp_path):
     loaded = TransformersModel.load(str(tmp_path / "out"))
     assert loaded.style == STYLE
     with pytest.raises(ConfigError, match="minutes 0"):
-        fine_tune(str(tmp_path / "start"), tmp_path / "out", TASKS, tmp_path / "s.npz", minutes=0)
+        fine_tune_web(str(tmp_path / "start"), tmp_path / "out", TASKS, tmp_path / "s.npz", minutes=0)
 
 
 def test_options_for_web_pages_are_refused_for_the_phone():

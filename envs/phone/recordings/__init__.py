@@ -6,6 +6,7 @@ from homeostat.envs.phone.recordings.phrasings import PHRASINGS
 from homeostat.envs.phone.recordings.questions import (
     QUESTION_KINDS,
     RecordingQuestion,
+    further_questions,
     recording_question,
     recording_questions,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Shown",
     "Touch",
     "export_picture",
+    "further_questions",
     "load_recording",
     "record",
     "recording_question",

@@ -8,19 +8,15 @@ The wrong options come from the same episode or the same vocabulary.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from homeostat.envs.errors import ConfigError, EnvError, UnknownName
-from homeostat.envs.phone.adversity import PopUps
-from homeostat.envs.phone.env import PhoneEnv
-from homeostat.envs.phone.recordings import facts
-from homeostat.envs.phone.recordings.errands import Errands
-from homeostat.envs.phone.recordings.phrasings import ask
-from homeostat.envs.phone.recordings.record import FEWEST, MOST, Recording, record
+from homeostat.envs.phone.recordings.forms import QUESTION_KINDS, Draft, recording_of
+from homeostat.envs.phone.recordings.record import Recording
 from homeostat.envs.phone.tasks.words import Split
 
-__all__ = ["QUESTION_KINDS", "RecordingQuestion", "recording_question", "recording_questions"]
+__all__ = ["QUESTION_KINDS", "RecordingQuestion", "further_questions", "recording_question", "recording_questions"]
 
 _TRIES = 400
 
@@ -37,214 +33,6 @@ class RecordingQuestion:
     answer: int
     kind: str
     form: str
-
-
-# table -> task that deletes a row, what the rows are called, the column that a list shows
-_LISTS = {
-    "notes": ("notes_delete", "notes", "title"),
-    "contacts": ("contacts_delete", "contacts", "name"),
-    "tasks": ("tasks_delete", "tasks", "title"),
-    "events": ("calendar_delete", "events", "title"),
-    "files": ("files_delete", "files", "name"),
-    "alarms": ("clock_delete_alarm", "alarms", "time"),
-}
-_ADDS = ("notes_add", "contacts_add", "tasks_add", "calendar_add", "messages_reply", "files_folder", "settings_rename")
-_READS = {  # form -> task, screen, label (none: the text that stands alone), table and column of the wrong values
-    "note said": ("notes_read", "notes/note", "", "notes", "body"),
-    "number read": ("contacts_read_phone", "contacts/person", "phone", "contacts", "phone"),
-    "price read": ("shop_read_price", "shop/product", "price", "products", "price"),
-}
-_QUIET = ("settings_turn_on", "settings_turn_off", "contacts_star", "tasks_complete", "shop_add", "clock_alarm_on")
-_DIALOGS = {
-    "held": ("files_star", "messages_mute", "notes_pin"),
-    "button": ("contacts_delete", "tasks_delete", "calendar_delete"),
-    "row": ("tasks_level", "calendar_move", "settings_volume", "settings_bright", "settings_tone"),
-    "itself": (*_ADDS[:4], "clock_add_alarm"),
-}
-_ROWS = ("level", "day", "volume", "bright", "tone")
-
-Draft = tuple[str, list[str], str]  # question, wrong options, right option
-Plan = tuple[str, Callable[[], Sequence[str]], Callable[[Recording], Draft | None]]
-
-
-def _recording(split: Split, rng: random.Random, names: Sequence[str], popups: float) -> Recording | None:
-    """The errands, done on a new phone; None where they don't fit it or the frames."""
-    phone = PhoneEnv(task=None, split=split, adverts=0, apps="all", max_steps=MOST - 1)
-    env = PopUps(phone, popups) if popups else phone
-    env.reset_task(seed=rng.randrange(2**31))
-    errands = Errands(names, rng)
-    made = record(env, errands)
-    return made if errands.done and len(made.frames) >= FEWEST else None
-
-
-def _apps(rng: random.Random, n: int) -> list[str]:
-    return rng.sample(sorted(PhoneEnv(task=None, apps="all").device.apps), n)
-
-
-def _order(split: Split, rng: random.Random) -> Plan:
-    form = rng.choice(("first app", "last app", "next app", "app before"))
-
-    def names() -> Sequence[str]:
-        return _around(rng, _apps(rng, rng.randint(5, 8)), rng.sample(_QUIET, rng.randint(0, 1)))
-
-    def draft(r: Recording) -> Draft | None:
-        apps = facts.opened(r)
-        if form in ("first app", "last app"):
-            right, word = apps[0 if form == "first app" else -1], ""
-        else:
-            at = rng.randrange(1, len(apps) - 1)
-            word = apps[at]
-            right = apps[at + 1 if form == "next app" else at - 1]
-        others = sorted(set(apps) - {right, word})
-        if max(apps.count(word), apps.count(right)) > 1 or len(others) < 3:
-            return None
-        return ask(form, split, rng, app=word), rng.sample(others, 3), right
-
-    return form, names, draft
-
-
-def _opened(split: Split, rng: random.Random) -> Plan:
-    wanted, (app, *others) = rng.randint(1, 4), _apps(rng, 4)
-
-    def names() -> Sequence[str]:
-        between = [rng.choice(others) for _ in range(rng.randint(max(wanted, 4), 7))]
-        places = rng.sample(range(len(between) + 1), wanted)
-        for place in sorted(places, reverse=True):
-            between.insert(place, app)
-        return between
-
-    def draft(r: Recording) -> Draft | None:
-        if facts.opened(r).count(app) != wanted:
-            return None
-        return ask("times opened", split, rng, app=app), _numbers(wanted), str(wanted)
-
-    return "times opened", names, draft
-
-
-def _deleted(split: Split, rng: random.Random) -> Plan:
-    wanted, table = rng.randint(1, 4), rng.choice(list(_LISTS))
-    task, items, _ = _LISTS[table]
-
-    def names() -> Sequence[str]:
-        more = rng.sample([d for d, *_ in _LISTS.values() if d != task], rng.randint(0, 1))
-        quiet = rng.sample(_QUIET, rng.randint(0, 1) if wanted > 2 else rng.randint(1, 2))
-        errands = [*[task] * wanted, *more, *quiet]
-        rng.shuffle(errands)
-        return errands
-
-    def draft(r: Recording) -> Draft | None:
-        if len(r.changes(table, "removed")) != wanted:
-            return None
-        return ask("times deleted", split, rng, items=items), _numbers(wanted), str(wanted)
-
-    return "times deleted", names, draft
-
-
-def _numbers(right: int) -> list[str]:
-    return [str(n) for n in range(1, 5) if n != right]
-
-
-def _typed(split: Split, rng: random.Random) -> Plan:
-    task = rng.choice(_ADDS)
-
-    def draft(r: Recording) -> Draft | None:
-        done = facts.typed(r)
-        fields = [field for field, _, _ in done]
-        once = [d for d in done if fields.count(d[0]) == 1 and d[2] is not None]
-        if not once:
-            return None
-        field, text, change = rng.choice(once)
-        assert change is not None
-        assert change.after is not None
-        name = next(k for k, v in change.after.items() if v == text)
-        values = facts.column(r, change.table, name)
-        return _pick(rng, ask("typed", split, rng, field=field), values, text)
-
-    return "typed", lambda: _around(rng, [task], rng.sample(_QUIET, 2)), draft
-
-
-def _alarm(split: Split, rng: random.Random) -> Plan:
-    task = rng.choice(("clock_add_alarm", "clock_change_alarm"))
-
-    def draft(r: Recording) -> Draft | None:
-        saved = [*r.changes("alarms", "added"), *r.changes("alarms", "changed")]
-        if len(saved) != 1 or saved[0].after is None:
-            return None
-        return _pick(rng, ask("alarm", split, rng), facts.column(r, "alarms", "time"), saved[0].after["time"])
-
-    quiet = [q for q in _QUIET if not q.startswith("clock")]
-    return "alarm", lambda: _around(rng, [task], rng.sample(quiet, 2)), draft
-
-
-def _read(split: Split, rng: random.Random) -> Plan:
-    form = rng.choice(list(_READS))
-    task, screen, label, table, name = _READS[form]
-
-    def draft(r: Recording) -> Draft | None:
-        seen = [(title, pairs[label]) for title, pairs in facts.read(r, screen) if label in pairs]
-        if len({title for title, _ in seen}) != len(seen) or not seen:
-            return None
-        title, text = rng.choice(seen)
-        return _pick(rng, ask(form, split, rng, title=title), facts.column(r, table, name), text)
-
-    quiet = [q for q in _QUIET if q.split("_")[0] != task.split("_")[0]]
-    return form, lambda: _around(rng, [task] * rng.randint(1, 2), rng.sample(quiet, 2)), draft
-
-
-def _shorter(split: Split, rng: random.Random) -> Plan:
-    table = rng.choice(list(_LISTS))
-    task, items, name = _LISTS[table]
-
-    def draft(r: Recording) -> Draft | None:
-        gone = r.changes(table, "removed")
-        if len(gone) != 1 or gone[0].before is None:
-            return None
-        titles = [f"{title} was deleted" for title in facts.column(r, table, name)]
-        return _pick(rng, ask("shorter list", split, rng, items=items), titles, f"{gone[0].before[name]} was deleted")
-
-    return "shorter list", lambda: _around(rng, [task], rng.sample(_QUIET, 2)), draft
-
-
-def _dialog(split: Split, rng: random.Random) -> Plan:
-    wanted = rng.choice(list(_DIALOGS))
-
-    def draft(r: Recording) -> Draft | None:
-        found = facts.dialogs(r)
-        if len(found) != 1 or found[0][0] != wanted:
-            return None
-        table, name = rng.choice((("files", "name"), ("chats", "name"), ("notes", "title")))
-        words = {"held": rng.choice(r.start[table])[name], "button": "delete", "row": rng.choice(_ROWS)}
-        words |= {wanted: found[0][1]}
-        options = {
-            "held": f"the row {words['held']} was held down",
-            "button": f"the button {words['button']} was touched",
-            "row": f"the row {words['row']} was touched",
-            "itself": "nothing was touched for it, it came by itself",
-        }
-        return ask("dialog", split, rng), [o for k, o in options.items() if k != wanted], options[wanted]
-
-    errands = rng.choice(_DIALOGS[wanted])
-    return "dialog", lambda: _around(rng, [errands], rng.sample(_QUIET, 2)), draft
-
-
-def _around(rng: random.Random, names: Sequence[str], quiet: Sequence[str]) -> list[str]:
-    errands = [*names, *quiet]
-    rng.shuffle(errands)
-    return errands
-
-
-def _pick(rng: random.Random, question: str, values: Sequence[str], right: str) -> Draft | None:
-    """Three other values; None where there are not as many."""
-    others = [v for v in values if v != right and v]
-    return (question, rng.sample(others, 3), right) if len(others) >= 3 else None
-
-
-QUESTION_KINDS: dict[str, tuple[Callable[[Split, random.Random], Plan], ...]] = {
-    "order": (_order,),
-    "count": (_opened, _deleted),
-    "value": (_typed, _alarm, _read),
-    "cause": (_shorter, _dialog),
-}
 
 
 def recording_questions(split: Split, n: int, seed: int) -> Iterator[RecordingQuestion]:
@@ -276,11 +64,31 @@ def _question(split: Split, kind: str, seed: int, index: int) -> RecordingQuesti
     form, names, draft = rng.choice(QUESTION_KINDS[kind])(split, rng)
     popups = 0.15 if form == "dialog" else 0.0
     for _ in range(_TRIES):
-        made = _recording(split, rng, names(), popups)
+        made = recording_of(split, rng, names(), popups)
         drafted = draft(made) if made is not None else None
         if made is not None and drafted is not None:
-            question, wrong, right = drafted
-            options = [*wrong, right]
-            rng.shuffle(options)
-            return RecordingQuestion(made, question, tuple(options), options.index(right), kind, form)
+            return _asked(made, drafted, kind, form, rng)
     raise EnvError(f"no recording in {_TRIES} fits the question {form!r}; this is a defect of its errands")
+
+
+def _asked(recording: Recording, draft: Draft, kind: str, form: str, rng: random.Random) -> RecordingQuestion:
+    question, wrong, right = draft
+    options = [*wrong, right]
+    rng.shuffle(options)
+    return RecordingQuestion(recording, question, tuple(options), options.index(right), kind, form)
+
+
+def further_questions(
+    recording: Recording, split: Split, rng: random.Random, tries: int
+) -> Iterator[RecordingQuestion]:
+    """Other questions that this recording happens to answer, from so many random forms: to learn from, not to measure
+    by, since what they ask may be guessed from what the recording was made for.
+    """
+    asked = set[str]()
+    for _ in range(tries):
+        kind = rng.choice(list(QUESTION_KINDS))
+        form, _names, draft = rng.choice(QUESTION_KINDS[kind])(split, rng)
+        drafted = draft(recording)
+        if drafted is not None and drafted[0] not in asked:
+            asked.add(drafted[0])
+            yield _asked(recording, drafted, kind, form, rng)

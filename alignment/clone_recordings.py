@@ -1,0 +1,79 @@
+"""Teach the embedded model to watch: questions about screen recordings, with phone screens mixed in.
+
+    homeostat clone --env recording --from homeostat/nano --out checkpoints/watching --minutes 45
+
+Notable choices:
+
+- A recording is 8 to 32 images before the question: rows of 1,200 to 4,700 tokens, so a batch holds few recordings, and
+  several questions are asked of each (``alignment.watching``).
+- Every other batch is the phone's, with the questions of the last stage of ``homeostat clone``: without them the phone
+  is forgotten within minutes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from homeostat.alignment.clone import LATE
+from homeostat.alignment.episodes import plan_examples, screen_examples
+from homeostat.alignment.fine_tuning import fine_tune, load_embedded
+from homeostat.alignment.nano import STYLE
+from homeostat.alignment.packing import Batch, Packer
+from homeostat.alignment.progress import held_out
+from homeostat.alignment.watching import recording_examples
+
+__all__ = ["fine_tune_watching"]
+
+
+class _Batches(IterableDataset[Batch]):
+    """A batch of recordings, a batch of phone screens, and so on."""
+
+    def __init__(self, packer: Packer, seed: int, recordings: int, screens: int) -> None:
+        self.packer, self.seed, self.recordings, self.screens = packer, seed, recordings, screens
+
+    def __iter__(self) -> Iterator[Batch]:
+        torch.set_num_threads(1)
+        rng = random.Random(f"watching {self.seed}")
+        watched = recording_examples(random.Random(rng.random()), STYLE)
+        phone = [screen_examples(random.Random(rng.random()), STYLE, LATE) for _ in range(4 * self.screens)]
+        plans = plan_examples(rng, STYLE)
+        while True:
+            asked = [next(plans) for _ in range(self.screens * 2)]
+            for batch in self.packer.batches([next(source) for source in phone], asked, self.screens):
+                some = sorted((next(watched) for _ in range(self.recordings)), key=lambda e: len(e.frames))
+                yield self.packer.recordings(some)
+                yield batch
+
+
+def fine_tune_watching(
+    start: str,
+    out: Path,
+    *,
+    minutes: float,
+    seed: int = 0,
+    rate: float = 3e-4,
+    recordings: int = 4,
+    screens: int = 8,
+    max_steps: int | None = None,
+    workers: int = 1,
+) -> dict[str, float]:
+    """Fine-tune the model ``start`` and write the folder ``out``.
+
+    ``recordings``, ``screens``: how many a batch. Returns the shares of right answers about recordings and of right
+    actions on the phone, on dev words, and the mean answer loss over the first and the last ten steps. Raises
+    ``ConfigError``.
+    """
+    torch.manual_seed(seed)
+    model, processor = load_embedded(start)
+    packer = Packer(processor)
+    dev = recording_examples(random.Random("dev"), STYLE, "dev", further=0)
+    kept = [packer.recordings([next(dev) for _ in range(4)]) for _ in range(25 if max_steps is None else 1)]
+    held = {"watch": (kept, "watch"), "phone": (held_out(packer, "dev", screens=32, seed="report"), "act")}
+    data = _Batches(packer, seed, recordings, screens)
+    batches = iter(DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None))
+    return fine_tune(model, processor, out, batches, held, minutes=minutes, rate=rate, max_steps=max_steps)
