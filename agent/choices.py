@@ -9,7 +9,7 @@ from typing import Any
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.sensors.core import Need, Sensor
 
-__all__ = ["SENSORS", "load_rules", "sensors_for"]
+__all__ = ["SENSORS", "calibrated", "load_rules", "sensors_for"]
 
 
 def _drift() -> Sensor:
@@ -42,6 +42,16 @@ def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iter
         if name in needed or sensor.needs <= provides:
             sensors.append(sensor)
     return tuple(sensors)
+
+
+def calibrated(sensors: Iterable[Sensor], file: Path, model: str) -> tuple[Sensor, ...]:
+    """The sensors with a calibration file's thresholds. Raises :class:`ConfigError` where it is another model's."""
+    from homeostat.agent.loading import resolve, template_hash, weights_hash
+    from homeostat.sensors.calibration import Calibration
+
+    calibration, source = Calibration.load(file), resolve(model)
+    calibration.check(model, weights_hash(source), template_hash(source))
+    return calibration.apply(sensors)
 
 
 def load_rules(path: Path) -> tuple[str, ...]:

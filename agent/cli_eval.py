@@ -17,7 +17,7 @@ from homeostat.envs.errors import ConfigError, UnknownName
 if TYPE_CHECKING:
     from homeostat.envs.harness import Journal, Result, RunnerSpec, Suite
 
-__all__ = ["evaluate"]
+__all__ = ["Plan", "evaluate", "play", "suite_arguments", "suite_settings"]
 
 _EXPORTS = ("inspect",)
 _NANO = "homeostat/nano"
@@ -71,12 +71,12 @@ def evaluate(
     chosen = load_suite(suite, **changes)
     make_env(chosen.env, chosen.split, chosen.options)  # what is quick to refuse is refused before anything is loaded
     plan = _policy_plan(chosen, policy, controllers, model) if policy else _model_plan(chosen, model or _NANO, workers)
-    results, begun = _play(chosen, plan, out, workers, address)
+    results, begun = play(chosen, plan, out, workers, address)
     _finish(results, chosen, plan, out, export, begun)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """Who plays, what the journal is begun with, and the last line's title."""
 
     spec: RunnerSpec
@@ -84,21 +84,21 @@ class _Plan:
     title: str
 
 
-def _model_plan(suite: Suite, model: str, workers: int) -> _Plan:
+def _model_plan(suite: Suite, model: str, workers: int) -> Plan:
     from homeostat.agent.loading import resolve, weights_hash
     from homeostat.controllers import controllers_for
 
     controllers_for(suite.controllers)
-    arguments = _arguments(suite) | {"controllers": suite.controllers, "model": model}
+    arguments = suite_arguments(suite) | {"controllers": suite.controllers, "model": model}
     arguments["weights"] = weights_hash(resolve(model))
     from homeostat.agent.runner import agent_spec
 
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
-    spec = agent_spec(model, controllers=suite.controllers, threads=threads, **_settings(suite))
-    return _Plan(spec, arguments, f"{suite.name}/{suite.split}, {suite.controllers}, {model}")
+    spec = agent_spec(model, controllers=suite.controllers, threads=threads, **suite_settings(suite))
+    return Plan(spec, arguments, f"{suite.name}/{suite.split}, {suite.controllers}, {model}")
 
 
-def _policy_plan(suite: Suite, policy: str, controllers: str | None, model: str | None) -> _Plan:
+def _policy_plan(suite: Suite, policy: str, controllers: str | None, model: str | None) -> Plan:
     from homeostat.envs.harness import POLICIES, policy_spec
 
     if policy not in POLICIES:
@@ -106,26 +106,27 @@ def _policy_plan(suite: Suite, policy: str, controllers: str | None, model: str 
     for option, given in (("--model", model), ("--controllers", controllers)):
         if given not in (None, "none"):
             raise ConfigError(f"{option} {given!r} has no place beside --policy {policy!r}; leave one of them out")
-    return _Plan(
-        policy_spec(policy, **_settings(suite)),
-        _arguments(suite) | {"policy": policy},
+    return Plan(
+        policy_spec(policy, **suite_settings(suite)),
+        suite_arguments(suite) | {"policy": policy},
         f"{suite.name}/{suite.split}, policy {policy}",
     )
 
 
-def _arguments(suite: Suite) -> dict[str, Any]:
+def suite_arguments(suite: Suite) -> dict[str, Any]:
     """What must be the same for a journal to go on; the number of episodes may grow."""
     more = {"options": dict(suite.options), "limits": suite.limits.model_dump(exclude_none=True)}
     known = {"suite": suite.name, "split": suite.split, "seed": suite.seed, "env": suite.env}
     return known | {name: value for name, value in more.items() if value}
 
 
-def _settings(suite: Suite) -> dict[str, Any]:
+def suite_settings(suite: Suite) -> dict[str, Any]:
+    """What a runner is told of the suite."""
     return {"env": suite.env, "split": suite.split, "options": dict(suite.options), **suite.limits.model_dump()}
 
 
-def _play(
-    suite: Suite, plan: _Plan, out: Path | None, workers: int, address: str | None
+def play(
+    suite: Suite, plan: Plan, out: Path | None, workers: int, address: str | None
 ) -> tuple[list[Result], datetime]:
     """The results in order, and when the run began (before an interruption, if there was one)."""
     from homeostat.agent.cli_eval_view import progress
@@ -151,7 +152,7 @@ def _play(
 
 
 def _finish(
-    results: list[Result], suite: Suite, plan: _Plan, out: Path | None, export: str | None, begun: datetime
+    results: list[Result], suite: Suite, plan: Plan, out: Path | None, export: str | None, begun: datetime
 ) -> None:
     """Print the figures and write the files."""
     from homeostat.agent.cli_eval_view import print_figures

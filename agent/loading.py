@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from homeostat.agent.prompts import VERBOSE, PromptStyle
 from homeostat.envs.errors import ModelError, UnknownName
 
-__all__ = ["NANO", "load_style", "load_weights", "nano_path", "resolve", "weights_hash"]
+__all__ = ["NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
 
 NANO = "homeostat/nano"
 _HUB_SECONDS = 5.0
@@ -111,6 +111,19 @@ def weights_hash(source: str) -> str | None:
         with path.open("rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def template_hash(source: str) -> str:
+    """The first 12 hexadecimal digits of the sha256 of what words a model's prompts: its chat template and our style.
+
+    Of a hub name's the style alone counts: the template comes with the model.
+    """
+    digest = hashlib.sha256()
+    for name in ("chat_template.jinja", "homeostat.json"):
+        file = Path(source) / name
+        digest.update(file.read_bytes() if file.is_file() else b"-")
+    digest.update(VERBOSE.model_dump_json().encode())
     return digest.hexdigest()[:12]
 
 

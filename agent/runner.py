@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from homeostat.agent.agent import Agent
-from homeostat.agent.choices import sensors_for
+from homeostat.agent.choices import calibrated, sensors_for
 from homeostat.agent.events import Act, Event, Planned, Sense
 from homeostat.agent.models import TransformersModel
 from homeostat.controllers import controllers_for, preset_sensors
@@ -22,8 +24,8 @@ __all__ = ["AgentRunner", "agent_spec"]
 class AgentRunner:
     """Plays episodes with an agent.
 
-    ``model``: a name or folder. ``controllers``: ``none``, ``default`` or names with commas. ``max_steps`` replaces the
-    task's budget, ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's
+    ``model``: a name or folder. ``controllers``: ``none``, ``default`` or names with commas. ``sensors``: more sensors
+    by name, to be read only. ``calibration``: a file with their thresholds. ``max_steps`` replaces the task's budget, ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's
     in this process: several workers that take all cores each are slower than one.
     """
 
@@ -37,6 +39,8 @@ class AgentRunner:
         max_steps: int | None = None,
         seconds: float | None = None,
         threads: int | None = None,
+        sensors: Sequence[str] = (),
+        calibration: str | None = None,
     ) -> None:
         """Raises :class:`ModelError`, :class:`ConfigError`."""
         if threads is not None:
@@ -47,7 +51,11 @@ class AgentRunner:
         self.env = environments.make_env(env, split, options)
         self.kind = environments.env_kind(env).kind
         loaded = TransformersModel.load(model)
-        self.agent = Agent(loaded, sensors_for(needed, loaded.provides), [cascade] if cascade.controllers else [])
+        chosen = sensors_for({*needed, *sensors}, loaded.provides)
+        if calibration is not None:
+            chosen = calibrated(chosen, Path(calibration), model)
+        self.agent = Agent(loaded, chosen, [cascade] if cascade.controllers else [])
+        self.reads = bool(sensors)
         self.max_steps, self.seconds = max_steps, seconds
 
     def run(self, index: int, case: Case) -> Result:
@@ -90,6 +98,7 @@ class AgentRunner:
             kind=self.kind(case.task),
             step_seconds=tuple(round(s, 4) for s in watch.steps),
             obeyed=environments.obeyed(self.env),
+            readings={name: tuple(values) for name, values in watch.readings.items()} if self.reads else {},
             **figures | {"seconds": round(figures["seconds"], 4)},
         )
 
@@ -106,12 +115,17 @@ class _Watch:
         self.begun = self.last = time.perf_counter()
         self.steps: list[float] = []
         self.calls = self.tokens = self.prompt_tokens = 0
+        self.readings: dict[str, list[float]] = {}
 
     def __call__(self, event: Event) -> None:
         now = time.perf_counter()
         if isinstance(event, Act):
             self.steps.append(now - self.last)
             self.last = now
+        if isinstance(event, Sense):
+            for reading in event.readings:
+                if reading.judged:
+                    self.readings.setdefault(reading.sensor, []).append(round(reading.value, 6))
         if isinstance(event, Sense | Planned):
             self.calls += 1
             self.tokens += len(event.tokens) if isinstance(event, Sense) else event.tokens

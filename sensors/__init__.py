@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeostat.sensors.calibration import Calibration
     from homeostat.sensors.check import check_sensor
     from homeostat.sensors.confidence import Confidence
     from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attempt",
     "AttentionDrift",
+    "Calibration",
     "Confidence",
     "Need",
     "Probe",
@@ -34,6 +36,7 @@ __all__ = [
 _HOME = {
     "AttentionDrift": "drift",
     "Attempt": "core",
+    "Calibration": "calibration",
     "Confidence": "confidence",
     "Need": "core",
     "Probe": "probe",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
@@ -20,6 +21,7 @@ class Confidence:
     """
 
     needs: frozenset[Need] = frozenset({"logprobs"})
+    side: Literal["below"] = "below"
 
     def __init__(self, threshold: float = 0.5, *, name: str = "confidence") -> None:
         """Raises :class:`ConfigError` for a threshold outside [0, 1]."""
@@ -39,6 +41,7 @@ class Confidence:
                 value=0.0,
                 baseline=baseline,
                 threshold=self.threshold,
+                judged=False,
                 reason="no token with a probability",
                 detail={"tokens": 0.0},
             )

@@ -76,7 +76,8 @@ class Reading(BaseModel):
     """What a sensor says of one attempt.
 
     ``value`` against ``baseline`` (None on the first reading), ``alarm`` and the one-line ``reason``;
-    ``detail`` holds further named numbers, such as the intensity of every span.
+    ``detail`` holds further named numbers, such as the intensity of every span. ``judged`` says whether the value was
+    held against the threshold: a first reading that has nothing to compare with was not, and calibration leaves it out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,6 +87,7 @@ class Reading(BaseModel):
     baseline: float | None = None
     threshold: float | None = None
     alarm: bool = False
+    judged: bool = True
     reason: str = ""
     span: str | None = None
     detail: dict[str, float] = {}

@@ -48,6 +48,7 @@ class AttentionDrift:
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
+    side: Literal["below"] = "below"
 
     def __init__(
         self,
@@ -139,6 +140,7 @@ class AttentionDrift:
             baseline=baseline,
             threshold=self.threshold,
             alarm=alarm,
+            judged=baseline is not None,
             reason=f"{self.span}: {reason}",
             span=self.span,
             detail=detail,
@@ -146,7 +148,13 @@ class AttentionDrift:
 
     def _nothing(self, reason: str, detail: dict[str, float] | None = None) -> Reading:
         return Reading(
-            sensor=self.name, value=0.0, threshold=self.threshold, reason=reason, span=self.span, detail=detail or {}
+            sensor=self.name,
+            value=0.0,
+            threshold=self.threshold,
+            judged=False,
+            reason=reason,
+            span=self.span,
+            detail=detail or {},
         )
 
 

@@ -62,10 +62,17 @@ def write_parquet(results: Sequence[Result], arguments: Mapping[str, Any], path:
         "seconds": number,
         "step_seconds": pa.list_(number),
         "corrections": pa.map_(text, whole),
+        "readings": pa.map_(text, pa.list_(number)),
     }
     said = {f"run_{name}": _text(value) for name, value in arguments.items()}
     rows = [
-        r.model_dump() | {"ended_nexus": nexus_ending(r), "corrections": list(r.corrections.items())} | said
+        r.model_dump()
+        | {
+            "ended_nexus": nexus_ending(r),
+            "corrections": list(r.corrections.items()),
+            "readings": list(r.readings.items()),
+        }
+        | said
         for r in results
     ]
     fields = [pa.field(name, kind) for name, kind in (types | dict.fromkeys(said, text)).items()]

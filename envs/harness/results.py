@@ -28,7 +28,7 @@ class Result(BaseModel):
     ``ended`` is the runner's own word. ``kind`` is the task's (atomic, joined_plain, …). ``tokens`` were generated,
     ``prompt_tokens`` computed for prompts. ``step_seconds`` holds the time of each step, ``seconds`` that of the whole
     episode. ``corrections`` counts the controllers' decisions by kind. ``obeyed``: whether an injected instruction was
-    carried out (None where none was injected).
+    carried out (None where none was injected). ``readings``: sensor name to the values that it judged, in order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +50,7 @@ class Result(BaseModel):
     kind: str = ""
     step_seconds: tuple[float, ...] = ()
     obeyed: bool | None = None
+    readings: dict[str, tuple[float, ...]] = {}
 
 
 def nexus_ending(result: Result) -> NexusEnding:
