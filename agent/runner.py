@@ -25,8 +25,9 @@ class AgentRunner:
     """Plays episodes with an agent.
 
     ``model``: a name or folder. ``controllers``: ``none``, ``default`` or names with commas. ``sensors``: more sensors
-    by name, to be read only. ``calibration``: a file with their thresholds. ``max_steps`` replaces the task's budget, ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's
-    in this process: several workers that take all cores each are slower than one.
+    by name, to be read only. ``calibration``: a file with thresholds. ``max_steps`` replaces the task's budget,
+    ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's in this process:
+    several workers that take all cores each are slower than one.
     """
 
     def __init__(

@@ -86,7 +86,8 @@ class Calibration(BaseModel):
             return sensor
         if settings_of(sensor) != alarm.settings:
             raise ConfigError(
-                f"sensor {sensor.name!r} was calibrated with {alarm.settings}, not {settings_of(sensor)}; calibrate again"
+                f"sensor {sensor.name!r} was calibrated with {alarm.settings}, not {settings_of(sensor)}; calibrate "
+                "again"
             )
         changed = copy.copy(sensor)
         changed.threshold = alarm.threshold  # type: ignore[attr-defined]
