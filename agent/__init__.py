@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from homeostat.agent.loading import nano_path
     from homeostat.agent.models import Model, TransformersModel
     from homeostat.agent.prompts import VERBOSE, PromptStyle
-    from homeostat.agent.rendering import Rendered, Renderer
     from homeostat.agent.runtime import LoopConfig
     from homeostat.agent.trace import Trace, read_trace
 
@@ -29,8 +28,6 @@ __all__ = [
     "LoopConfig",
     "Model",
     "PromptStyle",
-    "Rendered",
-    "Renderer",
     "Trace",
     "TransformersModel",
     "nano_path",
@@ -46,8 +43,6 @@ _HOMES = {
     "LoopConfig": "runtime",
     "Model": "models",
     "PromptStyle": "prompts",
-    "Rendered": "rendering",
-    "Renderer": "rendering",
     "Trace": "trace",
     "TransformersModel": "models",
     "nano_path": "loading",

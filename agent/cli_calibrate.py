@@ -89,7 +89,7 @@ def _plan(suite: Suite, model: str, names: tuple[str, ...], workers: int) -> Pla
     from homeostat.agent.runner import agent_spec
 
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
-    spec = agent_spec(model, sensors=names, threads=threads, **suite_settings(suite))
+    spec = agent_spec(model, sensors=list(names), threads=threads, **suite_settings(suite))
     arguments = suite_arguments(suite) | {
         "model": model,
         "weights": weights_hash(resolve(model)),

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from homeostat.agent.loading import load_style, load_weights, resolve
 from homeostat.agent.prefix import PrefixCache, Start
-from homeostat.agent.prompts import Prompt, PromptStyle
-from homeostat.agent.rendering import Rendered, Renderer
+from homeostat.agent.prompts import PromptStyle
 from homeostat.envs.errors import ModelError
 from homeostat.sensors.core import Attempt, Need, SpanMass
+from homeostat.sensors.messages import Prompt
+from homeostat.sensors.rendering import Rendered, Renderer
 
 if TYPE_CHECKING:
     from homeostat.sensors import Probe

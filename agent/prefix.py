@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homeostat.agent.rendering import ImageRun, Rendered
+from homeostat.sensors.rendering import ImageRun, Rendered
 
 __all__ = ["PrefixCache", "Start"]
 

@@ -1,48 +1,23 @@
-"""Prompts as labelled parts, and the style that words them.
+"""The agent's prompts, and the style that words them.
 
-A :class:`Prompt` is a chat whose every part carries a span label (`system`, `rules`, `goal`, `plan`, `reminder`,
-`history`, `screen`, `elements`, …); the renderer turns it into token ids and exact token ranges. A
-:class:`PromptStyle` holds the wording. A model folder may bring its own as ``homeostat.json`` (nano does: it was
-trained on those very words); any other model gets :data:`VERBOSE`.
+Every part of a :class:`~homeostat.sensors.messages.Prompt` carries a span label: `system`, `rules`, `goal`, `plan`,
+`reminder`, `history`, `screen`, `elements`, … A :class:`PromptStyle` holds the wording. A model folder may bring its
+own as ``homeostat.json`` (nano does: it was trained on those very words); any other model gets :data:`VERBOSE`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation
 from homeostat.envs.mobile_use import Grid
+from homeostat.sensors.messages import Message, Part, Prompt
 
-__all__ = ["VERBOSE", "Message", "Part", "Prompt", "PromptStyle", "act_prompt", "describe", "plan_prompt"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A labelled piece of a message: ``text``, or an ``image`` (height, width, 3) uint8."""
-
-    label: str
-    text: str = ""
-    image: Any = None
-
-
-@dataclass(frozen=True)
-class Message:
-    """One chat message."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """The whole chat, up to where the assistant answers."""
-
-    messages: tuple[Message, ...]
+__all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt"]
 
 
 class PromptStyle(BaseModel):

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from homeostat.agent.events import Event
 from homeostat.agent.models import Model
-from homeostat.agent.prompts import Prompt
 from homeostat.agent.state import EpisodeState
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.core import ControlContext, Controller, Decision, Proceed
 from homeostat.envs.core import Env, Observation
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Reading, Sensor, SensorContext
+from homeostat.sensors.messages import Prompt
 
 __all__ = ["LoopConfig", "RunContext"]
 

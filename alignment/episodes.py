@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.agent.prompts import Prompt, PromptStyle, act_prompt, describe, plan_prompt
+from homeostat.agent.prompts import PromptStyle, act_prompt, describe, plan_prompt
 from homeostat.alignment.compositions import composition, conditional
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation
@@ -31,6 +31,7 @@ from homeostat.envs.phone.tasks.oracle import SCROLL_DOWN, SCROLL_UP, cell
 from homeostat.envs.phone.tasks.rules import RULES, Rule, draw_rules
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split, is_drawn
+from homeostat.sensors.messages import Prompt
 
 __all__ = ["Mix", "Question", "ScreenExample", "plan_examples", "screen_examples"]
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from homeostat.agent.prompts import Prompt
 from homeostat.alignment.episodes import Question, ScreenExample
 from homeostat.alignment.nano import place_token
 from homeostat.alignment.vocabulary import common_words
 from homeostat.alignment.watching import RecordingExample
+from homeostat.sensors.messages import Prompt
 
 __all__ = ["Batch", "Packer", "branch_mask"]
 

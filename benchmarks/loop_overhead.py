@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from homeostat.agent import VERBOSE, Agent
-from homeostat.agent.prompts import Prompt
 from homeostat.envs.core import Env, Observation
 from homeostat.envs.phone import PhoneEnv
 from homeostat.sensors import AttentionDrift, Confidence
 from homeostat.sensors.core import Attempt, Need, SpanMass
+from homeostat.sensors.messages import Prompt
 
 LABELS = ("system", "rules", "goal", "history", "screen", "output")
 LAYERS, HEADS, TOKENS = 6, 4, 30

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from homeostat.sensors.confidence import Confidence
     from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
     from homeostat.sensors.drift import AttentionDrift
+    from homeostat.sensors.messages import Message, Part, Prompt
     from homeostat.sensors.probe import Probe, watch
+    from homeostat.sensors.rendering import Rendered, Renderer
     from homeostat.sensors.spans import Spans
 
 __all__ = [
@@ -22,9 +24,14 @@ __all__ = [
     "AttentionDrift",
     "Calibration",
     "Confidence",
+    "Message",
     "Need",
+    "Part",
     "Probe",
+    "Prompt",
     "Reading",
+    "Rendered",
+    "Renderer",
     "Sensor",
     "SensorContext",
     "SpanMass",
@@ -38,9 +45,14 @@ _HOME = {
     "Attempt": "core",
     "Calibration": "calibration",
     "Confidence": "confidence",
+    "Message": "messages",
     "Need": "core",
+    "Part": "messages",
     "Probe": "probe",
+    "Prompt": "messages",
     "Reading": "core",
+    "Rendered": "rendering",
+    "Renderer": "rendering",
     "Sensor": "core",
     "SensorContext": "core",
     "SpanMass": "core",

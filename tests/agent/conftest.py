@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from homeostat.agent.prompts import VERBOSE, Prompt
+from homeostat.agent.prompts import VERBOSE
 from homeostat.envs.actions import Action, Answer, Click, Open, Terminate
 from homeostat.envs.core import Element, Observation, TaskInfo
 from homeostat.envs.errors import ActionError, UnknownName
 from homeostat.sensors.core import Attempt, Reading
-
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
-    "{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
-    "{% if c.type == 'image' %}<image>{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SPECIAL = ["<pad>", "<|im_start|>", "<|im_end|>", "<image>", "<bos>", "<start_of_turn>", "<end_of_turn>"]
-CORPUS = [
-    "The task: open the settings and turn it on. Done so far: nothing; click the screen, user assistant system rules"
-]
+from homeostat.sensors.messages import Prompt
 
 
 class Lamp:
@@ -114,39 +105,7 @@ def words(prompt: Prompt, label: str) -> str:
     return "".join(p.text for m in prompt.messages for p in m.parts if p.label == label)
 
 
-def make_tokenizer(template: str = CHATML, **special: str) -> Any:
-    """A byte-level BPE tokenizer, trained on a few words; every text round-trips."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=380, initial_alphabet=alphabet, special_tokens=SPECIAL, show_progress=False
-    )
-    core.train_from_iterator(CORPUS, trainer)
-    special = {"eos_token": "<|im_end|>", "pad_token": "<pad>"} | special
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **special)
-    tokenizer.chat_template = template
-    return tokenizer
-
-
-def make_processor(template: str = CHATML) -> Any:
-    """LLaVA's processor over SigLIP's image processor in its Pillow form: 32×32 pixels, 16 tokens."""
-    from transformers import LlavaProcessor, SiglipImageProcessorPil
-
-    return LlavaProcessor(
-        image_processor=SiglipImageProcessorPil(size={"height": 32, "width": 32}),
-        tokenizer=make_tokenizer(template),
-        patch_size=8,
-        vision_feature_select_strategy="full",
-        chat_template=template,
-    )
-
-
-def make_llava(seed: int = 0) -> Any:
+def make_llava(make_tokenizer: Callable[[], Any], seed: int = 0) -> Any:
     """A random LLaVA with a SigLIP tower and a Qwen3 decoder, shaped like the embedded model."""
     import torch
     from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, SiglipVisionConfig
@@ -185,24 +144,22 @@ def lamp() -> Lamp:
 
 
 @pytest.fixture(scope="session")
-def tools() -> Any:
-    """The builders above, for test files (which can't import this one)."""
+def tools(chat_tools: Any) -> Any:
+    """The builders above and those for chats, for test files (which can't import this one)."""
     return SimpleNamespace(
         Lamp=Lamp,
         Scripted=Scripted,
         Counter=Counter,
         call=call,
         words=words,
-        make_tokenizer=make_tokenizer,
-        make_processor=make_processor,
-        make_llava=make_llava,
-        CHATML=CHATML,
+        **vars(chat_tools),
+        make_llava=partial(make_llava, chat_tools.make_tokenizer),
         Answer=Answer,
         Terminate=Terminate,
     )
 
 
 @pytest.fixture(scope="session")
-def llava() -> tuple[Any, Any]:
+def llava(tools: Any) -> tuple[Any, Any]:
     """(model, processor), tiny and random."""
-    return make_llava(), make_processor()
+    return tools.make_llava(), tools.make_processor()

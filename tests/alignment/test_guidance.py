@@ -6,12 +6,12 @@ import random
 import pytest
 import torch
 
-from homeostat.agent.rendering import Renderer
 from homeostat.alignment.episodes import Mix, screen_examples
 from homeostat.alignment.guidance import guidance_losses, log_attention, matches, points
 from homeostat.alignment.losses import hidden_states
 from homeostat.alignment.nano import STYLE, build_model, build_processor
 from homeostat.alignment.packing import Packer
+from homeostat.sensors.rendering import Renderer
 
 
 @pytest.fixture(scope="module")

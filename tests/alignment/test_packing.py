@@ -5,12 +5,12 @@ import random
 import pytest
 import torch
 
-from homeostat.agent.rendering import Renderer
 from homeostat.alignment.episodes import Mix, plan_examples, screen_examples
 from homeostat.alignment.losses import hidden_states, losses
 from homeostat.alignment.nano import STYLE, build_model, build_processor, place_token
 from homeostat.alignment.packing import Packer, branch_mask
 from homeostat.envs.phone.tasks.words import NAMES, NOUNS
+from homeostat.sensors.rendering import Renderer
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from itertools import islice
 import pytest
 import torch
 
-from homeostat.agent.rendering import Renderer
 from homeostat.alignment.clone import save_model
 from homeostat.alignment.clone_recordings import fine_tune_watching
 from homeostat.alignment.losses import hidden_states, losses
@@ -15,6 +14,7 @@ from homeostat.alignment.packing import IGNORE, KINDS, Packer
 from homeostat.alignment.watching import recording_examples
 from homeostat.envs.mobile_use import parse_action
 from homeostat.envs.phone.recordings import RecordingEnv, further_questions, recording_question
+from homeostat.sensors.rendering import Renderer
 
 
 @pytest.fixture(scope="module")

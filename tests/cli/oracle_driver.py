@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from homeostat.agent.models import TransformersModel
-from homeostat.agent.prompts import VERBOSE, Prompt
+from homeostat.agent.prompts import VERBOSE
 from homeostat.envs.actions import Terminate
 from homeostat.envs.errors import EnvError
 from homeostat.envs.harness import environments
 from homeostat.envs.mobile_use import Grid, format_action
 from homeostat.sensors.core import Attempt, SpanMass
+from homeostat.sensors.messages import Prompt
 
 LABELS = ("system", "goal", "history", "screen")
 

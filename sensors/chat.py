@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homeostat.agent.prompts import Message, Part, Prompt
 from homeostat.envs.errors import ModelError
+from homeostat.sensors.messages import Message, Part, Prompt
 
 __all__ = ["Layout", "LocatedText", "Template", "locate"]
 
@@ -145,7 +145,7 @@ def _merge(messages: Sequence[Message]) -> tuple[Message, ...]:
     if len(messages) < 2 or messages[0].role != "system":
         raise _Refused("it knows no system role")
     system, first, *rest = messages
-    return (Message(first.role, (*system.parts, Part("template", "\n\n"), *first.parts)), *rest)
+    return (Message(first.role, (*system.parts, Part("template", "\n\n"), *first.parts), first.extra), *rest)
 
 
 def _chat(messages: Sequence[Message], words: Sequence[str], lists: bool) -> list[dict[str, Any]]:
@@ -157,7 +157,6 @@ def _chat(messages: Sequence[Message], words: Sequence[str], lists: bool) -> lis
                 content.append({"type": "image"})
             elif part.text:
                 content.append({"type": "text", "text": next(left)})
-        chat.append(
-            {"role": message.role, "content": content if lists else "".join(c.get("text", "") for c in content)}
-        )
+        said = content if lists else "".join(c.get("text", "") for c in content)
+        chat.append({"role": message.role, "content": said, **message.extra})
     return chat

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.agent.chat import Layout, LocatedText, locate
-from homeostat.agent.prompts import Message, Part, Prompt
 from homeostat.envs.errors import ModelError
+from homeostat.sensors.chat import Layout, LocatedText, locate
+from homeostat.sensors.messages import Message, Part, Prompt
 
 __all__ = ["ImageRun", "Rendered", "Renderer"]
 
@@ -137,7 +137,7 @@ class Renderer:
             )
         for message in prompt.messages:
             kept = [self._harmless(part) for part in message.parts if part.image is None or self.reads_images]
-            messages.append(Message(message.role, tuple(kept)))
+            messages.append(Message(message.role, tuple(kept), message.extra))
         return Prompt(tuple(messages))
 
     def _harmless(self, part: Part) -> Part:
