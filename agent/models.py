@@ -225,7 +225,7 @@ class TransformersModel:
         from homeostat import sensors
 
         with sensors.watch(self.model, layers=self.layers, rows=_PROBED_ROWS) as probe:
-            probe.start(sensors.Spans(rendered.spans, length=len(rendered.ids)))
+            probe.start(rendered.as_spans())
             yield probe
 
     def _cut(self, tokens: list[int]) -> tuple[list[int], bool]:

@@ -53,9 +53,10 @@ class Prompt:
 
 
 def _message(n: int, message: Mapping[str, Any]) -> Message:
-    role, content = message.get("role"), message.get("content")
-    if role not in get_args(Role):
-        raise ConfigError(f"message {n} has the role {role!r}; use one of {', '.join(get_args(Role))}")
+    content = message.get("content")
+    role: Role | None = next((r for r in get_args(Role) if r == message.get("role")), None)
+    if role is None:
+        raise ConfigError(f"message {n} has the role {message.get('role')!r}; use one of {', '.join(get_args(Role))}")
     label = message.get("label")
     extra = {key: value for key, value in message.items() if key not in ("role", "content", "label")}
     if isinstance(content, str):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from homeostat.envs.errors import ModelError
 from homeostat.sensors.chat import Layout, LocatedText, locate
 from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.sensors.spans import Spans
 
 __all__ = ["ImageRun", "Rendered", "Renderer"]
 
@@ -53,6 +54,10 @@ class Rendered:
         """The P prompt tokens."""
         ids: list[int] = self.inputs["input_ids"][0].tolist()
         return ids
+
+    def as_spans(self) -> Spans:
+        """What the probe takes: every label's ranges, and the prompt's length."""
+        return Spans(self.spans, length=len(self.ids))
 
 
 class Renderer:
