@@ -24,7 +24,17 @@ def _confidence() -> Sensor:
     return Confidence()
 
 
-SENSORS: dict[str, Callable[[], Sensor]] = {"attention_drift": _drift, "confidence": _confidence}
+def _focus() -> Sensor:
+    from homeostat.sensors import FocusScore
+
+    return FocusScore()
+
+
+SENSORS: dict[str, Callable[[], Sensor]] = {
+    "attention_drift": _drift,
+    "confidence": _confidence,
+    "focus_score": _focus,
+}
 
 
 def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iterable[str] = ()) -> tuple[Sensor, ...]:

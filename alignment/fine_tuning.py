@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def fine_tune(
     processor: Any,
     out: Path,
     batches: Iterator[Batch],
-    held: dict[str, tuple[Sequence[Batch], str]],
+    held: Mapping[str, tuple[Sequence[Batch], str]],
     *,
     minutes: float,
     rate: float,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from homeostat.sensors.confidence import Confidence
     from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
     from homeostat.sensors.drift import AttentionDrift
+    from homeostat.sensors.focus import FocusScore
     from homeostat.sensors.messages import Message, Part, Prompt
     from homeostat.sensors.probe import Probe, watch
     from homeostat.sensors.rendering import Rendered, Renderer
@@ -24,6 +25,7 @@ __all__ = [
     "AttentionDrift",
     "Calibration",
     "Confidence",
+    "FocusScore",
     "Message",
     "Need",
     "Part",
@@ -45,6 +47,7 @@ _HOME = {
     "Attempt": "core",
     "Calibration": "calibration",
     "Confidence": "confidence",
+    "FocusScore": "focus",
     "Message": "messages",
     "Need": "core",
     "Part": "messages",
