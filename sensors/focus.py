@@ -166,7 +166,7 @@ def select_heads(
         raise ConfigError(f"the prompts were read at different layers, {sorted(layers)}; probe the same ones")
     both = []
     for masses in (benign, attacked):
-        ratios = [focus_ratios(mass, instructions, data, per_token=per_token) for mass in masses]
+        ratios = [focus_ratios(one, instructions, data, per_token=per_token) for one in masses]
         if any(r is None for r in ratios):
             raise ConfigError("a prompt lacks instructions or data; label both in every prompt")
         both.append(np.stack([r[0] for r in ratios if r is not None]))  # (prompts, L, H)
@@ -179,7 +179,7 @@ def select_heads(
 
 
 def _chosen(spans: SpanMass, heads: Collection[tuple[int, int]] | None) -> NDArray[np.bool_]:
-    chosen = np.ones(spans.mass.shape[1:3], bool)
+    chosen = np.ones((len(spans.layers), spans.mass.shape[2]), bool)
     if heads is not None:
         chosen[:] = False
         for layer, head in heads:
