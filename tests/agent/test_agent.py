@@ -128,8 +128,6 @@ def test_exports() -> None:
         "LoopConfig",
         "Model",
         "PromptStyle",
-        "Rendered",
-        "Renderer",
         "Trace",
         "TransformersModel",
         "nano_path",

@@ -71,7 +71,7 @@ def test_it_reads_pixels_and_writes_tool_calls(nano):
 
 def test_it_solves_nearly_all_dev_tasks(nano):
     """A guard against broken weights or a broken loop, not the figure: that is in docs/evidence.md."""
-    cases = load_suite("atomic", split="dev", episodes=15, seed=5).cases()
-    env, agent = PhoneEnv(split="dev"), Agent(nano)
+    cases = load_suite("atomic-whole", split="dev", episodes=15, seed=5).cases()
+    env, agent = PhoneEnv(split="dev", apps="all"), Agent(nano)
     solved = [bool(agent.run(env.reset_task(c.task, seed=c.seed), env).success) for c in cases]
     assert sum(solved) >= 12
