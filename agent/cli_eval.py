@@ -34,6 +34,9 @@ def evaluate(
         str | None, typer.Option(help="none (the bare model), default, or names with commas. Default: the suite's.")
     ] = None,
     model: Annotated[str | None, typer.Option(help=f"A model's name or folder. Default: {_NANO}.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Thresholds for the controllers' sensors, as homeostat calibrate writes them.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
     env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
@@ -70,7 +73,10 @@ def evaluate(
     changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
     chosen = load_suite(suite, **changes)
     make_env(chosen.env, chosen.split, chosen.options)  # what is quick to refuse is refused before anything is loaded
-    plan = _policy_plan(chosen, policy, controllers, model) if policy else _model_plan(chosen, model or _NANO, workers)
+    if policy:
+        plan = _policy_plan(chosen, policy, controllers, model)
+    else:
+        plan = _model_plan(chosen, model or _NANO, workers, calibration)
     results, begun = play(chosen, plan, out, workers, address)
     _finish(results, chosen, plan, out, export, begun)
 
@@ -84,7 +90,7 @@ class Plan:
     title: str
 
 
-def _model_plan(suite: Suite, model: str, workers: int) -> Plan:
+def _model_plan(suite: Suite, model: str, workers: int, calibration: Path | None) -> Plan:
     from homeostat.agent.loading import resolve, weights_hash
     from homeostat.controllers import controllers_for
 
@@ -94,7 +100,13 @@ def _model_plan(suite: Suite, model: str, workers: int) -> Plan:
     from homeostat.agent.runner import agent_spec
 
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
-    spec = agent_spec(model, controllers=suite.controllers, threads=threads, **suite_settings(suite))
+    more: dict[str, Any] = {}
+    if calibration is not None:
+        from homeostat.sensors import Calibration
+
+        arguments["calibration"] = [a.model_dump() for a in Calibration.load(calibration).alarms]
+        more["calibration"] = str(calibration)
+    spec = agent_spec(model, controllers=suite.controllers, threads=threads, **suite_settings(suite), **more)
     return Plan(spec, arguments, f"{suite.name}/{suite.split}, {suite.controllers}, {model}")
 
 
