@@ -21,7 +21,7 @@ BEGUN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 def results(result: Any) -> list[Result]:
     return [
         result(0, success=True, step_seconds=(0.1, 0.2), kind="atomic"),
-        result(1, success=False, corrections={}),
+        result(1, success=False, corrections={}, readings={"confidence": (0.5, 0.25)}),
         result(2, success=False, ended="error", reason="its worker died 3 times", goal=""),
     ]
 
@@ -34,6 +34,7 @@ def test_parquet_holds_every_field(results: Sequence[Result], tmp_path: Path) ->
     for row, result in zip(rows, results, strict=True):
         mine = {name: row[name] for name in Result.model_fields}
         mine["corrections"], mine["step_seconds"] = dict(mine["corrections"]), tuple(mine["step_seconds"])
+        mine["readings"] = {name: tuple(values) for name, values in mine["readings"]}
         assert Result.model_validate(mine) == result
     assert [row["ended_nexus"] for row in rows] == ["success", "premature", "other"]
     assert rows[0]["run_model"] == "homeostat/nano"
