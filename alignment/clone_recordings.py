@@ -6,8 +6,8 @@ Notable choices:
 
 - A recording is 8 to 32 images before the question: rows of 1,200 to 4,700 tokens, so a batch holds few recordings, and
   several questions are asked of each (``alignment.watching``).
-- Every other batch is the phone's, with the questions of the last stage of ``homeostat clone``: without them the phone
-  is forgotten within minutes.
+- Three batches of four are the phone's, with the questions of the last stage of ``homeostat clone``: without them the
+  phone is forgotten within minutes, and with them it goes on getting better.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from homeostat.alignment.nano import STYLE
 from homeostat.alignment.packing import Batch, Packer
 from homeostat.alignment.progress import held_out
 from homeostat.alignment.watching import recording_examples
+from homeostat.envs.phone.tasks.splits import templates_of
 
 __all__ = ["fine_tune_watching"]
 
 
 class _Batches(IterableDataset[Batch]):
-    """A batch of recordings, a batch of phone screens, and so on."""
+    """A batch of recordings, some batches of phone screens, and so on."""
 
     def __init__(self, packer: Packer, seed: int, recordings: int, screens: int) -> None:
         self.packer, self.seed, self.recordings, self.screens = packer, seed, recordings, screens
@@ -44,10 +45,10 @@ class _Batches(IterableDataset[Batch]):
         plans = plan_examples(rng, STYLE)
         while True:
             asked = [next(plans) for _ in range(self.screens * 2)]
-            for batch in self.packer.batches([next(source) for source in phone], asked, self.screens):
-                some = sorted((next(watched) for _ in range(self.recordings)), key=lambda e: len(e.frames))
-                yield self.packer.recordings(some)
-                yield batch
+            batches = self.packer.batches([next(source) for source in phone], asked, self.screens)
+            some = sorted((next(watched) for _ in range(self.recordings)), key=lambda e: len(e.frames))
+            batches[rng.randrange(len(batches))] = self.packer.recordings(some)
+            yield from rng.sample(batches, len(batches))
 
 
 def fine_tune_watching(
@@ -73,7 +74,10 @@ def fine_tune_watching(
     packer = Packer(processor)
     dev = recording_examples(random.Random("dev"), STYLE, "dev", further=0)
     kept = [packer.recordings([next(dev) for _ in range(4)]) for _ in range(25 if max_steps is None else 1)]
-    held = {"watch": (kept, "watch"), "phone": (held_out(packer, "dev", screens=32, seed="report"), "act")}
+    size = 96 if max_steps is None else 16
+    dev_screens = held_out(packer, "dev", screens=size, seed="report")
+    new = held_out(packer, "dev", screens=size, seed="new", templates=templates_of("dev"))
+    held = {"watch": (kept, "watch"), "phone": (dev_screens, "act"), "plan": (dev_screens, "plan"), "new": (new, "act")}
     data = _Batches(packer, seed, recordings, screens)
     batches = iter(DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None))
     return fine_tune(model, processor, out, batches, held, minutes=minutes, rate=rate, max_steps=max_steps)

@@ -1,7 +1,8 @@
 """Long goals made from atomic training templates, with the parts that a planner should split them into.
 
 Four kinds: parts side by side, parts that share their verb (``delete the note a and the task b``), a value that one
-part finds out and a later one uses, and a condition on such a value. None of the hundred compositional templates of
+part finds out and a later one uses, and a condition on such a value. Half of the parts are said loosely, as people say
+the links of a chain (``alarm 07:00 off``), and may stand after an opening that is no part of the task. None of the hundred compositional templates of
 ``homeostat.envs.phone.tasks.composed``, nor their wording, is used: those are for testing.
 """
 
@@ -16,13 +17,32 @@ from homeostat.envs.phone.apps.tasks import PRIORITIES
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.instance import Instance, draw
 
-__all__ = ["FRAMES", "composition", "conditional"]
+__all__ = ["FRAMES", "composition", "conditional", "loosely"]
 
 _LISTS = (", then ", "; then ", ", after that ", ". then ", ", and ", "; ", ". ")
-_LAST = (", and then ", ", and ", " and ", "; at last ", ", finally ", ". then ")
-_FIRST = ("", "", "", "first ", "please ", "i want three things: ")
+_LAST = (", last ", ", next ", ", and then ", ", and ", " and ", "; at last ", ", finally ", ". then ")
+_FIRST = ("", "", "", "first ", "now ", "next ", "please ", "i want three things: ")
+_OPENERS = (": ", ". ", ", ", "; ")
+_COUNTED = ("do {n} things{s}", "{n} things{s}", "please do {n} things{s}", "{n} small jobs{s}")
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
+_BOTH = (
+    "{list}{s}{verb} both",
+    "{verb} both{s}{list}",
+    "{verb} these{s}{list}",
+    "i no longer need {list}, {verb} them",
+)
+_ALL = ("{list}{s}{verb} all of them", "{verb} these{s}{list}", "{list}{s}{verb} them all")
+_ARTICLES = frozenset(("the", "a", "an", "my"))
+_ADDED = ("add", "create", "put", "make", "write", "start", "enter")
+_ASKING = frozenset("tell look find what how who which when i new in of is".split())
+_ACTING = frozenset("delete remove erase star pin unpin mute unmute complete untick add create like open tick".split())
+_POLITE = ("i want to {g}", "can you {g}", "please {g}", "i need to {g}", "{g} please")
 _SAID = ("the answer", "it", "that", "this")
 _LOOKS = ("{a}", "find out {n}", "look up {n}", "see {n}", "check {n}")
+_IDLE = tuple(
+    "before after i am my we for the a day week party trip work school morning evening tonight tomorrow new home at "
+    "house guests travel plan busy it is time when this on holiday go away kids to with quick list".split()
+)
 _THEN = (" and ", ", then ", ". then ", "; after that ", ", and then ")
 _WHETHER = (
     "if {v} is {w} {a}, otherwise {b}",
@@ -36,11 +56,56 @@ _ABOVE = (
     "if {v} is more than {w}, {a}, if not {b}",
     "{a} if {v} is over {w}, else {b}",
 )
-FRAMES = (*_LISTS, *_LAST, *_FIRST, *_SAID, *_LOOKS, *_THEN, *_WHETHER, *_ABOVE)
+FRAMES = (
+    *_COUNTED,
+    *_NUMBERS.values(),
+    *_BOTH,
+    *_ALL,
+    *_POLITE,
+    *_LISTS,
+    *_LAST,
+    *_FIRST,
+    *_SAID,
+    *_LOOKS,
+    *_THEN,
+    *_WHETHER,
+    *_ABOVE,
+)
 
 
 def _plain(goal: str) -> str:
     return goal.rstrip("?").removeprefix("please ").removesuffix(" please")
+
+
+def loosely(rng: random.Random, instance: Instance) -> str:
+    """The instance's goal in fewer words, or in a few more: articles left out, ``new`` or nothing for ``add``, an
+    ``i want to``. What is drawn for the phone stays word for word.
+    """
+    goal = _plain(instance.goal)
+    words = goal.split()
+    if rng.random() < 0.6:
+        dropped = rng.random()
+        words = [w for n, w in enumerate(words) if w not in _ARTICLES or rng.random() > dropped]
+    if words[0] in _ADDED and "add" in instance.template.tags and len(words) > 3 and rng.random() < 0.4:
+        words = words[1:] if words[1] == "new" or rng.random() < 0.5 else ["new", *words[1:]]
+    elif words[0] not in _ASKING and rng.random() < 0.3:
+        return rng.choice(_POLITE).format(g=" ".join(words))
+    return " ".join(words)
+
+
+def _part(rng: random.Random, instance: Instance) -> str:
+    return loosely(rng, instance) if rng.random() < 0.5 else _plain(instance.goal)
+
+
+def _opening(rng: random.Random, world: World, parts: int) -> str:
+    """Nothing, a count, or a few words that ask for nothing."""
+    roll, after = rng.random(), rng.choice(_OPENERS)
+    if roll < 0.5:
+        return rng.choice(_FIRST)
+    if roll < 0.65 and parts in _NUMBERS:
+        return rng.choice(_COUNTED).format(n=_NUMBERS[parts], s=after)
+    idle = [rng.choice(_IDLE) if rng.random() < 0.5 else world.words.noun() for _ in range(rng.randint(1, 5))]
+    return " ".join(idle) + after
 
 
 def _number(text: str) -> int | None:
@@ -83,14 +148,18 @@ def _draw(rng: random.Random, world: World, pool: Sequence[Template]) -> Instanc
     raise NotPossible("nothing fits this phone")
 
 
-def _list(rng: random.Random, parts: Sequence[str]) -> str:
+def _list(rng: random.Random, world: World, parts: Sequence[str]) -> str:
+    said, mixed = parts[0], rng.random() < 0.3
     join = rng.choice(_LISTS)
-    return rng.choice(_FIRST) + join.join(parts[:-1]) + rng.choice(_LAST) + parts[-1]
+    for part in parts[1:-1]:
+        said += (rng.choice(_LISTS) if mixed else join) + part
+    last = rng.choice(_LAST) if rng.random() < 0.8 else join
+    return _opening(rng, world, len(parts)) + said + last + parts[-1]
 
 
 def _side_by_side(rng: random.Random, world: World, pool: Sequence[Template]) -> tuple[str, list[str]]:
-    parts = [_plain(_draw(rng, world, pool).goal) for _ in range(rng.choice((2, 3, 3, 3, 4)))]
-    return _list(rng, parts), parts
+    parts = [_part(rng, _draw(rng, world, pool)) for _ in range(rng.choice((2, 3, 3, 3, 4)))]
+    return _list(rng, world, parts), parts
 
 
 def _one_verb(rng: random.Random, world: World, pool: Sequence[Template]) -> tuple[str, list[str]]:
@@ -108,7 +177,12 @@ def _one_verb(rng: random.Random, world: World, pool: Sequence[Template]) -> tup
     if len(parts) < 2:
         raise NotPossible(verb)
     parts = parts[: rng.choice((2, 3, 3))]
-    short = [parts[0], *(p.removeprefix(f"{verb} ") for p in parts[1:])]
+    things = [p.removeprefix(f"{verb} ") for p in parts]
+    if verb in _ACTING and rng.random() < 0.5:
+        named = ", ".join(things[:-1]) + rng.choice((" and ", ", and ")) + things[-1]
+        frame = rng.choice(_BOTH if len(parts) == 2 else _ALL)
+        return frame.format(list=named, verb=verb, s=rng.choice(_OPENERS)), parts
+    short = [parts[0], *things[1:]]
     return ", ".join(short[:-1]) + rng.choice((" and ", ", and ")) + short[-1], parts
 
 
@@ -134,10 +208,12 @@ def _carried(rng: random.Random, world: World, pool: Sequence[Template]) -> tupl
         parts.append(_plain(phrasing.format(**{**slots, template.carry: "{1}"})))
         spoken.append(_plain(phrasing.format(**{**slots, template.carry: rng.choice(_SAID)})))
     if rng.random() < 0.4:
-        plain = _plain(_draw(rng, world, pool).goal)
+        plain = _part(rng, _draw(rng, world, pool))
         parts.append(plain)
         spoken.append(plain)
-    return rng.choice(_THEN).join(spoken[:2]) + "".join(rng.choice(_LAST) + s for s in spoken[2:]), parts
+    return _opening(rng, world, len(parts)) + rng.choice(_THEN).join(spoken[:2]) + "".join(
+        rng.choice(_LAST) + s for s in spoken[2:]
+    ), parts
 
 
 def _condition(rng: random.Random, world: World, pool: Sequence[Template]) -> tuple[str, list[str]]:
@@ -154,7 +230,7 @@ def _condition(rng: random.Random, world: World, pool: Sequence[Template]) -> tu
         frame = rng.choice(_WHETHER)
     whole = frame.format(v=rng.choice(_SAID), w=value, a=one, b=two)
     parts = [part, frame.format(v="{1}", w=value, a=one, b=two)]
-    goal = said + rng.choice((": ", ". ", ", then ", " and ")) + whole
+    goal = _opening(rng, world, 2) + said + rng.choice((": ", ". ", ", then ", " and ")) + whole
     if rng.random() < 0.5:
         plain = _plain(_draw(rng, world, pool).goal)
         parts.append(plain)

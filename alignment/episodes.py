@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.agent.prompts import PromptStyle, act_prompt, describe, plan_prompt
-from homeostat.alignment.compositions import composition, conditional
+from homeostat.alignment.compositions import composition, conditional, loosely
+from homeostat.alignment.invented import inventions
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation
 from homeostat.envs.mobile_use import format_action
@@ -48,7 +49,9 @@ class Mix:
     other goals that lead out of the screen (another app, or back), this share is asked: they are many and easy;
     ``noise``: of steps, a stray action; ``reminders``: of questions; ``joined``, ``adverts``: of episodes;
     ``forbidden``, ``ruled``: of episodes, those with a rule that forbids the task (one step long, so they need a larger
-    share than in a suite) and with one that doesn't.
+    share than in a suite) and with one that doesn't; ``whole``: of phones, those with every app; ``invented``: those
+    with three invented apps, which most of their tasks are about; ``conditional``, ``loose``: of goals, those said as
+    one side of a condition, and those said in few words (``compositions.loosely``).
     """
 
     phrasings: int = 1
@@ -62,6 +65,8 @@ class Mix:
     ruled: float = 0.3
     whole: float = 0.75
     conditional: float = 0.05
+    invented: float = 0.35
+    loose: float = 0.25
     adverts: float = 0.2
     reminders: float = 0.08
 
@@ -180,8 +185,10 @@ def _fitting(templates: Templates, device: Device) -> list[Template]:
 def _drawn(
     rng: random.Random, mix: Mix, template: Template, world: World, rules: tuple[Rule, ...], fitting: list[Template]
 ) -> Instance:
-    """The template on this world, at times with its goal said as one side of a condition."""
+    """The template on this world, at times with its goal said in few words, or as one side of a condition."""
     instance = draw(template, world, rules)
+    if rng.random() < mix.loose:
+        instance = replace(instance, goal=loosely(rng, instance))
     if rules or template.answer is not None or rng.random() >= mix.conditional:
         return instance
     plain = [t for t in fitting if t.answer is None and t is not template]
@@ -192,31 +199,48 @@ def _phone(rng: random.Random, mix: Mix, split: Split) -> World:
     return fill(rng, split, _MORE if rng.random() < mix.whole else ())
 
 
+def _with_inventions(rng: random.Random, world: World) -> list[Template]:
+    """Install three invented apps and fill them; their templates."""
+    found = list[Template]()
+    for invention in rng.sample(inventions(0), 3):
+        if invention.app.name not in world.device.apps:
+            world.device.install(invention.app)
+            invention.fill(world.device.db, world.words)
+            found += invention.templates.values()
+    return found
+
+
 def _start(
     rng: random.Random, mix: Mix, split: Split, templates: Templates
-) -> tuple[World, Instance | Joined, tuple[Rule, ...]]:
+) -> tuple[World, list[Template], Instance | Joined, tuple[Rule, ...]]:
     while True:
         world = _phone(rng, mix, split)
-        fitting = _fitting(templates, world.device)
+        made_up = _with_inventions(rng, world) if rng.random() < mix.invented else []
+        fitting = [*_fitting(templates, world.device), *made_up]
         if rng.random() < 0.4:
             world.device.act(a.Open(app=rng.choice(sorted(world.device.apps))))
             for _ in range(rng.randint(0, 2)):
                 world.device.act(_noise(rng, world.device))
         try:
             if rng.random() < mix.joined:
-                return world, draw_joined(rng, world, carried=rng.random() < 0.4, templates=fitting), ()
-            template = rng.choice(fitting)
+                joined = draw_joined(rng, world, carried=rng.random() < 0.4, templates=fitting)
+                return world, fitting, joined, ()
+            template = rng.choice(made_up if made_up and rng.random() < 0.75 else fitting)
             rules = draw_rules(rng, template, forbidden=mix.forbidden, other=mix.ruled)
-            return world, _drawn(rng, mix, template, world, rules, fitting), rules
+            return world, fitting, _drawn(rng, mix, template, world, rules, fitting), rules
         except NotPossible:
             continue
 
 
 def _others(
-    asker: _Asker, world: World, rules: tuple[Rule, ...], history: list[str], seen: Observation, templates: Templates
+    asker: _Asker,
+    world: World,
+    rules: tuple[Rule, ...],
+    history: list[str],
+    seen: Observation,
+    fitting: list[Template],
 ) -> list[Question]:
     rng, mix, questions = asker.rng, asker.mix, list[Question]()
-    fitting = _fitting(templates, world.device)
     here = [t for t in fitting if t.app == world.device.app] or fitting
     for _ in range(5 * mix.other_goals):
         if len(questions) == mix.other_goals:
@@ -253,7 +277,7 @@ def screen_examples(
     """Screens without end, episode after episode, with these templates' tasks and words of this split."""
     asker = _Asker(rng, style, mix)
     while True:
-        world, task, rules = _start(rng, mix, split, templates)
+        world, fitting, task, rules = _start(rng, mix, split, templates)
         device, history, answers = world.device, list[str](), list[str]()
         advert_at = rng.randint(0, 6) if rng.random() < mix.adverts else -1
         for step in range(30):
@@ -267,7 +291,7 @@ def screen_examples(
                 4 if isinstance(action, a.Terminate) else mix.phrasings
             )  # an episode ends only once: ask it in all ways
             example.questions += [asker.act(goal, rules, history, seen, action) for goal in _phrased(rng, task, ways)]
-            example.questions += _others(asker, world, rules, history, seen, templates)
+            example.questions += _others(asker, world, rules, history, seen, fitting)
             example.questions += asker.labels(device, rules, seen)
             yield example
             if isinstance(action, a.Terminate):

@@ -12,7 +12,7 @@ import torch
 import typer
 
 from homeostat.agent.loading import load_weights, resolve
-from homeostat.alignment.clone import optimisers_for, save_model
+from homeostat.alignment.clone import compile_layers, optimisers_for, save_model
 from homeostat.alignment.losses import losses, weighted
 from homeostat.alignment.nano import place_token
 from homeostat.alignment.packing import Batch, Packer
@@ -23,6 +23,7 @@ from homeostat.envs.errors import ConfigError
 __all__ = ["fine_tune", "load_embedded"]
 
 _WARM = 20  # steps in which the learning rate rises
+_KEEP = 500  # steps between two savings
 
 
 def load_embedded(start: str) -> tuple[Any, Any]:
@@ -57,6 +58,8 @@ def fine_tune(
     device, optimisers = model.device, optimisers_for(model, rate)
     places = torch.tensor(Packer(processor).places(), device=device)
     out.mkdir(parents=True, exist_ok=True)
+    if max_steps is None:
+        compile_layers(model)
     begun, step, history = time.monotonic(), 0, list[float]()
     while True:
         progress = (time.monotonic() - begun) / (60 * minutes)
@@ -75,6 +78,8 @@ def fine_tune(
             optimiser.zero_grad(set_to_none=True)
         history.append(parts["answer"].item())
         step += 1
+        if step % _KEEP == 0:
+            save_model(out, model, processor)
         if step % 100 == 0:
             _tell(out, {"step": step, "minutes": (time.monotonic() - begun) / 60, "answer": sum(history[-100:]) / 100})
     model.eval()

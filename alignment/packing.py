@@ -82,8 +82,8 @@ class Packer:
         self._pad = self.tokenizer.pad_token_id
         self._vocabulary = self.tokenizer.get_vocab()
         self._chunks = {i: t for t, i in self._vocabulary.items() if len(t) <= 2 and any(c.isalnum() for c in t)}
-        words = common_words()
-        self._whole = {self._vocabulary[t]: w for w in words for t in (w, f" {w}") if len(t) > 2 or t[0] == " "}
+        known = ((t, w) for w in common_words() for t in (w, f" {w}") if len(t) > 2 or t[0] == " ")
+        self._whole = {self._vocabulary[t]: w for t, w in known if t in self._vocabulary}  # an older model has fewer
         self._numbers = {token: 1 + i for i, token in enumerate(self.places())}
 
     def places(self) -> list[int]:

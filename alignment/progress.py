@@ -28,7 +28,9 @@ def held_out(
     templates where no others are given (plans always).
     """
     rng = random.Random(f"{split} {seed}")
-    mix = Mix(noise=0) if templates is None else Mix(noise=0, joined=0, conditional=0, whole=1)  # of these alone
+    mix = Mix(noise=0)
+    if templates is not None:  # of these alone, in their own words
+        mix = Mix(noise=0, joined=0, conditional=0, whole=1, invented=0, loose=0)
     shown = screen_examples(rng, STYLE, mix, split, templates or templates_of("train"))
     plans = plan_examples(rng, STYLE, split)
     return packer.batches([next(shown) for _ in range(screens)], [next(plans) for _ in range(screens // 4)], 16)

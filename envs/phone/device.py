@@ -22,7 +22,7 @@ from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_r
 from homeostat.envs.phone.looks import Looks
 from homeostat.envs.phone.render import render
 from homeostat.envs.phone.system import dialog_screen, launcher_screen, shade_screen
-from homeostat.envs.phone.ui import Context, Effect, Frame, Screen, Widget
+from homeostat.envs.phone.ui import App, Context, Effect, Frame, Screen, Widget
 
 __all__ = ["Device"]
 
@@ -38,7 +38,7 @@ class Device:
 
     def __init__(self, apps: Iterable[str] = BASIC) -> None:
         wanted = set(apps)
-        self.apps = {name: find_app(name) for name in known_apps() if name in wanted}
+        self.apps: dict[str, App] = {name: find_app(name) for name in known_apps() if name in wanted}
         for name in wanted - set(self.apps):
             raise UnknownName.of("app", name, known_apps())
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -248,13 +248,17 @@ class Device:
         self._run(["home"])
         self.message, self._placed = message, None
 
-    def install(self, name: str) -> None:
-        """Install one more app, empty. Raises ``UnknownName``."""
-        if name not in known_apps():
-            raise UnknownName.of("app", name, known_apps())
-        if name not in self.apps:
-            self.apps[name] = find_app(name)
-            self.db.executescript(self.apps[name].schema)
+    def install(self, app: str | App) -> None:
+        """Install one more app, empty: a known one by name, or one's own (which ``restore`` then doesn't know).
+
+        Raises ``UnknownName``.
+        """
+        if isinstance(app, str) and app not in known_apps():
+            raise UnknownName.of("app", app, known_apps())
+        found = find_app(app) if isinstance(app, str) else app
+        if found.name not in self.apps:
+            self.apps[found.name] = found
+            self.db.executescript(found.schema)
         self._placed = None
 
     @contextmanager

@@ -87,25 +87,22 @@ class Template:
     verb: str = ""
 
 
-def _tables(db: sqlite3.Connection) -> dict[str, str]:
-    tables = {}
-    for (name,) in db.execute("select name from sqlite_master where type = 'table' order by name").fetchall():
-        columns = [c[1] for c in db.execute(f"pragma table_info({name})").fetchall() if c[1] != "id"]
-        tables[name] = f"select {', '.join(columns)} from {name} order by {', '.join(columns)}"
-    return tables
+_QUERIES: dict[str, str] = {}  # by the statement that made the table
 
 
-_QUERIES: dict[tuple[str, ...], dict[str, str]] = {}
+def _query(db: sqlite3.Connection, table: str, made: str) -> str:
+    if made not in _QUERIES:
+        columns = ", ".join(c[1] for c in db.execute(f"pragma table_info({table})").fetchall() if c[1] != "id")
+        _QUERIES[made] = f"select {columns} from {table} order by {columns}"
+    return _QUERIES[made]
 
 
 def fingerprint(db: sqlite3.Connection, watch: frozenset[str] = frozenset()) -> tuple[Any, ...]:
     """What the database holds, row ids left out. The apps' traces count only where ``watch`` names them."""
-    there = tuple(r[0] for r in db.execute("select name from sqlite_master where type = 'table' order by name"))
-    if there not in _QUERIES:
-        _QUERIES[there] = _tables(db)
+    there = db.execute("select name, sql from sqlite_master where type = 'table' order by name").fetchall()
     return tuple(
-        tuple(db.execute(query).fetchall())
-        for name, query in _QUERIES[there].items()
+        tuple(db.execute(_query(db, name, made)).fetchall())
+        for name, made in there
         if name not in _TRACES or name in watch
     )
 
