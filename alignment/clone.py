@@ -49,6 +49,7 @@ EARLY = Mix(phrasings=1, other_goals=3, where=4, what=2)
 MIDDLE = Mix(phrasings=2, other_goals=7, where=2, what=1)
 LATE = Mix(phrasings=3, other_goals=7, away=0.25, where=1, what=2)
 STAGES = {"read": (0.0, EARLY), "early": (0.015, EARLY), "middle": (0.075, MIDDLE), "late": (0.25, LATE)}  # from, data
+_NANO = "homeostat/nano"
 FALL_SHARE = 0.65  # of the whole budget, as are the stages' beginnings
 
 
@@ -184,12 +185,11 @@ def command(
     layers: Annotated[int, typer.Option(help="Layers of the text model.")] = 5,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's last checkpoint.")] = False,
-    env: Annotated[
-        str, typer.Option(help="phone (from nothing); miniwob or recording (teach a model those besides).")
-    ] = "phone",
-    start: Annotated[str, typer.Option("--from", help="With --env miniwob or recording: the model to start from.")] = (
-        "homeostat/nano"
-    ),
+    env: Annotated[str, typer.Option(help="phone; miniwob or recording (teach a model those besides).")] = "phone",
+    start: Annotated[
+        str,
+        typer.Option("--from", help="The model to go on from. Default: from nothing; else than phone, homeostat/nano."),
+    ] = "",
     tasks: Annotated[
         str, typer.Option(help="With --env miniwob: task names with commas; '' for the click suite.")
     ] = "",
@@ -204,17 +204,22 @@ def command(
 
         names = [name.strip() for name in tasks.split(",") if name.strip()]
         file = data or out / "screens.npz"
-        figures = fine_tune_web(start, out, names, file, minutes=minutes, per_task=per_task, seed=seed, rate=rate / 5)
+        figures = fine_tune_web(
+            start or _NANO, out, names, file, minutes=minutes, per_task=per_task, seed=seed, rate=rate / 5
+        )
     elif tasks or data is not None:
         raise ConfigError(f"--tasks {tasks!r} and --data go with --env miniwob; leave them out with {env!r}")
-    elif env == "recording":
-        from homeostat.alignment.clone_recordings import fine_tune_watching
-
-        figures = fine_tune_watching(start, out, minutes=minutes, seed=seed, rate=rate / 5, screens=screens)
-    elif env != "phone":
+    elif env not in ("phone", "recording"):
         raise UnknownName.of("env", env, ("phone", "miniwob", "recording"))
-    elif start != "homeostat/nano":
-        raise ConfigError(f"--from {start!r} goes with --env miniwob or recording; the phone's starts anew")
+    elif env == "recording" or start:
+        from homeostat.alignment.clone_further import fine_tune_further
+
+        if resume:
+            raise ConfigError("--resume goes with a run from nothing; leave out --from and --env, or --resume")
+        recordings = 4 if env == "recording" else 0
+        figures = fine_tune_further(
+            start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 2, screens=screens, recordings=recordings
+        )
     else:
         figures = train(out, minutes, seed, screens, width, layers, rate, resume)
     typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

@@ -2,8 +2,10 @@
 
 Four kinds: parts side by side, parts that share their verb (``delete the note a and the task b``), a value that one
 part finds out and a later one uses, and a condition on such a value. Half of the parts are said loosely, as people say
-the links of a chain (``alarm 07:00 off``), and may stand after an opening that is no part of the task. None of the hundred compositional templates of
-``homeostat.envs.phone.tasks.composed``, nor their wording, is used: those are for testing.
+the links of a chain (``alarm 07:00 off``), and may stand after an opening that is no part of the task.
+
+None of the hundred compositional templates of ``homeostat.envs.phone.tasks.composed``, nor their wording, is used:
+those are for testing.
 """
 
 from __future__ import annotations
@@ -34,14 +36,16 @@ _BOTH = (
 _ALL = ("{list}{s}{verb} all of them", "{verb} these{s}{list}", "{list}{s}{verb} them all")
 _ARTICLES = frozenset(("the", "a", "an", "my"))
 _ADDED = ("add", "create", "put", "make", "write", "start", "enter")
-_ASKING = frozenset("tell look find what how who which when i new in of is".split())
-_ACTING = frozenset("delete remove erase star pin unpin mute unmute complete untick add create like open tick".split())
+_ASKING = frozenset(["tell", "look", "find", "what", "how", "who", "which", "when", "i", "new", "in", "of", "is"])
+_STARS = ("star", "pin", "unpin", "mute", "unmute", "complete", "tick", "untick", "like")
+_ACTING = frozenset(("delete", "remove", "erase", "add", "create", "open", *_STARS))
 _POLITE = ("i want to {g}", "can you {g}", "please {g}", "i need to {g}", "{g} please")
 _SAID = ("the answer", "it", "that", "this")
 _LOOKS = ("{a}", "find out {n}", "look up {n}", "see {n}", "check {n}")
-_IDLE = tuple(
-    "before after i am my we for the a day week party trip work school morning evening tonight tomorrow new home at "
-    "house guests travel plan busy it is time when this on holiday go away kids to with quick list".split()
+_IDLE = (
+    *("before", "after", "i", "am", "my", "we", "for", "the", "a", "day", "week", "party", "trip", "work", "school"),
+    *("morning", "evening", "tonight", "tomorrow", "new", "home", "at", "house", "guests", "travel", "plan", "busy"),
+    *("it", "is", "time", "when", "this", "on", "holiday", "go", "away", "kids", "to", "with", "quick", "list"),
 )
 _THEN = (" and ", ", then ", ". then ", "; after that ", ", and then ")
 _WHETHER = (

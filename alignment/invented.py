@@ -64,7 +64,7 @@ _PRESSED = ("{f} {it}", "{f} {it} please", "i want to {f} {it}", "{it}: {f}")
 _SET = ("change {n} to {{new}}", "set {n} to {{new}}", "{n} should be {{new}}", "update {n} to {{new}}", "{n}: {{new}}")
 _ASKED = ("what is {n}?", "tell me {n}", "look up {n}", "find out {n}", "i need to know {n}")
 _TURNED = ("turn {s} {n}", "switch {n} {s}", "turn {n} {s}", "{n} {s}", "{n} should be {s}")
-_TAKEN = frozenset("id new edit delete save cancel back home list item".split())
+_TAKEN = frozenset(["id", "new", "edit", "delete", "save", "cancel", "back", "home", "list", "item"])
 
 
 class _Invented(Collection):
@@ -72,7 +72,9 @@ class _Invented(Collection):
     (rows whose hidden field ``box`` is on) and a page of ``singles`` behind the door ``page``; each may be missing.
     """
 
-    one, table, fields = "invention", "invented", (Field("name"),)
+    one = "invention"
+    table = "invented"
+    fields: ClassVar[tuple[Field, ...]] = (Field("name"),)
     presses: ClassVar[tuple[str, ...]] = ()
     boxed: ClassVar[str] = ""
     paged: ClassVar[str] = ""
@@ -169,7 +171,7 @@ def invent(rng: random.Random, number: int) -> Invention:
 
 def _invent(rng: random.Random, words: Words, number: int) -> Invention:
     namer = _Namer(rng, words)
-    one = next(n for n in iter(words.noun, None) if len(n) <= 7 and f"{n}s" not in APPS and n not in APPS)
+    one = next(n for n in iter(words.noun, "") if len(n) <= 7 and f"{n}s" not in APPS and n not in APPS)
     namer.used |= {one, f"{one}s"}
     fields = [_field(rng, namer, words, ("text", "text", "fact", "choice", "switch")) for _ in range(rng.randint(1, 4))]
     title = Field(rng.choice(("name", "title")))

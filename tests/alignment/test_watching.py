@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from homeostat.alignment.clone import save_model
-from homeostat.alignment.clone_recordings import fine_tune_watching
+from homeostat.alignment.clone_further import fine_tune_further
 from homeostat.alignment.losses import hidden_states, losses
 from homeostat.alignment.nano import STYLE, build_model, build_processor
 from homeostat.alignment.packing import IGNORE, KINDS, Packer
@@ -70,7 +70,7 @@ def test_the_answer_is_what_the_environment_takes_for_right(examples):
 
 def test_a_short_training_writes_a_model(tmp_path, processor, model):
     save_model(tmp_path / "tiny", model.float(), processor)
-    figures = fine_tune_watching(
+    figures = fine_tune_further(
         str(tmp_path / "tiny"), tmp_path / "out", minutes=5, recordings=1, screens=2, max_steps=3, workers=0
     )
     assert (tmp_path / "out" / "model.safetensors").exists()

@@ -1,13 +1,15 @@
-"""Teach the embedded model to watch: questions about screen recordings, with phone screens mixed in.
+"""Go on from a trained embedded model: more of the phone, or the phone and screen recordings.
 
-    homeostat clone --env recording --from homeostat/nano --out checkpoints/watching --minutes 45
+    homeostat clone --from homeostat/nano --out checkpoints/further --minutes 50
+    homeostat clone --env recording --from homeostat/nano --out checkpoints/watching --minutes 120
 
 Notable choices:
 
+- The phone's batches hold the questions of the last stage of ``homeostat clone``, without stages: who can read needs no
+  more of the first ones.
 - A recording is 8 to 32 images before the question: rows of 1,200 to 4,700 tokens, so a batch holds few recordings, and
-  several questions are asked of each (``alignment.watching``).
-- Three batches of four are the phone's, with the questions of the last stage of ``homeostat clone``: without them the
-  phone is forgotten within minutes, and with them it goes on getting better.
+  several questions are asked of each (``alignment.watching``). One batch of four is recordings (two thirds of the time,
+  as the attention's cost grows with the square of a row): with fewer phone batches the phone is forgotten.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ from homeostat.alignment.progress import held_out
 from homeostat.alignment.watching import recording_examples
 from homeostat.envs.phone.tasks.splits import templates_of
 
-__all__ = ["fine_tune_watching"]
+__all__ = ["fine_tune_further"]
 
 
 class _Batches(IterableDataset[Batch]):
-    """A batch of recordings, some batches of phone screens, and so on."""
+    """Batches of phone screens and, where there are any, one of recordings for every four."""
 
     def __init__(self, packer: Packer, seed: int, recordings: int, screens: int) -> None:
         self.packer, self.seed, self.recordings, self.screens = packer, seed, recordings, screens
@@ -46,34 +48,37 @@ class _Batches(IterableDataset[Batch]):
         while True:
             asked = [next(plans) for _ in range(self.screens * 2)]
             batches = self.packer.batches([next(source) for source in phone], asked, self.screens)
-            some = sorted((next(watched) for _ in range(self.recordings)), key=lambda e: len(e.frames))
-            batches[rng.randrange(len(batches))] = self.packer.recordings(some)
+            if self.recordings:
+                some = sorted((next(watched) for _ in range(self.recordings)), key=lambda e: len(e.frames))
+                batches[rng.randrange(len(batches))] = self.packer.recordings(some)
             yield from rng.sample(batches, len(batches))
 
 
-def fine_tune_watching(
+def fine_tune_further(
     start: str,
     out: Path,
     *,
     minutes: float,
     seed: int = 0,
     rate: float = 3e-4,
-    recordings: int = 4,
+    recordings: int = 0,
     screens: int = 8,
     max_steps: int | None = None,
     workers: int = 1,
 ) -> dict[str, float]:
     """Fine-tune the model ``start`` and write the folder ``out``.
 
-    ``recordings``, ``screens``: how many a batch. Returns the shares of right answers about recordings and of right
-    actions on the phone, on dev words, and the mean answer loss over the first and the last ten steps. Raises
+    ``recordings``, ``screens``: how many a batch (0 recordings: the phone alone). Returns the shares of right answers
+    about recordings (``watch``), of right actions on the phone and of right plans, all on dev words, of right actions
+    that dev templates ask for (``new``), and the mean answer loss over the first and the last ten steps. Raises
     ``ConfigError``.
     """
     torch.manual_seed(seed)
     model, processor = load_embedded(start)
     packer = Packer(processor)
     dev = recording_examples(random.Random("dev"), STYLE, "dev", further=0)
-    kept = [packer.recordings([next(dev) for _ in range(4)]) for _ in range(25 if max_steps is None else 1)]
+    watched = 0 if not recordings else 25 if max_steps is None else 1
+    kept = [packer.recordings([next(dev) for _ in range(4)]) for _ in range(watched)]
     size = 96 if max_steps is None else 16
     dev_screens = held_out(packer, "dev", screens=size, seed="report")
     new = held_out(packer, "dev", screens=size, seed="new", templates=templates_of("dev"))
