@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from homeostat.agent.loading import load_style, load_weights, resolve
 from homeostat.agent.prefix import PrefixCache, Start
 from homeostat.agent.prompts import PromptStyle
 from homeostat.envs.errors import ModelError
-from homeostat.sensors.core import Attempt, Need, SpanMass
+from homeostat.sensors.core import Attempt, Need, Readout, SpanMass
 from homeostat.sensors.messages import Prompt
 from homeostat.sensors.rendering import Rendered, Renderer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from homeostat.sensors import Probe
 
 __all__ = ["Model", "TransformersModel"]
@@ -44,13 +47,14 @@ class Model(Protocol):
         n: int = 1,
         temperature: float = 0.0,
         max_new_tokens: int = 256,
-        watch: bool = True,
+        watch: bool | Readout = True,
         deadline: float | None = None,
         seed: int | None = None,
     ) -> list[Attempt]:
         """``n`` answers to the prompt.
 
-        ``temperature=0`` is greedy (then every answer is the same one). ``watch=False`` leaves attention unread.
+        ``temperature=0`` is greedy (then every answer is the same one). ``watch=False`` leaves attention unread; a
+        :class:`~homeostat.sensors.Readout` reads more of it.
         ``deadline`` is a ``time.monotonic()`` instant past which generation ends (``finish="length"``); ``seed``
         makes sampling repeatable. Raises :class:`ModelError`.
         """
@@ -113,7 +117,7 @@ class TransformersModel:
         n: int = 1,
         temperature: float = 0.0,
         max_new_tokens: int = 256,
-        watch: bool = True,
+        watch: bool | Readout = True,
         deadline: float | None = None,
         seed: int | None = None,
     ) -> list[Attempt]:
@@ -124,7 +128,7 @@ class TransformersModel:
         rendered = self.renderer.render(prompt)
         draws = n if temperature > 0 else 1
         # With a probe, the rows that it reads are run each time: readings must not depend on what was cached.
-        fresh = _PROBED_ROWS if watch else 1
+        fresh = 1 if watch is False else _PROBED_ROWS
         start = self._prefix.start(rendered, fresh)
         ids = rendered.ids
         masses: Sequence[SpanMass | None] = [None] * draws
@@ -152,6 +156,39 @@ class TransformersModel:
         ]
         return attempts * (n // draws)
 
+    def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """(T, V) natural-log probabilities over the vocabulary at each of ``tokens``, forced after the prompt.
+
+        One forward over what the cache does not hold already. Raises :class:`ModelError` for no tokens.
+        """
+        if not tokens:
+            raise ModelError("tokens=() have no probabilities; give at least one")
+        import torch
+
+        rendered = self.renderer.render(prompt)
+        start = self._prefix.start(rendered)
+        inputs = self._on_device(start.inputs)
+        ids, count = inputs["input_ids"], len(tokens)
+        forced = torch.tensor([list(tokens)], device=ids.device)
+        whole = {**inputs, "input_ids": torch.cat([ids, forced], 1)[:, start.cached : -1]}
+        for name, fill in (("attention_mask", 1), ("token_type_ids", 0), ("mm_token_type_ids", 0)):
+            if name in whole:
+                whole[name] = torch.nn.functional.pad(whole[name], (0, count - 1), value=fill)
+        with torch.inference_mode():
+            out = self.model(**whole, past_key_values=start.cache, use_cache=True, logits_to_keep=count)
+            scores: NDArray[np.float32] = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
+        self._prefix.keep(start.cache, [*rendered.ids, *tokens[:-1]], rendered.images)
+        return scores
+
+    def _on_device(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        device, dtype = self.model.device, self.model.dtype
+        return {
+            k: v.to(device, dtype if torch.is_floating_point(v) else None) if hasattr(v, "to") else v
+            for k, v in inputs.items()
+        }
+
     def _decode(
         self,
         rendered: Rendered,
@@ -168,11 +205,7 @@ class TransformersModel:
 
         from homeostat.agent.decoding import Deadline, TokenStats
 
-        device, dtype = self.model.device, self.model.dtype
-        inputs = {
-            k: v.to(device, dtype if torch.is_floating_point(v) else None) if hasattr(v, "to") else v
-            for k, v in start.inputs.items()
-        }
+        inputs = self._on_device(start.inputs)
         stats = TokenStats()
         # Plain decoding: whatever penalties and truncation the model's folder asks for are set aside, so that
         # log-probabilities mean the model's own.
@@ -218,13 +251,14 @@ class TransformersModel:
         return {"input_ids": ids.repeat(n, 1), "attention_mask": inputs["attention_mask"].repeat(n, 1)}
 
     @contextlib.contextmanager
-    def _watching(self, rendered: Rendered, watch: bool) -> Iterator[Probe | None]:
-        if not watch:
+    def _watching(self, rendered: Rendered, watch: bool | Readout) -> Iterator[Probe | None]:
+        if watch is False:
             yield None
             return
         from homeostat import sensors
 
-        with sensors.watch(self.model, layers=self.layers, rows=_PROBED_ROWS) as probe:
+        readout = watch if isinstance(watch, Readout) else Readout()
+        with sensors.watch(self.model, layers=self.layers, rows=_PROBED_ROWS, readout=readout) as probe:
             probe.start(rendered.as_spans())
             yield probe
 

@@ -17,6 +17,7 @@ from homeostat.envs.core import SelfEnding
 from homeostat.envs.errors import ActionError, HomeostatError, UnparsableAction
 from homeostat.envs.mobile_use import parse_action
 from homeostat.sensors.core import Attempt
+from homeostat.sensors.messages import Prompt
 
 __all__ = ["act", "ask", "control", "finish", "observe", "plan", "propose", "sense"]
 
@@ -62,7 +63,7 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
         attempt = _attempt(state, context)
         proposal = _parsed(attempt.text, context)
     context.attempt = None
-    readings = context.read(attempt, state)
+    readings = context.read(attempt, state, _prompt(state, context))
     mass = attempt.spans.mass.mean(axis=(0, 1, 2)) if attempt.spans is not None and len(attempt.spans.mass) else ()
     context.emit(
         Sense(
@@ -260,8 +261,8 @@ def _ended(why: str, state: EpisodeState, context: RunContext) -> Updates:
     return {"ending": ending, "reason": why, "success": success}
 
 
-def _attempt(state: EpisodeState, context: RunContext) -> Attempt:
-    prompt = act_prompt(
+def _prompt(state: EpisodeState, context: RunContext) -> Prompt:
+    return act_prompt(
         context.model.style,
         goal=state.instruction,
         rules=state.task.rules,
@@ -269,7 +270,10 @@ def _attempt(state: EpisodeState, context: RunContext) -> Attempt:
         observation=context.observe(),
         reminder=state.reminder,
     )
-    return context.generate(prompt, state)
+
+
+def _attempt(state: EpisodeState, context: RunContext) -> Attempt:
+    return context.generate(_prompt(state, context), state)
 
 
 def _parsed(text: str, context: RunContext) -> Proposal:

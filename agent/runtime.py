@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +18,7 @@ from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.core import ControlContext, Controller, Decision, Proceed
 from homeostat.envs.core import Env, Observation
 from homeostat.envs.errors import ConfigError
-from homeostat.sensors.core import Attempt, Reading, Sensor, SensorContext
+from homeostat.sensors.core import Attempt, Reading, Readout, Sensor, SensorContext
 from homeostat.sensors.messages import Prompt
 
 __all__ = ["LoopConfig", "RunContext"]
@@ -94,16 +96,23 @@ class RunContext:
         if self.saved is not None:
             self.saved(state.emitted)
         config = self.config
+        watching = not planning and any("attention" in sensor.needs for sensor in self.sensors)
         return self.model.generate(
             prompt,
             temperature=0.0 if planning else config.temperature,
             max_new_tokens=config.plan_tokens if planning else config.max_new_tokens,
-            watch=not planning and any("attention" in sensor.needs for sensor in self.sensors),
+            watch=self.readout if watching else False,
             deadline=None if config.seconds is None else time.monotonic() + config.seconds,
             seed=hash((state.seed, state.calls)) & 0x7FFFFFFF,
         )[0]
 
-    def read(self, attempt: Attempt, state: EpisodeState) -> tuple[Reading, ...]:
+    @property
+    def readout(self) -> Readout:
+        """All that the sensors want of the probe."""
+        wanted = (getattr(sensor, "reads", Readout()) for sensor in self.sensors)
+        return reduce(or_, wanted, Readout())
+
+    def read(self, attempt: Attempt, state: EpisodeState, prompt: Prompt | None = None) -> tuple[Reading, ...]:
         """Every sensor's reading. Raises :class:`ConfigError` naming a sensor that breaks its contract."""
         readings = []
         for sensor in self.sensors:
@@ -114,6 +123,8 @@ class RunContext:
                 attempt=state.attempt,
                 history=tuple(r for r in state.acted if r.sensor == sensor.name),
                 model=self.model if "model" in sensor.needs else None,
+                prompt=prompt,
+                observation=self.observation,
                 extra={"whole_goal": state.task.goal},
             )
             readings.append(self._guarded("sensor", sensor.name, lambda s=sensor, c=context: s.read(attempt, c)))

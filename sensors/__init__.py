@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from homeostat.sensors.calibration import Calibration
     from homeostat.sensors.check import check_sensor
     from homeostat.sensors.confidence import Confidence
-    from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
+    from homeostat.sensors.core import Attempt, Need, Reading, Readout, Sensor, SensorContext, SpanMass, WhiteBox
     from homeostat.sensors.drift import AttentionDrift
     from homeostat.sensors.focus import FocusScore
     from homeostat.sensors.messages import Message, Part, Prompt
@@ -32,12 +32,14 @@ __all__ = [
     "Probe",
     "Prompt",
     "Reading",
+    "Readout",
     "Rendered",
     "Renderer",
     "Sensor",
     "SensorContext",
     "SpanMass",
     "Spans",
+    "WhiteBox",
     "check_sensor",
     "watch",
 ]
@@ -54,12 +56,14 @@ _HOME = {
     "Probe": "probe",
     "Prompt": "messages",
     "Reading": "core",
+    "Readout": "core",
     "Rendered": "rendering",
     "Renderer": "rendering",
     "Sensor": "core",
     "SensorContext": "core",
     "SpanMass": "core",
     "Spans": "spans",
+    "WhiteBox": "core",
     "check_sensor": "check",
     "watch": "probe",
 }

@@ -6,6 +6,7 @@ tested away from the model that made it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -13,9 +14,40 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Attempt", "Need", "Reading", "Sensor", "SensorContext", "SpanMass"]
+from homeostat.envs.core import Observation
+from homeostat.envs.errors import ConfigError
+from homeostat.sensors.messages import Prompt
+
+__all__ = ["Attempt", "Need", "Reading", "Readout", "Sensor", "SensorContext", "SpanMass", "Statistic", "WhiteBox"]
 
 Need = Literal["attention", "logprobs", "text", "model"]
+Statistic = Literal["entropy", "distance", "top", "received", "outputs"]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What the probe reads of every generated token's row besides the span masses; ``a | b`` reads what either does.
+
+    ``keys``: labels of spans whose every key's weight is kept; ``window``: so many of the row's nearest keys, itself
+    the first; ``statistics``: see the fields of :class:`SpanMass` of those names. A sensor says what it needs as its
+    attribute ``reads``. Memory grows with T·L·H times the keys kept (``outputs``: times the head's width).
+    """
+
+    keys: frozenset[str] = frozenset()
+    window: int = 0
+    statistics: frozenset[Statistic] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Raises ``ConfigError`` for an unknown statistic or a negative window."""
+        known = ("entropy", "distance", "top", "received", "outputs")
+        if unknown := sorted(map(str, self.statistics - set(known))):
+            raise ConfigError(f"statistic {unknown[0]!r} is unknown; known: {', '.join(known)}")
+        if self.window < 0:
+            raise ConfigError(f"window={self.window!r} counts keys; give 0 or more")
+
+    def __or__(self, other: Readout) -> Readout:
+        """What either reads."""
+        return Readout(self.keys | other.keys, max(self.window, other.window), self.statistics | other.statistics)
 
 
 @dataclass(frozen=True)
@@ -33,6 +65,19 @@ class SpanMass:
 
     The last span is "output", the tokens generated so far: row t sees t of them, the last row ``lengths[-1]`` = T − 1.
     Where layers differ in what they see (sliding windows), ``visible`` is the most that any probed layer sees.
+
+    Where only every k-th token was read, T counts those, and ``index`` (T,) holds their numbers among the generated
+    tokens (``position`` has them in any case). What a :class:`Readout` asks for, each None or empty otherwise:
+
+    - ``keys[label]`` (T, L, H, n): the weight on each of the span's n keys, in their order.
+    - ``recent`` (T, L, H, w): ``recent[..., d]`` is the weight on the key d slots before the row (0: the row's own).
+    - ``entropy`` (T, L, H): −Σ p log p of the row's weights, in nats; ``distance`` (T, L, H): Σ p_s · (row − s), in
+      slots; ``top`` (T, L, H) int64: the slot of its largest weight.
+    - ``received`` (L, H, n): of the prompt's first n ≤ 64 slots, the mean weight that each receives from those of the
+      prompt's read rows that can see it (arXiv 2410.10781's α; all rows only with ``rows="all"``); NaN where none can.
+    - ``outputs`` (T, L, H, D): each head's output Σ p_s v_s, before the output projection.
+
+    ``prompt`` is the number of the prompt's slots, so generated token i lies in slot ``prompt + i``.
     """
 
     labels: tuple[str, ...]
@@ -43,6 +88,20 @@ class SpanMass:
     visible: NDArray[np.int64]
     sink: NDArray[np.float32] | None = None
     sink_in_span: NDArray[np.float32] | None = None
+    index: NDArray[np.int64] | None = None
+    keys: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    recent: NDArray[np.float32] | None = None
+    entropy: NDArray[np.float32] | None = None
+    distance: NDArray[np.float32] | None = None
+    top: NDArray[np.int64] | None = None
+    received: NDArray[np.float32] | None = None
+    outputs: NDArray[np.float32] | None = None
+    prompt: int = 0
+
+    @property
+    def position(self) -> NDArray[np.int64]:
+        """(T,) which generated token each row belongs to."""
+        return np.arange(len(self.mass), dtype=np.int64) if self.index is None else self.index
 
     def of(self, label: str) -> NDArray[np.float32]:
         """(T, L, H) mass of one span. Raises ``KeyError`` for a label that the prompt lacks."""
@@ -99,7 +158,8 @@ class SensorContext:
 
     ``history`` holds this sensor's own earlier readings in the episode (of the attempts that were acted on, in the
     present subtask), oldest first: a sensor keeps no state of its own, so an episode can resume anywhere.
-    ``model`` is set only for sensors that declare the need ``"model"``.
+    ``model`` is set only for sensors that declare the need ``"model"`` (a :class:`WhiteBox`, where the loop's model is
+    one). ``prompt`` is what the attempt answered and ``observation`` what the prompt showed; either may be None.
     """
 
     goal: str
@@ -108,7 +168,25 @@ class SensorContext:
     attempt: int = 0
     history: tuple[Reading, ...] = ()
     model: Any = None
+    prompt: Prompt | None = None
+    observation: Observation | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class WhiteBox(Protocol):
+    """What sensors that need ``"model"`` may ask of one."""
+
+    def generate(self, prompt: Prompt, *, max_new_tokens: int = 256, watch: bool | Readout = True) -> list[Attempt]:
+        """Answers to the prompt (one, greedy, where nothing else is said)."""
+        ...
+
+    def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """(T, V) natural-log probabilities over the vocabulary at each of ``tokens``, forced after the prompt.
+
+        The keys of what this prompt shares with the last one from its start are reused where the cache allows it.
+        """
+        ...
 
 
 @runtime_checkable

@@ -27,9 +27,10 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from homeostat.envs.errors import ConfigError, ProbeError
 from homeostat.sensors.attention import RowMask, Scoring, attend, row_chunks
-from homeostat.sensors.core import SpanMass
+from homeostat.sensors.core import Readout, SpanMass
 from homeostat.sensors.recorder import Recorder
-from homeostat.sensors.spans import Spans
+from homeostat.sensors.results import first_tokens, follow_beams, span_masses
+from homeostat.sensors.spans import OUTPUT, Spans
 from homeostat.sensors.support import Layers, find_layers, owners
 
 __all__ = ["NAME", "Probe", "watch"]
@@ -49,9 +50,13 @@ class Probe:
     it reads. A probe serves one run at a time, in one thread.
     """
 
-    def __init__(self, layers: Sequence[int], rows: int | None, sink_threshold: float | None) -> None:
+    def __init__(
+        self, layers: Sequence[int], rows: int | None, sink_threshold: float | None, readout: Readout, every: int
+    ) -> None:
         """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks."""
         self.layers = tuple(layers)
+        self.readout = readout
+        self._every = every
         self._rows = rows
         self._sink_threshold = sink_threshold
         self._recorder: Recorder | None = None
@@ -65,7 +70,7 @@ class Probe:
         given = (spans,) if isinstance(spans, Spans) else tuple(spans)
         if not given:
             raise ConfigError(f"spans={spans!r} holds no prompt; give one Spans, or one for each prompt of the batch")
-        self._recorder = Recorder(self.layers, given, self._rows, self._sink_threshold)
+        self._recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
 
     def result(self, tokens: int | None = None) -> SpanMass:
         """The run's span masses, for a batch of one; the run is over.
@@ -78,20 +83,26 @@ class Probe:
             raise ProbeError(f"the batch had {len(every)} rows; call results()")
         return every[0]
 
-    def results(self, tokens: Sequence[int] | None = None) -> tuple[SpanMass, ...]:
+    def results(
+        self, tokens: Sequence[int] | None = None, *, beams: Sequence[Sequence[int]] | None = None
+    ) -> tuple[SpanMass, ...]:
         """The span masses of every row of the batch; the run is over.
 
         ``tokens[b]`` keeps row b's first so many generated tokens: rows that end early are padded by ``generate``.
+        ``beams`` (rows, T): the ``beam_indices`` of a beam search's output: then there is a result for each sequence
+        that it returned, whose every token is read from the row that its beam was in at the time.
         """
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             raise ProbeError("no run to read; call start(spans) before the model, and result() once after it")
-        every = recorder.finish()
+        every = span_masses(recorder)
+        if beams is not None:
+            every = tuple(follow_beams(every, [int(b) for b in one if b >= 0]) for one in beams)
         if tokens is None:
             return every
         if len(tokens) != len(every):
             raise ConfigError(f"tokens={list(tokens)!r} has {len(tokens)} counts for a batch of {len(every)} rows")
-        return tuple(_first(mass, count) for mass, count in zip(every, tokens, strict=True))
+        return tuple(first_tokens(mass, count) for mass, count in zip(every, tokens, strict=True))
 
     def _before_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Hook on the first probed module: it sees the cache before this forward's keys enter it."""
@@ -117,6 +128,8 @@ def watch(
     rows: int | Literal["all"] = 32,
     sinks: bool = True,
     sink_threshold: float = 0.3,
+    readout: Readout = Readout(),  # noqa: B008 - frozen
+    every: int = 1,
 ) -> Iterator[Probe]:
     """Attach a probe to a loaded transformers model for the length of a ``with`` block.
 
@@ -141,10 +154,14 @@ def watch(
         raise ConfigError(f"rows={rows!r} reads nothing; give 1 or more, or 'all'")
     if not 0 < sink_threshold < 1:
         raise ConfigError(f"sink_threshold={sink_threshold!r} is no share of a row; give a number between 0 and 1")
+    if not isinstance(every, int) or every < 1:
+        raise ConfigError(f"every={every!r} reads nothing; give 1 for every token, or k for one in k")
+    if OUTPUT in readout.keys:
+        raise ConfigError(f"keys={OUTPUT!r} grow with every token; read the nearest ones with window=…")
     modules = find_layers(model, layers)
     if any(m in _PROBES for m in modules.values()):
         raise ProbeError(f"{type(model).__name__!r} is already watched; leave the other watch(...) first")
-    probe = Probe(tuple(modules), None if rows == "all" else rows, sink_threshold if sinks else None)
+    probe = Probe(tuple(modules), None if rows == "all" else rows, sink_threshold if sinks else None, readout, every)
     AttentionInterface.register(NAME, probe_attention)
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     configs = owners(model, list(modules.values()))
@@ -186,6 +203,8 @@ def probe_attention(
     """The registered attention function: (B, H, Q, D) on (B, G, K, D) gives (B, Q, H, D), and the probe its masses."""
     probe = _PROBES.get(module)
     recorder = probe._recorder if probe is not None else None
+    if recorder is not None and not recorder.active:
+        recorder = None
     softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
     scoring = Scoring(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap, sinks)
     if recorder is None and scoring.fused:
@@ -205,8 +224,10 @@ def probe_attention(
         if queries == 1 and not dropout:  # decoding: the loop below for its one row, without the loop
             weights = scoring.weights(query, key, attention_mask)
             recorder.add(weights, rows, attention_mask, 0)
+            one = attend(weights, value)
+            recorder.add_outputs(one)
             recorder.close_layer()
-            return attend(weights, value), None
+            return one, None
     by_hand = not scoring.fused
     out = None
     if not by_hand:
@@ -225,10 +246,11 @@ def probe_attention(
             skip = max(queries - wanted - first, 0)
             kept = mask[:, :, skip:] if mask is not None and mask.shape[2] > 1 else mask
             recorder.add(weights[:, :, skip:], rows, kept, first + skip)
-    if recorder is not None:
-        recorder.close_layer()
     if out is None:
         out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    if recorder is not None:
+        recorder.add_outputs(out)
+        recorder.close_layer()
     return out, None
 
 
@@ -236,27 +258,3 @@ def _refuse(module: nn.Module, settings: dict[str, Any]) -> None:
     for name in _UNREADABLE:
         if settings.get(name) is not None:
             raise ProbeError(f"{type(module).__name__!r} attends with {name!r}, which the probe can't read exactly")
-
-
-def _first(mass: SpanMass, tokens: int) -> SpanMass:
-    """The first ``tokens`` generated tokens of a result."""
-    if not 0 <= tokens <= len(mass.mass):
-        raise ConfigError(
-            f"tokens={tokens!r} is more than the {len(mass.mass)} that were read; give the row's own count"
-        )
-    return SpanMass(
-        labels=mass.labels,
-        layers=mass.layers,
-        mass=mass.mass[:tokens],
-        prompt_mass=mass.prompt_mass,
-        lengths=_output(mass, tokens),
-        visible=mass.visible[:tokens],
-        sink=None if mass.sink is None else mass.sink[:tokens],
-        sink_in_span=None if mass.sink_in_span is None else mass.sink_in_span[:tokens],
-    )
-
-
-def _output(mass: SpanMass, tokens: int) -> Any:
-    lengths = mass.lengths.copy()
-    lengths[-1] = max(tokens - 1, 0)
-    return lengths

@@ -1,4 +1,4 @@
-"""What one probed run collects, and how it becomes :class:`~homeostat.sensors.core.SpanMass`.
+"""What one probed run collects; ``sensors/results.py`` makes :class:`~homeostat.sensors.core.SpanMass` of it.
 
 A *run* lies between ``Probe.start`` and ``Probe.result``; a *forward* is one call of the model within it. Slots are
 columns of the whole sequence (see :mod:`homeostat.sensors.spans`). A row at slot s belongs to the prompt if s is below
@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from homeostat.envs.errors import ProbeError
 from homeostat.sensors.attention import RowMask, visible
-from homeostat.sensors.core import SpanMass
+from homeostat.sensors.core import Readout
+from homeostat.sensors.extras import Extras
 from homeostat.sensors.sinks import SinkFinder
-from homeostat.sensors.spans import OUTPUT, Spans
+from homeostat.sensors.spans import Spans
 
-__all__ = ["Recorder"]
+__all__ = ["Forward", "Recorder", "repeat_rows"]
 
 
 @dataclass
-class _Forward:
+class Forward:
     """One call of the model: ``queries`` new slots from ``start``, of which those from ``first`` are recorded."""
 
     start: int
@@ -42,10 +42,18 @@ class Recorder:
     """Collects the span masses of one run. Made by :class:`~homeostat.sensors.probe.Probe`; not for direct use."""
 
     def __init__(
-        self, layers: Sequence[int], spans: Sequence[Spans], rows: int | None, sink_threshold: float | None
+        self,
+        layers: Sequence[int],
+        spans: Sequence[Spans],
+        rows: int | None,
+        sink_threshold: float | None,
+        readout: Readout = Readout(),  # noqa: B008 - frozen
+        every: int = 1,
     ) -> None:
-        """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks."""
+        """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks; ``every``: of k tokens, one."""
         self.layers = tuple(layers)
+        self.every = every
+        self.active = True
         self.spans = tuple(spans)
         self.rows = rows
         self.sinks = None if sink_threshold is None else SinkFinder(sink_threshold)
@@ -57,14 +65,15 @@ class Recorder:
                 f"one batch holds prompts of {sorted(map(str, lengths))} slots; pad them and shift the spans"
             )
         self.total = 0  # slots seen
-        self.forwards: list[_Forward] = []
+        self.forwards: list[Forward] = []
+        self.extras = Extras(readout, self.spans, len(self.layers)) if readout != Readout() else None
         self._columns: dict[torch.device, Tensor] = {}
 
     # -- while the model runs ------------------------------------------------------------------------------------
 
     def begin(self, start: int | None, queries: int) -> None:
         """A forward starts: ``queries`` rows, after ``start`` cached slots (None: as many as this run has seen)."""
-        if self.forwards and len(self.forwards[-1].mass) != len(self.layers):
+        if self.active and self.forwards and len(self.forwards[-1].mass) != len(self.layers):
             raise ProbeError("a forward ended before every probed layer ran; probe fewer layers or none")
         start = self.total if start is None else start
         fresh = start + queries - self.total if self.forwards else queries
@@ -74,14 +83,26 @@ class Recorder:
                 "during the run (assisted decoding does): start a new run"
             )
         if self.forwards and fresh == 1 and self.length is None:
-            self._end_prompt(self.total)
+            self.end_prompt(self.total)
         self.total = start + queries
+        self.active = self._is_read(queries)
+        if not self.active:
+            return
         wanted = fresh if self.rows is None else min(self.rows, fresh)
         if self.length is not None and self.total > self.length:
             wanted = min(fresh, max(wanted, self.total - self.length + 1))  # every token's row, forced ones too
         if self.sinks is not None and self.length is None:  # each forward may be the prompt's last
             self.sinks.restart()
-        self.forwards.append(_Forward(start, queries, self.total - wanted))
+        self.forwards.append(Forward(start, queries, self.total - wanted))
+        if self.extras is not None:
+            first = self.total if self.length is None else self.length
+            self.extras.begin(np.arange(max(first - 1, self.total - wanted), self.total))
+
+    def _is_read(self, queries: int) -> bool:
+        """Whether this forward is: of the forwards on a single generated token, one of every k."""
+        if queries > 1 or self.length is None or self.total <= self.length:
+            return True
+        return (self.total - self.length) % self.every == 0
 
     @property
     def wanted(self) -> int:
@@ -95,6 +116,8 @@ class Recorder:
         if len(forward.mass) == len(self.layers):
             raise ProbeError("a probed layer ran twice in one forward; models that share layers can't be probed")
         forward.mass.append([])
+        if self.extras is not None:
+            self.extras.open_layer()
 
     def add(self, weights: Tensor, rows: RowMask, mask: Tensor | None, row: int) -> None:
         """(b, H, r, K) weights of the rows from index ``row`` of the layer that was opened last."""
@@ -108,11 +131,22 @@ class Recorder:
             mass = weights.detach().reshape(batch, heads * count, keys).bmm(columns)
         forward.mass[-1].append(mass.view(batch, heads, count, -1))
         self._count_visible(forward, mask, rows, row, count, keys)
+        seen = None if mask is None else self._seen(forward, mask, rows, row)[0]
+        if self.extras is not None:
+            self.extras.add(weights.detach(), forward.start + row, offset)
+            inside = count if self.length is None else min(self.length - forward.start - row, count)
+            if inside > 0 and "received" in self.extras.readout.statistics:
+                part = seen if seen is None or seen.shape[1] == 1 else seen[:, :inside]
+                self.extras.receive(weights.detach()[:, :, :inside], part, offset)
         if self.sinks is not None and self._in_prompt(forward):
-            seen = None if mask is None else self._seen(forward, mask, rows, row)[0]
             after = self.length - self.rows if self.length is not None and self.rows is not None else 0
             last = row + count == forward.queries
             self.sinks.receive(weights.detach(), seen, forward.start + row, offset, self.total, after=after, last=last)
+
+    def add_outputs(self, out: Tensor) -> None:
+        """(b, Q, H, D) the outputs of the layer that was opened last, where they are asked for."""
+        if self.extras is not None and "outputs" in self.extras.readout.statistics:
+            self.extras.add_outputs(out.detach(), self.total - out.shape[1])
 
     def close_layer(self) -> None:
         """The layer opened last is done; after the forward's last one, the sinks are found."""
@@ -122,14 +156,14 @@ class Recorder:
             if self.sinks is not None and self.sinks.find(self.total):
                 self._columns.clear()
 
-    def _in_prompt(self, forward: _Forward) -> bool:
+    def _in_prompt(self, forward: Forward) -> bool:
         # Where one forward holds prompt and answer, the sinks are known too late for its rows: they stay unmeasured.
         if self.length is None:
             return True
         return forward.start < self.length and self.total <= self.length
 
     def _count_visible(
-        self, forward: _Forward, mask: Tensor | None, rows: RowMask, row: int, count: int, keys: int
+        self, forward: Forward, mask: Tensor | None, rows: RowMask, row: int, count: int, keys: int
     ) -> None:
         if mask is None:
             seen: Tensor | int = keys
@@ -143,7 +177,7 @@ class Recorder:
             if isinstance(before, Tensor) and isinstance(seen, Tensor):
                 forward.visible[-1] = torch.cat([before, seen], -1)
 
-    def _seen(self, forward: _Forward, mask: Tensor, rows: RowMask, row: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _seen(self, forward: Forward, mask: Tensor, rows: RowMask, row: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """(b, r, K) whether row sees key, (b, r) how many keys it sees; shared by layers that share a mask."""
         key = (id(rows.mask), row, rows.keys)
         if key not in forward.seen:
@@ -151,7 +185,8 @@ class Recorder:
             forward.seen[key] = (seen, seen.sum(-1), rows.mask)
         return forward.seen[key]
 
-    def _end_prompt(self, length: int) -> None:
+    def end_prompt(self, length: int) -> None:
+        """The prompt turns out to have ``length`` slots."""
         self.length = length
         self._columns.clear()
 
@@ -178,100 +213,10 @@ class Recorder:
             sinks.scatter_(1, at[:, None, :], valid[:, None, :])
         if table.shape[0] == sinks.shape[0] == 1:
             return torch.cat([table, sinks], -1)
-        return torch.cat([_rows(table, batch), _rows(sinks, batch)], -1)
-
-    # -- afterwards ----------------------------------------------------------------------------------------------
-
-    def finish(self) -> tuple[SpanMass, ...]:
-        """One :class:`SpanMass` for each row of the batch."""
-        if not self.forwards:
-            raise ProbeError("no forward ran between start() and result(); call the model inside watch(...)")
-        if len(self.forwards[-1].mass) != len(self.layers):
-            raise ProbeError(
-                f"only {len(self.forwards[-1].mass)} of the {len(self.layers)} probed layers ran in the last forward"
-            )
-        if self.length is None:
-            self._end_prompt(self.total)
-        assert self.length is not None
-        for spans in self.spans:
-            if spans.end > self.length:
-                raise ProbeError(f"a span ends at slot {spans.end}, past the prompt's {self.length}; render it again")
-        batch = max(max(f.mass[0][0].shape[0] for f in self.forwards), len(self.spans))
-        stacked = [self._stack(f, batch) for f in self.forwards]
-        slots = np.concatenate([np.arange(f.first, f.start + f.queries) for f in self.forwards])
-        width = len(self.labels) + 1
-        mass = np.concatenate([m[..., :width] for m, _ in stacked], axis=1)  # (B, rows, L, H, S)
-        seen = np.concatenate([v for _, v in stacked], axis=1)  # (B, rows)
-        mass *= (seen > 0)[..., None, None, None]
-        prompt = np.flatnonzero(slots < self.length)[-self.rows if self.rows else None :]
-        tokens = np.flatnonzero(slots >= self.length - 1)
-        if not len(tokens):
-            raise ProbeError(f"the prompt has {self.length} slots, of which only {self.total} were run; run the rest")
-        sink = self._sinks(stacked, batch)
-        return tuple(self._row(b, mass, seen, sink, prompt, tokens) for b in range(batch))
-
-    def _stack(self, forward: _Forward, batch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """(B, r, L, H, C) masses and (B, r) visible keys, the most over the layers."""
-        home = forward.mass[0][0].device
-        if len({chunks[0].shape[1] for chunks in forward.mass}) > 1:
-            raise ProbeError("the probed layers differ in their number of heads; probe those that agree")
-        layers = [chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2) for chunks in forward.mass]
-        mass = _rows(torch.stack([m.to(home) for m in layers]).permute(1, 3, 0, 2, 4), batch)
-        rows = mass.shape[1]
-        seen = np.zeros((batch, rows), np.int64)
-        for count in {id(v): v for v in forward.visible}.values():
-            here = count if isinstance(count, int) else _rows(count, batch).cpu().numpy()
-            seen = np.maximum(seen, np.minimum(here, forward.start + forward.queries))
-        return mass.cpu().numpy(), seen
-
-    def _sinks(
-        self, stacked: list[tuple[NDArray[np.float32], NDArray[np.int64]]], batch: int
-    ) -> NDArray[np.float32] | None:
-        """(B, T, L, H, m) weight of every generated token's row on each sink."""
-        if self.sinks is None or self.sinks.first is None or self.length is None:
-            return None
-        width = len(self.labels) + 1
-        parts = [_rows(self.sinks.first.permute(1, 0, 2, 3), batch).cpu().numpy()[:, None]]
-        for forward, (mass, _) in zip(self.forwards, stacked, strict=True):
-            later = mass[:, max(self.length - forward.first, 0) :, ..., width:]
-            if later.shape[1]:
-                parts.append(later)
-        return np.concatenate(parts, axis=1)
-
-    def _row(
-        self,
-        b: int,
-        mass: NDArray[np.float32],
-        seen: NDArray[np.int64],
-        sink: NDArray[np.float32] | None,
-        prompt: NDArray[np.int64],
-        tokens: NDArray[np.int64],
-    ) -> SpanMass:
-        spans = self.spans[b * len(self.spans) // mass.shape[0]]
-        columns = [self.labels.index(label) for label in spans] + [len(self.labels)]
-        labels = (*spans.labels, OUTPUT)
-        sinks = inside = None
-        if sink is not None and self.sinks is not None and self.sinks.slots is not None:
-            at = _rows(self.sinks.slots, mass.shape[0])[b].tolist()
-            member = np.zeros((len(at), len(labels)), np.float32)
-            for m, slot in enumerate(at):
-                for s, label in enumerate(spans.labels):
-                    member[m, s] = any(start <= slot < stop for start, stop in spans[label])
-            sinks = sink[b].sum(-1)
-            inside = sink[b] @ member
-        return SpanMass(
-            labels=labels,
-            layers=self.layers,
-            mass=np.ascontiguousarray(mass[b][tokens][..., columns]),
-            prompt_mass=np.ascontiguousarray(mass[b][prompt][..., columns]),
-            lengths=np.array([*(spans.tokens(label) for label in spans), len(tokens) - 1], np.int64),
-            visible=seen[b][tokens],
-            sink=sinks,
-            sink_in_span=inside,
-        )
+        return torch.cat([repeat_rows(table, batch), repeat_rows(sinks, batch)], -1)
 
 
-def _rows(tensor: Tensor, batch: int) -> Tensor:
+def repeat_rows(tensor: Tensor, batch: int) -> Tensor:
     """A tensor whose first dimension is repeated to ``batch``: n samples from one prompt lie side by side."""
     have = tensor.shape[0]
     if batch % have:
