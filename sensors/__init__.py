@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from homeostat.sensors.probe import Probe, watch
     from homeostat.sensors.rendering import Rendered, Renderer
     from homeostat.sensors.spans import Spans
+    from homeostat.sensors.steering import Steer
 
 __all__ = [
     "Attempt",
@@ -39,6 +40,7 @@ __all__ = [
     "SensorContext",
     "SpanMass",
     "Spans",
+    "Steer",
     "WhiteBox",
     "check_sensor",
     "watch",
@@ -63,6 +65,7 @@ _HOME = {
     "SensorContext": "core",
     "SpanMass": "core",
     "Spans": "spans",
+    "Steer": "steering",
     "WhiteBox": "core",
     "check_sensor": "check",
     "watch": "probe",

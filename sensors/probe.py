@@ -1,36 +1,30 @@
-"""The attention probe: span masses read inside transformers' own attention call.
+"""The attention probe: span masses read, and attention steered, inside transformers' own attention call.
 
-One attention function is registered under the name ``homeostat_probe`` with ``AttentionInterface``, and the mask
-function of "sdpa" under the same name with ``AttentionMaskInterface`` (without it, left-padded batches and a second
-chunk on top of a cache would be silently wrong). Notable choices:
-
-- Prefill: torch's fused kernel computes the output; the last rows are computed again, in chunks, for their masses.
-- Decode (one query): attention is computed once, by hand, and the masses are read off its weights.
-- The function finds its probe by the module that calls it, so two models, or a model and an unprobed part of it (a
-  vision tower), never share state.
+One attention function (``sensors/kernel.py``) is registered under the name ``homeostat_probe`` with
+``AttentionInterface``, and the mask function of "sdpa" under the same name with ``AttentionMaskInterface`` (without it,
+left-padded batches and a second chunk on top of a cache would be silently wrong). The function finds its probe by the
+module that calls it, so two models, or a model and an unprobed part of it (a vision tower), never share state.
 
 Why, and what is refused: ``docs/design/probe.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from homeostat.envs.errors import ConfigError, ProbeError
-from homeostat.sensors.attention import RowMask, Scoring, attend, row_chunks
 from homeostat.sensors.core import Readout, SpanMass
+from homeostat.sensors.kernel import PROBES, probe_attention
 from homeostat.sensors.recorder import Recorder
 from homeostat.sensors.results import first_tokens, follow_beams, span_masses
 from homeostat.sensors.spans import OUTPUT, Spans
+from homeostat.sensors.steering import Steer, Steering
 from homeostat.sensors.support import Layers, find_layers, owners
 
 __all__ = ["NAME", "Probe", "watch"]
@@ -38,9 +32,6 @@ __all__ = ["NAME", "Probe", "watch"]
 NAME = "homeostat_probe"
 """The attention implementation's name. It must hold none of "flash", "sdpa", "flex_attention" and "/", which
 transformers takes for its own kernels."""
-
-_PROBES: WeakKeyDictionary[nn.Module, Probe] = WeakKeyDictionary()
-_UNREADABLE = ("position_bias", "indices", "block_indices", "cache")
 
 
 class Probe:
@@ -59,18 +50,23 @@ class Probe:
         self._every = every
         self._rows = rows
         self._sink_threshold = sink_threshold
-        self._recorder: Recorder | None = None
+        self.recorder: Recorder | None = None
+        self.steering: Steering | None = None
 
-    def start(self, spans: Spans | Sequence[Spans]) -> None:
+    def start(self, spans: Spans | Sequence[Spans], *, steer: Iterable[Steer] = ()) -> None:
         """A run begins: the next forward or ``generate`` is read. An unfinished run is dropped.
 
         ``spans``: one :class:`Spans` for all rows of the batch, or one for each prompt of it (with n samples a prompt,
-        as ``generate`` lays them side by side, each counts for n rows). With left padding, shift them.
+        as ``generate`` lays them side by side, each counts for n rows). With left padding, shift them. ``steer``: rules
+        that this run's attention follows; what is read is the steered attention. Keys and values that it leaves in a
+        cache are those of a steered run.
         """
         given = (spans,) if isinstance(spans, Spans) else tuple(spans)
         if not given:
             raise ConfigError(f"spans={spans!r} holds no prompt; give one Spans, or one for each prompt of the batch")
-        self._recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
+        rules = tuple(steer)
+        self.steering = Steering(rules, given, self.layers) if rules else None
+        self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
 
     def result(self, tokens: int | None = None) -> SpanMass:
         """The run's span masses, for a batch of one; the run is over.
@@ -92,7 +88,7 @@ class Probe:
         ``beams`` (rows, T): the ``beam_indices`` of a beam search's output: then there is a result for each sequence
         that it returned, whose every token is read from the row that its beam was in at the time.
         """
-        recorder, self._recorder = self._recorder, None
+        recorder, self.recorder, self.steering = self.recorder, None, None
         if recorder is None:
             raise ProbeError("no run to read; call start(spans) before the model, and result() once after it")
         every = span_masses(recorder)
@@ -106,7 +102,7 @@ class Probe:
 
     def _before_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Hook on the first probed module: it sees the cache before this forward's keys enter it."""
-        if self._recorder is None:
+        if self.recorder is None:
             return
         hidden = args[0] if args else kwargs.get("hidden_states")
         if not isinstance(hidden, Tensor):
@@ -116,8 +112,8 @@ class Probe:
         if cache is not None:
             seen = cache.get_seq_length(self.layers[0])
             # A static cache counts on the device: reading that waits for it, so only once a run.
-            start = None if isinstance(seen, Tensor) and self._recorder.forwards else int(seen)
-        self._recorder.begin(start, hidden.shape[1])
+            start = None if isinstance(seen, Tensor) and self.recorder.forwards else int(seen)
+        self.recorder.begin(start, hidden.shape[1])
 
 
 @contextmanager
@@ -159,7 +155,7 @@ def watch(
     if OUTPUT in readout.keys:
         raise ConfigError(f"keys={OUTPUT!r} grow with every token; read the nearest ones with window=…")
     modules = find_layers(model, layers)
-    if any(m in _PROBES for m in modules.values()):
+    if any(m in PROBES for m in modules.values()):
         raise ProbeError(f"{type(model).__name__!r} is already watched; leave the other watch(...) first")
     probe = Probe(tuple(modules), None if rows == "all" else rows, sink_threshold if sinks else None, readout, every)
     AttentionInterface.register(NAME, probe_attention)
@@ -176,85 +172,13 @@ def watch(
             config._attn_implementation_internal = NAME
         if generation is not None:
             generation.disable_compile = True
-        _PROBES.update(dict.fromkeys(modules.values(), probe))
+        PROBES.update(dict.fromkeys(modules.values(), probe))
         yield probe
     finally:
         hook.remove()
         for module in modules.values():
-            _PROBES.pop(module, None)
+            PROBES.pop(module, None)
         for config, name in zip(configs, former, strict=True):
             config._attn_implementation_internal = name
         if generation is not None:
             generation.disable_compile = compiling
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def probe_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    is_causal: bool | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """The registered attention function: (B, H, Q, D) on (B, G, K, D) gives (B, Q, H, D), and the probe its masses."""
-    probe = _PROBES.get(module)
-    recorder = probe._recorder if probe is not None else None
-    if recorder is not None and not recorder.active:
-        recorder = None
-    softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
-    scoring = Scoring(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap, sinks)
-    if recorder is None and scoring.fused:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
-    causal = bool(getattr(module, "is_causal", True) if is_causal is None else is_causal)
-    queries = query.shape[2]
-    if attention_mask is None and causal and 1 < queries < key.shape[2]:
-        # Upper-left causal: a static cache's keys past the rows are hidden from all of them.
-        key, value = key[:, :, :queries], value[:, :, :queries]
-    rows = RowMask(attention_mask, queries, key.shape[2], causal, query.device)
-    wanted = 0
-    if recorder is not None:
-        if kwargs:
-            _refuse(module, kwargs)
-        recorder.open_layer()
-        wanted = recorder.wanted
-        if queries == 1 and not dropout:  # decoding: the loop below for its one row, without the loop
-            weights = scoring.weights(query, key, attention_mask)
-            recorder.add(weights, rows, attention_mask, 0)
-            one = attend(weights, value)
-            recorder.add_outputs(one)
-            recorder.close_layer()
-            return one, None
-    by_hand = not scoring.fused
-    out = None
-    if not by_hand:
-        out, _ = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs
-        )
-    parts = []
-    start = 0 if by_hand else queries - wanted
-    for first, stop in row_chunks(start, queries, query.shape[0] * query.shape[1] * key.shape[2]):
-        mask = rows.rows(first, stop)
-        weights = scoring.weights(query[:, :, first:stop], key, mask)
-        if by_hand:
-            dropped = nn.functional.dropout(weights, dropout) if dropout else weights
-            parts.append(attend(dropped, value))
-        if recorder is not None and stop > queries - wanted:
-            skip = max(queries - wanted - first, 0)
-            kept = mask[:, :, skip:] if mask is not None and mask.shape[2] > 1 else mask
-            recorder.add(weights[:, :, skip:], rows, kept, first + skip)
-    if out is None:
-        out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-    if recorder is not None:
-        recorder.add_outputs(out)
-        recorder.close_layer()
-    return out, None
-
-
-def _refuse(module: nn.Module, settings: dict[str, Any]) -> None:
-    for name in _UNREADABLE:
-        if settings.get(name) is not None:
-            raise ProbeError(f"{type(module).__name__!r} attends with {name!r}, which the probe can't read exactly")

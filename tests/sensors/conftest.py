@@ -19,16 +19,25 @@ from transformers import (
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     GptOssConfig,
     GptOssForCausalLM,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
     LlamaConfig,
     LlamaForCausalLM,
     LlavaConfig,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     Qwen3Config,
+    Qwen3ForCausalLM,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     SiglipVisionConfig,
@@ -48,6 +57,10 @@ SIZES = {
     "eos_token_id": 2,
 }
 IMAGE = 100
+
+
+SHARP = ("q_proj.weight", "k_proj.weight", "qkv_proj.weight", "query_key_value.weight", "c_attn.weight", "embed_tokens",
+         "embed_in", "wte")  # fmt: skip
 
 
 @dataclass
@@ -70,7 +83,7 @@ def build(make: Callable[[], Any]) -> Any:
         for name, weight in model.named_parameters():
             if "vision" in name or "visual" in name:
                 continue
-            if any(part in name for part in ("q_proj.weight", "k_proj.weight", "c_attn.weight", "embed_tokens", "wte")):
+            if any(part in name for part in SHARP):
                 weight.normal_(0, 0.35)
     return model
 
@@ -124,6 +137,25 @@ def gpt_oss() -> Tiny:
         return model
 
     return Tiny(build(make), text(), fused=False)
+
+
+def qwen2() -> Tiny:
+    return Tiny(build(lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES))), text())
+
+
+def qwen3() -> Tiny:
+    return Tiny(build(lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES))), text())
+
+
+def phi3() -> Tiny:
+    sizes = {k: v for k, v in SIZES.items() if k != "head_dim"}
+    return Tiny(build(lambda: Phi3ForCausalLM(Phi3Config(**sizes, sliding_window=12))), text())
+
+
+def gpt_neox() -> Tiny:
+    """Rotary positions on a part of each head, and a layer whose attention and feed-forward run side by side."""
+    sizes = {k: v for k, v in SIZES.items() if k not in ("head_dim", "num_key_value_heads")}
+    return Tiny(build(lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, rotary_pct=0.5))), text())
 
 
 GEMMA3 = SIZES | {
@@ -186,6 +218,19 @@ def llava() -> Tiny:
     return Tiny(build(lambda: AutoModelForImageTextToText.from_config(config)), inputs)
 
 
+def idefics3() -> Tiny:
+    """Two tiles of one image, four tokens each."""
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+              "image_size": 32, "patch_size": 8}  # fmt: skip
+    config = Idefics3Config(
+        text_config={"model_type": "llama", **SIZES}, vision_config=vision, image_token_id=IMAGE, scale_factor=2,
+        pad_token_id=0,
+    )  # fmt: skip
+    inputs = with_image(40, 8, 8)
+    inputs["pixel_values"] = torch.randn(1, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return Tiny(build(lambda: Idefics3ForConditionalGeneration(config)), inputs)
+
+
 def qwen2_5_vl() -> Tiny:
     vision = {
         "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "patch_size": 4,
@@ -224,7 +269,24 @@ def _qwen_image(patch: int) -> dict[str, Any]:
 
 
 FAMILIES = {
-    f.__name__: f for f in (llama, gpt2, mistral, gemma2, gpt_oss, gemma3, gemma3_image, llava, qwen2_5_vl, qwen3_vl)
+    f.__name__: f
+    for f in (
+        llama,
+        gpt2,
+        mistral,
+        gemma2,
+        gpt_oss,
+        gemma3,
+        gemma3_image,
+        llava,
+        qwen2_5_vl,
+        qwen3_vl,
+        qwen2,
+        qwen3,
+        phi3,
+        gpt_neox,
+        idefics3,
+    )
 }
 
 

@@ -22,6 +22,7 @@ NAMES = [
     "SensorContext",
     "SpanMass",
     "Spans",
+    "Steer",
     "WhiteBox",
     "check_sensor",
     "watch",

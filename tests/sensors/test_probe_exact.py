@@ -17,6 +17,11 @@ FAMILIES = (
     "llava",
     "qwen2_5_vl",
     "qwen3_vl",
+    "qwen2",
+    "qwen3",
+    "phi3",
+    "gpt_neox",
+    "idefics3",
 )
 SPANS = Spans({"system": [(0, 3), (20, 25)], "goal": [(3, 9)], "screen": [(9, 16)], "rest": [(26, 33)]}, length=40)
 TOLERANCE = 1e-5

@@ -13,7 +13,7 @@ EVERYTHING = Readout(
     window=12,
     statistics=frozenset({"entropy", "distance", "top", "received", "outputs"}),
 )
-FAMILIES = ("llama", "gpt2", "mistral", "gemma2", "gemma3", "llava", "qwen2_5_vl")
+FAMILIES = ("llama", "gpt2", "mistral", "gemma2", "gemma3", "llava", "qwen2_5_vl", "phi3", "gpt_neox")
 
 
 def read(case, readout=EVERYTHING, spans=SPANS, **how):
@@ -144,7 +144,7 @@ def test_nan_in_the_cache_is_named(tiny):
         out = case.model(**case.inputs, use_cache=True)
         out.past_key_values.layers[1].keys[0, 0, 5] = float("nan")
         case.model(torch.tensor([[7]]), past_key_values=out.past_key_values)
-        with pytest.raises(ProbeError, match="layer 1 is not a number.*NaN"):
+        with pytest.raises(ProbeError, match=r"layer 1 is not a number.*NaN"):
             probe.result()
 
 
@@ -152,7 +152,7 @@ def test_nan_in_the_cache_is_named(tiny):
     ("readout", "how", "says"),
     [
         (Readout(), {"every": 0}, "every=0"),
-        (Readout(keys=frozenset({"output"})), {}, "keys='output'.*window"),
+        (Readout(keys=frozenset({"output"})), {}, r"keys='output'.*window"),
     ],
 )
 def test_bad_settings_are_named(tiny, readout, how, says):
