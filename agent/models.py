@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from homeostat.agent.loading import load_style, load_weights, resolve
@@ -151,6 +151,7 @@ class TransformersModel:
                 cached_tokens=start.cached,
                 seconds=time.monotonic() - begin,
                 finish="stop" if stopped else "length",
+                prompt_ids=tuple(ids),
             )
             for row, (tokens, stopped) in enumerate(rows)
         ]
@@ -161,33 +162,21 @@ class TransformersModel:
 
         One forward over what the cache does not hold already. Raises :class:`ModelError` for no tokens.
         """
-        if not tokens:
-            raise ModelError("tokens=() have no probabilities; give at least one")
-        import torch
+        from homeostat.agent.forcing import score
 
-        rendered = self.renderer.render(prompt)
-        start = self._prefix.start(rendered)
-        inputs = self._on_device(start.inputs)
-        ids, count = inputs["input_ids"], len(tokens)
-        forced = torch.tensor([list(tokens)], device=ids.device)
-        whole = {**inputs, "input_ids": torch.cat([ids, forced], 1)[:, start.cached : -1]}
-        for name, fill in (("attention_mask", 1), ("token_type_ids", 0), ("mm_token_type_ids", 0)):
-            if name in whole:
-                whole[name] = torch.nn.functional.pad(whole[name], (0, count - 1), value=fill)
-        with torch.inference_mode():
-            out = self.model(**whole, past_key_values=start.cache, use_cache=True, logits_to_keep=count)
-            scores: NDArray[np.float32] = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
-        self._prefix.keep(start.cache, [*rendered.ids, *tokens[:-1]], rendered.images)
-        return scores
+        return score(self.model, self.renderer.render(prompt), self._prefix, tokens)
 
-    def _on_device(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        import torch
+    def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout = Readout()) -> SpanMass:  # noqa: B008
+        """What the probe reads of ``tokens``, forced after the prompt. Raises :class:`ModelError` for no tokens."""
+        from homeostat.agent.forcing import read_forced
 
-        device, dtype = self.model.device, self.model.dtype
-        return {
-            k: v.to(device, dtype if torch.is_floating_point(v) else None) if hasattr(v, "to") else v
-            for k, v in inputs.items()
-        }
+        return read_forced(self.model, self.renderer.render(prompt), tokens, self.layers, _PROBED_ROWS, readout)
+
+    def hidden(self, prompt: Prompt) -> NDArray[np.float32]:
+        """(L + 1, P, D): the residual stream at the prompt's tokens, entering each layer and after the last."""
+        from homeostat.agent.forcing import hidden_states
+
+        return hidden_states(self.model, self.renderer.render(prompt))
 
     def _decode(
         self,
@@ -204,8 +193,9 @@ class TransformersModel:
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
         from homeostat.agent.decoding import Deadline, TokenStats
+        from homeostat.agent.forcing import on_device
 
-        inputs = self._on_device(start.inputs)
+        inputs = on_device(self.model, start.inputs)
         stats = TokenStats()
         # Plain decoding: whatever penalties and truncation the model's folder asks for are set aside, so that
         # log-probabilities mean the model's own.

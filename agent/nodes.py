@@ -63,7 +63,7 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
         attempt = _attempt(state, context)
         proposal = _parsed(attempt.text, context)
     context.attempt = None
-    readings = context.read(attempt, state, _prompt(state, context))
+    readings = context.read(attempt, state, _prompt(state, context), proposal.action)
     mass = attempt.spans.mass.mean(axis=(0, 1, 2)) if attempt.spans is not None and len(attempt.spans.mass) else ()
     context.emit(
         Sense(

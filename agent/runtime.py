@@ -16,6 +16,7 @@ from homeostat.agent.models import Model
 from homeostat.agent.state import EpisodeState
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.core import ControlContext, Controller, Decision, Proceed
+from homeostat.envs.actions import Action, Click, LongPress
 from homeostat.envs.core import Env, Observation
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Reading, Readout, Sensor, SensorContext
@@ -112,8 +113,13 @@ class RunContext:
         wanted = (getattr(sensor, "reads", Readout()) for sensor in self.sensors)
         return reduce(or_, wanted, Readout())
 
-    def read(self, attempt: Attempt, state: EpisodeState, prompt: Prompt | None = None) -> tuple[Reading, ...]:
-        """Every sensor's reading. Raises :class:`ConfigError` naming a sensor that breaks its contract."""
+    def read(
+        self, attempt: Attempt, state: EpisodeState, prompt: Prompt | None = None, action: Action | None = None
+    ) -> tuple[Reading, ...]:
+        """Every sensor's reading of an attempt, which wants ``action``. Raises :class:`ConfigError` naming a sensor
+        that breaks its contract.
+        """
+        point = {"point": action.point} if isinstance(action, Click | LongPress) else {}
         readings = []
         for sensor in self.sensors:
             context = SensorContext(
@@ -125,7 +131,7 @@ class RunContext:
                 model=self.model if "model" in sensor.needs else None,
                 prompt=prompt,
                 observation=self.observation,
-                extra={"whole_goal": state.task.goal},
+                extra={"whole_goal": state.task.goal, **point},
             )
             readings.append(self._guarded("sensor", sensor.name, lambda s=sensor, c=context: s.read(attempt, c)))
         return tuple(readings)

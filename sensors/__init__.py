@@ -9,23 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeostat.sensors.attention_entropy import AttentionEntropy
     from homeostat.sensors.calibration import Calibration
     from homeostat.sensors.check import check_sensor
     from homeostat.sensors.confidence import Confidence
     from homeostat.sensors.core import Attempt, Need, Reading, Readout, Sensor, SensorContext, SpanMass, WhiteBox
     from homeostat.sensors.drift import AttentionDrift
     from homeostat.sensors.focus import FocusScore
+    from homeostat.sensors.gaze import ElementGaze
     from homeostat.sensors.messages import Message, Part, Prompt
     from homeostat.sensors.probe import Probe, watch
     from homeostat.sensors.rendering import Rendered, Renderer
+    from homeostat.sensors.retrieval import RetrievalHeads
+    from homeostat.sensors.rhythm import Rhythm
+    from homeostat.sensors.sink_rate import SinkRate
     from homeostat.sensors.spans import Spans
     from homeostat.sensors.steering import Steer
 
 __all__ = [
     "Attempt",
     "AttentionDrift",
+    "AttentionEntropy",
     "Calibration",
     "Confidence",
+    "ElementGaze",
     "FocusScore",
     "Message",
     "Need",
@@ -36,8 +43,11 @@ __all__ = [
     "Readout",
     "Rendered",
     "Renderer",
+    "RetrievalHeads",
+    "Rhythm",
     "Sensor",
     "SensorContext",
+    "SinkRate",
     "SpanMass",
     "Spans",
     "Steer",
@@ -47,10 +57,12 @@ __all__ = [
 ]
 
 _HOME = {
-    "AttentionDrift": "drift",
     "Attempt": "core",
+    "AttentionDrift": "drift",
+    "AttentionEntropy": "attention_entropy",
     "Calibration": "calibration",
     "Confidence": "confidence",
+    "ElementGaze": "gaze",
     "FocusScore": "focus",
     "Message": "messages",
     "Need": "core",
@@ -61,8 +73,11 @@ _HOME = {
     "Readout": "core",
     "Rendered": "rendering",
     "Renderer": "rendering",
+    "RetrievalHeads": "retrieval",
+    "Rhythm": "rhythm",
     "Sensor": "core",
     "SensorContext": "core",
+    "SinkRate": "sink_rate",
     "SpanMass": "core",
     "Spans": "spans",
     "Steer": "steering",

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 
+from homeostat.envs.core import Element, Observation
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
+from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.sensors.spans import Spans
 
 __all__ = ["check_sensor", "sample_attempts"]
 
+_PROMPT = Prompt(
+    (Message("user", (Part("goal", "book a table"), Part("screen", image=np.zeros((8, 8, 3), np.uint8)))),)
+)
 _LABELS = ("system", "rules", "goal", "history", "screen", "output")
 
 
@@ -41,9 +48,16 @@ def check_sensor(sensor: Sensor, *, model: Any = None) -> None:
     if "model" in needs and model is None:
         raise ConfigError(f"sensor {name!r} needs 'model'; call check_sensor(sensor, model=...)")
     for label, attempt in sample_attempts(needs).items():
-        context = SensorContext(goal="book a table", rules=("never pay",), model=model if "model" in needs else None)
+        context = SensorContext(
+            goal="book a table",
+            rules=("never pay",),
+            model=model if "model" in needs else None,
+            prompt=_PROMPT,
+            observation=_seen(),
+            extra={"point": (0.5, 0.1)},
+        )
         first = _read_twice(sensor, name, label, attempt, context)
-        later = SensorContext(goal="book a table", rules=("never pay",), step=1, history=(first,), model=context.model)
+        later = replace(context, step=1, history=(first,))
         _read_twice(sensor, name, f"{label}, with history", attempt, later)
 
 
@@ -56,6 +70,14 @@ def sample_attempts(needs: frozenset[Need]) -> dict[str, Attempt]:
         "a long attempt": _attempt(700, needs),
         "an attempt without the usual spans": _attempt(3, needs, labels=("output",)),
     }
+
+
+def _seen() -> Observation:
+    elements = (
+        Element(role="list", text="", box=(0.0, 0.0, 1.0, 0.5)),
+        Element(role="button", text="ok", box=(0.4, 0.0, 0.6, 0.2)),
+    )
+    return Observation(np.zeros((80, 40, 3), np.uint8), elements, "tables")
 
 
 def _attempt(tokens: int, needs: frozenset[Need], labels: tuple[str, ...] = _LABELS) -> Attempt:
@@ -72,6 +94,7 @@ def _attempt(tokens: int, needs: frozenset[Need], labels: tuple[str, ...] = _LAB
         prompt_tokens=60,
         seconds=0.1,
         finish="length" if tokens > 500 else "stop",
+        prompt_ids=tuple(int(i) for i in rng.integers(0, 1000, 60)),
     )
 
 
@@ -83,6 +106,7 @@ def _masses(rng: np.random.Generator, tokens: int, labels: tuple[str, ...]) -> S
     shares[: rows + 1, ..., -1] = 0  # nothing was generated yet
     lengths = np.full(spans, 10, np.int64)
     lengths[-1] = max(tokens - 1, 0)
+    rest = (tokens, layers, heads)
     return SpanMass(
         labels=labels,
         layers=tuple(range(layers)),
@@ -92,6 +116,15 @@ def _masses(rng: np.random.Generator, tokens: int, labels: tuple[str, ...]) -> S
         visible=np.arange(60, 60 + tokens, dtype=np.int64),
         sink=(1 - shares[rows:].sum(-1)).clip(0) / 2,
         sink_in_span=np.zeros_like(shares[rows:]),
+        keys={label: rng.dirichlet(np.ones(40), rest).astype(np.float32)[..., :10] for label in labels[:-1]},
+        recent=rng.dirichlet(np.ones(60), rest).astype(np.float32)[..., :51],
+        entropy=rng.uniform(0, 4, rest).astype(np.float32),
+        distance=rng.uniform(0, 60, rest).astype(np.float32),
+        top=rng.integers(0, 60, rest),
+        received=rng.dirichlet(np.ones(60), (layers, heads)).astype(np.float32),
+        outputs=rng.normal(size=(*rest, 8)).astype(np.float32),
+        prompt=60,
+        spans=Spans({label: [(10 * k, 10 * k + 10)] for k, label in enumerate(labels[:-1])}, length=60),
     )
 
 

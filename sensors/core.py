@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.envs.core import Observation
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.messages import Prompt
+from homeostat.sensors.spans import Spans
 
 __all__ = ["Attempt", "Need", "Reading", "Readout", "Sensor", "SensorContext", "SpanMass", "Statistic", "WhiteBox"]
 
@@ -77,7 +78,8 @@ class SpanMass:
       prompt's read rows that can see it (arXiv 2410.10781's α; all rows only with ``rows="all"``); NaN where none can.
     - ``outputs`` (T, L, H, D): each head's output Σ p_s v_s, before the output projection.
 
-    ``prompt`` is the number of the prompt's slots, so generated token i lies in slot ``prompt + i``.
+    ``prompt`` is the number of the prompt's slots, so generated token i lies in slot ``prompt + i``; ``spans`` are the
+    spans that were read.
     """
 
     labels: tuple[str, ...]
@@ -97,6 +99,7 @@ class SpanMass:
     received: NDArray[np.float32] | None = None
     outputs: NDArray[np.float32] | None = None
     prompt: int = 0
+    spans: Spans | None = None
 
     @property
     def position(self) -> NDArray[np.int64]:
@@ -116,7 +119,8 @@ class Attempt:
 
     ``logprobs[t]`` is the natural-log probability of ``tokens[t]`` and ``entropy[t]`` the entropy in nats of the
     distribution it was drawn from; both are empty for a model that does not tell. ``spans`` is None where
-    attention was not read. ``finish`` is ``"length"`` where the token budget ended it.
+    attention was not read. ``finish`` is ``"length"`` where the token budget ended it. ``prompt_ids`` are the prompt's
+    tokens, where the model tells them.
     """
 
     text: str
@@ -129,6 +133,7 @@ class Attempt:
     cached_tokens: int = 0
     seconds: float = 0.0
     finish: Literal["stop", "length"] = "stop"
+    prompt_ids: tuple[int, ...] = ()
 
 
 class Reading(BaseModel):
@@ -186,6 +191,14 @@ class WhiteBox(Protocol):
 
         The keys of what this prompt shares with the last one from its start are reused where the cache allows it.
         """
+        ...
+
+    def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout) -> SpanMass:
+        """What the probe reads of ``tokens``, forced after the prompt."""
+        ...
+
+    def hidden(self, prompt: Prompt) -> NDArray[np.float32]:
+        """(L + 1, P, D): the residual stream at each of the prompt's tokens, entering each layer and after the last."""
         ...
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext, SpanMass
+from homeostat.sensors.heads import Heads, chosen_heads, not_judged
 from homeostat.sensors.spans import OUTPUT
 
 __all__ = ["AttentionDrift", "intensities"]
@@ -29,7 +30,6 @@ FLOOR = 1e-6
 """An intensity below this counts as this: a span that gets nothing has no logarithm."""
 
 Tokens = Literal["all", "first", "last"]
-Heads = Collection[tuple[int, int]]
 
 
 class AttentionDrift:
@@ -100,7 +100,7 @@ class AttentionDrift:
         spans = attempt.spans
         if spans is None or not len(spans.mass):
             return self._nothing("no attention was read" if spans is None else "no token was generated")
-        chosen = self._choose(spans)
+        chosen = chosen_heads(spans, self.heads, self.layers)
         if not chosen.any():
             return self._nothing(f"none of the chosen layers or heads was probed; probed layers: {list(spans.layers)}")
         mass, intensity = intensities(spans, chosen, self.tokens)
@@ -118,20 +118,6 @@ class AttentionDrift:
         value = now - baseline if self.measure == "mass" else math.log(max(now, FLOOR) / max(baseline, FLOOR))
         return self._reading(value, baseline, f"{self.measure} {now:.3g} against {baseline:.3g}", detail)
 
-    def _choose(self, spans: SpanMass) -> NDArray[np.bool_]:
-        """(L, H): which of the probed heads count."""
-        chosen = np.zeros((len(spans.layers), spans.mass.shape[2]), bool)
-        for row, layer in enumerate(spans.layers):
-            if self.heads is not None:
-                for index, head in self.heads:
-                    if index == layer and 0 <= head < chosen.shape[1]:
-                        chosen[row, head] = True
-            elif self.layers == "last":
-                chosen[row] = layer == spans.layers[-1]
-            else:
-                chosen[row] = self.layers is None or layer in self.layers
-        return chosen
-
     def _reading(self, value: float, baseline: float | None, reason: str, detail: dict[str, float]) -> Reading:
         alarm = baseline is not None and value < self.threshold
         return Reading(
@@ -147,15 +133,7 @@ class AttentionDrift:
         )
 
     def _nothing(self, reason: str, detail: dict[str, float] | None = None) -> Reading:
-        return Reading(
-            sensor=self.name,
-            value=0.0,
-            threshold=self.threshold,
-            judged=False,
-            reason=reason,
-            span=self.span,
-            detail=detail or {},
-        )
+        return not_judged(self.name, reason, threshold=self.threshold, span=self.span, detail=detail)
 
 
 def intensities(

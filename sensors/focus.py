@@ -15,7 +15,7 @@ it is one layer of a defence, never the only one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext, SpanMass
-from homeostat.sensors.drift import FLOOR, Heads
+from homeostat.sensors.drift import FLOOR
+from homeostat.sensors.heads import Heads, chosen_heads, not_judged
 
 __all__ = ["DATA", "INSTRUCTIONS", "FocusScore", "focus_ratios", "select_heads"]
 
@@ -87,7 +88,7 @@ class FocusScore:
         spans = attempt.spans
         if spans is None or not len(spans.mass):
             return self._nothing("no attention was read" if spans is None else "no token was generated")
-        chosen = _chosen(spans, self.heads)
+        chosen = chosen_heads(spans, self.heads)
         if not chosen.any():
             return self._nothing(f"none of the chosen heads was probed; probed layers: {list(spans.layers)}")
         scores = {}
@@ -115,7 +116,7 @@ class FocusScore:
         )
 
     def _nothing(self, reason: str) -> Reading:
-        return Reading(sensor=self.name, value=0.0, threshold=self.threshold, judged=False, reason=reason)
+        return not_judged(self.name, reason, threshold=self.threshold)
 
 
 def focus_ratios(
@@ -176,16 +177,6 @@ def select_heads(
     if not found:
         raise ConfigError(f"no head passes deviations={deviations!r} (the best: {margin.max():.3g}); lower it")
     return tuple(found)
-
-
-def _chosen(spans: SpanMass, heads: Collection[tuple[int, int]] | None) -> NDArray[np.bool_]:
-    chosen = np.ones((len(spans.layers), spans.mass.shape[2]), bool)
-    if heads is not None:
-        chosen[:] = False
-        for layer, head in heads:
-            if layer in spans.layers and 0 <= head < chosen.shape[1]:
-                chosen[spans.layers.index(layer), head] = True
-    return chosen
 
 
 def _mass(spans: SpanMass, labels: Sequence[str], chosen: NDArray[np.bool_]) -> float:

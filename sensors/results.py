@@ -72,6 +72,7 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
                 keys={s: mine[f"keys.{s}"][..., : spans.tokens(s)] for s in spans if f"keys.{s}" in mine},
                 received=None if received is None else received[b],
                 prompt=length,
+                spans=spans,
                 **{name: values for name, values in mine.items() if not name.startswith("keys.")},
             )
         )
