@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from homeostat.agent.loading import load_style, load_weights, resolve
@@ -152,6 +153,7 @@ class TransformersModel:
                 seconds=time.monotonic() - begin,
                 finish="stop" if stopped else "length",
                 prompt_ids=tuple(ids),
+                pieces=self._pieces(tokens),
             )
             for row, (tokens, stopped) in enumerate(rows)
         ]
@@ -258,6 +260,14 @@ class TransformersModel:
             if token in self._stops:
                 return tokens[: k + 1], True
         return tokens, False
+
+    def _pieces(self, tokens: list[int]) -> tuple[str, ...]:
+        """What each token adds to the text, special ones included; "" for one that completes no character yet."""
+        texts = [
+            self._tokenizer.decode(tokens[:k], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            for k in range(len(tokens) + 1)
+        ]
+        return tuple(after[len(before.rstrip("\ufffd")) :].rstrip("\ufffd") for before, after in pairwise(texts))
 
     def _stop_tokens(self) -> frozenset[int]:
         found: set[int] = set()

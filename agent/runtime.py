@@ -119,7 +119,7 @@ class RunContext:
         """Every sensor's reading of an attempt, which wants ``action``. Raises :class:`ConfigError` naming a sensor
         that breaks its contract.
         """
-        point = {"point": action.point} if isinstance(action, Click | LongPress) else {}
+        extra = self._extra(state, action)
         readings = []
         for sensor in self.sensors:
             context = SensorContext(
@@ -131,10 +131,19 @@ class RunContext:
                 model=self.model if "model" in sensor.needs else None,
                 prompt=prompt,
                 observation=self.observation,
-                extra={"whole_goal": state.task.goal, **point},
+                extra=extra,
             )
             readings.append(self._guarded("sensor", sensor.name, lambda s=sensor, c=context: s.read(attempt, c)))
         return tuple(readings)
+
+    def _extra(self, state: EpisodeState, action: Action | None) -> dict[str, Any]:
+        extra: dict[str, Any] = {"whole_goal": state.task.goal, "action": action}
+        if isinstance(action, Click | LongPress):
+            extra["point"] = action.point
+        env: Any = self.env
+        if any(getattr(sensor, "checks", False) for sensor in self.sensors) and hasattr(env, "subtask_apps"):
+            extra |= {"subtasks": env.subtasks(), "apps": env.subtask_apps(), "optimal_steps": state.task.optimal_steps}
+        return extra
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> tuple[str, Decision]:
         """The first decision other than to proceed, and whose it is."""

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeostat.sensors.agreement import Agreement
     from homeostat.sensors.attention_entropy import AttentionEntropy
     from homeostat.sensors.calibration import Calibration
     from homeostat.sensors.check import check_sensor
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from homeostat.sensors.gaze import ElementGaze
     from homeostat.sensors.messages import Message, Part, Prompt
     from homeostat.sensors.probe import Probe, watch
+    from homeostat.sensors.progress import Progress
     from homeostat.sensors.rendering import Rendered, Renderer
+    from homeostat.sensors.repetition import Repetition
     from homeostat.sensors.retrieval import RetrievalHeads
     from homeostat.sensors.rhythm import Rhythm
     from homeostat.sensors.sink_rate import SinkRate
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from homeostat.sensors.steering import Steer
 
 __all__ = [
+    "Agreement",
     "Attempt",
     "AttentionDrift",
     "AttentionEntropy",
@@ -38,11 +42,13 @@ __all__ = [
     "Need",
     "Part",
     "Probe",
+    "Progress",
     "Prompt",
     "Reading",
     "Readout",
     "Rendered",
     "Renderer",
+    "Repetition",
     "RetrievalHeads",
     "Rhythm",
     "Sensor",
@@ -57,6 +63,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Agreement": "agreement",
     "Attempt": "core",
     "AttentionDrift": "drift",
     "AttentionEntropy": "attention_entropy",
@@ -68,11 +75,13 @@ _HOME = {
     "Need": "core",
     "Part": "messages",
     "Probe": "probe",
+    "Progress": "progress",
     "Prompt": "messages",
     "Reading": "core",
     "Readout": "core",
     "Rendered": "rendering",
     "Renderer": "rendering",
+    "Repetition": "repetition",
     "RetrievalHeads": "retrieval",
     "Rhythm": "rhythm",
     "Sensor": "core",

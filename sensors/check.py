@@ -94,6 +94,7 @@ def _attempt(tokens: int, needs: frozenset[Need], labels: tuple[str, ...] = _LAB
         prompt_tokens=60,
         seconds=0.1,
         finish="length" if tokens > 500 else "stop",
+        pieces=("word ",) * tokens if told else (),
         prompt_ids=tuple(int(i) for i in rng.integers(0, 1000, 60)),
     )
 

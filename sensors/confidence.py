@@ -1,66 +1,138 @@
-"""Confidence: how probable the model itself found the tokens it wrote."""
+"""Confidence: how probable the model itself found the tokens it wrote, or those of its answer alone."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from typing import Literal
 
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
+from homeostat.sensors.heads import not_judged
 
-__all__ = ["Confidence"]
+__all__ = ["Confidence", "answer_tokens"]
+
+Measure = Literal["probability", "entropy", "margin", "stability"]
+_DEFAULT = {"probability": 0.5, "entropy": 2.0, "margin": 0.1, "stability": -0.5}
 
 
 class Confidence:
-    """``value`` = the geometric mean of the generated tokens' probabilities, exp(mean log p), in [0, 1].
+    """How sure the model was of its tokens. ``value`` by ``measure``:
 
-    That is 1 / perplexity, so it does not fall with length as the product of the probabilities does. Alarm below
-    ``threshold`` (the default is **not calibrated**). ``baseline`` is the mean of the earlier readings; it is shown and
-    does not decide. ``detail``: ``min_probability`` (the least probable token), ``mean_entropy`` in nats and
-    ``mean_margin`` where the model tells them, ``tokens``.
+    - ``"probability"`` (default): their geometric mean probability, exp(mean log p), in [0, 1]. That is 1 / perplexity,
+      so it does not fall with length as the product of the probabilities does. Alarm below ``threshold``.
+    - ``"entropy"``: the mean entropy of the distributions they were drawn from, in nats. Alarm above.
+    - ``"margin"``: the mean of the best token's probability less the second's. Alarm below.
+    - ``"stability"``: (p − p₀) / p₀ of the probability p against that of the episode's first reading, p₀; not judged
+      without one. Alarm below (CyberV's *stab*, arXiv 2506.07971, with −0.5).
+
+    ``answer``: a regular expression; only the tokens that its last match in the text touches (its first group, where it
+    has one) count: CyberV reads the answer's letter, ``r"\\b([A-J])\\b"``; a phone agent may ask for the point that it
+    taps. That needs ``Attempt.pieces``; not judged where nothing matches. The default thresholds are **not
+    calibrated**. ``baseline`` is the mean of the earlier readings; it is shown and does not decide.
+
+    ``detail``: ``tokens``, ``probability``, ``min_probability`` (the least probable token), ``mean_entropy`` and
+    ``mean_margin`` where the model tells them, ``stability`` where there is a first reading.
     """
 
     needs: frozenset[Need] = frozenset({"logprobs"})
-    side: Literal["below"] = "below"
 
-    def __init__(self, threshold: float = 0.5, *, name: str = "confidence") -> None:
-        """Raises :class:`ConfigError` for a threshold outside [0, 1]."""
-        if not 0 <= threshold <= 1:
+    def __init__(
+        self,
+        threshold: float | None = None,
+        *,
+        measure: Measure = "probability",
+        answer: str | None = None,
+        name: str = "confidence",
+    ) -> None:
+        """Raises :class:`ConfigError` for a measure, a threshold or a pattern that can't be."""
+        if measure not in _DEFAULT:
+            raise ConfigError(f"measure={measure!r} is unknown; use {', '.join(map(repr, _DEFAULT))}")
+        level = _DEFAULT[measure] if threshold is None else threshold
+        if measure in ("probability", "margin") and not 0 <= level <= 1:
             raise ConfigError(f"threshold={threshold!r} is no probability; give a number from 0 to 1")
+        if measure == "entropy" and level < 0:
+            raise ConfigError(f"threshold={threshold!r} is no entropy; give 0 nats or more")
+        try:
+            self.answer = None if answer is None else re.compile(answer)
+        except re.error as error:
+            raise ConfigError(f"answer={answer!r} is no regular expression: {error}") from None
         self.name = name
-        self.threshold = threshold
+        self.threshold = level
+        self.measure = measure
+        self.side: Literal["below", "above"] = "above" if measure == "entropy" else "below"
+
+    @classmethod
+    def cyberv(cls, answer: str = r"\b([A-J])\b") -> Confidence:
+        """CyberV's stability of the answer letter's probability (arXiv 2506.07971; constants theirs)."""
+        return cls(-0.5, measure="stability", answer=answer, name="cyberv_stability")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; value 0 and no alarm where nothing was generated."""
-        before = [r.value for r in context.history if r.detail.get("tokens")]
-        baseline = sum(before) / len(before) if before else None
-        logprobs = attempt.logprobs
-        if not logprobs:
-            return Reading(
-                sensor=self.name,
-                value=0.0,
-                baseline=baseline,
-                threshold=self.threshold,
-                judged=False,
-                reason="no token with a probability",
-                detail={"tokens": 0.0},
-            )
-        value = math.exp(_mean(logprobs))
-        detail = {"tokens": float(len(logprobs)), "min_probability": math.exp(min(logprobs))}
+        """The reading of this attempt; value 0 and no alarm where nothing was generated or no answer is found."""
+        at = self._tokens(attempt)
+        if isinstance(at, str):
+            return not_judged(self.name, at, threshold=self.threshold, detail={"tokens": 0.0})
+        logprobs = [attempt.logprobs[i] for i in at]
+        detail = {
+            "tokens": float(len(at)),
+            "probability": math.exp(_mean(logprobs)),
+            "min_probability": math.exp(min(logprobs)),
+        }
         if attempt.entropy:
-            detail["mean_entropy"] = _mean(attempt.entropy)
+            detail["mean_entropy"] = _mean([attempt.entropy[i] for i in at])
         if attempt.margin:
-            detail["mean_margin"] = _mean(attempt.margin)
+            detail["mean_margin"] = _mean([attempt.margin[i] for i in at])
+        earlier = [r for r in context.history if r.detail.get("tokens")]
+        if earlier:
+            first = max(earlier[0].detail["probability"], 1e-12)
+            detail["stability"] = (detail["probability"] - first) / first
+        of = "tokens are" if self.answer is None else "the answer is"
+        reason = f"{of} {detail['probability']:.2f} probable on average, the least {detail['min_probability']:.2f}"
+        key = {"entropy": "mean_entropy", "margin": "mean_margin"}.get(self.measure, self.measure)
+        if key not in detail:
+            what = "no earlier reading" if key == "stability" else f"the model tells no {self.measure}"
+            return not_judged(self.name, f"{reason}; {what}", threshold=self.threshold, detail=detail)
+        value = detail[key]
+        if self.measure != "probability":
+            reason = f"{self.measure} {value:.2f}; {reason}"
+        before = [r.value for r in earlier if r.judged]
         return Reading(
             sensor=self.name,
             value=value,
-            baseline=baseline,
+            baseline=_mean(before) if before else None,
             threshold=self.threshold,
-            alarm=value < self.threshold,
-            reason=f"tokens are {value:.2f} probable on average, the least {detail['min_probability']:.2f}",
+            alarm=value > self.threshold if self.side == "above" else value < self.threshold,
+            reason=reason,
             detail=detail,
         )
 
+    def _tokens(self, attempt: Attempt) -> Sequence[int] | str:
+        if not attempt.logprobs:
+            return "no token with a probability"
+        if self.answer is None:
+            return range(len(attempt.logprobs))
+        if len(attempt.pieces) < len(attempt.logprobs):
+            return "the model doesn't tell what text each token is"
+        found = answer_tokens(attempt.pieces[: len(attempt.logprobs)], self.answer)
+        return found or f"no answer {self.answer.pattern!r} in the text"
 
-def _mean(numbers: tuple[float, ...]) -> float:
+
+def answer_tokens(pieces: Sequence[str], answer: re.Pattern[str]) -> tuple[int, ...]:
+    """The tokens that the pattern's last match touches (its first group, where it has one); () where none does."""
+    match = None
+    for match in answer.finditer("".join(pieces)):  # noqa: B007 - the last one
+        pass
+    if match is None:
+        return ()
+    start, stop = match.span(1 if answer.groups and match.group(1) is not None else 0)
+    found, end = [], 0
+    for i, piece in enumerate(pieces):
+        begin, end = end, end + len(piece)
+        if begin < stop and end > start:
+            found.append(i)
+    return tuple(found)
+
+
+def _mean(numbers: Sequence[float]) -> float:
     return sum(numbers) / len(numbers)

@@ -120,7 +120,7 @@ class Attempt:
     ``logprobs[t]`` is the natural-log probability of ``tokens[t]`` and ``entropy[t]`` the entropy in nats of the
     distribution it was drawn from; both are empty for a model that does not tell. ``spans`` is None where
     attention was not read. ``finish`` is ``"length"`` where the token budget ended it. ``prompt_ids`` are the prompt's
-    tokens, where the model tells them.
+    tokens and ``pieces[t]`` the text that token t adds, where the model tells them.
     """
 
     text: str
@@ -134,6 +134,7 @@ class Attempt:
     seconds: float = 0.0
     finish: Literal["stop", "length"] = "stop"
     prompt_ids: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
 
 
 class Reading(BaseModel):

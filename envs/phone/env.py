@@ -229,3 +229,11 @@ class PhoneEnv(GymFace):
         if isinstance(self.instance, ComposedInstance):
             return self.instance.checks(self.device, self.answers)
         return (self.success(),)
+
+    def subtask_apps(self) -> tuple[str, ...]:
+        """For every part of the task, the app that it is done in; "" where it has none of its own."""
+        if isinstance(self.instance, ComposedInstance):
+            return tuple("" if i.template.app == "any" else i.template.app for i in self.instance.instances)
+        if isinstance(self.instance, Instance) and self.instance.template.app != "any":
+            return (self.instance.template.app,)
+        return ("",)

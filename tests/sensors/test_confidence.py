@@ -15,7 +15,8 @@ def test_value_is_the_geometric_mean():
     got = read(Confidence(0.5), 0.9, 0.4, 0.6, entropy=(0.1, 1.0, 0.7), margin=(0.8, 0.1, 0.3))
     assert got.value == pytest.approx((0.9 * 0.4 * 0.6) ** (1 / 3))
     assert not got.alarm
-    assert got.detail == pytest.approx({"tokens": 3, "min_probability": 0.4, "mean_entropy": 0.6, "mean_margin": 0.4})
+    expected = {"tokens": 3, "probability": got.value, "min_probability": 0.4, "mean_entropy": 0.6, "mean_margin": 0.4}
+    assert got.detail == pytest.approx(expected)
 
 
 def test_alarm_below_the_threshold_whatever_the_baseline():
@@ -39,7 +40,7 @@ def test_nothing_generated_is_no_alarm_and_no_baseline():
 
 
 def test_a_model_that_tells_only_probabilities():
-    assert set(read(Confidence(), 0.9, 0.8).detail) == {"tokens", "min_probability"}
+    assert set(read(Confidence(), 0.9, 0.8).detail) == {"tokens", "probability", "min_probability"}
 
 
 def test_bad_threshold():

@@ -4,6 +4,7 @@ import sys
 import homeostat.sensors as sensors
 
 NAMES = [
+    "Agreement",
     "Attempt",
     "AttentionDrift",
     "AttentionEntropy",
@@ -15,11 +16,13 @@ NAMES = [
     "Need",
     "Part",
     "Probe",
+    "Progress",
     "Prompt",
     "Reading",
     "Readout",
     "Rendered",
     "Renderer",
+    "Repetition",
     "RetrievalHeads",
     "Rhythm",
     "Sensor",
