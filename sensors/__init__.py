@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from homeostat.sensors.drift import AttentionDrift
     from homeostat.sensors.focus import FocusScore
     from homeostat.sensors.gaze import ElementGaze
+    from homeostat.sensors.goal_drift import GoalDrift
     from homeostat.sensors.messages import Message, Part, Prompt
     from homeostat.sensors.probe import Probe, watch
     from homeostat.sensors.progress import Progress
@@ -38,6 +39,7 @@ __all__ = [
     "Confidence",
     "ElementGaze",
     "FocusScore",
+    "GoalDrift",
     "Message",
     "Need",
     "Part",
@@ -71,6 +73,7 @@ _HOME = {
     "Confidence": "confidence",
     "ElementGaze": "gaze",
     "FocusScore": "focus",
+    "GoalDrift": "goal_drift",
     "Message": "messages",
     "Need": "core",
     "Part": "messages",

@@ -12,6 +12,7 @@ NAMES = [
     "Confidence",
     "ElementGaze",
     "FocusScore",
+    "GoalDrift",
     "Message",
     "Need",
     "Part",

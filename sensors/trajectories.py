@@ -1,0 +1,220 @@
+"""Do readings drift over an episode, and for how long does a reminder hold? Statistics over many trajectories.
+
+Dongre et al. (arXiv 2510.07777) model drift as D_{t+1} = D_t + g(D_t) + η_t − δ_t and fit ΔD = a + b D to single
+trajectories of 8 turns: b < 0 is said to be a restoring force, D* = −a / b its equilibrium. Noise around a mean,
+without any memory, gives b ≈ −1 as well, and so few points can't tell the two apart. Here
+
+    D_{i,t+1} = c_i + φ D_{i,t} + η_{i,t},      φ = 1 + b
+
+is fitted to all trajectories at once, each with an effect of its own (the within estimator), its bias of order 1/T
+(Nickell 1981) removed by the half-panel jackknife (Dhaene and Jochmans 2015). Both nulls are tested by permutation,
+which is exact: without memory (φ = 0) a trajectory's values can be put in any order, with a unit root (φ = 1) its
+increments can. An equilibrium is printed only where both are rejected.
+
+A reminder is a pulse: its *impulse response* is the mean difference between paired episodes with and without it, at
+each turn after it, and δ λ^k is fitted to that; log ½ / log λ is its half-life, the shortest sensible cool-down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.envs.errors import ConfigError
+
+__all__ = ["Drift", "Response", "fit_drift", "impulse_response", "ols_step"]
+
+Trajectory = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """``phi`` with its bootstrap interval over trajectories (95 %), and both tests' p-values.
+
+    ``memoryless``: p of φ = 0, two-sided; ``unit_root``: p of φ = 1 against φ < 1. ``equilibrium``: the mean of
+    c_i / (1 − φ), None unless both are below ``level``. ``plain``: φ without the correction of its bias.
+    """
+
+    phi: float
+    low: float
+    high: float
+    memoryless: float
+    unit_root: float
+    equilibrium: float | None
+    plain: float
+    trajectories: int
+    turns: int
+    level: float
+
+
+@dataclass(frozen=True)
+class Response:
+    """``mean[k]``, ``low[k]``, ``high[k]``: the paired difference k turns after the pulse, with its 95 % interval.
+
+    ``size`` δ and ``decay`` λ of the fitted δ λ^k, ``half_life`` in turns (inf where it does not decay), with the
+    bootstrap interval of the half-life; ``pairs`` of episodes.
+    """
+
+    mean: Trajectory
+    low: Trajectory
+    high: Trajectory
+    size: float
+    decay: float
+    half_life: float
+    half_life_low: float
+    half_life_high: float
+    pairs: int
+
+
+def fit_drift(
+    trajectories: Sequence[Sequence[float]],
+    *,
+    least_turns: int = 20,
+    least_trajectories: int = 5,
+    resamples: int = 999,
+    level: float = 0.05,
+    seed: int = 0,
+) -> Drift:
+    """Fit φ to many trajectories and test both nulls.
+
+    Raises :class:`ConfigError` for too few or too short trajectories (``least_…`` override, with less to go on), values
+    that are no numbers, or trajectories that never change.
+    """
+    paths = [np.asarray(one, np.float64) for one in trajectories]
+    if len(paths) < least_trajectories:
+        raise ConfigError(f"{len(paths)} trajectories are too few; give {least_trajectories}, or least_trajectories=…")
+    shortest = min(len(p) for p in paths)
+    if shortest < max(least_turns, 4):
+        raise ConfigError(
+            f"a trajectory has {shortest} turns; give {max(least_turns, 4)}, or least_turns=… (4 at least)"
+        )
+    if not all(np.isfinite(p).all() for p in paths):
+        raise ConfigError("a trajectory holds a value that is no number; leave the turn out")
+    if not any(np.ptp(p[:-1]) > 0 for p in paths):
+        raise ConfigError("no trajectory ever changes; there is nothing to fit")
+    rng = np.random.default_rng(seed)
+    plain, phi = _within(paths), _jackknife(paths)
+    draws = [_jackknife([paths[i] for i in rng.integers(0, len(paths), len(paths))]) for _ in range(resamples)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    shuffled = [_within([rng.permutation(p) for p in paths]) for _ in range(resamples)]
+    centre = float(np.mean(shuffled))
+    memoryless = _share([abs(s - centre) >= abs(plain - centre) for s in shuffled])
+    unit_root = _share([_within([_rewalked(p, rng) for p in paths]) <= plain for _ in range(resamples)])
+    equilibrium = None
+    if max(memoryless, unit_root) < level and phi < 1:
+        effects = [p[1:].mean() - phi * p[:-1].mean() for p in paths]
+        equilibrium = float(np.mean(effects) / (1 - phi))
+    return Drift(phi, float(low), float(high), memoryless, unit_root, equilibrium, plain, len(paths), shortest, level)
+
+
+def ols_step(trajectory: Sequence[float]) -> tuple[float, float]:
+    """The paper's fit to one trajectory, for comparison only: (b, D*) of ΔD = a + b D by least squares.
+
+    Raises :class:`ConfigError` for fewer than three turns or values that never change.
+    """
+    path = np.asarray(trajectory, np.float64)
+    if len(path) < 3 or np.ptp(path[:-1]) == 0:
+        raise ConfigError(f"trajectory={list(trajectory)[:4]!r}… has no slope; give three turns that differ, or more")
+    b, a = np.polyfit(path[:-1], np.diff(path), 1)
+    return float(b), float(-a / b) if b else math.inf
+
+
+def impulse_response(
+    treated: Sequence[Sequence[float]],
+    control: Sequence[Sequence[float]],
+    at: int | Sequence[int],
+    horizon: int,
+    *,
+    resamples: int = 999,
+    seed: int = 0,
+) -> Response:
+    """What a pulse did: matched episodes with and without it, up to ``horizon`` turns after turn ``at``.
+
+    ``at``: the turn of the pulse, or one for each pair. Raises :class:`ConfigError` for arms that don't match or don't
+    reach so far.
+    """
+    if len(treated) != len(control) or len(treated) < 2:
+        raise ConfigError(
+            f"{len(treated)} treated and {len(control)} control episodes; give as many of each, 2 or more"
+        )
+    turns = [at] * len(treated) if isinstance(at, int) else list(at)
+    if len(turns) != len(treated) or horizon < 2:
+        raise ConfigError(
+            f"at={at!r}, horizon={horizon!r}: give one turn for each pair, and 2 turns of horizon or more"
+        )
+    rows = []
+    for n, (one, other, turn) in enumerate(zip(treated, control, turns, strict=True)):
+        if turn < 0 or min(len(one), len(other)) < turn + horizon:
+            raise ConfigError(f"pair {n} ends before turn {turn + horizon}; shorten the horizon or leave the pair out")
+        rows.append(np.subtract(one[turn : turn + horizon], other[turn : turn + horizon]))
+    apart = np.asarray(rows, np.float64)
+    rng = np.random.default_rng(seed)
+    draws = np.stack([apart[rng.integers(0, len(apart), len(apart))].mean(0) for _ in range(resamples)])
+    mean = apart.mean(0)
+    size, decay = _pulse(mean)
+    lives = [_half_life(_pulse(one)[1]) for one in draws]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    life_low, life_high = np.quantile(lives, [0.025, 0.975], method="nearest")
+    return Response(mean, low, high, size, decay, _half_life(decay), float(life_low), float(life_high), len(apart))
+
+
+def _within(paths: Sequence[Trajectory]) -> float:
+    """The within estimator of φ: least squares on values less their own trajectory's mean."""
+    above = below = 0.0
+    for path in paths:
+        x, y = path[:-1] - path[:-1].mean(), path[1:] - path[1:].mean()
+        above += float(x @ y)
+        below += float(x @ x)
+    return above / below if below else 0.0
+
+
+def _jackknife(paths: Sequence[Trajectory]) -> float:
+    """2 φ − (φ of the first halves + φ of the second halves) / 2: removes the bias of order 1/T."""
+    halves: tuple[Callable[[Trajectory], Trajectory], ...] = (
+        lambda p: p[: len(p) // 2 + 1],
+        lambda p: p[(len(p) - 1) // 2 :],
+    )
+    first, second = (_within([cut(p) for p in paths]) for cut in halves)
+    return 2 * _within(paths) - (first + second) / 2
+
+
+def _rewalked(path: Trajectory, rng: np.random.Generator) -> Trajectory:
+    """The path with its increments in another order."""
+    steps = rng.permutation(np.diff(path))
+    walked: Trajectory = path[0] + np.concatenate([[0.0], np.cumsum(steps)])
+    return walked
+
+
+def _share(beyond: Sequence[bool]) -> float:
+    """A permutation test's p-value: the data themselves are one of the orders."""
+    return (1 + sum(beyond)) / (1 + len(beyond))
+
+
+def _pulse(response: Trajectory) -> tuple[float, float]:
+    """(δ, λ) of δ λ^k by least squares, λ in [0, 1]."""
+    from scipy.optimize import minimize_scalar
+
+    turns = np.arange(len(response))
+
+    def size(decay: float) -> float:
+        shape = np.power(decay, turns)
+        return float(response @ shape / (shape @ shape))
+
+    def error(decay: float) -> float:
+        return float(((response - size(decay) * np.power(decay, turns)) ** 2).sum())
+
+    grid = np.linspace(0, 1, 41)
+    best = float(grid[int(np.argmin([error(x) for x in grid]))])
+    found = minimize_scalar(error, bounds=(max(best - 0.025, 0), min(best + 0.025, 1)), method="bounded")
+    decay = float(found.x) if found.fun <= error(best) else best
+    return size(decay), decay
+
+
+def _half_life(decay: float) -> float:
+    if decay <= 0:
+        return 0.0
+    return math.inf if decay >= 1 - 1e-9 else math.log(0.5) / math.log(decay)
