@@ -7,19 +7,16 @@ back. The executor never sees a placeholder: :func:`resolve` puts the literal in
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any, Literal
 
 from homeostat.controllers.core import Plan, Subtask
 from homeostat.envs.errors import PlanError
+from homeostat.envs.json_values import json_values
 
 __all__ = ["MAX_PARTS", "activate", "close", "needs_of", "next_open", "parse_plan", "resolve"]
 
 MAX_PARTS = 12
-_TRIES = 200
 _PLACEHOLDER = re.compile(r"\{(\d+)\}")
 
 
@@ -92,24 +89,12 @@ def _with(plan: Plan, index: int, *, active: int | None, **changes: Any) -> Plan
 
 
 def _find_parts(text: str) -> list[Any]:
-    for value in _json_values(text):
+    for value in json_values(text):
         if isinstance(value, dict) and isinstance(value.get("parts"), list):
             return list(value["parts"])
         if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
             return value
     raise PlanError(f'no plan in {_short(text)}; write {{"parts": ["…", "…"]}}')
-
-
-def _json_values(text: str) -> Iterator[Any]:
-    """Every JSON object or list that begins somewhere, in order. Garbage may begin one at every character, and each try
-    costs its depth: so only the first many are tried.
-    """
-    decoder = json.JSONDecoder()
-    for match in islice(re.finditer(r"[{\[]", text), _TRIES):
-        try:
-            yield decoder.raw_decode(text, match.start())[0]
-        except (json.JSONDecodeError, RecursionError):
-            continue
 
 
 def _instruction(number: int, part: Any) -> str:

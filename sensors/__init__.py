@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from homeostat.sensors.repetition import Repetition
     from homeostat.sensors.retrieval import RetrievalHeads
     from homeostat.sensors.rhythm import Rhythm
+    from homeostat.sensors.role_adherence import RoleAdherence
     from homeostat.sensors.sink_rate import SinkRate
     from homeostat.sensors.spans import Spans
     from homeostat.sensors.steering import Steer
@@ -53,6 +54,7 @@ __all__ = [
     "Repetition",
     "RetrievalHeads",
     "Rhythm",
+    "RoleAdherence",
     "Sensor",
     "SensorContext",
     "SinkRate",
@@ -87,6 +89,7 @@ _HOME = {
     "Repetition": "repetition",
     "RetrievalHeads": "retrieval",
     "Rhythm": "rhythm",
+    "RoleAdherence": "role_adherence",
     "Sensor": "core",
     "SensorContext": "core",
     "SinkRate": "sink_rate",

@@ -73,7 +73,7 @@ class GoalDrift:
             "first": float(each[0]),
             "highest": float(each.max()),
             "tokens": float(len(each)),
-            "gain": float((p[at] - q[at]).mean()),
+            "gain": float((np.maximum(p[at], -1e4) - np.maximum(q[at], -1e4)).mean()),
         }
         return Reading(
             sensor=self.name,

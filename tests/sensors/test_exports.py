@@ -26,6 +26,7 @@ NAMES = [
     "Repetition",
     "RetrievalHeads",
     "Rhythm",
+    "RoleAdherence",
     "Sensor",
     "SensorContext",
     "SinkRate",
