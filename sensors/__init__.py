@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from homeostat.sensors.sink_rate import SinkRate
     from homeostat.sensors.spans import Spans
     from homeostat.sensors.steering import Steer
+    from homeostat.sensors.vision_heads import VisionHeads
+    from homeostat.sensors.visual_sinks import VisualSinks
 
 __all__ = [
     "Agreement",
@@ -61,6 +63,8 @@ __all__ = [
     "SpanMass",
     "Spans",
     "Steer",
+    "VisionHeads",
+    "VisualSinks",
     "WhiteBox",
     "check_sensor",
     "watch",
@@ -96,6 +100,8 @@ _HOME = {
     "SpanMass": "core",
     "Spans": "spans",
     "Steer": "steering",
+    "VisionHeads": "vision_heads",
+    "VisualSinks": "visual_sinks",
     "WhiteBox": "core",
     "check_sensor": "check",
     "watch": "probe",

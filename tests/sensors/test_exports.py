@@ -33,6 +33,8 @@ NAMES = [
     "SpanMass",
     "Spans",
     "Steer",
+    "VisionHeads",
+    "VisualSinks",
     "WhiteBox",
     "check_sensor",
     "watch",

@@ -90,7 +90,7 @@ def test_a_rubric_is_written_for_role_and_query_or_refused():
     RoleAdherence(used, rubric=rubric).read(Attempt("x"), CONTEXT)
     assert "KBA level 4" in used.prompts[0]
     short = {n: {"levels": ["a", "b", "c", "d"]} for n in DIMENSIONS}
-    with pytest.raises(ModelError, match="no rubric in .* after 3 tries"):
+    with pytest.raises(ModelError, match=r"no rubric in .* after 3 tries"):
         write_rubric(Api(json.dumps(short)), "r", "q")
 
 

@@ -1,0 +1,127 @@
+"""VisualSinks: how much of the look at the image is wasted on tokens that say nothing?
+
+Kang et al. (arXiv 2503.03321): the tokens that draw attention whatever is asked have a few huge dimensions in the
+residual stream. With D_sink the dimensions that are largest on the first token in the middle layers (found for each
+model), token x entering layer l is a sink if
+
+    φ(x) = max_{d ∈ D_sink} |x_d| / RMS(x) > τ,    τ = 20
+
+A head's row is *image-centric* if at least 0.2 of its attention lies on the image and at most ρ = 0.5 of that on sinks:
+there the paper moves the wasted part to the image's other tokens. Cost: one more forward over the prompt, for the
+hidden states.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.envs.errors import ConfigError
+from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext
+from homeostat.sensors.heads import not_judged
+
+__all__ = ["VisualSinks", "image_centric", "sink_dimensions", "sink_values"]
+
+TAU, RHO, LEAST = 20.0, 0.5, 0.2
+
+
+class VisualSinks:
+    """``value`` in [0, 1]: the share of the image's attention that lies on visual sinks, over all heads and tokens.
+
+    Alarm above ``threshold`` (**not calibrated**). ``tau``: the paper's 20; ``dimensions``: the model's sink
+    dimensions, as :func:`sink_dimensions` finds them on a prompt of its kind (None: on this prompt). Needs a model
+    that tells hidden states (:class:`~homeostat.sensors.core.WhiteBox`). ``detail``: ``sinks``, how many of the
+    image's tokens are sinks in some probed layer; ``image_centric``, the share of (token, head) rows that are.
+    """
+
+    needs: frozenset[Need] = frozenset({"attention", "model"})
+    side: Literal["above"] = "above"
+
+    def __init__(
+        self,
+        span: str = "screen",
+        *,
+        threshold: float = 0.5,
+        tau: float = TAU,
+        dimensions: tuple[int, ...] | None = None,
+        name: str = "visual_sinks",
+    ) -> None:
+        """Raises :class:`ConfigError` for settings that can't be."""
+        if not 0 <= threshold <= 1 or not tau > 0:
+            raise ConfigError(f"threshold={threshold!r}, tau={tau!r}: give a share, and a τ above 0")
+        self.name = name
+        self.span = span
+        self.threshold = threshold
+        self.tau = tau
+        self.dimensions = dimensions
+        self.reads = Readout(keys=frozenset({span}))
+
+    def read(self, attempt: Attempt, context: SensorContext) -> Reading:
+        """The reading of this attempt."""
+        spans = attempt.spans
+        keys = None if spans is None else spans.keys.get(self.span)
+        if spans is None or spans.spans is None or keys is None or not len(keys):
+            return self._nothing(f"no keys of {self.span!r} were read: Readout(keys={{{self.span!r}}})")
+        if context.prompt is None or not hasattr(context.model, "hidden"):
+            return self._nothing("no prompt, or no model that tells hidden states")
+        slots = [s for start, stop in spans.spans[self.span] for s in range(start, stop)]
+        hidden = context.model.hidden(context.prompt)
+        if max(slots) >= hidden.shape[1] or max(spans.layers) >= len(hidden):
+            return self._nothing("the hidden states are not this prompt's")
+        dimensions = self.dimensions or sink_dimensions(hidden)
+        sinks = sink_values(hidden[list(spans.layers)][:, slots], dimensions) > self.tau  # (L, n)
+        mass = keys.sum(-1, dtype=np.float64)
+        wasted = (keys * sinks[None, :, None]).sum(-1, dtype=np.float64)
+        value = float(wasted.sum() / mass.sum()) if mass.sum() > 0 else 0.0
+        count = int(sinks.any(0).sum())
+        return Reading(
+            sensor=self.name,
+            value=value,
+            threshold=self.threshold,
+            alarm=value > self.threshold,
+            reason=f"{value:.0%} of the look at {self.span!r} lies on sinks, {count} of its {len(slots)} tokens",
+            span=self.span,
+            detail={"sinks": float(count), "image_centric": float(image_centric(keys, sinks).mean())},
+        )
+
+    def _nothing(self, reason: str) -> Reading:
+        return not_judged(self.name, reason, threshold=self.threshold, span=self.span)
+
+
+def sink_dimensions(hidden: NDArray[np.floating], count: int = 2) -> tuple[int, ...]:
+    """The ``count`` dimensions of (L + 1, P, D) hidden states that are largest on the first token, ascending.
+
+    Relative to its RMS, in the layers' middle third. Raises :class:`ConfigError` for a count that can't be.
+    """
+    if not 1 <= count <= hidden.shape[-1]:
+        raise ConfigError(
+            f"count={count!r} of {hidden.shape[-1]} dimensions; give 1 or more, and no more than there are"
+        )
+    third = len(hidden) // 3
+    first = hidden[third : max(len(hidden) - third, third + 1), 0].astype(np.float64)
+    size = np.abs(first) / _rms(first)[:, None]
+    return tuple(sorted(int(d) for d in np.argsort(-size.mean(0), kind="stable")[:count]))
+
+
+def sink_values(hidden: NDArray[np.floating], dimensions: tuple[int, ...]) -> NDArray[np.float64]:
+    """(…,) φ of (…, D) hidden states."""
+    wide = hidden.astype(np.float64)
+    values: NDArray[np.float64] = np.abs(wide[..., list(dimensions)]).max(-1) / _rms(wide)
+    return values
+
+
+def image_centric(
+    keys: NDArray[np.floating], sinks: NDArray[np.bool_], least: float = LEAST, rho: float = RHO
+) -> NDArray[np.bool_]:
+    """(T, L, H) which rows look at the image, and not mostly at its sinks. ``keys`` (T, L, H, n), ``sinks`` (L, n)."""
+    mass = keys.sum(-1, dtype=np.float64)
+    wasted = (keys * sinks[None, :, None]).sum(-1, dtype=np.float64)
+    rows: NDArray[np.bool_] = (mass >= least) & (wasted <= rho * mass)
+    return rows
+
+
+def _rms(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    size: NDArray[np.float64] = np.maximum(np.sqrt((values**2).mean(-1)), 1e-12)
+    return size
