@@ -1,6 +1,6 @@
 """What reading attention costs: SDPA alone, the probe on all layers, on a quarter of them, and eager attention's maps.
 
-    python benchmarks/probe_overhead.py --json probe.json
+    python benchmarks/probe_overhead.py --json probe.json --plots docs/plots
 
 A randomly initialised Qwen2 of 0.5B shape (hidden 896, 14 heads on 2 key heads, feed-forward 4864; the vocabulary is
 cut to 1,024, so that no large output layer hides the cost) reads prompts and writes tokens greedily, in float32, on one
@@ -8,12 +8,15 @@ thread.
 
 - Time: CPU time of the process, prefill and decoding apart. Every round runs all variants on the same prompt, in an
   order that rotates; a figure is the median over rounds of the ratio to SDPA *of the same round*.
-- Memory: each variant runs in a process of its own on the longest prompt. ``growth`` is the peak of its resident memory
-  less what it held with the model loaded; the ratios are those of the growth.
+- Memory: each variant runs in a process of its own on each prompt. ``growth`` is the peak of its resident memory
+  less what it held with the model loaded; the ratios are those of the growth, and of the whole peak.
+- Eager attention is left out where its maps alone would take more than ``--eager-gb``.
+- On a GPU (``--device cuda --dtype bfloat16 --hidden 3584 --heads 28 --key-heads 4 --feed-forward 18944`` is a 7B's
+shape) time is
+  the wall's between synchronisations, and memory is what torch allocated.
 
-Figures: ``time_ratio_all``, ``time_ratio_focal``, ``time_ratio_eager`` (prefill and decoding together, summed over the
-prompts), ``memory_ratio_all``, ``memory_ratio_focal``, ``memory_ratio_eager``; the parts are under ``time`` and
-``memory``.
+Figures: by prompt under ``time`` and ``memory``; ``bars`` holds those at 4,096 tokens (or the longest prompt, where
+that is shorter): time and memory of all layers against SDPA, and of the focal ones.
 """
 
 from __future__ import annotations
@@ -37,21 +40,38 @@ LABELS = ("system", "rules", "goal", "plan", "reminder", "history", "screen", "e
 EXACT_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_ARENA_MAX": "1"}
 
 
-def build(layers: int, longest: int) -> Any:
+def build(options: argparse.Namespace, longest: int) -> Any:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(0)
     config = Qwen2Config(
-        hidden_size=896,
-        intermediate_size=4864,
-        num_hidden_layers=layers,
-        num_attention_heads=14,
-        num_key_value_heads=2,
+        hidden_size=options.hidden,
+        intermediate_size=options.feed_forward,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        num_key_value_heads=options.key_heads,
         vocab_size=1024,
         max_position_embeddings=longest,
     )
-    return Qwen2ForCausalLM(config).eval()
+    return Qwen2ForCausalLM(config).eval().to(options.device, getattr(torch, options.dtype))
+
+
+def fits(options: argparse.Namespace, variant: str, length: int) -> bool:
+    """Whether eager attention's maps (softmax in float32, then the model's type) fit the limit."""
+    size = 4 if options.dtype == "float32" else 2
+    maps = options.layers * options.heads * length**2 * size + 2 * options.heads * length**2 * 4
+    return variant != "eager" or maps <= options.eager_gb * 2**30
+
+
+def now(device: str) -> float:
+    """CPU time of the process, or on a GPU the wall's after all work is done."""
+    if device == "cpu":
+        return time.process_time()
+    import torch
+
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def prompt_spans(length: int) -> Any:
@@ -68,7 +88,8 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
 
     from homeostat.sensors import watch
 
-    ids = torch.randint(0, 1024, (1, length), generator=torch.Generator().manual_seed(length))
+    device = str(model.device)
+    ids = torch.randint(0, 1024, (1, length), generator=torch.Generator().manual_seed(length)).to(device)
     count = model.config.num_hidden_layers
     focal = list(range(count // 2, count // 2 + max(1, count // 4)))
     probing = variant in ("all", "focal")
@@ -76,12 +97,12 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
     model.set_attn_implementation("eager" if variant == "eager" else "sdpa")
     maps = []
     with torch.inference_mode(), watch(model, layers=layers) if probing else nullcontext() as probe:
-        begin = time.process_time()
+        begin = now(model.device.type)
         if probe is not None:
             probe.start(prompt_spans(length))
         out = model(ids, logits_to_keep=1, use_cache=True, output_attentions=variant == "eager")
         maps.append(out.attentions)
-        middle = time.process_time()
+        middle = now(model.device.type)
         for _ in range(tokens):
             step = out.logits[:, -1:].argmax(-1)
             out = model(step, past_key_values=out.past_key_values, output_attentions=variant == "eager")
@@ -89,39 +110,49 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
         if probe is not None:
             mass = probe.result()
             assert mass.mass.shape[0] == tokens + 1
-        end = time.process_time()
+        end = now(model.device.type)
     return {"prefill": middle - begin, "decode": end - middle}
 
 
 def measure_time(options: argparse.Namespace) -> dict[str, Any]:
-    model = build(options.layers, max(options.prompts) + options.tokens)
+    model = build(options, max(options.prompts) + options.tokens)
     for variant in VARIANTS:
         attempt(model, variant, 64, 2)
     runs: list[dict[str, dict[int, dict[str, float]]]] = []
     for round_ in range(options.rounds):
         order = VARIANTS[round_ % 4 :] + VARIANTS[: round_ % 4]
-        runs.append({v: {n: attempt(model, v, n, options.tokens) for n in options.prompts} for v in order})
-        print(f"round {round_ + 1} of {options.rounds}", file=sys.stderr)
-
-    def ratio(variant: str, parts: tuple[str, ...], lengths: list[int]) -> float:
-        def seconds(run: dict[str, dict[int, dict[str, float]]], name: str) -> float:
-            return sum(run[name][n][part] for n in lengths for part in parts)
-
-        return statistics.median(seconds(run, variant) / seconds(run, "sdpa") for run in runs)
-
-    both = ("prefill", "decode")
-    out: dict[str, Any] = {f"time_ratio_{v}": ratio(v, both, options.prompts) for v in VARIANTS[1:]}
-    out["time"] = {
-        str(n): {
-            v: {
-                **{f"{p}_ratio": ratio(v, (p,), [n]) for p in both},
-                **{f"{p}_seconds": statistics.median(run[v][n][p] for run in runs) for p in both},
+        run: dict[str, dict[int, dict[str, float]]] = {v: {} for v in VARIANTS}
+        for length in options.prompts:
+            for variant in order:
+                if fits(options, variant, length):
+                    run[variant][length] = attempt(model, variant, length, options.tokens)
+            print(f"round {round_ + 1} of {options.rounds}, {length} tokens", file=sys.stderr)
+        runs.append(run)
+    out: dict[str, Any] = {}
+    for length in options.prompts:
+        row = out[str(length)] = {}
+        for variant in VARIANTS:
+            if length not in runs[0][variant]:
+                continue
+            seconds = {p: statistics.median(r[variant][length][p] for r in runs) for p in ("prefill", "decode")}
+            ratios = [_whole(r[variant][length]) / _whole(r["sdpa"][length]) for r in runs]
+            row[variant] = {
+                "ratio": statistics.median(ratios),
+                "lowest": min(ratios),
+                "highest": max(ratios),
+                "prefill_ratio": statistics.median(
+                    r[variant][length]["prefill"] / r["sdpa"][length]["prefill"] for r in runs
+                ),
+                "decode_ratio": statistics.median(
+                    r[variant][length]["decode"] / r["sdpa"][length]["decode"] for r in runs
+                ),
+                **{f"{part}_seconds": value for part, value in seconds.items()},
             }
-            for v in VARIANTS
-        }
-        for n in options.prompts
-    }
     return out
+
+
+def _whole(parts: dict[str, float]) -> float:
+    return parts["prefill"] + parts["decode"]
 
 
 def resident() -> float:
@@ -148,31 +179,86 @@ def _status(name: str) -> float:
 
 def measure_one_memory(options: argparse.Namespace) -> dict[str, float]:
     length = max(options.prompts)
-    model = build(options.layers, length + options.tokens)
+    model = build(options, length + options.tokens)
     attempt(model, options.memory_of, 64, 2)
-    before = resident()
-    attempt(model, options.memory_of, length, min(options.tokens, 8))
-    return {"loaded_mb": before, "peak_mb": peak(), "growth_mb": peak() - before}
+    if options.device != "cpu":
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() / 1e6
+        attempt(model, options.memory_of, length, options.tokens)
+        most = torch.cuda.max_memory_allocated() / 1e6
+    else:
+        before = resident()
+        attempt(model, options.memory_of, length, min(options.tokens, 8))
+        most = peak()
+    return {"loaded_mb": before, "peak_mb": most, "growth_mb": most - before}
 
 
 def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
-    memory: dict[str, dict[str, float]] = {}
-    for variant in VARIANTS:
-        command = [sys.executable, __file__, "--memory-of", variant, "--layers", str(options.layers)]
-        command += ["--tokens", str(options.tokens), "--prompts", *map(str, options.prompts)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | EXACT_MALLOC)
-        memory[variant] = json.loads(done.stdout)
-    base = memory["sdpa"]["growth_mb"]
-    return {**{f"memory_ratio_{v}": memory[v]["growth_mb"] / base for v in VARIANTS[1:]}, "memory": memory}
+    memory: dict[str, Any] = {}
+    shape = ("layers", "tokens", "hidden", "heads", "key_heads", "feed_forward", "device", "dtype")
+    for length in options.prompts:
+        row = memory[str(length)] = {}
+        for variant in VARIANTS:
+            if not fits(options, variant, length):
+                continue
+            command = [sys.executable, __file__, "--memory-of", variant, "--prompts", str(length)]
+            for name in shape:
+                command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | EXACT_MALLOC)
+            row[variant] = json.loads(done.stdout)
+        for found in row.values():
+            for part in ("growth", "peak"):
+                found[f"{part}_ratio"] = found[f"{part}_mb"] / row["sdpa"][f"{part}_mb"]
+        print(f"memory, {length} tokens", file=sys.stderr)
+    return memory
+
+
+def plot(figures: dict[str, Any], folder: Path) -> None:
+    """``probe_time.png`` and ``probe_memory.png``: against SDPA, by the prompt's length."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {"all": "probe, all layers", "focal": "probe, a quarter of the layers", "eager": "eager, output_attentions"}
+    for what, key, label in (
+        ("time", "ratio", "time against SDPA (prefill and decoding)"),
+        ("memory", "growth_ratio", "memory growth against SDPA"),
+    ):
+        figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+        for variant, name in names.items():
+            points = [(int(n), row[variant][key]) for n, row in figures[what].items() if variant in row]
+            axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.axhline(1, color="grey", linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks([int(n) for n in figures[what]], list(figures[what]))
+        axes.set_xlabel("prompt tokens")
+        axes.set_ylabel(label)
+        axes.legend(frameon=False)
+        figure.savefig(folder / f"probe_{what}.png", dpi=150)
+        pyplot.close(figure)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them there (needs matplotlib)")
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--prompts", type=int, nargs="+", default=[512, 2048], metavar="TOKENS")
-    parser.add_argument("--tokens", type=int, default=32, help="tokens to generate for each prompt")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--hidden", type=int, default=896)
+    parser.add_argument("--heads", type=int, default=14)
+    parser.add_argument("--key-heads", type=int, default=2)
+    parser.add_argument("--feed-forward", type=int, default=4864)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--prompts", type=int, nargs="+", default=[1024, 4096, 8192, 16384], metavar="TOKENS")
+    parser.add_argument("--tokens", type=int, default=64, help="tokens to generate for each prompt")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--eager-gb", type=float, default=8.0, help="leave eager out where its maps take more")
     parser.add_argument("--memory-of", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
 
@@ -182,19 +268,21 @@ def main() -> None:
     if options.memory_of:
         print(json.dumps(measure_one_memory(options)))
         return
-    figures: dict[str, Any] = {}
-    for measure in (measure_memory, measure_time):
-        figures = measure(options) | figures
-    figures["setting"] = {
-        "layers": options.layers,
-        "prompts": options.prompts,
-        "tokens": options.tokens,
-        "rounds": options.rounds,
-        "torch": torch.__version__,
+    figures: dict[str, Any] = {"memory": measure_memory(options), "time": measure_time(options)}
+    at = "4096" if 4096 in options.prompts else str(max(options.prompts))
+    figures["bars"] = {
+        "prompt": int(at),
+        **{f"time_{v}": figures["time"][at][v]["ratio"] for v in ("all", "focal")},
+        **{f"memory_{v}": figures["memory"][at][v]["peak_ratio"] for v in ("all", "focal")},
+        **{f"memory_growth_{v}": figures["memory"][at][v]["growth_ratio"] for v in ("all", "focal")},
     }
+    figures["setting"] = {k: v for k, v in vars(options).items() if k not in ("json", "plots", "memory_of")}
+    figures["setting"]["torch"] = torch.__version__
     print(json.dumps(figures, indent=2))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if options.plots:
+        plot(figures, options.plots)
 
 
 if __name__ == "__main__":
