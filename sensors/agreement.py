@@ -3,7 +3,8 @@
 Self-consistency (Wang et al., arXiv 2203.11171): of n answers drawn for one question, the share of the most frequent
 one; weighted, CyberV's vote V(y) = Σ of the scores of the candidates that answer y (arXiv 2506.07971), as a share of
 all. Answers are compared after ``key``: what counts as the same is the user's to say (a parsed action, a normalised
-string). Cost: the candidates, which somebody has to generate; nothing besides.
+string). Cost: the candidates, which somebody has to generate; nothing besides. Candidates of one greedy decoder agree
+whatever they are worth, and a model may be wrong unanimously.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class Votes:
 def agreement(answers: Sequence[Hashable], weights: Sequence[float] | None = None) -> Votes:
     """Count the votes; ``weights`` None: one each.
 
-    Raises :class:`ConfigError` for no answers, or weights that are negative, of another number, or all 0.
+    Raises :class:`ConfigError` for no answers, or weights that are negative, endless, of another number, or all 0.
     """
     if not answers:
         raise ConfigError("answers=() hold no vote; give one or more")
     given = [1.0] * len(answers) if weights is None else [float(w) for w in weights]
-    if len(given) != len(answers) or min(given) < 0 or not sum(given) > 0:
+    if len(given) != len(answers) or min(given) < 0 or not 0 < sum(given) < math.inf:
         raise ConfigError(f"weights={given!r} don't fit {len(answers)} answers; give as many, none below 0, not all 0")
     votes: dict[Hashable, float] = defaultdict(float)
     for answer, weight in zip(answers, given, strict=True):
@@ -57,8 +58,9 @@ class Agreement:
     """The share of the step's candidates that say what this attempt says: ``value`` in [0, 1].
 
     The candidates come as ``context.extra["candidates"]``, a sequence of :class:`~homeostat.sensors.core.Attempt` (this
-    one is counted with them where it is not among them), and may have ``context.extra["weights"]``. Not judged without,
-    or with fewer than two in all. ``key``: an attempt's answer (default: its text without white space at the ends).
+    one is counted with them, as the last, where it is not among them), and may have ``context.extra["weights"]``. Not
+    judged without, with fewer than two in all, or where the weights don't fit them. ``key``: an attempt's answer (None:
+    its text without white space at the ends).
     Alarm below ``threshold`` (½: no majority; **not calibrated**). ``detail``: ``majority`` (the best answer's share),
     ``entropy``, ``distinct``, ``candidates``.
     """
@@ -70,7 +72,7 @@ class Agreement:
         self,
         threshold: float = 0.5,
         *,
-        key: Callable[[Attempt], Hashable] = lambda attempt: attempt.text.strip(),
+        key: Callable[[Attempt], Hashable] | None = None,
         name: str = "agreement",
     ) -> None:
         """Raises :class:`ConfigError` for a threshold outside [0, 1]."""
@@ -87,13 +89,12 @@ class Agreement:
         if len(candidates) < 2:
             return not_judged(self.name, "there is one candidate: nothing to agree with", threshold=self.threshold)
         weights = context.extra.get("weights")
-        if weights is not None and len(weights) != len(candidates):
-            return not_judged(
-                self.name, f"{len(weights)} weights for {len(candidates)} candidates", threshold=self.threshold
-            )
-        answers = [self.key(one) for one in candidates]
-        votes = agreement(answers, weights)
-        own = self.key(attempt)
+        answers = [self._answer(one) for one in candidates]
+        try:
+            votes = agreement(answers, weights)
+        except ConfigError as error:
+            return not_judged(self.name, str(error), threshold=self.threshold)
+        own = self._answer(attempt)
         each = [1.0] * len(answers) if weights is None else list(weights)
         value = sum(w for answer, w in zip(answers, each, strict=True) if answer == own) / sum(each)
         return Reading(
@@ -109,3 +110,6 @@ class Agreement:
                 "candidates": float(len(answers)),
             },
         )
+
+    def _answer(self, attempt: Attempt) -> Hashable:
+        return attempt.text.strip() if self.key is None else self.key(attempt)

@@ -65,7 +65,11 @@ class Confidence:
 
     @classmethod
     def cyberv(cls, answer: str = r"\b([A-J])\b") -> Confidence:
-        """CyberV's stability of the answer letter's probability (arXiv 2506.07971; constants theirs)."""
+        """CyberV's stability of the answer letter's probability (arXiv 2506.07971; constants theirs).
+
+        Their base is another candidate's answer to the same question; here it is the episode's first reading. It takes
+        the last letter that stands alone, be it the word "A" or "I".
+        """
         return cls(-0.5, measure="stability", answer=answer, name="cyberv_stability")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:

@@ -3,10 +3,15 @@
 The three failures that UI-NEXUS names (arXiv 2506.08972); the detectors are ours. V_i(t) is the check of subtask i at
 step t, on the device's own state:
 
-- *under-execution*: the agent stops while some V_i = 0;
+- *under-execution*: the agent stops and says that it succeeded while some V_i = 0 (to give up is none);
 - *over-execution*: V_i went from 1 to 0; or the agent acts in an app whose subtasks are all done while others are open;
   or it has taken more than twice the optimal steps;
 - *drift*: it acts in an app that no subtask is about.
+
+To act is to tap, press, swipe or type: an answer is told to the user, in no app. Apps are all that these detectors know
+of a place: where some subtask has no app of its own they judge no place at all, they don't see work gone over again in
+an app that still has an open subtask, and to close a dialog in a finished app counts as acting there. That a carried
+value differs from the value read is not looked for.
 
 The checks exist where an environment knows the truth (the phone simulator does: ``PhoneEnv.subtasks``); they are for
 evaluation and for calibrating other sensors against, not for an agent in the wild.
@@ -18,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from homeostat.envs.actions import Action, Answer, Click, LongPress, Swipe, Terminate, Type
+from homeostat.envs.actions import Action, Click, LongPress, Swipe, Terminate, Type
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
 from homeostat.sensors.heads import not_judged
@@ -39,7 +44,10 @@ class StepFacts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One failure: ``step`` (from 0), ``subtask`` (None where it is about none), and why, in a few words."""
+    """One failure: ``step`` (from 0), ``subtask`` (None where it is about none), and why, in a few words.
+
+    The step is the first that shows it: of work undone, the one after the action that undid it.
+    """
 
     kind: Kind
     step: int
@@ -75,7 +83,7 @@ def progress(
                 for i, is_ in enumerate(now.done)
                 if not is_
             ]
-        if isinstance(now.action, Click | LongPress | Swipe | Type | Answer):
+        if isinstance(now.action, Click | LongPress | Swipe | Type):
             found += _misplaced(t, now, apps)
     return tuple(found)
 

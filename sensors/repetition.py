@@ -8,7 +8,9 @@ longest ending that repeats every p characters,
     value = max over p of (length of that ending) / (length of the text), where it holds p at least ``times`` times
 
 It is 0 for a text that merely uses a phrase often. Cost: linear in the text (the Z function of the text reversed;
-Gusfield 1997, "Algorithms on Strings, Trees and Sequences", section 1.4).
+Gusfield 1997, "Algorithms on Strings, Trees and Sequences", section 1.4). A loop that the model got out of, be it with
+one closing bracket, is not at the end and not seen (``detail["count"]`` shows it); nor is one whose pieces differ, such
+as a counter that goes up.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Repetition:
 
     ``times``: a piece counts from so many repeats on, ``least``: and from so many characters in all.
     ``measure="count"`` is CyberV's: the most often that any 15 characters in a row occur (a longer substring that
-    occurs n times has a beginning that does). ``detail``: ``looping`` and ``count``, both measures, and ``characters``.
+    occurs n times has a beginning that does), 0 for a text of fewer than ``least`` characters. ``detail``: ``looping``
+    and ``count`` (whatever the text's length), both measures, and ``characters``.
     """
 
     needs: frozenset[Need] = frozenset({"text"})
@@ -57,15 +60,15 @@ class Repetition:
 
     @classmethod
     def cyberv(cls) -> Repetition:
-        """CyberV's rule (arXiv 2506.07971; constants theirs): five occurrences or more."""
-        return cls(4, measure="count", name="cyberv_repetition")
+        """CyberV's rule (arXiv 2506.07971; constants theirs): five occurrences or more, in more than 30 characters."""
+        return cls(4, measure="count", least=31, name="cyberv_repetition")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """The reading of this attempt's text."""
         text = attempt.text
         piece, looping = looping_share(text, self.times, self.least)
         count = most_repeated(text)
-        value = looping if self.measure == "looping" else float(count)
+        value = looping if self.measure == "looping" else float(count if len(text) >= self.least else 0)
         reason = "the text does not loop"
         if looping:
             shown = " ".join(piece.split())[:30]

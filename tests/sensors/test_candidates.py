@@ -10,6 +10,7 @@ import pytest
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors import Agreement, Attempt, Confidence, Repetition, SensorContext, check_sensor
 from homeostat.sensors.agreement import agreement
+from homeostat.sensors.calibration import settings_of
 from homeostat.sensors.confidence import answer_tokens
 from homeostat.sensors.repetition import looping_share, most_repeated
 
@@ -98,6 +99,40 @@ def test_cyberv_counts_fifteen_characters():
     assert most_repeated("short") == 0
 
 
+def test_cyberv_leaves_short_texts_alone():
+    """Their code asks for more than 30 characters; 15 in a row, overlapping, occur 16 times in 30 of one letter."""
+    assert most_repeated("x" * 30) == 16
+    short, long = (Repetition.cyberv().read(Attempt("x" * n), CONTEXT) for n in (30, 31))
+    assert (short.value, short.alarm, short.detail["count"]) == (0, False, 16)
+    assert (long.value, long.alarm) == (17, True)
+
+
+def test_a_loop_that_ends_is_seen_by_the_count_alone():
+    reading = Repetition().read(Attempt("and then again " * 20 + '"}'), CONTEXT)
+    assert (reading.value, reading.alarm) == (0, False)
+    assert reading.detail["count"] == 20
+
+
+def test_the_count_is_that_of_every_size_from_15_to_29():
+    def by_all_sizes(text):
+        counts = {}
+        for size in range(15, 30):
+            for i in range(len(text) - size + 1):
+                counts[text[i : i + size]] = counts.get(text[i : i + size], 0) + 1
+        return any(n >= 5 for n in counts.values())
+
+    rng = random.Random(9)
+    seen = set()
+    for _ in range(200):
+        piece = "".join(rng.choices("ab ", k=rng.randint(10, 32)))
+        text = "".join(piece + "".join(rng.choices("xyz", k=rng.randint(0, 3))) for _ in range(rng.randint(2, 8)))
+        text = text if len(text) > 30 else text * 4
+        alarm = Repetition.cyberv().read(Attempt(text), CONTEXT).alarm
+        assert alarm == by_all_sizes(text)
+        seen.add(alarm)
+    assert seen == {True, False}
+
+
 def test_a_long_text_is_no_trouble():
     text = "".join(random.Random(1).choices("ab", k=20_000)) + "no end " * 3_000
     assert Repetition().read(Attempt(text), CONTEXT).value == pytest.approx(21_000 / 41_000, abs=0.01)
@@ -119,7 +154,7 @@ def test_votes_of_every_split_of_four():
 def test_weights_decide():
     votes = agreement(["x", "y", "y"], [0.9, 0.2, 0.3])
     assert (votes.answer, votes.share) == ("x", pytest.approx(0.9 / 1.4))
-    for bad in ([1, 2], [1, -1, 1], [0, 0, 0]):
+    for bad in ([1, 2], [1, -1, 1], [0, 0, 0], [1, math.nan, 1], [1, math.inf, 1]):
         with pytest.raises(ConfigError, match="don't fit 3 answers"):
             agreement(["x", "y", "y"], bad)
     with pytest.raises(ConfigError, match=r"answers=\(\)"):
@@ -139,6 +174,20 @@ def test_an_attempt_among_its_candidates():
     assert first.value == 0.5
     weighed = {"candidates": others, "weights": [0.1, 0.1, 0.7, 0.1]}
     assert Agreement().read(mine, SensorContext(goal="g", extra=weighed)).value == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("weights", [[1], [0, 0], [1, -1], [math.inf, 1]])
+def test_weights_that_don_t_fit_are_said_and_not_raised(weights):
+    mine = Attempt("ok")
+    extra = {"candidates": (mine, Attempt("back")), "weights": weights}
+    reading = Agreement().read(mine, SensorContext(goal="g", extra=extra))
+    assert (reading.judged, reading.alarm) == (False, False)
+    assert "don't fit 2 answers" in reading.reason
+
+
+def test_a_calibrated_agreement_is_known_again_elsewhere():
+    """Settings are compared as text: they may hold no address of this process's memory."""
+    assert settings_of(Agreement()) == "Agreement(key=None, name='agreement')"
 
 
 @pytest.mark.parametrize(
