@@ -123,9 +123,21 @@ class Calibration(BaseModel):
 
 
 def settings_of(sensor: Sensor) -> str:
-    """What a sensor was built with, apart from its threshold, as text."""
-    kept = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in vars(sensor).items() if k != "threshold"}
-    return f"{type(sensor).__name__}({', '.join(f'{k}={v!r}' for k, v in sorted(kept.items()))})"
+    """What a sensor was built with, apart from its threshold, as text that is the same in every process.
+
+    A function, or another object that has no text of its own, is named by its (class's) qualified name.
+    """
+    kept = ", ".join(f"{k}={_text(v)}" for k, v in sorted(vars(sensor).items()) if k != "threshold")
+    return f"{type(sensor).__name__}({kept})"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, frozenset):
+        return repr(sorted(value))
+    name = getattr(value, "__qualname__", None)
+    if name is None and type(value).__repr__ is object.__repr__:
+        name = type(value).__qualname__
+    return repr(value) if name is None else str(name)
 
 
 def score(values: Sequence[float], side: Side) -> float | None:

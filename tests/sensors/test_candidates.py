@@ -188,6 +188,8 @@ def test_weights_that_don_t_fit_are_said_and_not_raised(weights):
 def test_a_calibrated_agreement_is_known_again_elsewhere():
     """Settings are compared as text: they may hold no address of this process's memory."""
     assert settings_of(Agreement()) == "Agreement(key=None, name='agreement')"
+    assert settings_of(Agreement(key=agreement)) == "Agreement(key=agreement, name='agreement')"
+    assert " at 0x" not in settings_of(Confidence(answer="x"))
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,10 @@ class Adversity(GymFace, gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], 
         """For every part of the task, whether what it asks for is there now."""
         return self.phone.subtasks()
 
+    def subtask_apps(self) -> tuple[str, ...]:
+        """For every part of the task, the app that it is done in; "" where it has none of its own."""
+        return self.phone.subtask_apps()
+
     # -- the loop's face ----------------------------------------------------------------------------------------------
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
