@@ -1,13 +1,17 @@
-"""What is measured and enforced at every generated token: its log-probability, entropy and margin; the deadline."""
+"""What is measured and enforced while tokens are generated: their probability, entropy and margin; the deadline."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
-__all__ = ["Deadline", "TokenStats"]
+from homeostat.envs.errors import ModelError
+
+__all__ = ["Deadline", "TokenStats", "matching_images"]
 
 
 class TokenStats(LogitsProcessor):
@@ -46,6 +50,23 @@ class TokenStats(LogitsProcessor):
     def _take(self, tokens: torch.Tensor) -> None:
         assert self._pending is not None
         self._logprob.append(self._pending.gather(1, tokens.to(self._pending.device)[:, None])[:, 0])
+
+
+@contextlib.contextmanager
+def matching_images(name: str) -> Iterator[None]:
+    """Name the model where transformers finds another number of image tokens than of image features.
+
+    Raises :class:`ModelError`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).partition("\n")[0]
+        if "mage" not in text or "match" not in text:
+            raise
+        raise ModelError(
+            f"{name!r}: {text}; its processor is another model's, give the one from its own folder"
+        ) from error
 
 
 class Deadline(StoppingCriteria):

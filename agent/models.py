@@ -127,13 +127,15 @@ class TransformersModel:
             raise ModelError(f"n={n!r}, max_new_tokens={max_new_tokens!r}, temperature={temperature!r}: out of range")
         begin = time.monotonic()
         rendered = self.renderer.render(prompt)
+        from homeostat.agent.decoding import matching_images
+
         draws = n if temperature > 0 else 1
         # With a probe, the rows that it reads are run each time: readings must not depend on what was cached.
         fresh = 1 if watch is False else _PROBED_ROWS
         start = self._prefix.start(rendered, fresh)
         ids = rendered.ids
         masses: Sequence[SpanMass | None] = [None] * draws
-        with self._watching(rendered, watch) as probe:
+        with matching_images(self.name), self._watching(rendered, watch) as probe:
             sequences, stats = self._decode(rendered, start, fresh, draws, temperature, max_new_tokens, deadline, seed)
             rows = [self._cut(row) for row in sequences[:, len(ids) :].tolist()]
             if probe is not None:

@@ -13,7 +13,7 @@ intensity does not. Mass is a monitor, not a proof: a model can use what it hard
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -33,7 +33,7 @@ Tokens = Literal["all", "first", "last"]
 
 
 class AttentionDrift:
-    """How far the attention on ``span`` has moved from its level earlier in the episode.
+    """How far the attention on ``span`` (a label, or several that count as one) has moved from earlier in the episode.
 
     ``value`` = log(intensity / baseline), baseline = the mean of this sensor's earlier intensities in the present
     subtask (or the first one, ``base="first"``); 0 and no alarm on the first reading. Alarm below ``threshold``. The
@@ -52,7 +52,7 @@ class AttentionDrift:
 
     def __init__(
         self,
-        span: str = "goal",
+        span: str | Sequence[str] = "goal",
         *,
         threshold: float = -math.log(2),
         layers: Collection[int] | Literal["last"] | None = None,
@@ -76,7 +76,10 @@ class AttentionDrift:
         if isinstance(layers, str) and layers != "last":
             raise ConfigError(f"layers={layers!r} is unknown; use 'last' or layer indices")
         self.name = name
-        self.span = span
+        self.labels = (span,) if isinstance(span, str) else tuple(span)
+        if not self.labels:
+            raise ConfigError(f"span={span!r} is no label; give one or more")
+        self.span = "+".join(self.labels)
         self.threshold = threshold
         self.layers = layers if layers is None or layers == "last" else frozenset(layers)
         self.heads = None if heads is None else frozenset(heads)
@@ -85,9 +88,10 @@ class AttentionDrift:
         self.measure = measure
 
     @classmethod
-    def cyberv(cls, span: str = "screen") -> AttentionDrift:
+    def cyberv(cls, span: str | Sequence[str] = "screen") -> AttentionDrift:
         """CyberV's sensor (arXiv 2506.07971; constants theirs): signed change of the evidence's mass, alarm below −0.1.
 
+        With several spans (theirs: 32 segments of the video, and the subtitles' lines) the change is the sum of theirs.
         Last layer, all heads, the last token's row, against the first reading. Theirs looks at the row that produced
         the answer's letter in a multiple-choice question; an agent has no such letter.
         """
@@ -108,8 +112,14 @@ class AttentionDrift:
         detail |= {f"mass.{label}": value for label, value in mass.items()}
         if spans.sink is not None:
             detail["sink"] = float(spans.sink[:, chosen].mean())
-        if self.span not in spans.labels:
+        here = [label for label in self.labels if label in spans.labels]
+        if not here:
             return self._nothing(f"no span {self.span!r} in this prompt", detail)
+        if len(self.labels) > 1:
+            keys = {label: float(spans.lengths[spans.labels.index(label)]) for label in here}
+            detail[f"mass.{self.span}"] = sum(mass[label] for label in here)
+            whole = sum(intensity[label] * keys[label] for label in here)
+            detail[f"intensity.{self.span}"] = whole / max(sum(keys.values()), 1)
         now = detail[f"{self.measure}.{self.span}"]
         before = [r.detail[key] for r in context.history if (key := f"{self.measure}.{self.span}") in r.detail]
         if not before:
@@ -157,7 +167,7 @@ def intensities(
     for s, label in enumerate(spans.labels):
         keys = np.full(len(mass), float(spans.lengths[s]))
         if label == OUTPUT:
-            keys = np.arange(len(spans.mass), dtype=float)[rows]
+            keys = spans.position.astype(float)[rows]
         some = keys > 0
         level = np.maximum(clean[some, s], 0) / keys[some] / even[some]
         masses[label] = float(mass[:, s].mean())

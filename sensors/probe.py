@@ -10,7 +10,7 @@ Why, and what is refused: ``docs/design/probe.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -21,7 +21,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from homeostat.envs.errors import ConfigError, ProbeError
 from homeostat.sensors.core import Readout, SpanMass
 from homeostat.sensors.kernel import PROBES, probe_attention
+from homeostat.sensors.messages import Prompt
 from homeostat.sensors.recorder import Recorder
+from homeostat.sensors.rendering import Renderer
 from homeostat.sensors.results import first_tokens, follow_beams, span_masses
 from homeostat.sensors.spans import OUTPUT, Spans
 from homeostat.sensors.steering import Steer, Steering
@@ -42,9 +44,16 @@ class Probe:
     """
 
     def __init__(
-        self, layers: Sequence[int], rows: int | None, sink_threshold: float | None, readout: Readout, every: int
+        self,
+        layers: Sequence[int],
+        rows: int | None,
+        sink_threshold: float | None,
+        readout: Readout,
+        every: int,
+        renderer: Renderer | None = None,
     ) -> None:
         """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks."""
+        self._renderer = renderer
         self.layers = tuple(layers)
         self.readout = readout
         self._every = every
@@ -67,6 +76,18 @@ class Probe:
         rules = tuple(steer)
         self.steering = Steering(rules, given, self.layers) if rules else None
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
+
+    def prepare(self, prompt: Prompt | Sequence[Mapping[str, Any]], *, steer: Iterable[Steer] = ()) -> dict[str, Any]:
+        """Render a chat with the processor that :func:`watch` was given, begin a run, and hand the model's inputs back.
+
+        ``prompt``: messages as ``apply_chat_template`` takes them (see ``Prompt.from_chat``), or a ``Prompt``. Inputs
+        are on the CPU: ``{k: v.to(model.device) for …}`` elsewhere. Raises :class:`ConfigError` without a processor.
+        """
+        if self._renderer is None:
+            raise ConfigError("processor=None renders nothing; call watch(model, processor), or start(spans)")
+        rendered = self._renderer.render(prompt if isinstance(prompt, Prompt) else Prompt.from_chat(prompt))
+        self.start(rendered.as_spans(), steer=steer)
+        return dict(rendered.inputs)
 
     def result(self, tokens: int | None = None) -> SpanMass:
         """The run's span masses, for a batch of one; the run is over.
@@ -119,6 +140,7 @@ class Probe:
 @contextmanager
 def watch(
     model: nn.Module,
+    processor: Any = None,
     *,
     layers: Layers = "all",
     rows: int | Literal["all"] = 32,
@@ -133,6 +155,11 @@ def watch(
             probe.start(Spans({"goal": [(5, 19)], "screen": [(30, 130)]}, length=140))
             out = model.generate(**inputs)
             mass = probe.result()
+
+    With the model's ``processor`` (or fast tokenizer) a labelled chat is rendered here::
+
+        with watch(model, processor) as probe:
+            out = model.generate(**probe.prepare([{"role": "user", "content": "book a table", "label": "goal"}]))
 
     ``layers``: ``"all"`` or indices. ``rows``: how many of the prompt's last rows are read besides the generated tokens
     (``"all"`` for every row). Sinks (arXiv 2410.10781) are the keys whose mean weight, over those rows that can see
@@ -154,10 +181,13 @@ def watch(
         raise ConfigError(f"every={every!r} reads nothing; give 1 for every token, or k for one in k")
     if OUTPUT in readout.keys:
         raise ConfigError(f"keys={OUTPUT!r} grow with every token; read the nearest ones with window=…")
+    renderer = None if processor is None else Renderer(processor)
     modules = find_layers(model, layers)
     if any(m in PROBES for m in modules.values()):
         raise ProbeError(f"{type(model).__name__!r} is already watched; leave the other watch(...) first")
-    probe = Probe(tuple(modules), None if rows == "all" else rows, sink_threshold if sinks else None, readout, every)
+    probe = Probe(
+        tuple(modules), None if rows == "all" else rows, sink_threshold if sinks else None, readout, every, renderer
+    )
     AttentionInterface.register(NAME, probe_attention)
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     configs = owners(model, list(modules.values()))

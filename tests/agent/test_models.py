@@ -326,3 +326,11 @@ def test_a_missing_nano_says_how_to_train_it(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
     with pytest.raises(ModelError, match="train it: homeostat clone"):
         nano_path()
+
+
+def test_a_processor_of_another_image_length_is_named(llava: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, processor = llava
+    monkeypatch.setattr(processor, "num_additional_image_tokens", 3)
+    with pytest.raises(ModelError, match=r"'mine': .*match.*processor is another model's") as caught:
+        TransformersModel(model, processor, style=STYLE, name="mine").generate(prompt([]))
+    assert "\n" not in str(caught.value)

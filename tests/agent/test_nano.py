@@ -75,3 +75,26 @@ def test_it_solves_nearly_all_dev_tasks(nano):
     env, agent = PhoneEnv(split="dev", apps="all"), Agent(nano)
     solved = [bool(agent.run(env.reset_task(c.task, seed=c.seed), env).success) for c in cases]
     assert sum(solved) >= 12
+
+
+def test_a_labelled_chat_is_rendered_watched_and_read(nano):
+    from homeostat.agent.loading import load_weights, resolve
+    from homeostat.envs.errors import ConfigError
+
+    model, processor = load_weights(resolve("homeostat/nano"), None, None)
+    screen = np.random.default_rng(0).integers(0, 255, (256, 144, 3), dtype=np.uint8)
+    content = [
+        {"type": "image", "image": screen, "label": "screen"},
+        {"type": "text", "text": "goal: open notes", "label": "goal"},
+    ]
+    with watch(model, processor) as probe:
+        inputs = probe.prepare([{"role": "user", "content": content}])
+        out = model.generate(**inputs, max_new_tokens=4, do_sample=False)
+        mass = probe.result()
+    length = inputs["input_ids"].shape[1]
+    assert len(mass.mass) == out.shape[1] - length
+    assert mass.prompt == length
+    assert set(mass.labels) == {"screen", "goal", "output"}
+    assert mass.lengths[mass.labels.index("screen")] == 144
+    with watch(model) as probe, pytest.raises(ConfigError, match="processor=None renders nothing"):
+        probe.prepare([{"role": "user", "content": "x"}])

@@ -47,6 +47,36 @@ def test_first_reading_has_no_baseline_and_no_alarm():
     assert "first reading" in got.reason
 
 
+def test_several_spans_count_as_one():
+    first, second = spans(0.2), spans(0.1)
+    got = read(AttentionDrift(("goal", "screen")), first, second)
+    level = [(m.mass[0, 0, 0, 0] + m.mass[0, 0, 0, 1]) / 50 * 100.5 for m in (first, second)]
+    assert got.span == "goal+screen"
+    assert got.value == pytest.approx(math.log(level[1] / level[0]), abs=1e-2)
+    cyberv = read(AttentionDrift.cyberv(("goal", "screen")), first, second)
+    change = second.mass[-1, -1, 0, :2].sum() - first.mass[-1, -1, 0, :2].sum()
+    assert cyberv.value == pytest.approx(change)
+    alone = read(AttentionDrift(("goal", "memo")), first, second)
+    assert alone.value == pytest.approx(read(AttentionDrift(), first, second).value)
+    with pytest.raises(ConfigError, match=r"span=\(\) is no label"):
+        AttentionDrift(())
+
+
+def test_the_output_s_keys_are_counted_at_the_token_s_own_place():
+    """With every third token read, row 1 is token 3 and sees three of them."""
+    from dataclasses import replace
+
+    from homeostat.sensors.drift import intensities
+
+    whole = spans(0.1, tokens=4)
+    mass = whole.mass.copy()
+    mass[..., 2] = 0.3
+    some = replace(
+        whole, mass=mass[::3], visible=whole.visible[::3], sink=None, sink_in_span=None, index=np.array([0, 3])
+    )
+    assert intensities(some)[1]["output"] == pytest.approx(0.3 / 3 * 103)
+
+
 def test_intensity_is_mass_per_token_over_uniform():
     got = read(AttentionDrift(), spans(0.3, tokens=2, prompt=100))
     # 10 of 100, then 10 of 101 visible keys would get 10 % of the attention, were it even.
