@@ -1,6 +1,6 @@
 """What reading attention costs: SDPA alone, the probe on all layers, on a quarter of them, and eager attention's maps.
 
-    python benchmarks/probe_overhead.py --json probe.json --plots docs/plots
+    python benchmarks/probe_overhead.py --json probe.json && python benchmarks/probe_plots.py probe.json docs/plots
 
 A randomly initialised Qwen2 of 0.5B shape (hidden 896, 14 heads on 2 key heads, feed-forward 4864; the vocabulary is
 cut to 1,024, so that no large output layer hides the cost) reads prompts and writes tokens greedily, in float32, on one
@@ -10,7 +10,9 @@ thread.
   order that rotates; a figure is the median over rounds of the ratio to SDPA *of the same round*.
 - Memory: each variant runs in a process of its own on each prompt. ``growth`` is the peak of its resident memory
   less what it held with the model loaded; the ratios are those of the growth, and of the whole peak.
-- Eager attention is left out where its maps alone would take more than ``--eager-gb``.
+- Eager attention, with ``output_attentions`` or read by nnsight (where it is installed: the span masses of the last 32
+rows
+  and of every token, summed inside its trace), is left out where its maps alone would take more than ``--eager-gb``.
 - On a GPU (``--device cuda --dtype bfloat16 --hidden 3584 --heads 28 --key-heads 4 --feed-forward 18944`` is a 7B's
 shape) time is
   the wall's between synchronisations, and memory is what torch allocated.
@@ -30,10 +32,15 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 VARIANTS = ("sdpa", "all", "focal", "eager")
+if find_spec("nnsight"):
+    VARIANTS += ("nnsight",)
+ROWS = 32
 LABELS = ("system", "rules", "goal", "plan", "reminder", "history", "screen", "elements", "tool", "user")
 
 # glibc else keeps freed tensors for later, as much as chance will have it: this returns every large one at once.
@@ -60,8 +67,10 @@ def build(options: argparse.Namespace, longest: int) -> Any:
 def fits(options: argparse.Namespace, variant: str, length: int) -> bool:
     """Whether eager attention's maps (softmax in float32, then the model's type) fit the limit."""
     size = 4 if options.dtype == "float32" else 2
-    maps = options.layers * options.heads * length**2 * size + 2 * options.heads * length**2 * 4
-    return variant != "eager" or maps <= options.eager_gb * 2**30
+    kept = {"eager": options.layers, "nnsight": 0}.get(variant)  # nnsight drops a layer's map once it is summed
+    if kept is None:
+        return True
+    return (kept * size + 2 * 4) * options.heads * length**2 <= options.eager_gb * 2**30
 
 
 def now(device: str) -> float:
@@ -94,7 +103,9 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
     focal = list(range(count // 2, count // 2 + max(1, count // 4)))
     probing = variant in ("all", "focal")
     layers: Any = focal if variant == "focal" else "all"
-    model.set_attn_implementation("eager" if variant == "eager" else "sdpa")
+    model.set_attn_implementation("eager" if variant in ("eager", "nnsight") else "sdpa")
+    if variant == "nnsight":
+        return attempt_nnsight(model, ids, length, tokens)
     maps = []
     with torch.inference_mode(), watch(model, layers=layers) if probing else nullcontext() as probe:
         begin = now(model.device.type)
@@ -114,13 +125,40 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
     return {"prefill": middle - begin, "decode": end - middle}
 
 
+def attempt_nnsight(model: Any, ids: Any, length: int, tokens: int) -> dict[str, float]:
+    """The same with nnsight: the masses of ten spans, summed layer by layer inside its trace."""
+    import torch
+    from nnsight import NNsight
+    from transformers import DynamicCache
+
+    step = length // len(LABELS)
+    traced, cache, kind = NNsight(model), DynamicCache(config=model.config), model.device.type
+    masses = []
+    with torch.no_grad():
+        begin = now(kind)
+        for n in range(tokens + 1):
+            with traced.trace(ids, past_key_values=cache, use_cache=True, logits_to_keep=1):
+                saved = list().save()  # noqa: C408 - nnsight saves an object, not a display
+                for layer in traced.model.layers:
+                    rows = layer.self_attn.output[1][..., -ROWS:, : step * len(LABELS)]
+                    saved.append(rows.unflatten(-1, (len(LABELS), step)).sum(-1))
+                logits = traced.output.logits.save()
+            masses.append(saved)
+            ids = logits[:, -1:].argmax(-1)
+            if n == 0:
+                middle = now(kind)
+        end = now(kind)
+    assert len(masses) == tokens + 1
+    return {"prefill": middle - begin, "decode": end - middle}
+
+
 def measure_time(options: argparse.Namespace) -> dict[str, Any]:
     model = build(options, max(options.prompts) + options.tokens)
     for variant in VARIANTS:
         attempt(model, variant, 64, 2)
     runs: list[dict[str, dict[int, dict[str, float]]]] = []
     for round_ in range(options.rounds):
-        order = VARIANTS[round_ % 4 :] + VARIANTS[: round_ % 4]
+        order = VARIANTS[round_ % len(VARIANTS) :] + VARIANTS[: round_ % len(VARIANTS)]
         run: dict[str, dict[int, dict[str, float]]] = {v: {} for v in VARIANTS}
         for length in options.prompts:
             for variant in order:
@@ -216,38 +254,9 @@ def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
     return memory
 
 
-def plot(figures: dict[str, Any], folder: Path) -> None:
-    """``probe_time.png`` and ``probe_memory.png``: against SDPA, by the prompt's length."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    folder.mkdir(parents=True, exist_ok=True)
-    names = {"all": "probe, all layers", "focal": "probe, a quarter of the layers", "eager": "eager, output_attentions"}
-    for what, key, label in (
-        ("time", "ratio", "time against SDPA (prefill and decoding)"),
-        ("memory", "growth_ratio", "memory growth against SDPA"),
-    ):
-        figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
-        for variant, name in names.items():
-            points = [(int(n), row[variant][key]) for n, row in figures[what].items() if variant in row]
-            axes.plot(*zip(*points, strict=True), marker="o", label=name)
-        axes.axhline(1, color="grey", linewidth=0.8)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks([int(n) for n in figures[what]], list(figures[what]))
-        axes.set_xlabel("prompt tokens")
-        axes.set_ylabel(label)
-        axes.legend(frameon=False)
-        figure.savefig(folder / f"probe_{what}.png", dpi=150)
-        pyplot.close(figure)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them there (needs matplotlib)")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--hidden", type=int, default=896)
     parser.add_argument("--heads", type=int, default=14)
@@ -276,13 +285,13 @@ def main() -> None:
         **{f"memory_{v}": figures["memory"][at][v]["peak_ratio"] for v in ("all", "focal")},
         **{f"memory_growth_{v}": figures["memory"][at][v]["growth_ratio"] for v in ("all", "focal")},
     }
-    figures["setting"] = {k: v for k, v in vars(options).items() if k not in ("json", "plots", "memory_of")}
+    figures["setting"] = {k: v for k, v in vars(options).items() if k not in ("json", "memory_of")}
     figures["setting"]["torch"] = torch.__version__
+    if "nnsight" in VARIANTS:
+        figures["setting"]["nnsight"] = version("nnsight")
     print(json.dumps(figures, indent=2))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    if options.plots:
-        plot(figures, options.plots)
 
 
 if __name__ == "__main__":

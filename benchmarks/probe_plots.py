@@ -1,0 +1,57 @@
+"""Draw what ``probe_overhead.py`` measured: time and memory against SDPA, by the prompt's length.
+
+python benchmarks/probe_plots.py probe.json docs/plots
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+
+def plot(figures: dict[str, Any], folder: Path) -> None:
+    """``probe_time.png`` and ``probe_memory.png``: against SDPA, by the prompt's length."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {
+        "all": "probe, all layers",
+        "focal": "probe, a quarter of the layers",
+        "eager": "eager, output_attentions",
+        "nnsight": "eager, nnsight",
+    }
+    for what, key, label in (
+        ("time", "ratio", "time against SDPA (prefill and decoding)"),
+        ("memory", "growth_ratio", "memory growth against SDPA"),
+    ):
+        figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+        for variant, name in names.items():
+            points = [(int(n), row[variant][key]) for n, row in figures[what].items() if variant in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.axhline(1, color="grey", linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks([int(n) for n in figures[what]], list(figures[what]))
+        axes.set_xlabel("prompt tokens")
+        axes.set_ylabel(label)
+        axes.legend(frameon=False)
+        figure.savefig(folder / f"probe_{what}.png", dpi=150)
+        pyplot.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", type=Path, help="the JSON that probe_overhead.py wrote")
+    parser.add_argument("folder", type=Path, help="where the PNGs go")
+    options = parser.parse_args()
+    plot(json.loads(options.figures.read_text()), options.folder)
+
+
+if __name__ == "__main__":
+    main()
