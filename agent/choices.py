@@ -12,29 +12,36 @@ from homeostat.sensors.core import Need, Sensor
 __all__ = ["SENSORS", "calibrated", "load_rules", "sensors_for"]
 
 
-def _drift() -> Sensor:
-    from homeostat.sensors import AttentionDrift
+def _of(kind: str, preset: str = "") -> Callable[[], Sensor]:
+    def build() -> Sensor:
+        from homeostat import sensors
 
-    return AttentionDrift()
+        made = getattr(sensors, kind)
+        sensor: Sensor = getattr(made, preset)() if preset else made()
+        return sensor
 
-
-def _confidence() -> Sensor:
-    from homeostat.sensors import Confidence
-
-    return Confidence()
-
-
-def _focus() -> Sensor:
-    from homeostat.sensors import FocusScore
-
-    return FocusScore()
+    return build
 
 
 SENSORS: dict[str, Callable[[], Sensor]] = {
-    "attention_drift": _drift,
-    "confidence": _confidence,
-    "focus_score": _focus,
+    "attention_drift": _of("AttentionDrift"),
+    "attention_entropy": _of("AttentionEntropy"),
+    "attention_tracker": _of("FocusScore", "attention_tracker"),
+    "confidence": _of("Confidence"),
+    "cyberv_drift": _of("AttentionDrift", "cyberv"),
+    "cyberv_repetition": _of("Repetition", "cyberv"),
+    "element_gaze": _of("ElementGaze"),
+    "focus_score": _of("FocusScore"),
+    "goal_drift": _of("GoalDrift"),
+    "progress": _of("Progress"),
+    "repetition": _of("Repetition"),
+    "retrieval_heads": _of("RetrievalHeads"),
+    "rhythm": _of("Rhythm"),
+    "sink_rate": _of("SinkRate"),
+    "vision_heads": _of("VisionHeads"),
+    "visual_sinks": _of("VisualSinks"),
 }
+"""By the name that their readings bear; those that need more than settings (a judge, candidates) are not here."""
 
 
 def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iterable[str] = ()) -> tuple[Sensor, ...]:

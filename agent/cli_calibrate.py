@@ -20,7 +20,7 @@ __all__ = ["calibrate"]
 def calibrate(
     model: Annotated[str, typer.Option(help="A model's name or folder.")] = "homeostat/nano",
     sensors: Annotated[
-        str, typer.Option(help="Names with commas. Default: every sensor that the model can feed.")
+        str, typer.Option(help="Names with commas. Default: all whose reading takes no further run of the model.")
     ] = "",
     suite: Annotated[str, typer.Option(help="Where benign episodes come from: a suite, or a YAML file.")] = "atomic",
     split: Annotated[str | None, typer.Option(help="Which words and states. Default: dev.")] = "dev",
@@ -38,7 +38,7 @@ def calibrate(
     """
     from homeostat.agent.loading import resolve, template_hash, weights_hash
     from homeostat.envs.harness import load_suite
-    from homeostat.sensors.calibration import Calibration, calibrated_alarms, conformal_threshold
+    from homeostat.sensors.calibration import Alarm, Calibration, calibrated_alarms, conformal_threshold
 
     conformal_threshold([0.0] * episodes, rate, "below")  # too few is said before anything is played
     source = load_suite(suite, split=split, seed=seed, controllers="none", episodes=episodes + held_out)
@@ -47,8 +47,15 @@ def calibrate(
     lost = [r for r in results if r.ended == "error"]
     if lost:
         raise ConfigError(f"{len(lost)} episodes ended in an error, the first: {lost[0].reason}; nothing is calibrated")
-    built = _built(names, model)
-    alarms = calibrated_alarms(built, [r.readings for r in results[:episodes]], rate)
+    benign = [r.readings for r in results[:episodes]]
+    alarms: list[Alarm] = []
+    for sensor in _built(names, model):
+        try:
+            alarms += calibrated_alarms([sensor], benign, rate)
+        except ConfigError as error:
+            if sensors:
+                raise
+            typer.echo(f"left out: {error}")
     where = resolve(model)
     made = Calibration(
         model=model,
@@ -58,7 +65,7 @@ def calibrate(
         split=source.split,
         seed=seed,
         rate=rate,
-        alarms=alarms,
+        alarms=tuple(alarms),
     )
     made.save(out)
     _tell(made, results[episodes:], out)
@@ -70,7 +77,8 @@ def _names(sensors: str, model: str) -> tuple[str, ...]:
     given = tuple(name.strip() for name in sensors.split(",") if name.strip())
     if given:
         return given
-    return tuple(s.name for s in _built(SENSORS, model, all_of_them=False))
+    built = _built(SENSORS, model, all_of_them=False)
+    return tuple(s.name for s in built if "model" not in s.needs and not getattr(s, "checks", False))
 
 
 def _built(names: Any, model: str, *, all_of_them: bool = True) -> tuple[Any, ...]:

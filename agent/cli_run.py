@@ -32,6 +32,7 @@ class RunSettings(BaseModel):
     task: str | None = None
     rules: tuple[str, ...] = ()
     max_steps: int | None = None
+    sensors: tuple[str, ...] = ("attention_drift", "confidence")
 
 
 def run(
@@ -44,6 +45,9 @@ def run(
     rules: Annotated[Path | None, typer.Option(help="A YAML file: a list of texts, or a mapping with rules.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="One more rule; may be repeated.")] = None,
     controllers: Annotated[str, typer.Option(help="none, default, or names with commas.")] = "default",
+    sensors: Annotated[
+        str, typer.Option(help="What to read besides what the controllers need: names with commas.")
+    ] = "attention_drift,confidence",
     seed: Annotated[int, typer.Option(help="The initial state's seed.")] = 0,
     max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget, instead of the task's own.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its folder, or its id under --runs.")] = None,
@@ -70,7 +74,15 @@ def run(
 
     told = (*(load_rules(rules) if rules is not None else ()), *(rule or ()))
     settings = RunSettings(
-        model=model, env=env, controllers=controllers, seed=seed, goal=goal, task=task, rules=told, max_steps=max_steps
+        model=model,
+        env=env,
+        controllers=controllers,
+        seed=seed,
+        goal=goal,
+        task=task,
+        rules=told,
+        max_steps=max_steps,
+        sensors=tuple(name.strip() for name in sensors.split(",") if name.strip()),
     )
     folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     _episode(settings, folder, plain=plain, answer=None, resuming=False)
@@ -85,6 +97,7 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
     from homeostat.envs.harness import make_env
 
     cascade, needed = controllers_for(settings.controllers), preset_sensors(settings.controllers)
+    sensors_for((*needed, *settings.sensors), frozenset())  # an unknown name is said before anything is loaded
     world = make_env(settings.env)
     target = None if resuming else _target(settings, world)
     from homeostat.agent import Agent, TransformersModel
@@ -92,7 +105,7 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
 
     console = _console()
     loaded = TransformersModel.load(settings.model)
-    sensors = sensors_for(needed, loaded.provides, wanted=("attention_drift", "confidence"))
+    sensors = sensors_for(needed, loaded.provides, wanted=settings.sensors)
     agent = Agent(loaded, sensors, [cascade] if cascade.controllers else [])
     view = view_for(console, plain=plain)
 

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from homeostat.agent import read_trace
+from homeostat.agent.choices import SENSORS
 from homeostat.agent.cli import app
 from homeostat.agent.loading import nano_path
 from homeostat.controllers import PRESETS, Ask, ControlContext, Decision, Preset, Proceed
@@ -221,3 +222,21 @@ def test_nano_runs_a_held_out_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     trace = read_trace(only_run(tmp_path))
     assert trace.finish is not None
     assert any(act.outcome == "done" for act in trace.acts)
+
+
+@pytest.mark.skipif(not has_nano(), reason="homeostat/nano is not in this installation")
+def test_every_sensor_by_name_reads_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ",".join(SENSORS)
+    result = runner.invoke(app, ["run", "--task", "notes_add", "--seed", "1", "--plain", "--sensors", names])
+    assert result.exit_code == 0, result.output
+    trace = read_trace(only_run(tmp_path))
+    last = {reading.sensor: reading for reading in trace.attempts[-2].readings}
+    assert set(last) == set(SENSORS)
+    assert {name for name, reading in last.items() if not reading.judged} == set()
+
+
+def test_an_unknown_sensor_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["run", "--task", "notes_add", "--sensors", "rythm"])
+    assert result.exit_code != 0
+    assert "did you mean 'rhythm'" in result.output
