@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeostat.sensors.actuators import Actuator
     from homeostat.sensors.agreement import Agreement
     from homeostat.sensors.attention_entropy import AttentionEntropy
     from homeostat.sensors.calibration import Calibration
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from homeostat.sensors.role_adherence import RoleAdherence
     from homeostat.sensors.sink_rate import SinkRate
     from homeostat.sensors.spans import Spans
-    from homeostat.sensors.steering import Steer
     from homeostat.sensors.vision_heads import VisionHeads
     from homeostat.sensors.visual_sinks import VisualSinks
 
 __all__ = [
+    "Actuator",
     "Agreement",
     "Attempt",
     "AttentionDrift",
@@ -62,7 +63,6 @@ __all__ = [
     "SinkRate",
     "SpanMass",
     "Spans",
-    "Steer",
     "VisionHeads",
     "VisualSinks",
     "WhiteBox",
@@ -71,6 +71,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Actuator": "actuators",
     "Agreement": "agreement",
     "Attempt": "core",
     "AttentionDrift": "drift",
@@ -99,7 +100,6 @@ _HOME = {
     "SinkRate": "sink_rate",
     "SpanMass": "core",
     "Spans": "spans",
-    "Steer": "steering",
     "VisionHeads": "vision_heads",
     "VisualSinks": "visual_sinks",
     "WhiteBox": "core",

@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from homeostat.envs.errors import ConfigError, ProbeError
+from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Readout, SpanMass
 from homeostat.sensors.kernel import PROBES, probe_attention
 from homeostat.sensors.messages import Prompt
@@ -26,7 +27,7 @@ from homeostat.sensors.recorder import Recorder
 from homeostat.sensors.rendering import Renderer
 from homeostat.sensors.results import first_tokens, follow_beams, span_masses
 from homeostat.sensors.spans import OUTPUT, Spans
-from homeostat.sensors.steering import Steer, Steering
+from homeostat.sensors.steering import Steering
 from homeostat.sensors.support import Layers, find_layers, owners
 
 __all__ = ["NAME", "Probe", "watch"]
@@ -62,7 +63,7 @@ class Probe:
         self.recorder: Recorder | None = None
         self.steering: Steering | None = None
 
-    def start(self, spans: Spans | Sequence[Spans], *, steer: Iterable[Steer] = ()) -> None:
+    def start(self, spans: Spans | Sequence[Spans], *, steer: Iterable[Actuator] = ()) -> None:
         """A run begins: the next forward or ``generate`` is read. An unfinished run is dropped.
 
         ``spans``: one :class:`Spans` for all rows of the batch, or one for each prompt of it (with n samples a prompt,
@@ -77,7 +78,9 @@ class Probe:
         self.steering = Steering(rules, given, self.layers) if rules else None
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
 
-    def prepare(self, prompt: Prompt | Sequence[Mapping[str, Any]], *, steer: Iterable[Steer] = ()) -> dict[str, Any]:
+    def prepare(
+        self, prompt: Prompt | Sequence[Mapping[str, Any]], *, steer: Iterable[Actuator] = ()
+    ) -> dict[str, Any]:
         """Render a chat with the processor that :func:`watch` was given, begin a run, and hand the model's inputs back.
 
         ``prompt``: messages as ``apply_chat_template`` takes them (see ``Prompt.from_chat``), or a ``Prompt``. Inputs

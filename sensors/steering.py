@@ -20,58 +20,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from homeostat.envs.errors import ConfigError
+from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.spans import Spans
 
-__all__ = ["BoundSteering", "Steer", "Steering"]
+__all__ = ["BoundSteering", "Steering"]
 
 _PARTS = 3  # channels a rule: a number of 24 bits is three of 8, which is what bfloat16 holds
 _WIDTH = 8  # kernels want a head's width in multiples of this
 
 
-@dataclass(frozen=True)
-class Steer:
-    """One rule: scale the attention on ``span`` by ``gain``, or move its mass to ``target``.
-
-    ``span``: a label, or ranges of slots ``((0, 1),)``, the same for all prompts of a batch. ``gain`` γ > 0: 1 changes
-    nothing. ``target`` in (0, 1); a row that can't see the span, or sees nothing else, stays as it is; with
-    ``raise_only`` one that has more already does too. ``heads``: (layer, head) pairs; None for all that are probed.
-    ``rows``: all rows, or only those that produce a token (the prompt's last one and every one after it). Rules of one
-    head apply in the order given, gains first.
-    """
-
-    span: str | tuple[tuple[int, int], ...]
-    gain: float | None = None
-    target: float | None = None
-    heads: Collection[tuple[int, int]] | None = None
-    rows: Literal["all", "output"] = "all"
-    raise_only: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises :class:`ConfigError` for a rule that can't be."""
-        if (self.gain is None) == (self.target is None):
-            raise ConfigError(f"gain={self.gain!r}, target={self.target!r}: a rule has one of them")
-        if self.gain is not None and not 0 < self.gain < float("inf"):
-            raise ConfigError(f"gain={self.gain!r} has no logarithm; give a number above 0 (1 changes nothing)")
-        if self.target is not None and not 0 < self.target < 1:
-            raise ConfigError(f"target={self.target!r} is no mass; give a number between 0 and 1")
-        if self.rows not in ("all", "output"):
-            raise ConfigError(f"rows={self.rows!r} is unknown; use 'all' or 'output'")
-        if self.heads is not None and not self.heads:
-            raise ConfigError("heads=() steers nothing; give (layer, head) pairs, or None for all")
-        if not self.span:
-            raise ConfigError(f"span={self.span!r} steers nothing; give a label or ranges of slots")
-
-
 class Steering:
     """The rules of one run, against its spans."""
 
-    def __init__(self, rules: Iterable[Steer], spans: Sequence[Spans], layers: Sequence[int]) -> None:
+    def __init__(self, rules: Iterable[Actuator], spans: Sequence[Spans], layers: Sequence[int]) -> None:
         """Raises :class:`ConfigError` for a label that the prompts lack, or a layer that is not probed."""
         self.rules = tuple(rules)
         self.first = 0
@@ -116,7 +82,7 @@ class BoundSteering:
     ``members`` (B, N, K): 1 where a key belongs to rule n's span; ``acting`` (N, H, Q): 1 where rule n acts.
     """
 
-    rules: tuple[Steer, ...]
+    rules: tuple[Actuator, ...]
     members: Tensor
     acting: Tensor
 

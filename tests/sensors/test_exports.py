@@ -4,6 +4,7 @@ import sys
 import homeostat.sensors as sensors
 
 NAMES = [
+    "Actuator",
     "Agreement",
     "Attempt",
     "AttentionDrift",
@@ -32,7 +33,6 @@ NAMES = [
     "SinkRate",
     "SpanMass",
     "Spans",
-    "Steer",
     "VisionHeads",
     "VisualSinks",
     "WhiteBox",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from homeostat.envs.errors import ConfigError
-from homeostat.sensors import Readout, Spans, Steer, watch
+from homeostat.sensors import Actuator, Readout, Spans, watch
 
 SPANS = Spans({"system": [(0, 3), (20, 25)], "goal": [(3, 9)], "screen": [(9, 16)], "rest": [(26, 33)]}, length=40)
 FAMILIES = (
@@ -24,7 +24,7 @@ FAMILIES = (
     "gpt_neox",
     "idefics3",
 )
-RULES = (Steer("goal", gain=5.0), Steer("rest", gain=0.2), Steer(((1, 2), (17, 19)), gain=2.0))
+RULES = (Actuator("goal", gain=5.0), Actuator("rest", gain=0.2), Actuator(((1, 2), (17, 19)), gain=2.0))
 
 
 def member(ranges, keys):
@@ -92,7 +92,7 @@ def test_gains_are_log_biases_of_eager_attention_in_prefill_and_decoding(tiny, r
 def test_rules_for_some_heads_of_some_layers_on_output_rows_alone(tiny, reference, family):
     case = tiny(family)
     heads = frozenset({(0, 1), (1, 0), (1, 3)})
-    rule = Steer("goal", gain=8.0, heads=heads, rows="output")
+    rule = Actuator("goal", gain=8.0, heads=heads, rows="output")
     with watch(case.model, rows="all") as probe, torch.no_grad():
         probe.start(SPANS, steer=[rule])
         sequences = case.model.generate(**case.inputs, **case.generate)
@@ -122,7 +122,7 @@ def test_a_target_is_reached_where_the_span_can_be_seen(tiny, family):
         probe.start(SPANS)
         case.model.generate(**case.inputs, **case.generate)
         plain = probe.result()
-        probe.start(SPANS, steer=[Steer("rest", target=0.35)])
+        probe.start(SPANS, steer=[Actuator("rest", target=0.35)])
         case.model.generate(**case.inputs, **case.generate)
         got = probe.result()
     rows = np.concatenate([got.prompt_mass[33:], got.mass[1:]])
@@ -143,7 +143,7 @@ def test_a_target_is_the_gain_of_its_log_odds_and_leaves_the_rest_in_proportion(
         probe.start(SPANS)
         case.model(**case.inputs)
         plain = probe.result()
-        probe.start(SPANS, steer=[Steer("goal", target=0.3, heads={(0, 2)}, rows="output")])
+        probe.start(SPANS, steer=[Actuator("goal", target=0.3, heads={(0, 2)}, rows="output")])
         case.model(**case.inputs)
         got = probe.result()
     goal = got.labels.index("goal")
@@ -163,7 +163,7 @@ def test_raise_only_leaves_what_has_enough(tiny):
         case.model(**case.inputs)
         plain = probe.result().of("goal")[0, 0]
         target = float(np.median(plain))
-        probe.start(SPANS, steer=[Steer("goal", target=target, raise_only=True)])
+        probe.start(SPANS, steer=[Actuator("goal", target=target, raise_only=True)])
         case.model(**case.inputs)
         got = probe.result().of("goal")[0, 0]
     np.testing.assert_allclose(got, np.maximum(plain, target), atol=1e-5)
@@ -175,7 +175,7 @@ def test_emphasis_equals_scaling_everything_else_down(tiny):
     others = ((0, 3), (9, 40))
     logits = []
     with watch(case.model) as probe, torch.no_grad():
-        for rule in (Steer("goal", gain=100.0), Steer(others, gain=0.01)):
+        for rule in (Actuator("goal", gain=100.0), Actuator(others, gain=0.01)):
             probe.start(SPANS, steer=[rule])
             logits.append(case.model(**case.inputs).logits)
             probe.result()
@@ -187,7 +187,7 @@ def test_half_precision_steers_by_the_whole_logarithm(tiny, dtype):
     """The gain is carried in three parts, so the bias is as exact as in float32."""
     from homeostat.sensors.steering import Steering
 
-    bound = Steering([Steer("goal", gain=37.3)], [SPANS], [0]).bind(
+    bound = Steering([Actuator("goal", gain=37.3)], [SPANS], [0]).bind(
         0, torch.zeros(1, 4, 40, 16, dtype=dtype), torch.zeros(1, 2, 40, 16, dtype=dtype), 40
     )
     query, key, value = bound.widen(*(torch.zeros(1, n, 40, 16, dtype=dtype) for n in (4, 2, 2)), 0.25)
@@ -206,7 +206,7 @@ def test_a_batch_with_left_padding_is_steered_at_its_own_slots(tiny):
     inputs = {"input_ids": torch.cat([ids, other]), "attention_mask": torch.cat([mask, torch.ones_like(other)])}
     long = Spans({"goal": [(10, 14)], "rest": [(20, 30)]}, length=45)
     how = case.generate | {"output_logits": True, "return_dict_in_generate": True}
-    rules = [Steer("goal", gain=6.0), Steer("rest", gain=0.5)]
+    rules = [Actuator("goal", gain=6.0), Actuator("rest", gain=0.5)]
     with watch(case.model) as probe:
         probe.start([SPANS.shift(pad), long], steer=rules)
         both = torch.stack(case.model.generate(**inputs, **how).logits)
@@ -239,13 +239,13 @@ def test_steering_ends_with_its_run_and_every_kth_token_is_steered_as_all_are(ti
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Steer("goal"), "gain=None, target=None"),
-        (lambda: Steer("goal", gain=2.0, target=0.5), r"gain=2.0, target=0.5"),
-        (lambda: Steer("goal", gain=0.0), "gain=0.0 has no logarithm"),
-        (lambda: Steer("goal", target=1.0), "target=1.0 is no mass"),
-        (lambda: Steer("goal", gain=2.0, rows="some"), "rows='some'"),
-        (lambda: Steer("goal", gain=2.0, heads=()), r"heads=\(\) steers nothing"),
-        (lambda: Steer("", gain=2.0), "span='' steers nothing"),
+        (lambda: Actuator("goal"), "gain=None, target=None"),
+        (lambda: Actuator("goal", gain=2.0, target=0.5), r"gain=2.0, target=0.5"),
+        (lambda: Actuator("goal", gain=0.0), "gain=0.0 has no logarithm"),
+        (lambda: Actuator("goal", target=1.0), "target=1.0 is no mass"),
+        (lambda: Actuator("goal", gain=2.0, rows="some"), "rows='some'"),
+        (lambda: Actuator("goal", gain=2.0, heads=()), r"heads=\(\) steers nothing"),
+        (lambda: Actuator("", gain=2.0), "span='' steers nothing"),
     ],
 )
 def test_rules_that_cannot_be_are_named(make, says):
@@ -256,9 +256,9 @@ def test_rules_that_cannot_be_are_named(make, says):
 @pytest.mark.parametrize(
     ("rule", "spans", "says"),
     [
-        (Steer("memo", gain=2.0), SPANS, "no span 'memo' in this prompt; spans: system, goal"),
-        (Steer("goal", gain=2.0, heads={(7, 0)}), SPANS, r"head \(7, 0\) is not probed"),
-        (Steer("goal", gain=2.0, rows="output"), Spans({"goal": [(3, 9)]}), "give Spans its length"),
+        (Actuator("memo", gain=2.0), SPANS, "no span 'memo' in this prompt; spans: system, goal"),
+        (Actuator("goal", gain=2.0, heads={(7, 0)}), SPANS, r"head \(7, 0\) is not probed"),
+        (Actuator("goal", gain=2.0, rows="output"), Spans({"goal": [(3, 9)]}), "give Spans its length"),
     ],
 )
 def test_rules_must_fit_the_prompt_and_the_model(tiny, rule, spans, says):
@@ -269,6 +269,6 @@ def test_rules_must_fit_the_prompt_and_the_model(tiny, rule, spans, says):
 def test_a_head_that_the_layer_lacks_is_named(tiny):
     case = tiny("llama")
     with watch(case.model) as probe, torch.no_grad():
-        probe.start(SPANS, steer=[Steer("goal", gain=2.0, heads={(1, 9)})])
+        probe.start(SPANS, steer=[Actuator("goal", gain=2.0, heads={(1, 9)})])
         with pytest.raises(ConfigError, match=r"head \(1, 9\) is not there: layer 1 has 4 heads"):
             case.model(**case.inputs)
