@@ -1,5 +1,4 @@
-"""Actuators: which span's attention is changed, in which heads, and how far; ``sensors/steering.py`` acts on them."""
-"""
+"""Actuators: whose attention is changed, in which heads, and how far; ``sensors/steering.py`` acts on them."""
 
 from __future__ import annotations
 
