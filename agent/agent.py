@@ -69,6 +69,12 @@ class Agent:
             name, reason = next(iter(self.degraded.items()))
             raise ConfigError(f"sensor {name!r} {reason}; drop it, change the model, or set allow_degraded=True")
         self.sensors = tuple(s for s in sensors if s.name not in self.degraded)
+        for controller in self.controllers:
+            if getattr(controller, "steers", False) and not getattr(model, "steers", False):
+                raise ConfigError(
+                    f"controller {controller.name!r} steers attention, which {model.name!r} does not offer; drop it, "
+                    "or use a TransformersModel"
+                )
         there = {s.name for s in sensors}
         for controller in self.controllers:
             if missing := sorted(controller.sensors - there):

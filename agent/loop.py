@@ -23,11 +23,21 @@ from langgraph.runtime import Runtime
 from homeostat.agent import nodes
 from homeostat.agent.runtime import LoopConfig, RunContext
 from homeostat.agent.state import EpisodeState, checked
-from homeostat.controllers.core import Ask, Dispatch, MakePlan, Proceed, Reminder, Stop
+from homeostat.controllers.core import (
+    Ask,
+    Dispatch,
+    HoldAttention,
+    MakePlan,
+    Proceed,
+    Reminder,
+    SteerAttention,
+    Stop,
+)
 from homeostat.envs.core import TaskInfo
 
 __all__ = ["compile_loop", "recursion_limit"]
 
+_HOLDS = 8  # controllers that may hold at one attempt
 _Node = Callable[[EpisodeState, RunContext], dict[str, Any]]
 
 
@@ -39,7 +49,7 @@ def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
 def recursion_limit(task: TaskInfo, config: LoopConfig) -> int:
     """More nodes than any episode of this task can run: its own bounds end it first."""
     rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
-    return rounds * (5 * config.attempts + 4) + 16
+    return rounds * (5 * config.attempts + 4 + _HOLDS * (config.attempts + 2)) + 16
 
 
 @cache
@@ -60,7 +70,7 @@ def _graph() -> Any:
     graph.add_conditional_edges("observe", _after_observe, ["control", "propose"])
     graph.add_edge("propose", "sense")
     graph.add_edge("sense", "control")
-    graph.add_conditional_edges("control", _after_control, ["propose", "plan", "ask", "act", "finish"])
+    graph.add_conditional_edges("control", _after_control, ["control", "propose", "plan", "ask", "act", "finish"])
     graph.add_edge("plan", "control")
     graph.add_edge("ask", "propose")
     graph.add_conditional_edges("act", _after_act, ["observe", "finish"])
@@ -85,8 +95,10 @@ def _after_control(state: EpisodeState) -> str:
     match state.decision:
         case Proceed():
             return "act" if state.phase == "attempt" else "propose"
-        case Reminder() | Dispatch():
+        case Reminder() | Dispatch() | SteerAttention():
             return "propose"
+        case HoldAttention():
+            return "control"
         case MakePlan():
             return "plan"
         case Ask():

@@ -17,6 +17,7 @@ from homeostat.agent.loading import load_style, load_weights, resolve
 from homeostat.agent.prefix import PrefixCache, Start
 from homeostat.agent.prompts import PromptStyle
 from homeostat.envs.errors import ModelError
+from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Attempt, Need, Readout, SpanMass
 from homeostat.sensors.messages import Prompt
 from homeostat.sensors.rendering import Rendered, Renderer
@@ -51,13 +52,15 @@ class Model(Protocol):
         watch: bool | Readout = True,
         deadline: float | None = None,
         seed: int | None = None,
+        steer: Sequence[Actuator] = (),
     ) -> list[Attempt]:
         """``n`` answers to the prompt.
 
         ``temperature=0`` is greedy (then every answer is the same one). ``watch=False`` leaves attention unread; a
         :class:`~homeostat.sensors.Readout` reads more of it.
         ``deadline`` is a ``time.monotonic()`` instant past which generation ends (``finish="length"``); ``seed``
-        makes sampling repeatable. Raises :class:`ModelError`.
+        makes sampling repeatable. ``steer``: whose attention is changed in this call (only asked of a model whose
+        ``steers`` is true). Raises :class:`ModelError`.
         """
         ...
 
@@ -68,6 +71,7 @@ class TransformersModel:
     ``layers`` are those the probe reads (``"all"``, or indices). ``reuse=False`` makes every call prefill afresh.
     """
 
+    steers = True
     provides: frozenset[Need] = frozenset(("attention", "logprobs", "text", "model"))
 
     def __init__(
@@ -121,6 +125,7 @@ class TransformersModel:
         watch: bool | Readout = True,
         deadline: float | None = None,
         seed: int | None = None,
+        steer: Sequence[Actuator] = (),
     ) -> list[Attempt]:
         """See :class:`Model`. The ``seconds`` of each of ``n`` attempts are the whole call's."""
         if n < 1 or max_new_tokens < 1 or temperature < 0:
@@ -132,15 +137,18 @@ class TransformersModel:
         draws = n if temperature > 0 else 1
         # With a probe, the rows that it reads are run each time: readings must not depend on what was cached.
         fresh = 1 if watch is False else _PROBED_ROWS
-        start = self._prefix.start(rendered, fresh)
+        # Keys and values of a steered run are of no use to another one.
+        start = self._prefix.apart(rendered) if steer else self._prefix.start(rendered, fresh)
         ids = rendered.ids
         masses: Sequence[SpanMass | None] = [None] * draws
-        with matching_images(self.name), self._watching(rendered, watch) as probe:
-            sequences, stats = self._decode(rendered, start, fresh, draws, temperature, max_new_tokens, deadline, seed)
+        with matching_images(self.name), self._watching(rendered, watch, steer) as probe:
+            sequences, stats = self._decode(
+                rendered, start, fresh, draws, temperature, max_new_tokens, deadline, seed, steered=bool(steer)
+            )
             rows = [self._cut(row) for row in sequences[:, len(ids) :].tolist()]
-            if probe is not None:
+            if probe is not None and watch is not False:
                 masses = probe.results([len(tokens) for tokens, _ in rows])
-        if draws == 1:
+        if draws == 1 and not steer:
             self._prefix.keep(start.cache, sequences[0].tolist(), rendered.images)
         attempts = [
             Attempt(
@@ -192,6 +200,8 @@ class TransformersModel:
         max_new_tokens: int,
         deadline: float | None,
         seed: int | None,
+        *,
+        steered: bool = False,
     ) -> tuple[Any, tuple[Any, Any, Any]]:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
@@ -220,7 +230,7 @@ class TransformersModel:
         with random, torch.inference_mode():
             if seed is not None and temperature > 0:
                 torch.manual_seed(seed)
-            if n > 1 and self._prefix.can_reuse(rendered):
+            if n > 1 and not steered and self._prefix.can_reuse(rendered):
                 cut = max(len(rendered.ids) - fresh, start.cached)
                 if not rendered.images or rendered.images[-1].stop <= cut:
                     inputs = self._fan_out(inputs, start, cut, n)
@@ -245,15 +255,15 @@ class TransformersModel:
         return {"input_ids": ids.repeat(n, 1), "attention_mask": inputs["attention_mask"].repeat(n, 1)}
 
     @contextlib.contextmanager
-    def _watching(self, rendered: Rendered, watch: bool | Readout) -> Iterator[Probe | None]:
-        if watch is False:
+    def _watching(self, rendered: Rendered, watch: bool | Readout, steer: Sequence[Actuator]) -> Iterator[Probe | None]:
+        if watch is False and not steer:
             yield None
             return
         from homeostat import sensors
 
         readout = watch if isinstance(watch, Readout) else Readout()
         with sensors.watch(self.model, layers=self.layers, rows=_PROBED_ROWS, readout=readout) as probe:
-            probe.start(rendered.as_spans())
+            probe.start(rendered.as_spans(), steer=steer)
             yield probe
 
     def _cut(self, tokens: list[int]) -> tuple[list[int], bool]:

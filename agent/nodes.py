@@ -10,7 +10,18 @@ from homeostat.agent.events import Act, Asked, Decide, Ending, Finish, Observe, 
 from homeostat.agent.prompts import act_prompt, describe, plan_prompt
 from homeostat.agent.runtime import RunContext
 from homeostat.agent.state import EpisodeState, Proposal, Reply
-from homeostat.controllers.core import Ask, Decision, Dispatch, MakePlan, Proceed, Record, Reminder, Stop
+from homeostat.controllers.core import (
+    Ask,
+    Decision,
+    Dispatch,
+    HoldAttention,
+    MakePlan,
+    Proceed,
+    Record,
+    Reminder,
+    SteerAttention,
+    Stop,
+)
 from homeostat.controllers.plan import parse_plan
 from homeostat.envs.actions import Answer, Terminate
 from homeostat.envs.core import SelfEnding
@@ -96,7 +107,13 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
     updates: Updates = {"decision": decision}
     if not isinstance(decision, Proceed):
         record = Record(
-            step=state.step, attempt=state.attempt, controller=name, kind=decision.kind, cause=decision.cause
+            step=state.step,
+            attempt=state.attempt,
+            controller=name,
+            kind=decision.kind,
+            cause=decision.cause,
+            memory=decision.memory if isinstance(decision, HoldAttention) else 0.0,
+            phase=state.phase,
         )
         updates["decisions"] = (*state.decisions, record)
     again = state.attempt + 1 if state.phase == "attempt" else state.attempt
@@ -107,6 +124,10 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
             updates |= {"attempt": again, "rounds": state.rounds + 1}
         case Ask():
             updates |= {"attempt": again}
+        case SteerAttention(actuators=actuators):
+            updates |= {"attempt": again, "steering": actuators}
+        case HoldAttention(actuators=actuators):
+            updates |= {"holding": actuators}
         case Dispatch(instruction=instruction, plan=agenda):
             updates |= {
                 "instruction": instruction,
@@ -118,6 +139,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
                 "answers": (),
                 "acted": (),
                 "reminder": "",
+                "steering": (),
                 "garbled": 0,
             }
         case Stop(reason=reason):
@@ -175,6 +197,7 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
         "subtask_steps": state.subtask_steps + 1,
         "attempt": 0,
         "reminder": "",
+        "steering": (),
         "seconds": context.elapsed(),
     }
     if action is None:
@@ -289,7 +312,10 @@ def _bounded(decision: Decision, name: str, state: EpisodeState, context: RunCon
     attempts, rounds = context.config.attempts, max(state.task.max_steps, 1)
     if isinstance(decision, Dispatch | MakePlan) and state.rounds >= rounds:
         return Stop(reason=f"{state.rounds} plans and dispatches without an end", cause=decision.cause), "loop"
-    spends = isinstance(decision, Reminder | MakePlan | Ask)
+    held = [r for r in state.decisions if r.kind == "hold" and (r.step, r.attempt) == (state.step, state.attempt)]
+    if isinstance(decision, HoldAttention) and any((r.controller, r.phase) == (name, state.phase) for r in held):
+        return Proceed(cause=f"{name} holds a second time at one attempt"), "loop"
+    spends = isinstance(decision, Reminder | MakePlan | Ask | SteerAttention)
     if spends and state.phase == "attempt" and state.attempt + 1 >= attempts:
         return Proceed(cause=f"{name} wanted to {decision.kind}, but all {attempts} attempts are used"), "loop"
     return decision, name

@@ -44,8 +44,6 @@ class PrefixCache:
 
         Until :meth:`keep` nothing is stored, so an error leaves no torn cache behind.
         """
-        from transformers import DynamicCache
-
         cache, tokens, images = self._cache, self._tokens, self._images
         self.forget()
         ids = rendered.ids
@@ -53,9 +51,15 @@ class PrefixCache:
         if cache is not None and self.can_reuse(rendered):
             shared = _shared(tokens, images, ids, rendered.images, max(len(ids) - fresh, 0))
         if not shared:
-            return Start(DynamicCache(config=self._config), 0, dict(rendered.inputs))
+            return self.apart(rendered)
         cache.crop(shared - len(tokens))
         return Start(cache, shared, self.behind(rendered, shared))
+
+    def apart(self, rendered: Rendered) -> Start:
+        """A cache of the call's own, with nothing in it; what is stored stays."""
+        from transformers import DynamicCache
+
+        return Start(DynamicCache(config=self._config), 0, dict(rendered.inputs))
 
     def behind(self, rendered: Rendered, cut: int) -> dict[str, Any]:
         """The prompt's inputs without the pixels of images that lie in front of ``cut``."""

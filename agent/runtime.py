@@ -19,6 +19,7 @@ from homeostat.controllers.core import ControlContext, Controller, Decision, Pro
 from homeostat.envs.actions import Action, Click, LongPress
 from homeostat.envs.core import Env, Observation
 from homeostat.envs.errors import ConfigError
+from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Attempt, Reading, Readout, Sensor, SensorContext
 from homeostat.sensors.messages import Prompt
 
@@ -98,8 +99,11 @@ class RunContext:
             self.saved(state.emitted)
         config = self.config
         watching = not planning and any("attention" in sensor.needs for sensor in self.sensors)
+        steer = () if planning else _present((*state.holding, *state.steering), prompt)
+        settings: dict[str, Any] = {"steer": steer} if steer else {}
         return self.model.generate(
             prompt,
+            **settings,
             temperature=0.0 if planning else config.temperature,
             max_new_tokens=config.plan_tokens if planning else config.max_new_tokens,
             watch=self.readout if watching else False,
@@ -162,3 +166,9 @@ class RunContext:
             raise ConfigError(
                 f"{what} {name!r} raised {type(error).__name__}: {str(error)[:120]}; test it with check_{what}"
             ) from error
+
+
+def _present(actuators: Sequence[Actuator], prompt: Prompt) -> tuple[Actuator, ...]:
+    """Those whose span is in this prompt: a reminder is not in every one."""
+    labels = {part.label for message in prompt.messages for part in message.parts}
+    return tuple(one for one in actuators if not isinstance(one.span, str) or one.span in labels)

@@ -14,6 +14,7 @@ from homeostat.agent.events import Ending
 from homeostat.controllers.core import ControlContext, Decision, Plan, Record
 from homeostat.envs.actions import Action
 from homeostat.envs.core import TaskInfo
+from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Reading
 
 __all__ = ["EpisodeState", "Proposal", "Reply", "checked"]
@@ -43,6 +44,7 @@ class EpisodeState(BaseModel):
     ``history``, ``answers``, ``acted`` and ``subtask_steps`` are those of the present subtask; ``acted`` holds the
     readings of the attempts that were carried out, of all sensors, oldest first. ``attempt`` numbers the present or
     next model call of the step. ``rounds`` counts plans and dispatches, ``garbled`` the unparsable answers in a row.
+    ``steering`` acts in this step, ``holding`` until it is changed.
     ``emitted`` is how many events stand in the trace, ``snapshot`` the hash of the environment's state.
     """
 
@@ -63,6 +65,8 @@ class EpisodeState(BaseModel):
     agenda: Plan | None = None
     plan_error: str | None = None
     reminder: str = ""
+    steering: tuple[Actuator, ...] = ()
+    holding: tuple[Actuator, ...] = ()
     proposal: Proposal | None = None
     readings: tuple[Reading, ...] = ()
     decision: Decision | None = None

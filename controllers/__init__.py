@@ -14,11 +14,13 @@ if TYPE_CHECKING:
         Controller,
         Decision,
         Dispatch,
+        HoldAttention,
         MakePlan,
         Plan,
         Proceed,
         Record,
         Reminder,
+        SteerAttention,
         Stop,
         Subtask,
     )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from homeostat.controllers.plan import parse_plan
     from homeostat.controllers.presets import PRESETS, Preset, controllers_for, preset_sensors
     from homeostat.controllers.remind import Remind
+    from homeostat.controllers.steer import SetPoint, Steer
 
 __all__ = [
     "PRESETS",
@@ -36,6 +39,7 @@ __all__ = [
     "Decision",
     "Decompose",
     "Dispatch",
+    "HoldAttention",
     "Limit",
     "MakePlan",
     "Plan",
@@ -44,6 +48,9 @@ __all__ = [
     "Record",
     "Remind",
     "Reminder",
+    "SetPoint",
+    "Steer",
+    "SteerAttention",
     "Stop",
     "Subtask",
     "check_controller",
@@ -63,6 +70,8 @@ _HOME = {
     "controllers_for": "presets",
     "preset_sensors": "presets",
     "Remind": "remind",
+    "SetPoint": "steer",
+    "Steer": "steer",
 }
 
 

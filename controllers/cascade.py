@@ -2,8 +2,8 @@
 
 The cascade also keeps corrections within bounds, from the records alone (it has no state): a cool-down and a budget
 for each controller, a budget for all of them together, and one correction per cause in a step. A *correction* is a
-decision that costs another model call or the user's time: remind, plan, ask. Dispatch and stop are never held back:
-they move the episode on.
+decision that costs another model call or the user's time: remind, plan, ask, steer. Dispatch, hold and stop are never
+held back: they move the episode on, or cost nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from homeostat.sensors.core import Reading
 
 __all__ = ["CORRECTIONS", "Cascade", "Limit"]
 
-CORRECTIONS = frozenset({"remind", "plan", "ask"})
+CORRECTIONS = frozenset({"remind", "plan", "ask", "steer"})
 
 
 class Limit(Settings):
@@ -98,10 +98,24 @@ class Cascade(Settings):
             decision: Decision = controller.decide(heard, context)
             if isinstance(decision, Proceed):
                 continue
+            if decision.kind == "hold" and self._held(controller.name, context):
+                continue
             if decision.kind in CORRECTIONS and not self._allows(controller.name, decision.cause, context):
                 continue
             return decision.model_copy(update={"by": decision.by or controller.name})
         return Proceed()
+
+    @property
+    def steers(self) -> bool:
+        """Whether some controller steers the model's attention."""
+        return any(getattr(c, "steers", False) for c in self.controllers)
+
+    @staticmethod
+    def _held(name: str, context: ControlContext) -> bool:
+        now = (context.phase, context.step, context.attempt)
+        return any(
+            (r.phase, r.step, r.attempt, r.controller, r.kind) == (*now, name, "hold") for r in context.decisions
+        )
 
     def _allows(self, name: str, cause: str, context: ControlContext) -> bool:
         taken = [r for r in context.decisions if r.kind in CORRECTIONS]

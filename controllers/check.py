@@ -24,6 +24,7 @@ from homeostat.controllers.core import (
     Plan,
     Record,
     Reminder,
+    SteerAttention,
     Stop,
     Subtask,
 )
@@ -101,6 +102,10 @@ def _problem(decision: Decision, context: ControlContext) -> str:
             return "reminds with an empty text"
         case Ask(question=text) if not text.strip():
             return "asks an empty question"
+        case SteerAttention(actuators=()):
+            return "steers with no actuator"
+        case SteerAttention() if context.phase != "attempt":
+            return "steers again where nothing was attempted; hold instead"
         case Stop(reason=text) if not text.strip():
             return "stops without a reason"
         case MakePlan() if context.phase == "planned":

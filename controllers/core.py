@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field
 
 from homeostat.envs.actions import Action
+from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Reading
 
 __all__ = [
@@ -19,14 +20,19 @@ __all__ = [
     "Controller",
     "Decision",
     "Dispatch",
+    "HoldAttention",
     "MakePlan",
     "Plan",
     "Proceed",
     "Record",
     "Reminder",
+    "SteerAttention",
     "Stop",
     "Subtask",
 ]
+
+
+Phase = Literal["start", "planned", "attempt"]
 
 
 class _Value(BaseModel):
@@ -94,6 +100,26 @@ class Ask(_Decision):
     question: str
 
 
+class SteerAttention(_Decision):
+    """Ask again, with the model's attention steered by ``actuators`` in this attempt of this step alone."""
+
+    kind: Literal["steer"] = "steer"
+    actuators: tuple[Actuator, ...]
+
+
+class HoldAttention(_Decision):
+    """From the next attempt on, steer every one by ``actuators`` (none: stop that) until it is changed.
+
+    It costs no attempt: the controllers are asked again at once, with this decision among the records, and one that
+    holds a second time at the same attempt is not heard. ``memory`` is a number that the controller finds again in its
+    :class:`Record`.
+    """
+
+    kind: Literal["hold"] = "hold"
+    actuators: tuple[Actuator, ...] = ()
+    memory: float = 0.0
+
+
 class Stop(_Decision):
     """End the episode."""
 
@@ -101,17 +127,21 @@ class Stop(_Decision):
     reason: str
 
 
-Decision = Annotated[Proceed | Reminder | MakePlan | Dispatch | Ask | Stop, Field(discriminator="kind")]
+Decision = Annotated[
+    Proceed | Reminder | MakePlan | Dispatch | Ask | SteerAttention | HoldAttention | Stop, Field(discriminator="kind")
+]
 
 
 class Record(_Value):
-    """A decision that was taken, for cool-downs and budgets."""
+    """A decision that was taken, for cool-downs and budgets; ``memory`` is that of a :class:`HoldAttention`."""
 
     step: int
     attempt: int
     controller: str
     kind: str
     cause: str = ""
+    memory: float = 0.0
+    phase: Phase = "attempt"
 
 
 class ControlContext(_Value):
@@ -124,7 +154,7 @@ class ControlContext(_Value):
     the present subtask; ``decisions`` everything decided in the episode, oldest first.
     """
 
-    phase: Literal["start", "planned", "attempt"]
+    phase: Phase
     goal: str
     instruction: str
     rules: tuple[str, ...] = ()

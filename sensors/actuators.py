@@ -46,3 +46,9 @@ class Actuator:
             raise ConfigError("heads=() steers nothing; give (layer, head) pairs, or None for all")
         if not self.span:
             raise ConfigError(f"span={self.span!r} steers nothing; give a label or ranges of slots")
+
+    def __str__(self) -> str:
+        """``goal x 3``, ``rules to 0.2``, with the number of heads where they are chosen."""
+        where = self.span if isinstance(self.span, str) else " ".join(f"[{a}, {b})" for a, b in self.span)
+        what = f"x {self.gain:.3g}" if self.gain is not None else f"to {self.target:.3g}"
+        return f"{where} {what}" + ("" if self.heads is None else f" in {len(self.heads)} heads")

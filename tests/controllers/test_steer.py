@@ -1,0 +1,167 @@
+"""Steer and SetPoint: when they act, with what, and that the loop closes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from homeostat.controllers import (
+    Cascade,
+    ControlContext,
+    Decompose,
+    HoldAttention,
+    MakePlan,
+    Proceed,
+    Record,
+    SetPoint,
+    Steer,
+    SteerAttention,
+    check_controller,
+)
+from homeostat.envs.actions import Wait
+from homeostat.envs.errors import ConfigError
+from homeostat.sensors import Actuator, Reading
+
+MORE = (Actuator("goal", gain=3.0),)
+
+
+def context(step: int = 0, **changes: object) -> ControlContext:
+    data = {"phase": "attempt", "goal": "g", "instruction": "g", "step": step, "max_steps": 20, "action": Wait()}
+    return ControlContext.model_validate(data | changes)
+
+
+def alarm(sensor: str = "attention_drift") -> Reading:
+    return Reading(sensor=sensor, value=-2.0, threshold=-1.0, alarm=True, span="goal")
+
+
+def record(step: int, kind: str, controller: str = "steer", memory: float = 0.0, attempt: int = 0) -> Record:
+    return Record(step=step, attempt=attempt, controller=controller, kind=kind, memory=memory)
+
+
+def test_an_alarm_steers_this_step_within_cooldown_and_budget() -> None:
+    steer = Steer(actuators=MORE, cooldown=3, budget=2)
+    assert steer.decide([alarm()], context()) == SteerAttention(actuators=MORE, cause="attention_drift:goal")
+    assert steer.decide([], context()) == Proceed()
+    assert steer.decide([alarm()], context(phase="start", action=None)) == Proceed()
+    assert steer.decide([alarm()], context(4, decisions=(record(2, "steer"),))) == Proceed()
+    assert isinstance(steer.decide([alarm()], context(5, decisions=(record(2, "steer"),))), SteerAttention)
+    assert steer.decide([alarm()], context(9, decisions=(record(1, "steer"), record(5, "steer")))) == Proceed()
+    deaf = Steer(actuators=MORE, sensors=frozenset({"confidence"}))
+    assert deaf.decide([alarm()], context()) == Proceed()
+
+
+def test_always_holds_once_from_whichever_phase_it_is_heard_in_first() -> None:
+    steer = Steer(actuators=MORE, when="always")
+    for phase in ("start", "attempt"):
+        asked = context(phase=phase, action=None)
+        assert steer.decide([], asked) == HoldAttention(actuators=MORE, cause="always")
+    assert steer.decide([], context(3, decisions=(record(0, "hold"),))) == Proceed()
+
+
+def test_the_presets_have_the_papers_constants() -> None:
+    assert Steer.spotlight().actuators == (Actuator("rules", target=0.2, raise_only=True),)
+    assert Steer.pasta(heads=frozenset({(1, 2)})).actuators == (Actuator("rules", gain=100.0, heads={(1, 2)}),)
+    assert [a.gain for a in Steer.instaboost().actuators] == [3.0] * 3
+    assert Steer.zero_tuning(0.5).actuators == (Actuator(((0, 1),), gain=0.5),)
+    assert all(s.when == "always" for s in (Steer.spotlight(), Steer.pasta(), Steer.instaboost(), Steer.zero_tuning(2)))
+
+
+def reading(intensity: float) -> Reading:
+    return Reading(sensor="attention_drift", value=0.0, detail={"intensity.goal": intensity})
+
+
+def test_proportional_and_integral_by_hand() -> None:
+    point = SetPoint(set_point=2.0, k_p=0.5, k_i=0.25)
+    first = point.decide([reading(1.0)], context(0))
+    error = math.log(2)
+    assert isinstance(first, HoldAttention)
+    assert first.memory == pytest.approx(0.25 * error)
+    assert first.actuators[0].gain == pytest.approx(math.exp(0.75 * error))
+    second = point.decide([reading(1.6)], context(1, decisions=(record(0, "hold", "set-point", first.memory),)))
+    error = math.log(2 / 1.6)
+    assert isinstance(second, HoldAttention)
+    assert second.memory == pytest.approx(first.memory + 0.25 * error)
+    assert second.actuators[0].gain == pytest.approx(math.exp(0.5 * error + second.memory))
+
+
+def test_it_settles_at_the_set_point_of_a_plant_and_does_not_wind_up() -> None:
+    """A plant whose span has 20 of 100 keys: the intensity under a gain is that of the softmax."""
+
+    def intensity(gain: float) -> float:
+        mass = 0.05 * gain / (1 + 0.05 * (gain - 1))
+        return mass / 20 * 100
+
+    point, memory, gain = SetPoint(set_point=1.5), 0.0, 1.0
+    for step in range(40):
+        decision = point.decide(
+            [reading(intensity(gain))], context(step, decisions=(record(step - 1, "hold", "set-point", memory),))
+        )
+        assert isinstance(decision, HoldAttention)
+        memory, gain = decision.memory, decision.actuators[0].gain if decision.actuators else 1.0
+    assert intensity(gain) == pytest.approx(1.5, rel=1e-2)
+    stuck = SetPoint(set_point=5.0, most=1.0)
+    memory = 0.0
+    for step in range(30):
+        held = stuck.decide([reading(0.1)], context(step, decisions=(record(step - 1, "hold", "set-point", memory),)))
+        memory = held.memory
+    assert memory == 1.0
+    assert held.actuators[0].gain == pytest.approx(math.e)
+
+
+def test_it_acts_once_an_attempt_and_leaves_small_errors_and_missing_readings_alone() -> None:
+    point = SetPoint(set_point=1.0)
+    assert point.decide([reading(1.01)], context()) == Proceed()
+    assert point.decide([], context()) == Proceed()
+    assert point.decide([reading(0.0)], context()) == Proceed()
+    assert point.decide([reading(0.5)], context(phase="start", action=None)) == Proceed()
+    held = (record(2, "hold", "set-point", attempt=1),)
+    assert point.decide([reading(0.5)], context(2, attempt=1, decisions=held)) == Proceed()
+    assert isinstance(point.decide([reading(0.5)], context(2, attempt=2, decisions=held)), HoldAttention)
+    back = point.decide([reading(1.0)], context(3, decisions=(record(2, "hold", "set-point", 0.01),)))
+    assert back == HoldAttention(actuators=(), memory=0.01, cause="attention_drift:goal")
+
+
+def test_a_hold_starves_nobody_in_a_cascade() -> None:
+    cascade = Cascade([Steer(actuators=MORE, when="always"), Decompose()])
+    assert cascade.steers
+    assert not Cascade([Decompose()]).steers
+    start = context(phase="start", action=None)
+    first = cascade.decide([], start)
+    assert first == HoldAttention(actuators=MORE, cause="always", by="steer")
+    held = Record(step=0, attempt=0, controller="steer", kind="hold", phase="start")
+    assert isinstance(cascade.decide([], start.model_copy(update={"decisions": (held,)})), MakePlan)
+    point = Cascade([SetPoint(set_point=2.0), Steer(actuators=MORE)])
+    held = Record(step=0, attempt=0, controller="set-point", kind="hold")
+    heard = [reading(1.0), alarm("other")]
+    assert isinstance(point.decide(heard, context()), HoldAttention)
+    assert isinstance(point.decide(heard, context(decisions=(held,))), SteerAttention)
+    taken = tuple(record(s, "steer") for s in range(4))
+    assert (
+        Cascade([Steer(actuators=MORE, budget=99)], budget=4).decide([alarm()], context(9, decisions=taken))
+        == Proceed()
+    )
+
+
+@pytest.mark.parametrize(
+    "controller",
+    [Steer(actuators=MORE), Steer.spotlight(), Steer.zero_tuning(2.0), SetPoint(set_point=1.0)],
+    ids=lambda c: c.name,
+)
+def test_the_contract_is_kept(controller: object) -> None:
+    check_controller(controller)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Steer(actuators=()), "Steer has actuators=()"),
+        (lambda: Steer(actuators=MORE, when="never"), "Steer has when='never'"),
+        (lambda: SetPoint(set_point=0), "SetPoint has set_point=0"),
+        (lambda: SetPoint(set_point=1, k_p=0, k_i=0), "k_p=0 and k_i=0 never steer"),
+    ],
+)
+def test_bad_settings_are_named(make, says) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert says in str(caught.value)
