@@ -13,7 +13,9 @@ from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.core import Controller
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.remind import Remind
+from homeostat.controllers.steer import SetPoint, Steer
 from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.sensors.actuators import Actuator
 
 __all__ = ["PRESETS", "Preset", "controllers_for", "preset_sensors"]
 
@@ -31,6 +33,11 @@ class Preset:
 # Named, so that a sensor which is there only to be looked at (the live view's) never sets a reminder off.
 _DRIFT = frozenset({"attention_drift"})
 
+
+def _steer() -> Steer:
+    return Steer(actuators=(Actuator("goal", gain=2.0),), sensors=_DRIFT)
+
+
 PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
@@ -38,6 +45,10 @@ PRESETS: dict[str, Preset] = {
         Preset("default", "decompose, then remind", lambda: (Decompose(), Remind(sensors=_DRIFT)), _DRIFT),
         Preset("decompose", "split the goal, one part at a time", lambda: (Decompose(),)),
         Preset("remind", "restate what lost attention", lambda: (Remind(sensors=_DRIFT),), _DRIFT),
+        Preset("steer", "twice the attention on the goal where it fell", lambda: (_steer(),), _DRIFT),
+        Preset("set-point", "the goal's intensity held at 2", lambda: (SetPoint(set_point=2.0),), _DRIFT),
+        Preset("spotlight", "the goal's mass raised to 0.2 (2505.12025)", lambda: (Steer.spotlight("goal"),)),
+        Preset("instaboost", "the instructions' attention times 3 (2506.13734)", lambda: (Steer.instaboost(),)),
         Preset("remind-fixed", "the goal again at turns 4 and 7 (2510.07777)", lambda: (Remind.drift_no_more(),)),
     )
 }
