@@ -22,7 +22,7 @@ from rich.text import Text
 from homeostat.agent.events import Act, Asked, Decide, Event, Finish, Observe, Planned, Sense, Started
 from homeostat.agent.picture import Picture
 from homeostat.agent.prompts import describe
-from homeostat.controllers.core import Dispatch, HoldAttention, MakePlan, Proceed, Reminder, SteerAttention
+from homeostat.controllers.core import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
 from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.core import Reading
 
@@ -97,6 +97,8 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
         case Decide(decision=SteerAttention(actuators=actuators) | HoldAttention(actuators=actuators)):
             kept = " from now on" if event.decision.kind == "hold" else ""
             yield f"  {event.controller} steers{kept}: " + (", ".join(map(str, actuators)) or "no more")
+        case Decide(decision=Refuse(reason=reason)):
+            yield f"  {event.controller} refuses: {reason}"
         case Decide() if not isinstance(event.decision, Proceed):
             yield f"  {event.controller} wants to {event.decision.kind}: {event.decision.cause}"
         case Planned(plan=None):

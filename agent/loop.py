@@ -29,6 +29,7 @@ from homeostat.controllers.core import (
     HoldAttention,
     MakePlan,
     Proceed,
+    Refuse,
     Reminder,
     SteerAttention,
     Stop,
@@ -99,6 +100,8 @@ def _after_control(state: EpisodeState) -> str:
             return "propose"
         case HoldAttention():
             return "control"
+        case Refuse():
+            return "act"
         case MakePlan():
             return "plan"
         case Ask():

@@ -18,6 +18,7 @@ from homeostat.controllers.core import (
     MakePlan,
     Proceed,
     Record,
+    Refuse,
     Reminder,
     SteerAttention,
     Stop,
@@ -101,7 +102,9 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
 def control(state: EpisodeState, context: RunContext) -> Updates:
     """Let the controllers decide, within the loop's own bounds."""
     readings = state.readings if state.phase == "attempt" else ()
-    name, decision = context.decide(readings, state.context())
+    seen = context.observe()
+    known = state.context(app=seen.app, elements=seen.elements, seconds=context.elapsed())
+    name, decision = context.decide(readings, known)
     decision, name = _bounded(decision, name, state, context)
     context.emit(Decide(step=state.step, attempt=state.attempt, phase=state.phase, controller=name, decision=decision))
     updates: Updates = {"decision": decision}
@@ -219,10 +222,13 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
     else:
         grid = context.model.style.grid(context.observe())
         error = ""
-        try:
-            context.env.act(action)
-        except ActionError as refused:
-            error = str(refused)
+        if isinstance(state.decision, Refuse):
+            error = updates["reminder"] = state.decision.reason
+        else:
+            try:
+                context.env.act(action)
+            except ActionError as refused:
+                error = str(refused)
         snapshot = state.snapshot if error else context.snapshot()
         outcome: Literal["refused", "done"] = "refused" if error else "done"
         context.emit(Act(step=state.step, action=action, outcome=outcome, error=error, said=said, snapshot=snapshot))
@@ -235,7 +241,7 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
         }
         if isinstance(action, Answer) and not error:
             updates["answers"] = (*state.answers, action.text)
-        if isinstance(action, Terminate):
+        if isinstance(action, Terminate) and not error:
             updates |= _terminated(action, state, context)
         elif isinstance(context.env, SelfEnding) and context.env.ended:
             updates |= _ended(context.env.ended, state, context)

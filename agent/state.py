@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.agent.events import Ending
 from homeostat.controllers.core import ControlContext, Decision, Plan, Record
 from homeostat.envs.actions import Action
-from homeostat.envs.core import TaskInfo
+from homeostat.envs.core import Element, TaskInfo
 from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Reading
 
@@ -83,8 +83,8 @@ class EpisodeState(BaseModel):
     success: bool | None = None
     reason: str = ""
 
-    def context(self) -> ControlContext:
-        """What controllers may know of it."""
+    def context(self, *, app: str = "", elements: tuple[Element, ...] = (), seconds: float = 0.0) -> ControlContext:
+        """What controllers may know of it, with what the screen shows and the seconds spent."""
         proposal = self.proposal if self.phase == "attempt" else None
         return ControlContext(
             phase=self.phase,
@@ -101,6 +101,10 @@ class EpisodeState(BaseModel):
             plan=self.agenda,
             plan_error=self.plan_error,
             decisions=self.decisions,
+            app=app,
+            elements=elements,
+            tokens=self.tokens,
+            seconds=seconds,
         )
 
 

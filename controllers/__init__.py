@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeostat.controllers.bounds import Escalate, StopOn
     from homeostat.controllers.cascade import Cascade, Limit
     from homeostat.controllers.check import check_controller
     from homeostat.controllers.core import (
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
         Plan,
         Proceed,
         Record,
+        Refuse,
         Reminder,
         SteerAttention,
         Stop,
         Subtask,
     )
     from homeostat.controllers.decompose import Decompose
+    from homeostat.controllers.guard import Guard, Prohibition, read_rules
     from homeostat.controllers.plan import parse_plan
     from homeostat.controllers.presets import PRESETS, Preset, controllers_for, preset_sensors
     from homeostat.controllers.remind import Remind
@@ -39,27 +42,38 @@ __all__ = [
     "Decision",
     "Decompose",
     "Dispatch",
+    "Escalate",
+    "Guard",
     "HoldAttention",
     "Limit",
     "MakePlan",
     "Plan",
     "Preset",
     "Proceed",
+    "Prohibition",
     "Record",
+    "Refuse",
     "Remind",
     "Reminder",
     "SetPoint",
     "Steer",
     "SteerAttention",
     "Stop",
+    "StopOn",
     "Subtask",
     "check_controller",
     "controllers_for",
     "parse_plan",
     "preset_sensors",
+    "read_rules",
 ]
 
 _HOME = {
+    "Escalate": "bounds",
+    "Guard": "guard",
+    "Prohibition": "guard",
+    "StopOn": "bounds",
+    "read_rules": "guard",
     "Cascade": "cascade",
     "Limit": "cascade",
     "check_controller": "check",

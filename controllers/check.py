@@ -23,6 +23,7 @@ from homeostat.controllers.core import (
     MakePlan,
     Plan,
     Record,
+    Refuse,
     Reminder,
     SteerAttention,
     Stop,
@@ -106,6 +107,10 @@ def _problem(decision: Decision, context: ControlContext) -> str:
             return "steers with no actuator"
         case SteerAttention() if context.phase != "attempt":
             return "steers again where nothing was attempted; hold instead"
+        case Refuse(reason=text) if not text.strip():
+            return "refuses without a reason"
+        case Refuse() if context.phase != "attempt" or context.action is None:
+            return "refuses where there is no action"
         case Stop(reason=text) if not text.strip():
             return "stops without a reason"
         case MakePlan() if context.phase == "planned":

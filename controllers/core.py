@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field
 
 from homeostat.envs.actions import Action
+from homeostat.envs.core import Element
 from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Reading
 
@@ -25,6 +26,7 @@ __all__ = [
     "Plan",
     "Proceed",
     "Record",
+    "Refuse",
     "Reminder",
     "SteerAttention",
     "Stop",
@@ -120,6 +122,13 @@ class HoldAttention(_Decision):
     memory: float = 0.0
 
 
+class Refuse(_Decision):
+    """Don't carry the action out: the step is spent, and ``reason`` stands in the next one's prompt as its reminder."""
+
+    kind: Literal["refuse"] = "refuse"
+    reason: str
+
+
 class Stop(_Decision):
     """End the episode."""
 
@@ -128,7 +137,8 @@ class Stop(_Decision):
 
 
 Decision = Annotated[
-    Proceed | Reminder | MakePlan | Dispatch | Ask | SteerAttention | HoldAttention | Stop, Field(discriminator="kind")
+    Proceed | Reminder | MakePlan | Dispatch | Ask | SteerAttention | HoldAttention | Refuse | Stop,
+    Field(discriminator="kind"),
 ]
 
 
@@ -151,7 +161,8 @@ class ControlContext(_Value):
     right after a planner's answer was parsed into ``plan`` (or failed: ``plan_error``), and ``"attempt"`` after each
     attempt. ``action`` is what the attempt's text parsed to, or None with the parser's message in ``unparsable``.
     ``goal`` is the whole goal, ``instruction`` what the executor is working on. ``answers`` are those given so far in
-    the present subtask; ``decisions`` everything decided in the episode, oldest first.
+    the present subtask; ``decisions`` everything decided in the episode, oldest first. ``app`` and ``elements`` are
+    what the screen shows; ``tokens`` written and ``seconds`` spent so far.
     """
 
     phase: Phase
@@ -168,6 +179,10 @@ class ControlContext(_Value):
     plan: Plan | None = None
     plan_error: str | None = None
     decisions: tuple[Record, ...] = ()
+    app: str = ""
+    elements: tuple[Element, ...] = ()
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.core import Controller
 from homeostat.controllers.decompose import Decompose
+from homeostat.controllers.guard import Guard
 from homeostat.controllers.remind import Remind
 from homeostat.controllers.steer import SetPoint, Steer
 from homeostat.envs.errors import ConfigError, UnknownName
@@ -45,6 +46,7 @@ PRESETS: dict[str, Preset] = {
         Preset("default", "decompose, then remind", lambda: (Decompose(), Remind(sensors=_DRIFT)), _DRIFT),
         Preset("decompose", "split the goal, one part at a time", lambda: (Decompose(),)),
         Preset("remind", "restate what lost attention", lambda: (Remind(sensors=_DRIFT),), _DRIFT),
+        Preset("guard", "refuse what the rules forbid", lambda: (Guard(),)),
         Preset("steer", "twice the attention on the goal where it fell", lambda: (_steer(),), _DRIFT),
         Preset("set-point", "the goal's intensity held at 2", lambda: (SetPoint(set_point=2.0),), _DRIFT),
         Preset("spotlight", "the goal's mass raised to 0.2 (2505.12025)", lambda: (Steer.spotlight("goal"),)),

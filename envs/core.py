@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from homeostat.envs.actions import Action
 
-__all__ = ["Element", "Env", "Observation", "SelfEnding", "TaskInfo"]
+__all__ = ["Element", "Env", "Observation", "SelfEnding", "TaskInfo", "element_at"]
 
 
 class Element(BaseModel):
@@ -22,6 +23,18 @@ class Element(BaseModel):
     role: str
     text: str
     box: tuple[float, float, float, float]
+
+
+def element_at(elements: Sequence[Element], point: tuple[float, float]) -> int | None:
+    """The number of the smallest element that holds the normalised point, the last of equals; None where none does."""
+    x, y = point
+    holding = [i for i, e in enumerate(elements) if e.box[0] <= x < e.box[2] and e.box[1] <= y < e.box[3]]
+
+    def area(i: int) -> float:
+        left, top, right, bottom = elements[i].box
+        return (right - left) * (bottom - top)
+
+    return min(holding, key=lambda i: (area(i), -i)) if holding else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs.core import Element
+from homeostat.envs.core import Element, element_at
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext
 from homeostat.sensors.heads import Heads, chosen_heads, not_judged
@@ -96,7 +96,7 @@ class ElementGaze:
         point = context.extra.get("point")
         if point is None:
             return self._nothing(f"{looked}; nothing was tapped", detail)
-        target = _innermost(seen.elements, float(point[0]), float(point[1]))
+        target = element_at(seen.elements, (float(point[0]), float(point[1])))
         value = float(shares[-1] if target is None else shares[target])
         name = "the background" if target is None else repr(seen.elements[target].text or seen.elements[target].role)
         return Reading(
@@ -153,8 +153,3 @@ def heat_map(weights: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np
 def _area(element: Element) -> float:
     left, top, right, bottom = element.box
     return max(right - left, 0) * max(bottom - top, 0)
-
-
-def _innermost(elements: Sequence[Element], x: float, y: float) -> int | None:
-    holding = [i for i, e in enumerate(elements) if e.box[0] <= x < e.box[2] and e.box[1] <= y < e.box[3]]
-    return min(holding, key=lambda i: (_area(elements[i]), -i)) if holding else None

@@ -8,7 +8,8 @@ import pytest
 
 from homeostat.agent import Agent, LoopConfig
 from homeostat.agent.events import Act, Decide, Finish, Observe, Planned, Sense, Started
-from homeostat.controllers.core import Ask, Dispatch, MakePlan, Proceed, Reminder, Stop, Subtask
+from homeostat.controllers import Guard, Prohibition
+from homeostat.controllers.core import Ask, Dispatch, MakePlan, Proceed, Refuse, Reminder, Stop, Subtask
 from homeostat.envs.errors import ConfigError
 
 CLICK = '{"action": "click", "coordinate": [3, 3]}'
@@ -272,3 +273,28 @@ def test_settings_reach_the_model(tools: Any, lamp: Any) -> None:
     assert [c["seed"] for c in first] == [c["seed"] for c in second]
     assert len({c["seed"] for c in first}) == 2
     assert all(c["deadline"] is not None for c in first)
+
+
+def test_a_refused_action_is_not_carried_out_and_the_model_is_told(tools: Any, lamp: Any) -> None:
+    guard = Guard(prohibitions=(Prohibition(rule="leave the lamp", taps="lamp"),), told="not allowed: {rule}")
+    model = tools.Scripted([CLICK, CLICK, '{"action": "terminate", "status": "failure"}'])
+    agent = Agent(model, controllers=[guard])
+    events = list(agent.stream(lamp.reset_task("lamp_off"), lamp))
+    acts = [e for e in events if e.kind == "act"]
+    assert [(e.outcome, e.error) for e in acts[:2]] == [("refused", "not allowed: leave the lamp")] * 2
+    assert lamp.state["log"] == ["terminate"]
+    assert tools.words(model.prompts[0], "reminder") == ""
+    assert "not allowed: leave the lamp" in tools.words(model.prompts[1], "reminder")
+    assert "click" in tools.words(model.prompts[1], "history")
+    assert events[-1].ended == "impossible"
+
+
+def test_a_refused_end_is_no_end(tools: Any, lamp: Any) -> None:
+    def refuse(readings: Any, context: Any) -> Any:
+        early = context.action is not None and context.action.kind == "terminate" and context.step == 0
+        return Refuse(reason="not yet") if early else Proceed()
+
+    episode = Agent(tools.Scripted([DONE, CLICK, DONE]), controllers=[Policy(refuse)]).run(
+        lamp.reset_task("lamp_on"), lamp
+    )
+    assert (episode.ended, episode.steps) == ("success", 3)
