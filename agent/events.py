@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 
-from homeostat.controllers.core import Decision, Plan
+from homeostat.controllers.core import Decision, Phase, Plan
 from homeostat.envs.actions import Action
 from homeostat.envs.core import Element, TaskInfo
 from homeostat.sensors.core import Reading
@@ -73,6 +73,7 @@ class Observe(_Event):
 class Sense(_Event):
     """One attempt and its readings. ``action`` is what the text parsed to, or None with the reason in ``unparsable``.
 
+    ``candidate`` numbers the further answers to one prompt, from 1.
     ``mass`` is each span's attention, averaged over the attempt's tokens, layers and heads (empty where not read).
     """
 
@@ -90,13 +91,14 @@ class Sense(_Event):
     cached_tokens: int = 0
     seconds: float = 0.0
     finish: Literal["stop", "length"] = "stop"
+    candidate: int | None = None
 
 
 class Decide(_Event):
     """A decision, who took it (``"proceed"`` needs nobody), and in which phase."""
 
     kind: Literal["decide"] = "decide"
-    phase: Literal["start", "planned", "attempt"]
+    phase: Phase
     controller: str = ""
     decision: Decision
 

@@ -20,17 +20,19 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from homeostat.agent import nodes
+from homeostat.agent import acting, nodes
 from homeostat.agent.runtime import LoopConfig, RunContext
 from homeostat.agent.state import EpisodeState, checked
 from homeostat.controllers.core import (
     Ask,
+    Choose,
     Dispatch,
     HoldAttention,
     MakePlan,
     Proceed,
     Refuse,
     Reminder,
+    Sample,
     SteerAttention,
     Stop,
 )
@@ -50,7 +52,7 @@ def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
 def recursion_limit(task: TaskInfo, config: LoopConfig) -> int:
     """More nodes than any episode of this task can run: its own bounds end it first."""
     rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
-    return rounds * (5 * config.attempts + 4 + _HOLDS * (config.attempts + 2)) + 16
+    return rounds * (7 * config.attempts + 4 + _HOLDS * (config.attempts + 2)) + 16
 
 
 @cache
@@ -63,16 +65,20 @@ def _graph() -> Any:
         nodes.control,
         nodes.ask,
         nodes.plan,
-        nodes.act,
-        nodes.finish,
+        nodes.sample,
+        acting.act,
+        acting.finish,
     ):
         graph.add_node(node.__name__, _validated(node))  # type: ignore[call-overload]
     graph.add_edge(START, "observe")
     graph.add_conditional_edges("observe", _after_observe, ["control", "propose"])
     graph.add_edge("propose", "sense")
     graph.add_edge("sense", "control")
-    graph.add_conditional_edges("control", _after_control, ["control", "propose", "plan", "ask", "act", "finish"])
+    graph.add_conditional_edges(
+        "control", _after_control, ["control", "propose", "plan", "sample", "ask", "act", "finish"]
+    )
     graph.add_edge("plan", "control")
+    graph.add_edge("sample", "control")
     graph.add_edge("ask", "propose")
     graph.add_conditional_edges("act", _after_act, ["observe", "finish"])
     graph.add_edge("finish", END)
@@ -95,12 +101,14 @@ def _after_observe(state: EpisodeState) -> str:
 def _after_control(state: EpisodeState) -> str:
     match state.decision:
         case Proceed():
-            return "act" if state.phase == "attempt" else "propose"
+            return "act" if state.phase in ("attempt", "candidates") else "propose"
         case Reminder() | Dispatch() | SteerAttention():
             return "propose"
         case HoldAttention():
             return "control"
-        case Refuse():
+        case Sample():
+            return "sample"
+        case Refuse() | Choose():
             return "act"
         case MakePlan():
             return "plan"

@@ -235,6 +235,8 @@ class TransformersModel:
                 if not rendered.images or rendered.images[-1].stop <= cut:
                     inputs = self._fan_out(inputs, start, cut, n)
                     config.num_return_sequences = 1
+                elif start.cached:  # the last image is still to be run: for every row, on what is cached
+                    start.cache.batch_repeat_interleave(n)
             if self.model._supports_default_dynamic_cache():
                 inputs["past_key_values"] = start.cache
             out = self.model.generate(

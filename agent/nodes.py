@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from langgraph.types import interrupt
 
-from homeostat.agent.events import Act, Asked, Decide, Ending, Finish, Observe, Planned, Sense
-from homeostat.agent.prompts import act_prompt, describe, plan_prompt
+from homeostat.agent.events import Asked, Decide, Observe, Planned, Sense
+from homeostat.agent.prompts import act_prompt, plan_prompt
 from homeostat.agent.runtime import RunContext
 from homeostat.agent.state import EpisodeState, Proposal, Reply
 from homeostat.controllers.core import (
     Ask,
+    Candidate,
+    Choose,
     Decision,
     Dispatch,
     HoldAttention,
     MakePlan,
     Proceed,
     Record,
-    Refuse,
     Reminder,
+    Sample,
     SteerAttention,
     Stop,
 )
 from homeostat.controllers.plan import parse_plan
-from homeostat.envs.actions import Answer, Terminate
-from homeostat.envs.core import SelfEnding
-from homeostat.envs.errors import ActionError, HomeostatError, UnparsableAction
+from homeostat.envs.errors import HomeostatError, UnparsableAction
 from homeostat.envs.mobile_use import parse_action
-from homeostat.sensors.core import Attempt
+from homeostat.sensors.core import Attempt, Reading
 from homeostat.sensors.messages import Prompt
 
-__all__ = ["act", "ask", "control", "finish", "observe", "plan", "propose", "sense"]
+__all__ = ["ask", "control", "observe", "plan", "propose", "sample", "sense"]
 
 Updates = dict[str, Any]
 
@@ -75,6 +75,13 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
         attempt = _attempt(state, context)
         proposal = _parsed(attempt.text, context)
     context.attempt = None
+    return {"proposal": proposal, "readings": _read(attempt, proposal, state, context)}
+
+
+def _read(
+    attempt: Attempt, proposal: Proposal, state: EpisodeState, context: RunContext, candidate: int | None = None
+) -> tuple[Reading, ...]:
+    """Every sensor's reading of an attempt, told as an event."""
     readings = context.read(attempt, state, _prompt(state, context), proposal.action)
     mass = attempt.spans.mass.mean(axis=(0, 1, 2)) if attempt.spans is not None and len(attempt.spans.mass) else ()
     context.emit(
@@ -94,14 +101,35 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
             cached_tokens=attempt.cached_tokens,
             seconds=attempt.seconds,
             finish=attempt.finish,
+            candidate=candidate,
         )
     )
-    return {"proposal": proposal, "readings": readings}
+    return readings
+
+
+def sample(state: EpisodeState, context: RunContext) -> Updates:
+    """Ask for further answers to the same prompt, and read each; the attempt itself is the first candidate."""
+    assert isinstance(state.decision, Sample)
+    assert state.proposal is not None
+    attempts = context.sample(_prompt(state, context), state, state.decision.n, state.decision.temperature)
+    first = Candidate(**state.proposal.model_dump(), readings=state.readings)
+    found = [first]
+    for number, attempt in enumerate(attempts, start=1):
+        proposal = _parsed(attempt.text, context)
+        readings = _read(attempt, proposal, state, context, number)
+        found.append(Candidate(**proposal.model_dump(), readings=readings))
+    return {
+        "phase": "candidates",
+        "candidates": tuple(found),
+        "calls": state.calls + 1,
+        "tokens": state.tokens + sum(len(a.tokens) for a in attempts),
+        "prompt_tokens": state.prompt_tokens + attempts[0].prompt_tokens - attempts[0].cached_tokens,
+    }
 
 
 def control(state: EpisodeState, context: RunContext) -> Updates:
     """Let the controllers decide, within the loop's own bounds."""
-    readings = state.readings if state.phase == "attempt" else ()
+    readings = state.readings if state.phase in ("attempt", "candidates") else ()
     seen = context.observe()
     known = state.context(app=seen.app, elements=seen.elements, seconds=context.elapsed())
     name, decision = context.decide(readings, known)
@@ -119,7 +147,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
             phase=state.phase,
         )
         updates["decisions"] = (*state.decisions, record)
-    again = state.attempt + 1 if state.phase == "attempt" else state.attempt
+    again = state.attempt + 1 if state.phase in ("attempt", "candidates") else state.attempt
     match decision:
         case Reminder(text=text):
             updates |= {"reminder": text, "attempt": again}
@@ -131,6 +159,10 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
             updates |= {"attempt": again, "steering": actuators}
         case HoldAttention(actuators=actuators):
             updates |= {"holding": actuators}
+        case Choose(index=index):
+            chosen = state.candidates[min(index, len(state.candidates) - 1)]
+            proposal = Proposal(text=chosen.text, action=chosen.action, unparsable=chosen.unparsable)
+            updates |= {"proposal": proposal, "readings": chosen.readings}
         case Dispatch(instruction=instruction, plan=agenda):
             updates |= {
                 "instruction": instruction,
@@ -143,6 +175,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
                 "acted": (),
                 "reminder": "",
                 "steering": (),
+                "candidates": (),
                 "garbled": 0,
             }
         case Stop(reason=reason):
@@ -191,105 +224,6 @@ def plan(state: EpisodeState, context: RunContext) -> Updates:
     }
 
 
-def act(state: EpisodeState, context: RunContext) -> Updates:
-    """Carry the action out, or record why not. Every call is one step."""
-    assert state.proposal is not None
-    action, said = state.proposal.action, state.proposal.text
-    updates: Updates = {
-        "step": state.step + 1,
-        "subtask_steps": state.subtask_steps + 1,
-        "attempt": 0,
-        "reminder": "",
-        "steering": (),
-        "seconds": context.elapsed(),
-    }
-    if action is None:
-        context.emit(
-            Act(
-                step=state.step,
-                outcome="unparsable",
-                error=state.proposal.unparsable or "",
-                said=said,
-                snapshot=state.snapshot,
-            )
-        )
-        updates["garbled"] = state.garbled + 1
-        if state.garbled + 1 >= context.config.garbled:
-            updates |= {
-                "ending": "collapse",
-                "reason": f"{state.garbled + 1} answers in a row held no action: {state.proposal.unparsable}",
-            }
-    else:
-        grid = context.model.style.grid(context.observe())
-        error = ""
-        if isinstance(state.decision, Refuse):
-            error = updates["reminder"] = state.decision.reason
-        else:
-            try:
-                context.env.act(action)
-            except ActionError as refused:
-                error = str(refused)
-        snapshot = state.snapshot if error else context.snapshot()
-        outcome: Literal["refused", "done"] = "refused" if error else "done"
-        context.emit(Act(step=state.step, action=action, outcome=outcome, error=error, said=said, snapshot=snapshot))
-        updates |= {
-            "garbled": 0,
-            "snapshot": snapshot,
-            # A refused action is told too: a greedy model that saw the same prompt would try it for ever.
-            "history": (*state.history, describe(action, grid)),
-            "acted": (*state.acted, *state.readings),
-        }
-        if isinstance(action, Answer) and not error:
-            updates["answers"] = (*state.answers, action.text)
-        if isinstance(action, Terminate) and not error:
-            updates |= _terminated(action, state, context)
-        elif isinstance(context.env, SelfEnding) and context.env.ended:
-            updates |= _ended(context.env.ended, state, context)
-    if updates.get("ending") is None and state.step + 1 >= state.task.max_steps:
-        updates |= {"ending": "budget", "reason": f"all {state.task.max_steps} steps were used"}
-    return updates
-
-
-def finish(state: EpisodeState, context: RunContext) -> Updates:
-    """Close the episode."""
-    assert state.ending is not None
-    success = state.success if state.success is not None else (False if state.judged else None)
-    context.emit(
-        Finish(
-            step=state.step,
-            ended=state.ending,
-            success=success,
-            reason=state.reason,
-            steps=state.step,
-            optimal_steps=state.task.optimal_steps,
-            tokens=state.tokens,
-            seconds=context.elapsed(),
-        )
-    )
-    return {"success": success, "seconds": context.elapsed()}
-
-
-def _terminated(action: Terminate, state: EpisodeState, context: RunContext) -> Updates:
-    success = context.env.success() if state.judged else None
-    ending: Ending
-    if action.status == "failure":
-        ending, reason = "impossible", "the agent judged the task impossible or forbidden"
-    elif success is None:
-        ending, reason = "finished", "the agent called the task done; there is no check for a goal in free words"
-    elif success:
-        ending, reason = "success", "the task's check holds"
-    else:
-        ending, reason = "premature", "the agent called the task done, but its check does not hold"
-    return {"ending": ending, "reason": reason, "success": success}
-
-
-def _ended(why: str, state: EpisodeState, context: RunContext) -> Updates:
-    """The environment ended the episode by itself."""
-    success = context.env.success() if state.judged else None
-    ending: Ending = "finished" if success is None else "success" if success else "premature"
-    return {"ending": ending, "reason": why, "success": success}
-
-
 def _prompt(state: EpisodeState, context: RunContext) -> Prompt:
     return act_prompt(
         context.model.style,
@@ -322,6 +256,8 @@ def _bounded(decision: Decision, name: str, state: EpisodeState, context: RunCon
     if isinstance(decision, HoldAttention) and any((r.controller, r.phase) == (name, state.phase) for r in held):
         return Proceed(cause=f"{name} holds a second time at one attempt"), "loop"
     spends = isinstance(decision, Reminder | MakePlan | Ask | SteerAttention)
-    if spends and state.phase == "attempt" and state.attempt + 1 >= attempts:
+    if isinstance(decision, Sample) and state.phase != "attempt":
+        return Proceed(cause=f"{name} samples where it can't"), "loop"
+    if spends and state.phase in ("attempt", "candidates") and state.attempt + 1 >= attempts:
         return Proceed(cause=f"{name} wanted to {decision.kind}, but all {attempts} attempts are used"), "loop"
     return decision, name

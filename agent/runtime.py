@@ -111,6 +111,21 @@ class RunContext:
             seed=hash((state.seed, state.calls)) & 0x7FFFFFFF,
         )[0]
 
+    def sample(self, prompt: Prompt, state: EpisodeState, n: int, temperature: float) -> list[Attempt]:
+        """``n`` answers to one prompt, drawn at ``temperature``."""
+        if self.saved is not None:
+            self.saved(state.emitted)
+        config = self.config
+        return self.model.generate(
+            prompt,
+            n=n,
+            temperature=temperature,
+            max_new_tokens=config.max_new_tokens,
+            watch=self.readout if any("attention" in sensor.needs for sensor in self.sensors) else False,
+            deadline=None if config.seconds is None else time.monotonic() + config.seconds,
+            seed=hash((state.seed, state.calls, n)) & 0x7FFFFFFF,
+        )
+
     @property
     def readout(self) -> Readout:
         """All that the sensors want of the probe."""

@@ -6,12 +6,12 @@ fails where it stands, not when the episode is resumed.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from homeostat.agent.events import Ending
-from homeostat.controllers.core import ControlContext, Decision, Plan, Record
+from homeostat.controllers.core import Candidate, ControlContext, Decision, Phase, Plan, Record
 from homeostat.envs.actions import Action
 from homeostat.envs.core import Element, TaskInfo
 from homeostat.sensors.actuators import Actuator
@@ -54,7 +54,7 @@ class EpisodeState(BaseModel):
     task: TaskInfo
     judged: bool
     seed: int
-    phase: Literal["start", "planned", "attempt"] = "start"
+    phase: Phase = "start"
     instruction: str
     step: int = 0
     attempt: int = 0
@@ -69,6 +69,7 @@ class EpisodeState(BaseModel):
     holding: tuple[Actuator, ...] = ()
     proposal: Proposal | None = None
     readings: tuple[Reading, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     decision: Decision | None = None
     decisions: tuple[Record, ...] = ()
     garbled: int = 0
@@ -85,7 +86,7 @@ class EpisodeState(BaseModel):
 
     def context(self, *, app: str = "", elements: tuple[Element, ...] = (), seconds: float = 0.0) -> ControlContext:
         """What controllers may know of it, with what the screen shows and the seconds spent."""
-        proposal = self.proposal if self.phase == "attempt" else None
+        proposal = self.proposal if self.phase in ("attempt", "candidates") else None
         return ControlContext(
             phase=self.phase,
             goal=self.task.goal,
@@ -105,6 +106,7 @@ class EpisodeState(BaseModel):
             elements=elements,
             tokens=self.tokens,
             seconds=seconds,
+            candidates=self.candidates,
         )
 
 

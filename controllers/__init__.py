@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from homeostat.controllers.check import check_controller
     from homeostat.controllers.core import (
         Ask,
+        Candidate,
+        Choose,
         ControlContext,
         Controller,
         Decision,
@@ -22,27 +24,33 @@ if TYPE_CHECKING:
         Record,
         Refuse,
         Reminder,
+        Sample,
         SteerAttention,
         Stop,
         Subtask,
     )
     from homeostat.controllers.decompose import Decompose
+    from homeostat.controllers.forest import Forest
     from homeostat.controllers.guard import Guard, Prohibition, read_rules
     from homeostat.controllers.plan import parse_plan
     from homeostat.controllers.presets import PRESETS, Preset, controllers_for, preset_sensors
+    from homeostat.controllers.reconsider import Reconsider
     from homeostat.controllers.remind import Remind
     from homeostat.controllers.steer import SetPoint, Steer
 
 __all__ = [
     "PRESETS",
     "Ask",
+    "Candidate",
     "Cascade",
+    "Choose",
     "ControlContext",
     "Controller",
     "Decision",
     "Decompose",
     "Dispatch",
     "Escalate",
+    "Forest",
     "Guard",
     "HoldAttention",
     "Limit",
@@ -51,10 +59,12 @@ __all__ = [
     "Preset",
     "Proceed",
     "Prohibition",
+    "Reconsider",
     "Record",
     "Refuse",
     "Remind",
     "Reminder",
+    "Sample",
     "SetPoint",
     "Steer",
     "SteerAttention",
@@ -70,6 +80,7 @@ __all__ = [
 
 _HOME = {
     "Escalate": "bounds",
+    "Forest": "forest",
     "Guard": "guard",
     "Prohibition": "guard",
     "StopOn": "bounds",
@@ -83,6 +94,7 @@ _HOME = {
     "Preset": "presets",
     "controllers_for": "presets",
     "preset_sensors": "presets",
+    "Reconsider": "reconsider",
     "Remind": "remind",
     "SetPoint": "steer",
     "Steer": "steer",

@@ -2,8 +2,8 @@
 
 The cascade also keeps corrections within bounds, from the records alone (it has no state): a cool-down and a budget
 for each controller, a budget for all of them together, and one correction per cause in a step. A *correction* is a
-decision that costs another model call or the user's time: remind, plan, ask, steer. Dispatch, hold and stop are never
-held back: they move the episode on, or cost nothing.
+decision that costs another model call or the user's time: remind, plan, ask, steer, sample. Dispatch, hold and stop
+are never held back: they move the episode on, or cost nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from homeostat.sensors.core import Reading
 
 __all__ = ["CORRECTIONS", "Cascade", "Limit"]
 
-CORRECTIONS = frozenset({"remind", "plan", "ask", "steer"})
+CORRECTIONS = frozenset({"remind", "plan", "ask", "steer", "sample"})
 
 
 class Limit(Settings):

@@ -16,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from homeostat.controllers.core import (
     Ask,
+    Candidate,
+    Choose,
     ControlContext,
     Controller,
     Decision,
@@ -25,6 +27,7 @@ from homeostat.controllers.core import (
     Record,
     Refuse,
     Reminder,
+    Sample,
     SteerAttention,
     Stop,
     Subtask,
@@ -107,6 +110,12 @@ def _problem(decision: Decision, context: ControlContext) -> str:
             return "steers with no actuator"
         case SteerAttention() if context.phase != "attempt":
             return "steers again where nothing was attempted; hold instead"
+        case Sample() if context.phase != "attempt":
+            return "samples where nothing was attempted, or again at once"
+        case Choose() if not context.candidates:
+            return "chooses where there are no candidates"
+        case Choose(index=index) if index >= len(context.candidates):
+            return f"chooses candidate {index} of {len(context.candidates)}"
         case Refuse(reason=text) if not text.strip():
             return "refuses without a reason"
         case Refuse() if context.phase != "attempt" or context.action is None:
@@ -224,3 +233,20 @@ def _cases(sensors: Sequence[str]) -> Iterator[_Case]:
                         }
                     )
                     yield where, readings, context
+    yield from _sampled(base, sensors)
+
+
+def _sampled(base: ControlContext, sensors: Sequence[str]) -> Iterator[_Case]:
+    """Candidates that agree, differ, hold no action, or have no readings."""
+    sets = [readings for _, readings in _reading_sets(sensors)]
+    one = Candidate(text="tap", action=_ACTIONS[0], readings=sets[1])
+    other = Candidate(text="back", action=_ACTIONS[4], readings=sets[2])
+    garbled = Candidate(text="?", unparsable=_GARBLED[1])
+    for name, candidates in (
+        ("that agree", (one, one, one)),
+        ("that differ", (one, other, other, garbled)),
+        ("of which none holds an action", (garbled, garbled)),
+        ("of one", (one,)),
+    ):
+        update = {"phase": "candidates", "candidates": candidates, "action": candidates[0].action, "step": 2}
+        yield f"with candidates {name}", candidates[0].readings, base.model_copy(update=update)

@@ -17,6 +17,8 @@ from homeostat.sensors.core import Reading
 
 __all__ = [
     "Ask",
+    "Candidate",
+    "Choose",
     "ControlContext",
     "Controller",
     "Decision",
@@ -28,13 +30,14 @@ __all__ = [
     "Record",
     "Refuse",
     "Reminder",
+    "Sample",
     "SteerAttention",
     "Stop",
     "Subtask",
 ]
 
 
-Phase = Literal["start", "planned", "attempt"]
+Phase = Literal["start", "planned", "attempt", "candidates"]
 
 
 class _Value(BaseModel):
@@ -122,6 +125,23 @@ class HoldAttention(_Decision):
     memory: float = 0.0
 
 
+class Sample(_Decision):
+    """Ask for ``n`` more answers to the same prompt, from one prefill, at ``temperature``; then the controllers are
+    asked again in the phase ``candidates``.
+    """
+
+    kind: Literal["sample"] = "sample"
+    n: int = Field(ge=1)
+    temperature: float = Field(default=0.7, gt=0.0)
+
+
+class Choose(_Decision):
+    """Go on with candidate ``index``, as if the model had answered that: its action is carried out."""
+
+    kind: Literal["choose"] = "choose"
+    index: int = Field(ge=0)
+
+
 class Refuse(_Decision):
     """Don't carry the action out: the step is spent, and ``reason`` stands in the next one's prompt as its reminder."""
 
@@ -137,7 +157,7 @@ class Stop(_Decision):
 
 
 Decision = Annotated[
-    Proceed | Reminder | MakePlan | Dispatch | Ask | SteerAttention | HoldAttention | Refuse | Stop,
+    Proceed | Reminder | MakePlan | Dispatch | Ask | SteerAttention | HoldAttention | Sample | Choose | Refuse | Stop,
     Field(discriminator="kind"),
 ]
 
@@ -154,12 +174,22 @@ class Record(_Value):
     phase: Phase = "attempt"
 
 
+class Candidate(_Value):
+    """One of several answers to the same prompt, with what it was parsed to and every sensor's reading of it."""
+
+    text: str
+    action: Action | None = None
+    unparsable: str | None = None
+    readings: tuple[Reading, ...] = ()
+
+
 class ControlContext(_Value):
     """What a controller may know.
 
     ``phase`` is ``"start"`` once before the first attempt of an episode (no readings, no action), ``"planned"``
-    right after a planner's answer was parsed into ``plan`` (or failed: ``plan_error``), and ``"attempt"`` after each
-    attempt. ``action`` is what the attempt's text parsed to, or None with the parser's message in ``unparsable``.
+    right after a planner's answer was parsed into ``plan`` (or failed: ``plan_error``), ``"attempt"`` after each
+    attempt, and ``"candidates"`` after a :class:`Sample`: ``candidates`` holds the attempt itself first, then the
+    others. ``action`` is what the attempt's text parsed to, or None with the parser's message in ``unparsable``.
     ``goal`` is the whole goal, ``instruction`` what the executor is working on. ``answers`` are those given so far in
     the present subtask; ``decisions`` everything decided in the episode, oldest first. ``app`` and ``elements`` are
     what the screen shows; ``tokens`` written and ``seconds`` spent so far.
@@ -183,6 +213,7 @@ class ControlContext(_Value):
     elements: tuple[Element, ...] = ()
     tokens: int = 0
     seconds: float = 0.0
+    candidates: tuple[Candidate, ...] = ()
 
 
 @runtime_checkable

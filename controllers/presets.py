@@ -13,6 +13,7 @@ from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.core import Controller
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.guard import Guard
+from homeostat.controllers.reconsider import Reconsider
 from homeostat.controllers.remind import Remind
 from homeostat.controllers.steer import SetPoint, Steer
 from homeostat.envs.errors import ConfigError, UnknownName
@@ -33,6 +34,11 @@ class Preset:
 
 # Named, so that a sensor which is there only to be looked at (the live view's) never sets a reminder off.
 _DRIFT = frozenset({"attention_drift"})
+_SURE = frozenset({"confidence", "cyberv_repetition"})
+
+
+def _reconsider() -> Reconsider:
+    return Reconsider(sensors=frozenset({"confidence"}))
 
 
 def _steer() -> Steer:
@@ -46,6 +52,10 @@ PRESETS: dict[str, Preset] = {
         Preset("default", "decompose, then remind", lambda: (Decompose(), Remind(sensors=_DRIFT)), _DRIFT),
         Preset("decompose", "split the goal, one part at a time", lambda: (Decompose(),)),
         Preset("remind", "restate what lost attention", lambda: (Remind(sensors=_DRIFT),), _DRIFT),
+        Preset(
+            "reconsider", "four answers and a vote where confidence alarms", lambda: (_reconsider(),), _SURE | _DRIFT
+        ),
+        Preset("cyberv", "eight answers at every step (2506.07971)", lambda: (Reconsider.cyberv(),), _SURE | _DRIFT),
         Preset("guard", "refuse what the rules forbid", lambda: (Guard(),)),
         Preset("steer", "twice the attention on the goal where it fell", lambda: (_steer(),), _DRIFT),
         Preset("set-point", "the goal's intensity held at 2", lambda: (SetPoint(set_point=2.0),), _DRIFT),

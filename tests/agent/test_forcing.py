@@ -83,3 +83,15 @@ def test_no_tokens_are_refused(nano, prompts):
     for call in (nano.score, nano.read):
         with pytest.raises(ModelError, match=r"tokens=\(\).*at least one"):
             call(prompts[0], ())
+
+
+def test_samples_on_top_of_a_cache_that_ends_before_the_image(nano, prompts):
+    """The screen ends within the rows that are always run: what is cached is the system's part alone."""
+    nano.forget()
+    fresh = nano.generate(prompts[0], n=3, temperature=1.0, seed=5, max_new_tokens=6)
+    nano.generate(prompts[0], max_new_tokens=6)
+    cached = nano.generate(prompts[0], n=3, temperature=1.0, seed=5, max_new_tokens=6)
+    assert [a.tokens for a in cached] == [a.tokens for a in fresh]
+    for one, other in zip(cached, fresh, strict=True):
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=2e-4)
+        np.testing.assert_allclose(one.spans.mass, other.spans.mass, atol=2e-5)

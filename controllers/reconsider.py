@@ -1,0 +1,140 @@
+"""``Reconsider``: several answers to one step, a vote over them, and another look where the vote is weak.
+
+CyberV (arXiv 2506.07971) for multiple-choice questions about videos, generalised to actions. Candidate 0 is the attempt
+itself; ``n`` − 1 others are drawn to the same prompt, from one prefill. The score forest (``controllers/forest.py``)
+weighs them; if the best answer's vote exceeds n · θ, it is carried out. Else the model is asked once more, with a
+reminder of the evidence that lost attention: the elements of the screen, or the frames of a recording, that candidates
+looked at least in comparison with candidate 0. For n > 2 that second answer counts only if some candidate had said it;
+else the best of the vote is carried out after all (the paper's acceptance guard).
+
+Notable choices: it is a reading that sets it off, or every step (``when="always"``, the paper's way); a second look
+costs an attempt of the step, so the loop's own bound holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from homeostat.controllers.core import Candidate, Choose, ControlContext, Decision, Proceed, Reminder, Sample
+from homeostat.controllers.forest import CYBERV, Forest, answer_of
+from homeostat.controllers.settings import Settings
+from homeostat.sensors.core import Reading
+
+__all__ = ["Reconsider"]
+
+
+class Reconsider(Settings):
+    """Draws candidates, votes, and looks again where the vote is weak.
+
+    - ``when``: ``"alarm"`` of one of ``sensors`` (empty: any), or ``"always"``. An answer that holds no action is a
+    cause too.
+    - ``n`` candidates in all, at ``temperature``; ``theta``: θ.
+    - ``weights``: the forest's, by tree (see ``forest.CYBERV``).
+    - ``rounds``: second looks in a step (0: the vote decides); ``budget``: steps reconsidered in an episode.
+    - ``evidence``: the spans whose mass counts for drift; a prefix with ``*`` stands for ``frame-1``, ``frame-2``, …
+    - ``text``: the second look's reminder, with ``{evidence}``.
+    """
+
+    name: str = Field(default="reconsider", min_length=1)
+    when: Literal["alarm", "always"] = "alarm"
+    sensors: frozenset[str] = frozenset()
+    n: int = Field(default=4, ge=2)
+    temperature: float = Field(default=0.7, gt=0.0)
+    theta: float = Field(default=0.3, ge=0.0, le=1.0)
+    weights: dict[str, float] = Field(default_factory=lambda: dict(CYBERV))
+    rounds: int = Field(default=1, ge=0)
+    budget: int = Field(default=8, ge=1)
+    evidence: tuple[str, ...] = ("screen", "frame-*")
+    text: str = "look again at {evidence} before you answer."
+
+    @classmethod
+    def cyberv(cls, benchmark: Literal["videommmu", "videomme", "worldsense"] = "videommmu") -> Reconsider:
+        """The paper's (n, θ) for a benchmark, its weights, at every step (constants theirs).
+
+        Their sampling (top_p 0.5, top_k 5) is not offered here: temperature 1 of VideoMMMU and WorldSense is taken as
+        it is, and VideoMME's 0 as 0.1, since candidates at 0 are all the same.
+        """
+        n, theta, temperature = {"videommmu": (8, 0.3, 1.0), "videomme": (2, 0.5, 0.1), "worldsense": (16, 0.7, 1.0)}[
+            benchmark
+        ]
+        return cls(name="cyberv", when="always", n=n, theta=theta, temperature=temperature)
+
+    def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
+        """:class:`Sample`, then :class:`Choose` or a second look."""
+        if context.phase == "candidates":
+            return self._vote(context)
+        if context.phase != "attempt":
+            return Proceed()
+        mine = [r for r in context.decisions if r.controller == self.name and r.kind == "sample"]
+        if any(r.step == context.step for r in mine):
+            return self._guarded(context)
+        if len(mine) >= self.budget:
+            return Proceed()
+        cause = "always" if self.when == "always" else "unparsable" if context.unparsable is not None else ""
+        for reading in readings:
+            if not cause and reading.alarm and (not self.sensors or reading.sensor in self.sensors):
+                cause = f"{reading.sensor}:{reading.span}" if reading.span else reading.sensor
+        return Sample(n=self.n - 1, temperature=self.temperature, cause=cause) if cause else Proceed()
+
+    def _vote(self, context: ControlContext) -> Decision:
+        candidates = context.candidates
+        if all(c.action is None for c in candidates):
+            return Proceed()
+        forest = Forest(self.weights, evidence=self._spans(candidates))
+        verdict = forest.judge(candidates, context.elements)
+        said = f"{len(candidates)} candidates, {len(verdict.votes)} answers"
+        if verdict.vote > len(candidates) * self.theta or self._looks(context) >= self.rounds:
+            return Choose(index=verdict.index, cause=f"{said}, {verdict.vote:.2f} for the best")
+        evidence = self._lost(candidates, context) or "the screen"
+        return Reminder(text=self.text.replace("{evidence}", evidence), cause=f"weak vote: {said}")
+
+    def _guarded(self, context: ControlContext) -> Decision:
+        """After a second look: its answer counts if some candidate had said it, or there were two at most."""
+        before = context.candidates
+        if not self._looks(context) or len(before) <= 2 or all(c.action is None for c in before):
+            return Proceed()
+        new = answer_of(Candidate(text="", action=context.action), context.elements)
+        if new is not None and new in {answer_of(c, context.elements) for c in before}:
+            return Proceed()
+        verdict = Forest(self.weights, evidence=self._spans(before)).judge(before, context.elements)
+        return Choose(index=verdict.index, cause="the second look says what no candidate did")
+
+    def _looks(self, context: ControlContext) -> int:
+        mine = (r for r in context.decisions if r.controller == self.name and r.kind == "remind")
+        return sum(r.step == context.step for r in mine)
+
+    def _spans(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """The evidence's spans that some reading knows."""
+        masses = {key[5:] for c in candidates for r in c.readings for key in r.detail if key.startswith("mass.")}
+        found = []
+        for wanted in self.evidence:
+            found += [label for label in sorted(masses) if label == wanted or _matches(label, wanted)]
+        return tuple(dict.fromkeys(found))
+
+    def _lost(self, candidates: Sequence[Candidate], context: ControlContext, most: int = 5) -> str:
+        """The evidence whose attention fell most against candidate 0, summed over candidates, in words."""
+        falls: dict[str, float] = {}
+        for kind, prefix in (("gaze.", ""), ("mass.frame-", "frame ")):
+            base = _details(candidates[0], kind)
+            for candidate in candidates[1:]:
+                for key, value in _details(candidate, kind).items():
+                    name = prefix + key
+                    falls[name] = falls.get(name, 0.0) + value - base.get(key, 0.0)
+        lost = sorted((name for name, fall in falls.items() if fall < 0), key=lambda name: falls[name])[:most]
+        return ", ".join(lost)
+
+
+def _matches(label: str, wanted: str) -> bool:
+    return wanted.endswith("*") and label.startswith(wanted[:-1])
+
+
+def _details(candidate: Candidate, prefix: str) -> dict[str, float]:
+    return {
+        key.removeprefix(prefix): value
+        for reading in candidate.readings
+        for key, value in reading.detail.items()
+        if key.startswith(prefix)
+    }
