@@ -37,6 +37,8 @@ def plot(figures: dict[str, Any], folder: Path) -> None:
         axes.axhline(1, color="grey", linewidth=0.8)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
         axes.set_xticks([int(n) for n in figures[what]], list(figures[what]))
         axes.set_xlabel("prompt tokens")
         axes.set_ylabel(label)
