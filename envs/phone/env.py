@@ -13,13 +13,13 @@ from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import TEMPLATES
 from homeostat.envs.phone.tasks.adverts import pop_up
-from homeostat.envs.phone.tasks.base import NotPossible, World
+from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.composed import COMPOSED
 from homeostat.envs.phone.tasks.composed.instance import ComposedInstance, draw_composed
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
-from homeostat.envs.phone.tasks.rules import draw_rules
+from homeostat.envs.phone.tasks.rules import Rule, draw_rules
 from homeostat.envs.phone.tasks.words import Split
 from homeostat.envs.phone.walking import walk
 
@@ -41,7 +41,9 @@ class PhoneEnv(GymFace):
     ``task``: a name of :func:`task_names`, or None for a free run without a check (``goal`` says what is wanted).
     ``split``: whose words fill the phone. ``scale``: the screenshot is 144·scale × 256·scale pixels. ``adverts``: the
     share of episodes with a pop-up. ``apps``: what is installed besides the basic apps (names, or ``"all"``); a task of
-    another app installs all. Raises ``UnknownName`` for a task, split or app that does not exist.
+    another app installs all. ``conflict``: None, a rule in three of ten atomic tasks, and in one of ten it forbids the
+    task; a share, a rule in every one, and in this share of them it forbids the task (then success is to leave the
+    phone alone and end with failure). Raises ``UnknownName`` for a task, split or app that does not exist.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class PhoneEnv(GymFace):
         scale: int = 1,
         adverts: float = ADVERTS,
         apps: tuple[str, ...] | Literal["all"] = (),
+        conflict: float | None = None,
         max_steps: int = 30,
         render_mode: str | None = None,
     ) -> None:
@@ -64,7 +67,9 @@ class PhoneEnv(GymFace):
         if not 1 <= scale <= 16:
             raise ConfigError(f"scale {scale!r} is out of range; choose 1 to 16")
         self.task, self.goal, self.own_rules, self.split, self.scale = task, goal, rules, split, scale
-        self.adverts, self.free_steps = adverts, max_steps
+        if conflict is not None and not 0 <= conflict <= 1:
+            raise ConfigError(f"conflict {conflict!r} is no share; choose 0 to 1")
+        self.adverts, self.free_steps, self.conflict = adverts, max_steps, conflict
         self.more = tuple(APPS) if apps == "all" else tuple(apps)
         self.device = Device({*BASIC, *self.more})
         self.instance: Instance | Joined | ComposedInstance | None = None
@@ -135,10 +140,15 @@ class PhoneEnv(GymFace):
                     return world, draw_composed(COMPOSED[name], world)
                 if name in JOINED:
                     return world, draw_joined(rng, world, carried=name == "joined_carried")
-                return world, draw(TEMPLATES[name], world, draw_rules(rng, TEMPLATES[name]))
+                return world, draw(TEMPLATES[name], world, self._rules(rng, TEMPLATES[name]))
             except NotPossible:
                 continue
         raise EnvError(f"task {name!r} fits none of 200 phones; this is a defect of the template")
+
+    def _rules(self, rng: random.Random, template: Template) -> tuple[Rule, ...]:
+        if self.conflict is None:
+            return draw_rules(rng, template)
+        return draw_rules(rng, template, forbidden=self.conflict, other=1 - self.conflict)
 
     def oracle(self, answers: list[str] | None = None) -> a.Action:
         """The next action of the built-in oracle. Raises ``EnvError`` in a free run."""
@@ -195,6 +205,7 @@ class PhoneEnv(GymFace):
             "goal": self.goal,
             "rules": list(self.own_rules),
             "apps": list(self.more),
+            "conflict": self.conflict,
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -205,7 +216,7 @@ class PhoneEnv(GymFace):
     def configure(self, snapshot: dict[str, Any]) -> int:
         """Take over a snapshot's options; its seed."""
         self.split, self.goal, self.own_rules = snapshot["split"], snapshot["goal"], tuple(snapshot["rules"])
-        self.more = tuple(snapshot["apps"])
+        self.more, self.conflict = tuple(snapshot["apps"]), snapshot.get("conflict")
         self.task, self.adverts, self.free_steps = snapshot["task"], snapshot["adverts"], snapshot["free_steps"]
         seed: int = snapshot["seed"]
         return seed
