@@ -30,6 +30,7 @@ __all__ = [
     "Levels",
     "Rubric",
     "Scores",
+    "ask_scores",
     "parse_scores",
     "score_prompt",
     "write_rubric",

@@ -95,3 +95,11 @@ def test_samples_on_top_of_a_cache_that_ends_before_the_image(nano, prompts):
     for one, other in zip(cached, fresh, strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=2e-4)
         np.testing.assert_allclose(one.spans.mass, other.spans.mass, atol=2e-5)
+
+
+def test_pieces_are_the_text_that_each_token_adds(nano, prompts):
+    (attempt,) = nano.generate(prompts[0])
+    assert len(attempt.pieces) == len(attempt.tokens)
+    whole = nano.renderer._tokenizer.decode(attempt.tokens, clean_up_tokenization_spaces=False)
+    assert "".join(attempt.pieces) == whole
+    assert attempt.text in whole
