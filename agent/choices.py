@@ -24,6 +24,7 @@ def _of(kind: str, preset: str = "") -> Callable[[], Sensor]:
 
 
 SENSORS: dict[str, Callable[[], Sensor]] = {
+    "agreement": _of("Agreement"),
     "attention_drift": _of("AttentionDrift"),
     "attention_entropy": _of("AttentionEntropy"),
     "attention_tracker": _of("FocusScore", "attention_tracker"),
@@ -41,7 +42,7 @@ SENSORS: dict[str, Callable[[], Sensor]] = {
     "vision_heads": _of("VisionHeads"),
     "visual_sinks": _of("VisualSinks"),
 }
-"""By the name that their readings bear; those that need more than settings (a judge, candidates) are not here."""
+"""By the name that their readings bear; those that need more than settings (a judge) are not here."""
 
 
 def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iterable[str] = ()) -> tuple[Sensor, ...]:

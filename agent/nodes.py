@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.types import interrupt
@@ -79,10 +80,15 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
 
 
 def _read(
-    attempt: Attempt, proposal: Proposal, state: EpisodeState, context: RunContext, candidate: int | None = None
+    attempt: Attempt,
+    proposal: Proposal,
+    state: EpisodeState,
+    context: RunContext,
+    candidate: int | None = None,
+    candidates: Sequence[Attempt] = (),
 ) -> tuple[Reading, ...]:
     """Every sensor's reading of an attempt, told as an event."""
-    readings = context.read(attempt, state, _prompt(state, context), proposal.action)
+    readings = context.read(attempt, state, _prompt(state, context), proposal.action, candidates)
     mass = attempt.spans.mass.mean(axis=(0, 1, 2)) if attempt.spans is not None and len(attempt.spans.mass) else ()
     context.emit(
         Sense(
@@ -112,11 +118,12 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     assert isinstance(state.decision, Sample)
     assert state.proposal is not None
     attempts = context.sample(_prompt(state, context), state, state.decision.n, state.decision.temperature)
+    every = (Attempt(text=state.proposal.text), *attempts)
     first = Candidate(**state.proposal.model_dump(), readings=state.readings)
     found = [first]
     for number, attempt in enumerate(attempts, start=1):
         proposal = _parsed(attempt.text, context)
-        readings = _read(attempt, proposal, state, context, number)
+        readings = _read(attempt, proposal, state, context, number, every)
         found.append(Candidate(**proposal.model_dump(), readings=readings))
     return {
         "phase": "candidates",

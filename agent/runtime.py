@@ -133,12 +133,18 @@ class RunContext:
         return reduce(or_, wanted, Readout())
 
     def read(
-        self, attempt: Attempt, state: EpisodeState, prompt: Prompt | None = None, action: Action | None = None
+        self,
+        attempt: Attempt,
+        state: EpisodeState,
+        prompt: Prompt | None = None,
+        action: Action | None = None,
+        candidates: Sequence[Attempt] = (),
     ) -> tuple[Reading, ...]:
-        """Every sensor's reading of an attempt, which wants ``action``. Raises :class:`ConfigError` naming a sensor
-        that breaks its contract.
+        """Every sensor's reading of an attempt, which wants ``action`` and is one of ``candidates``.
+
+        Raises :class:`ConfigError` naming a sensor that breaks its contract.
         """
-        extra = self._extra(state, action)
+        extra = self._extra(state, action) | ({"candidates": tuple(candidates)} if candidates else {})
         readings = []
         for sensor in self.sensors:
             context = SensorContext(

@@ -24,7 +24,7 @@ from homeostat.envs import actions as a
 from homeostat.envs.core import Element
 from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
-from homeostat.sensors import AttentionDrift, Confidence, ElementGaze, Reading, Repetition
+from homeostat.sensors import Agreement, AttentionDrift, Confidence, ElementGaze, Reading, Repetition
 
 SCREEN = (
     Element(role="button", text="save", box=(0.0, 0.0, 0.5, 0.5)),
@@ -166,7 +166,7 @@ def test_the_presets_are_the_paper_s() -> None:
 
 def test_the_loop_draws_reads_votes_and_acts() -> None:
     nano = TransformersModel.load("homeostat/nano")
-    sensors = [Confidence(), AttentionDrift(), Repetition.cyberv(), ElementGaze()]
+    sensors = [Confidence(), AttentionDrift(), Repetition.cyberv(), ElementGaze(), Agreement()]
     env = PhoneEnv(split="dev")
     agent = Agent(nano, sensors, [Reconsider(when="always", n=3, temperature=1.0)])
     events = list(agent.stream(env.reset_task("notes_add", seed=1), env))
@@ -177,6 +177,8 @@ def test_the_loop_draws_reads_votes_and_acts() -> None:
     assert len(drawn) == 2 * steps
     assert [e.candidate for e in drawn[:4]] == [1, 2, 1, 2]
     assert all({r.sensor for r in e.readings} == {s.name for s in sensors} for e in drawn)
+    agreed = [r for e in drawn for r in e.readings if r.sensor == "agreement"]
+    assert all(r.judged and r.detail["candidates"] == 3 for r in agreed)
     chosen = [e for e in events if e.kind == "decide" and e.decision.kind == "choose"]
     acts = [e for e in events if e.kind == "act"]
     assert len(chosen) == steps
