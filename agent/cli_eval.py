@@ -17,14 +17,16 @@ from homeostat.envs.errors import ConfigError, UnknownName
 if TYPE_CHECKING:
     from homeostat.envs.harness import Journal, Result, RunnerSpec, Suite
 
-__all__ = ["Plan", "evaluate", "play", "suite_arguments", "suite_settings"]
+__all__ = ["Plan", "evaluate", "model_plan", "play", "suite_arguments", "suite_settings"]
 
 _EXPORTS = ("inspect",)
 _NANO = "homeostat/nano"
 
 
 def evaluate(
-    suite: Annotated[str, typer.Option(help="Which tasks: atomic, joined, … or a YAML file.")] = "atomic",
+    suite: Annotated[
+        str, typer.Option(help="Which tasks: atomic, joined, … or a YAML file; evidence: a table of many.")
+    ] = "atomic",
     split: Annotated[
         str | None, typer.Option(help="Which words and states: train, dev or test. Default: the suite's.")
     ] = None,
@@ -69,14 +71,20 @@ def evaluate(
     if export is not None and out is None:
         raise ConfigError(f"--export {export!r} writes beside the result; give --json FILE too")
     from homeostat.envs.harness import load_suite, make_env
+    from homeostat.envs.harness.table import is_table
 
+    if is_table(suite):
+        from homeostat.agent.cli_table import run_table
+
+        run_table(suite, model or _NANO, out, rows=controllers, episodes=episodes, workers=workers, address=address)
+        return
     changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
     chosen = load_suite(suite, **changes)
     make_env(chosen.env, chosen.split, chosen.options)  # what is quick to refuse is refused before anything is loaded
     if policy:
         plan = _policy_plan(chosen, policy, controllers, model)
     else:
-        plan = _model_plan(chosen, model or _NANO, workers, calibration)
+        plan = model_plan(chosen, model or _NANO, workers, calibration)
     results, begun = play(chosen, plan, out, workers, address)
     _finish(results, chosen, plan, out, export, begun)
 
@@ -90,7 +98,8 @@ class Plan:
     title: str
 
 
-def _model_plan(suite: Suite, model: str, workers: int, calibration: Path | None) -> Plan:
+def model_plan(suite: Suite, model: str, workers: int, calibration: Path | None) -> Plan:
+    """A model with the suite's controllers."""
     from homeostat.agent.loading import resolve, weights_hash
     from homeostat.controllers import controllers_for
 
