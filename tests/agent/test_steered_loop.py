@@ -113,6 +113,24 @@ def test_a_set_point_is_held_over_an_episode(nano: TransformersModel) -> None:
     assert all(len(s) <= 1 for s in model.steered)
 
 
+def test_a_run_that_was_killed_goes_on_steered(nano: TransformersModel, tmp_path: Any, caplog: Any) -> None:
+    actuators = (Actuator("goal", gain=1.25, heads=frozenset({(0, 1), (2, 0)})), Actuator(((0, 1),), gain=0.9))
+    steer, env = Steer(actuators=actuators, when="always"), PhoneEnv(split="dev")
+    events = Agent(nano, [], [steer]).stream(env.reset_task("notes_add", seed=1), env, run_folder=tmp_path / "run")
+    acts = 0
+    for event in events:
+        acts += event.kind == "act"
+        if acts == 3:
+            break
+    events.close()  # type: ignore[attr-defined]
+    model, other = Recording(nano), PhoneEnv(split="dev")
+    episode = Agent(model, [], [steer]).resume(tmp_path / "run", other)  # type: ignore[arg-type]
+    assert episode.success
+    assert model.steered
+    assert set(model.steered) == {actuators}
+    assert "Blocked" not in caplog.text
+
+
 class TwoFaced:
     """Holds each time it is asked: the loop hears it once an attempt."""
 
