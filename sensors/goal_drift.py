@@ -27,6 +27,9 @@ from homeostat.sensors.messages import Message, Part, Prompt
 
 __all__ = ["GoalDrift", "divergence", "restated"]
 
+LEAST = -1e4
+"""A log-probability below this counts as this: what p never says would make the divergence infinite."""
+
 
 class GoalDrift:
     """``value`` = D in nats a token. Alarm above ``threshold`` (**not calibrated**).
@@ -44,8 +47,8 @@ class GoalDrift:
 
     def __init__(self, threshold: float = 0.5, *, wording: str | None = None, name: str = "goal_drift") -> None:
         """Raises :class:`ConfigError` for a negative threshold or a wording without the goal."""
-        if threshold < 0:
-            raise ConfigError(f"threshold={threshold!r} is below 0, where every attempt alarms")
+        if not threshold >= 0:
+            raise ConfigError(f"threshold={threshold!r} is no divergence; give nats a token, 0 or more")
         if wording is not None and "{goal}" not in wording:
             raise ConfigError(f"wording={wording!r} says no goal; put {{goal}} where it belongs")
         self.name = name
@@ -73,7 +76,7 @@ class GoalDrift:
             "first": float(each[0]),
             "highest": float(each.max()),
             "tokens": float(len(each)),
-            "gain": float((np.maximum(p[at], -1e4) - np.maximum(q[at], -1e4)).mean()),
+            "gain": float((np.maximum(p[at], LEAST) - np.maximum(q[at], LEAST)).mean()),
         }
         return Reading(
             sensor=self.name,
@@ -89,10 +92,13 @@ class GoalDrift:
 
 def divergence(q: NDArray[np.floating], p: NDArray[np.floating]) -> NDArray[np.float64]:
     """(T,) KL(q ‖ p) in nats of (T, V) natural-log probabilities; never below 0."""
-    log_q, log_p = q.astype(np.float64), np.maximum(p.astype(np.float64), -1e4)
-    terms = np.where(np.isfinite(log_q), np.exp(log_q) * (np.maximum(log_q, -1e4) - log_p), 0.0)
-    each: NDArray[np.float64] = np.maximum(terms.sum(-1), 0.0)
-    return each
+    # Token by token: in double precision, all at once, a large vocabulary would take gigabytes.
+    return np.array([_divergence(*both) for both in zip(q, p, strict=True)], np.float64)
+
+
+def _divergence(q: NDArray[np.floating], p: NDArray[np.floating]) -> float:
+    log_q, log_p = (np.maximum(one.astype(np.float64), LEAST) for one in (q, p))
+    return max(float(np.exp(log_q) @ (log_q - log_p)), 0.0)
 
 
 def restated(prompt: Prompt, text: str) -> Prompt:

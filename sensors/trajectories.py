@@ -9,7 +9,13 @@ without any memory, gives b ≈ −1 as well, and so few points can't tell the t
 is fitted to all trajectories at once, each with an effect of its own (the within estimator), its bias of order 1/T
 (Nickell 1981) removed by the half-panel jackknife (Dhaene and Jochmans 2015). Both nulls are tested by permutation,
 which is exact: without memory (φ = 0) a trajectory's values can be put in any order, with a unit root (φ = 1) its
-increments can. An equilibrium is printed only where both are rejected.
+increments can. An equilibrium is printed only where both are rejected. The interval of φ is a bootstrap-t over
+trajectories (Efron and Tibshirani 1993, section 12.5): in simulations of 12 trajectories of 20 turns it covers φ ≤ 0.5
+92–94 times in a hundred (percentiles of the resampled φ: 88), φ = 0.9 still only 89 times, for what bias is left.
+
+Weak points: a trend that all trajectories share looks like memory (noise of deviation 1 on a slope of 0.1 a turn, 20
+turns: φ ≈ 0.4, both nulls rejected), so look at the mean of every turn first; and near φ = 1 the unit root is seldom
+rejected (φ = 0.9: one time in ten). A fit of 40 trajectories takes a second or two.
 
 A reminder is a pulse: its *impulse response* is the mean difference between paired episodes with and without it, at
 each turn after it, and δ λ^k is fitted to that; log ½ / log λ is its half-life, the shortest sensible cool-down.
@@ -18,7 +24,7 @@ each turn after it, and δ λ^k is fitted to that; log ½ / log λ is its half-l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +39,7 @@ Trajectory = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Drift:
-    """``phi`` with its bootstrap interval over trajectories (95 %), and both tests' p-values.
+    """``phi`` with its bootstrap-t interval over trajectories (95 %), and both tests' p-values.
 
     ``memoryless``: p of φ = 0, two-sided; ``unit_root``: p of φ = 1 against φ < 1. ``equilibrium``: the mean of
     c_i / (1 − φ), None unless both are below ``level``. ``plain``: φ without the correction of its bias.
@@ -53,7 +59,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Response:
-    """``mean[k]``, ``low[k]``, ``high[k]``: the paired difference k turns after the pulse, with its 95 % interval.
+    """``mean[k]``, ``low[k]``, ``high[k]``: the paired difference k turns after the pulse's own (k = 0), 95 % interval.
 
     ``size`` δ and ``decay`` λ of the fitted δ λ^k, ``half_life`` in turns (inf where it does not decay), with the
     bootstrap interval of the half-life; ``pairs`` of episodes.
@@ -85,8 +91,12 @@ def fit_drift(
     that are no numbers, or trajectories that never change.
     """
     paths = [np.asarray(one, np.float64) for one in trajectories]
-    if len(paths) < least_trajectories:
-        raise ConfigError(f"{len(paths)} trajectories are too few; give {least_trajectories}, or least_trajectories=…")
+    if len(paths) < max(least_trajectories, 2):
+        raise ConfigError(
+            f"{len(paths)} trajectories are too few; give {max(least_trajectories, 2)}, or least_trajectories=… (2 at "
+            "least)"
+        )
+    _enough(resamples)
     shortest = min(len(p) for p in paths)
     if shortest < max(least_turns, 4):
         raise ConfigError(
@@ -97,18 +107,17 @@ def fit_drift(
     if not any(np.ptp(p[:-1]) > 0 for p in paths):
         raise ConfigError("no trajectory ever changes; there is nothing to fit")
     rng = np.random.default_rng(seed)
-    plain, phi = _within(paths), _jackknife(paths)
-    draws = [_jackknife([paths[i] for i in rng.integers(0, len(paths), len(paths))]) for _ in range(resamples)]
-    low, high = np.quantile(draws, [0.025, 0.975])
+    plain = _within(paths)
+    phi, low, high = _jackknife(paths, rng, resamples)
     shuffled = [_within([rng.permutation(p) for p in paths]) for _ in range(resamples)]
-    centre = float(np.mean(shuffled))
+    centre = float(np.mean([plain, *shuffled]))
     memoryless = _share([abs(s - centre) >= abs(plain - centre) for s in shuffled])
     unit_root = _share([_within([_rewalked(p, rng) for p in paths]) <= plain for _ in range(resamples)])
     equilibrium = None
     if max(memoryless, unit_root) < level and phi < 1:
         effects = [p[1:].mean() - phi * p[:-1].mean() for p in paths]
         equilibrium = float(np.mean(effects) / (1 - phi))
-    return Drift(phi, float(low), float(high), memoryless, unit_root, equilibrium, plain, len(paths), shortest, level)
+    return Drift(phi, low, high, memoryless, unit_root, equilibrium, plain, len(paths), shortest, level)
 
 
 def ols_step(trajectory: Sequence[float]) -> tuple[float, float]:
@@ -129,19 +138,23 @@ def impulse_response(
     at: int | Sequence[int],
     horizon: int,
     *,
+    least_pairs: int = 5,
     resamples: int = 999,
     seed: int = 0,
 ) -> Response:
-    """What a pulse did: matched episodes with and without it, up to ``horizon`` turns after turn ``at``.
+    """What a pulse did: matched episodes with and without it, at ``horizon`` turns from turn ``at`` on.
 
-    ``at``: the turn of the pulse, or one for each pair. Raises :class:`ConfigError` for arms that don't match or don't
-    reach so far.
+    ``at``: the turn of the pulse, counted from 0, or one for each pair. Percentile bootstrap over pairs: with few of
+    them the intervals are too narrow. Raises :class:`ConfigError` for arms that don't match, are too few
+    (``least_pairs`` overrides, 2 at least), don't reach so far or hold a value that is no number.
     """
-    if len(treated) != len(control) or len(treated) < 2:
+    if len(treated) != len(control) or len(treated) < max(least_pairs, 2):
         raise ConfigError(
-            f"{len(treated)} treated and {len(control)} control episodes; give as many of each, 2 or more"
+            f"{len(treated)} treated and {len(control)} control episodes; give as many of each, "
+            f"{max(least_pairs, 2)} or more, or least_pairs=… (2 at least)"
         )
-    turns = [at] * len(treated) if isinstance(at, int) else list(at)
+    _enough(resamples)
+    turns = [int(at)] * len(treated) if isinstance(at, int | np.integer) else [int(turn) for turn in at]
     if len(turns) != len(treated) or horizon < 2:
         raise ConfigError(
             f"at={at!r}, horizon={horizon!r}: give one turn for each pair, and 2 turns of horizon or more"
@@ -152,6 +165,10 @@ def impulse_response(
             raise ConfigError(f"pair {n} ends before turn {turn + horizon}; shorten the horizon or leave the pair out")
         rows.append(np.subtract(one[turn : turn + horizon], other[turn : turn + horizon]))
     apart = np.asarray(rows, np.float64)
+    if not np.isfinite(apart).all():
+        raise ConfigError(
+            f"pair {np.argwhere(~np.isfinite(apart))[0][0]} holds a value that is no number; leave it out"
+        )
     rng = np.random.default_rng(seed)
     draws = np.stack([apart[rng.integers(0, len(apart), len(apart))].mean(0) for _ in range(resamples)])
     mean = apart.mean(0)
@@ -162,24 +179,50 @@ def impulse_response(
     return Response(mean, low, high, size, decay, _half_life(decay), float(life_low), float(life_high), len(apart))
 
 
-def _within(paths: Sequence[Trajectory]) -> float:
-    """The within estimator of φ: least squares on values less their own trajectory's mean."""
-    above = below = 0.0
+def _moments(paths: Sequence[Trajectory]) -> NDArray[np.float64]:
+    """(paths, 2): Σ x y and Σ x² of every path's values x and their successors y, each less its mean."""
+    rows = []
     for path in paths:
         x, y = path[:-1] - path[:-1].mean(), path[1:] - path[1:].mean()
-        above += float(x @ y)
-        below += float(x @ x)
-    return above / below if below else 0.0
+        rows.append((float(x @ y), float(x @ x)))
+    return np.asarray(rows)
 
 
-def _jackknife(paths: Sequence[Trajectory]) -> float:
-    """2 φ − (φ of the first halves + φ of the second halves) / 2: removes the bias of order 1/T."""
-    halves: tuple[Callable[[Trajectory], Trajectory], ...] = (
-        lambda p: p[: len(p) // 2 + 1],
-        lambda p: p[(len(p) - 1) // 2 :],
-    )
-    first, second = (_within([cut(p) for p in paths]) for cut in halves)
-    return 2 * _within(paths) - (first + second) / 2
+def _within(paths: Sequence[Trajectory]) -> float:
+    """The within estimator of φ: least squares on values less their own trajectory's mean."""
+    above, below = _moments(paths).sum(0)
+    return float(above / below) if below else 0.0
+
+
+def _jackknife(paths: Sequence[Trajectory], rng: np.random.Generator, resamples: int) -> tuple[float, float, float]:
+    """(φ, low, high) with φ = 2 φ_whole − (φ of the first halves + φ of the second halves) / 2.
+
+    That removes the bias of order 1/T. An odd number of steps has its middle one in both halves.
+    """
+    first, second = [p[: len(p) // 2 + 1] for p in paths], [p[(len(p) - 1) // 2 :] for p in paths]
+    moments = np.stack([_moments(cut) for cut in (paths, first, second)])  # (3, paths, 2)
+    n = len(paths)
+    phi, error = _combined(moments, np.ones((1, n)))
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+    drawn_phi, drawn_error = _combined(moments, drawn)
+    some = drawn_error > 0  # one trajectory drawn n times has no error
+    ratios = (drawn_phi[some] - phi[0]) / drawn_error[some]
+    below, above = np.quantile(ratios, [0.025, 0.975]) if some.any() else (0.0, 0.0)
+    return float(phi[0]), float(phi[0] - above * error[0]), float(phi[0] - below * error[0])
+
+
+def _combined(
+    moments: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The jackknifed φ and its standard error over trajectories (linearised), for each row of their (B, n) weights."""
+    sums = np.einsum("bn,knj->bkj", weights, moments)
+    below = np.where(sums[..., 1] > 0, sums[..., 1], np.inf)
+    parts = sums[..., 0] / below  # (B, 3)
+    signs = np.array([2.0, -0.5, -0.5])
+    residuals = moments[None, :, :, 0] - parts[..., None] * moments[None, :, :, 1]  # (B, 3, n)
+    influence = np.einsum("k,bkn->bn", signs, residuals / below[..., None])
+    n = weights.shape[1]
+    return parts @ signs, np.sqrt(n / (n - 1) * (weights * influence**2).sum(-1))
 
 
 def _rewalked(path: Trajectory, rng: np.random.Generator) -> Trajectory:
@@ -187,6 +230,11 @@ def _rewalked(path: Trajectory, rng: np.random.Generator) -> Trajectory:
     steps = rng.permutation(np.diff(path))
     walked: Trajectory = path[0] + np.concatenate([[0.0], np.cumsum(steps)])
     return walked
+
+
+def _enough(resamples: int) -> None:
+    if resamples < 1:
+        raise ConfigError(f"resamples={resamples!r} draws nothing; give 1 or more (999 for a p-value below 0.01)")
 
 
 def _share(beyond: Sequence[bool]) -> float:
