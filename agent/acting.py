@@ -41,7 +41,7 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
                 snapshot=state.snapshot,
             )
         )
-        updates["garbled"] = state.garbled + 1
+        updates |= {"garbled": state.garbled + 1, "failures": state.failures + 1}
         if state.garbled + 1 >= context.config.garbled:
             updates |= {
                 "ending": "collapse",
@@ -62,6 +62,7 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
         context.emit(Act(step=state.step, action=action, outcome=outcome, error=error, said=said, snapshot=snapshot))
         updates |= {
             "garbled": 0,
+            "failures": state.failures + 1 if error else 0,
             "snapshot": snapshot,
             # A refused action is told too: a greedy model that saw the same prompt would try it for ever.
             "history": (*state.history, describe(action, grid)),

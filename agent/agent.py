@@ -52,10 +52,13 @@ class Agent:
         controllers: Sequence[Controller] = (),
         *,
         config: LoopConfig | None = None,
+        planner: Model | None = None,
         allow_degraded: bool = False,
     ) -> None:
-        """``config`` bounds the loop. Raises :class:`ConfigError` for parts that don't fit together."""
-        self.model = model
+        """``config`` bounds the loop. ``planner`` splits goals and reads screens in the model's place. Raises
+        :class:`ConfigError` for parts that don't fit together.
+        """
+        self.model, self.planner = model, planner
         self.controllers = tuple(controllers)
         self.config = config or LoopConfig()
         _unique("sensor", [s.name for s in sensors])
@@ -214,7 +217,9 @@ class Agent:
 
     def _context(self, env: Env, trace: TraceWriter | None, saver: RunSaver | InMemorySaver) -> RunContext:
         saved = saver.wait if isinstance(saver, RunSaver) else None
-        return RunContext(self.model, env, self.sensors, self.controllers, self.config, trace, saved=saved)
+        return RunContext(
+            self.model, env, self.sensors, self.controllers, self.config, trace, planner=self.planner, saved=saved
+        )
 
     def _started(self, state: EpisodeState) -> Started:
         return Started(
@@ -223,6 +228,7 @@ class Agent:
             judged=state.judged,
             seed=state.seed,
             model=self.model.name,
+            planner=self.planner.name if self.planner is not None else "",
             sensors=tuple(s.name for s in self.sensors),
             controllers=tuple(c.name for c in self.controllers),
         )

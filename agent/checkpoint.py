@@ -21,6 +21,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import BaseModel
 
 from homeostat.agent import state as _state
+from homeostat.controllers import agenda as _agenda
 from homeostat.controllers import core as _controllers
 from homeostat.envs import actions as _actions
 from homeostat.envs import core as _envs
@@ -38,7 +39,7 @@ _PATIENCE = 10.0
 
 
 def _types() -> list[type]:
-    modules = (_state, _controllers, _actions, _envs, _sensors)
+    modules = (_state, _agenda, _controllers, _actions, _envs, _sensors)
     found = (getattr(module, name) for module in modules for name in module.__all__)
     return [Actuator, *(t for t in found if isinstance(t, type) and issubclass(t, BaseModel))]
 

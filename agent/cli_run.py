@@ -33,6 +33,7 @@ class RunSettings(BaseModel):
     rules: tuple[str, ...] = ()
     max_steps: int | None = None
     sensors: tuple[str, ...] = ("attention_drift", "confidence")
+    planner: str | None = None
 
 
 def run(
@@ -48,6 +49,9 @@ def run(
     sensors: Annotated[
         str, typer.Option(help="What to read besides what the controllers need: names with commas.")
     ] = "attention_drift,confidence",
+    planner: Annotated[
+        str | None, typer.Option(help="Another model's name or folder, to split goals and read screens.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The initial state's seed.")] = 0,
     max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget, instead of the task's own.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its folder, or its id under --runs.")] = None,
@@ -83,6 +87,7 @@ def run(
         rules=told,
         max_steps=max_steps,
         sensors=tuple(name.strip() for name in sensors.split(",") if name.strip()),
+        planner=planner,
     )
     folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     _episode(settings, folder, plain=plain, answer=None, resuming=False)
@@ -106,7 +111,8 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
     console = _console()
     loaded = TransformersModel.load(settings.model)
     sensors = sensors_for(needed, loaded.provides, wanted=settings.sensors)
-    agent = Agent(loaded, sensors, [cascade] if cascade.controllers else [])
+    planner = TransformersModel.load(settings.planner) if settings.planner is not None else None
+    agent = Agent(loaded, sensors, [cascade] if cascade.controllers else [], planner=planner)
     view = view_for(console, plain=plain)
 
     def ask(question: str) -> str:

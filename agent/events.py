@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 
-from homeostat.controllers.core import Decision, Phase, Plan
+from homeostat.controllers.agenda import Plan
+from homeostat.controllers.core import Decision, Phase, Reported
 from homeostat.envs.actions import Action
 from homeostat.envs.core import Element, TaskInfo
 from homeostat.sensors.core import Reading
@@ -21,6 +22,7 @@ __all__ = [
     "Finish",
     "Observe",
     "Planned",
+    "ScreenRead",
     "Sense",
     "Started",
     "event_from_json",
@@ -44,7 +46,9 @@ class _Event(BaseModel):
 
 
 class Started(_Event):
-    """The episode begins. ``judged`` says whether the environment holds a success check for it."""
+    """The episode begins. ``judged`` says whether the environment holds a success check for it; ``planner`` names the
+    model that plans, where it is another one.
+    """
 
     kind: Literal["start"] = "start"
     run: str
@@ -52,6 +56,7 @@ class Started(_Event):
     judged: bool
     seed: int
     model: str
+    planner: str = ""
     sensors: tuple[str, ...]
     controllers: tuple[str, ...]
 
@@ -116,6 +121,18 @@ class Planned(_Event):
     seconds: float = 0.0
 
 
+class ScreenRead(_Event):
+    """The reporter's answer, and what was read from it."""
+
+    kind: Literal["report"] = "report"
+    text: str
+    report: Reported
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
 class Act(_Event):
     """What the step did: ``done``, or not (``error`` says why: unparsable text, or refused by the environment).
 
@@ -152,7 +169,7 @@ class Finish(_Event):
 
 
 Event = Annotated[
-    Started | Observe | Sense | Decide | Planned | Act | Asked | Finish,
+    Started | Observe | Sense | Decide | Planned | ScreenRead | Act | Asked | Finish,
     Field(discriminator="kind"),
 ]
 

@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from homeostat.agent.events import Act, Asked, Decide, Event, Finish, Observe, Planned, Sense, Started
+from homeostat.agent.events import Act, Asked, Decide, Event, Finish, Observe, Planned, ScreenRead, Sense, Started
 from homeostat.agent.picture import Picture
 from homeostat.agent.prompts import describe
 from homeostat.controllers.core import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
@@ -104,7 +104,11 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
         case Planned(plan=None):
             yield f"  no plan: {event.error}"
         case Planned(plan=plan) if plan is not None:
-            yield "  plan: " + " | ".join(part.instruction for part in plan.parts)
+            yield "  plan: " + " | ".join(map(str, plan.parts))
+        case ScreenRead(report=report):
+            found = [f"{key} = {value}" for key, value in report.facts.items()]
+            found += [] if report.check is None else [f"check {'holds' if report.check else 'fails'}"]
+            yield "  read: " + (", ".join(found) or report.error or "nothing")
         case Act(action=None):
             yield "  nothing done: the answer held no action"
         case Act(action=action) if action is not None:

@@ -3,6 +3,7 @@
     start ─► observe ─► propose ─► sense ─► control ─► act ─► observe …      (a step)
                                     ▲          │
                  remind, dispatch ──┘ ◄────────┼──► plan ─► control          (corrections)
+                                               ├──► report ─► control        (a screen read)
                                                ├──► ask ─► propose           (interrupt)
                                                └──► finish                   (stop)
 
@@ -20,7 +21,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from homeostat.agent import acting, nodes
+from homeostat.agent import acting, nodes, planning
 from homeostat.agent.runtime import LoopConfig, RunContext
 from homeostat.agent.state import EpisodeState, checked
 from homeostat.controllers.core import (
@@ -29,9 +30,11 @@ from homeostat.controllers.core import (
     Dispatch,
     HoldAttention,
     MakePlan,
+    Perform,
     Proceed,
     Refuse,
     Reminder,
+    Report,
     Sample,
     SteerAttention,
     Stop,
@@ -52,7 +55,7 @@ def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
 def recursion_limit(task: TaskInfo, config: LoopConfig) -> int:
     """More nodes than any episode of this task can run: its own bounds end it first."""
     rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
-    return rounds * (7 * config.attempts + 4 + _HOLDS * (config.attempts + 2)) + 16
+    return rounds * (9 * config.attempts + 6 + _HOLDS * (config.attempts + 2)) + 16
 
 
 @cache
@@ -64,8 +67,9 @@ def _graph() -> Any:
         nodes.sense,
         nodes.control,
         nodes.ask,
-        nodes.plan,
         nodes.sample,
+        planning.plan,
+        planning.report,
         acting.act,
         acting.finish,
     ):
@@ -75,9 +79,10 @@ def _graph() -> Any:
     graph.add_edge("propose", "sense")
     graph.add_edge("sense", "control")
     graph.add_conditional_edges(
-        "control", _after_control, ["control", "propose", "plan", "sample", "ask", "act", "finish"]
+        "control", _after_control, ["control", "propose", "plan", "report", "sample", "ask", "act", "finish"]
     )
     graph.add_edge("plan", "control")
+    graph.add_edge("report", "control")
     graph.add_edge("sample", "control")
     graph.add_edge("ask", "propose")
     graph.add_conditional_edges("act", _after_act, ["observe", "finish"])
@@ -101,15 +106,17 @@ def _after_observe(state: EpisodeState) -> str:
 def _after_control(state: EpisodeState) -> str:
     match state.decision:
         case Proceed():
-            return "act" if state.phase in ("attempt", "candidates") else "propose"
+            return "act" if state.phase in ("attempt", "candidates", "reported") else "propose"
         case Reminder() | Dispatch() | SteerAttention():
             return "propose"
         case HoldAttention():
             return "control"
         case Sample():
             return "sample"
-        case Refuse() | Choose():
+        case Refuse() | Choose() | Perform():
             return "act"
+        case Report():
+            return "report"
         case MakePlan():
             return "plan"
         case Ask():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -53,6 +53,7 @@ class Model(Protocol):
         deadline: float | None = None,
         seed: int | None = None,
         steer: Sequence[Actuator] = (),
+        schema: Mapping[str, Any] | None = None,
     ) -> list[Attempt]:
         """``n`` answers to the prompt.
 
@@ -60,7 +61,8 @@ class Model(Protocol):
         :class:`~homeostat.sensors.Readout` reads more of it.
         ``deadline`` is a ``time.monotonic()`` instant past which generation ends (``finish="length"``); ``seed``
         makes sampling repeatable. ``steer``: whose attention is changed in this call (only asked of a model whose
-        ``steers`` is true). Raises :class:`ModelError`.
+        ``steers`` is true); ``schema``: a JSON schema that the answer has to fit (only asked of one whose
+        ``constrains`` is true). Raises :class:`ModelError`.
         """
         ...
 
@@ -72,6 +74,7 @@ class TransformersModel:
     """
 
     steers = True
+    constrains = True
     provides: frozenset[Need] = frozenset(("attention", "logprobs", "text", "model"))
 
     def __init__(
@@ -94,6 +97,7 @@ class TransformersModel:
         self._text_config = model.config.get_text_config(decoder=True)
         self._prefix = PrefixCache(self._text_config, enabled=reuse)
         self._stops = self._stop_tokens()
+        self._guidance: Any = None
 
     @classmethod
     def load(
@@ -126,6 +130,7 @@ class TransformersModel:
         deadline: float | None = None,
         seed: int | None = None,
         steer: Sequence[Actuator] = (),
+        schema: Mapping[str, Any] | None = None,
     ) -> list[Attempt]:
         """See :class:`Model`. The ``seconds`` of each of ``n`` attempts are the whole call's."""
         if n < 1 or max_new_tokens < 1 or temperature < 0:
@@ -143,7 +148,7 @@ class TransformersModel:
         masses: Sequence[SpanMass | None] = [None] * draws
         with matching_images(self.name), self._watching(rendered, watch, steer) as probe:
             sequences, stats = self._decode(
-                rendered, start, fresh, draws, temperature, max_new_tokens, deadline, seed, steered=bool(steer)
+                rendered, start, fresh, draws, temperature, max_new_tokens, deadline, seed, bool(steer), schema
             )
             rows = [self._cut(row) for row in sequences[:, len(ids) :].tolist()]
             if probe is not None and watch is not False:
@@ -200,8 +205,8 @@ class TransformersModel:
         max_new_tokens: int,
         deadline: float | None,
         seed: int | None,
-        *,
-        steered: bool = False,
+        steered: bool,
+        schema: Mapping[str, Any] | None,
     ) -> tuple[Any, tuple[Any, Any, Any]]:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
@@ -211,6 +216,7 @@ class TransformersModel:
 
         inputs = on_device(self.model, start.inputs)
         stats = TokenStats()
+        held = [] if schema is None else [self._holding(schema, len(rendered.ids))]
         # Plain decoding: whatever penalties and truncation the model's folder asks for are set aside, so that
         # log-probabilities mean the model's own.
         config = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -242,10 +248,18 @@ class TransformersModel:
             out = self.model.generate(
                 **inputs,
                 generation_config=config,
-                logits_processor=LogitsProcessorList([stats]),
+                logits_processor=LogitsProcessorList([*held, stats]),
                 stopping_criteria=StoppingCriteriaList([Deadline(deadline)] if deadline is not None else []),
             )
         return out.sequences, stats.result(out.sequences[:, -1])
+
+    def _holding(self, schema: Mapping[str, Any], prompt: int) -> Any:
+        """What keeps an answer to ``schema``."""
+        from homeostat.agent.constrained import JSONSchemaProcessor, guidance_tokenizer
+
+        if self._guidance is None:
+            self._guidance = guidance_tokenizer(self._tokenizer, self._stops)
+        return JSONSchemaProcessor(self._guidance, schema, prompt)
 
     def _fan_out(self, inputs: dict[str, Any], start: Start, cut: int, n: int) -> dict[str, Any]:
         """One prefill of the prompt's first ``cut`` tokens, all images among them, repeated for ``n`` rows."""

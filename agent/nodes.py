@@ -7,8 +7,8 @@ from typing import Any
 
 from langgraph.types import interrupt
 
-from homeostat.agent.events import Asked, Decide, Observe, Planned, Sense
-from homeostat.agent.prompts import act_prompt, plan_prompt
+from homeostat.agent.events import Asked, Decide, Observe, Sense
+from homeostat.agent.prompts import act_prompt
 from homeostat.agent.runtime import RunContext
 from homeostat.agent.state import EpisodeState, Proposal, Reply
 from homeostat.controllers.core import (
@@ -19,20 +19,21 @@ from homeostat.controllers.core import (
     Dispatch,
     HoldAttention,
     MakePlan,
+    Perform,
     Proceed,
     Record,
     Reminder,
+    Report,
     Sample,
     SteerAttention,
     Stop,
 )
-from homeostat.controllers.plan import parse_plan
-from homeostat.envs.errors import HomeostatError, UnparsableAction
+from homeostat.envs.errors import UnparsableAction
 from homeostat.envs.mobile_use import parse_action
 from homeostat.sensors.core import Attempt, Reading
 from homeostat.sensors.messages import Prompt
 
-__all__ = ["ask", "control", "observe", "plan", "propose", "sample", "sense"]
+__all__ = ["ask", "control", "observe", "propose", "sample", "sense"]
 
 Updates = dict[str, Any]
 
@@ -136,7 +137,7 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
 
 def control(state: EpisodeState, context: RunContext) -> Updates:
     """Let the controllers decide, within the loop's own bounds."""
-    readings = state.readings if state.phase in ("attempt", "candidates") else ()
+    readings = state.readings if state.phase in ("attempt", "candidates", "reported") else ()
     seen = context.observe()
     known = state.context(app=seen.app, elements=seen.elements, seconds=context.elapsed())
     name, decision = context.decide(readings, known)
@@ -158,8 +159,13 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
     match decision:
         case Reminder(text=text):
             updates |= {"reminder": text, "attempt": again}
-        case MakePlan():
+        case MakePlan(plan=agenda):
             updates |= {"attempt": again, "rounds": state.rounds + 1}
+            if agenda is not None:
+                updates |= {"agenda": agenda, "attempt": 0}
+        case Perform(action=action, plan=agenda):
+            updates |= {"proposal": Proposal(text="", action=action), "readings": ()}
+            updates |= {"agenda": agenda} if agenda is not None else {}
         case Ask():
             updates |= {"attempt": again}
         case SteerAttention(actuators=actuators):
@@ -184,6 +190,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
                 "steering": (),
                 "candidates": (),
                 "garbled": 0,
+                "failures": 0,
             }
         case Stop(reason=reason):
             updates |= {"ending": "budget" if name == "loop" else "stopped", "reason": reason}
@@ -197,38 +204,6 @@ def ask(state: EpisodeState, context: RunContext) -> Updates:
     reply = interrupt(state.decision.question, response_schema=Reply)
     context.emit(Asked(step=state.step, attempt=state.attempt, question=state.decision.question, answer=reply.answer))
     return {"reminder": f"The user answered: {reply.answer}"}
-
-
-def plan(state: EpisodeState, context: RunContext) -> Updates:
-    """Ask the same model, in a context of its own, to split the goal."""
-    prompt = plan_prompt(context.model.style, goal=state.task.goal, rules=state.task.rules)
-    attempt = context.generate(prompt, state, planning=True)
-    agenda, error = None, None
-    try:
-        agenda = parse_plan(attempt.text)
-    except HomeostatError as refused:
-        error = str(refused)
-    context.emit(
-        Planned(
-            step=state.step,
-            attempt=state.attempt,
-            text=attempt.text,
-            plan=agenda,
-            error=error,
-            prompt_tokens=attempt.prompt_tokens,
-            cached_tokens=attempt.cached_tokens,
-            tokens=len(attempt.tokens),
-            seconds=attempt.seconds,
-        )
-    )
-    return {
-        "phase": "planned",
-        "agenda": agenda,
-        "plan_error": error,
-        "calls": state.calls + 1,
-        "tokens": state.tokens + len(attempt.tokens),
-        "prompt_tokens": state.prompt_tokens + attempt.prompt_tokens - attempt.cached_tokens,
-    }
 
 
 def _prompt(state: EpisodeState, context: RunContext) -> Prompt:
@@ -262,7 +237,10 @@ def _bounded(decision: Decision, name: str, state: EpisodeState, context: RunCon
     held = [r for r in state.decisions if r.kind == "hold" and (r.step, r.attempt) == (state.step, state.attempt)]
     if isinstance(decision, HoldAttention) and any((r.controller, r.phase) == (name, state.phase) for r in held):
         return Proceed(cause=f"{name} holds a second time at one attempt"), "loop"
-    spends = isinstance(decision, Reminder | MakePlan | Ask | SteerAttention)
+    first_plan = isinstance(decision, MakePlan) and decision.plan is None
+    spends = first_plan or isinstance(decision, Reminder | Ask | SteerAttention)
+    if isinstance(decision, Report) and state.phase != "attempt":
+        return Proceed(cause=f"{name} has a screen read where it can't"), "loop"
     if isinstance(decision, Sample) and state.phase != "attempt":
         return Proceed(cause=f"{name} samples where it can't"), "loop"
     if spends and state.phase in ("attempt", "candidates") and state.attempt + 1 >= attempts:

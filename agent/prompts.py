@@ -12,19 +12,24 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from homeostat.controllers.agenda import Plan
+from homeostat.controllers.operations import OPERATIONS
 from homeostat.envs import actions as a
 from homeostat.envs.core import Observation
 from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.messages import Message, Part, Prompt
 
-__all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt"]
+__all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt", "report_prompt"]
 
 
 class PromptStyle(BaseModel):
     """The wording of prompts. ``{…}`` is filled in; a part whose value is empty is left out.
 
     ``coordinates``: the numbers the model writes for a point (see :class:`~homeostat.envs.mobile_use.Grid`): pixels of
-    the screenshot, or thousandths. ``order`` lists the user message's parts.
+    the screenshot, or thousandths. ``order`` lists the user message's parts. A planner is told what is done, failed and
+    known in ``planner_memory`` (empty: it is not), sees the screen with ``planner_screen``, and may write all that
+    :mod:`homeostat.controllers.plan` knows with ``typed_plans``, else texts. Without a ``reporter_system`` no screen is
+    read for it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +46,11 @@ class PromptStyle(BaseModel):
     order: tuple[str, ...] = ("goal", "history", "elements", "screen", "reminder")
     planner_system: str
     planner_goal: str = "The task: {goal}\n"
+    planner_memory: str = ""
+    planner_screen: bool = False
+    typed_plans: bool = False
+    reporter_system: str = ""
+    reporter_asks: str = "The task was: {instruction}\nRead off the screen: {facts}\nIs this so: {check}\n"
     coordinates: Literal["pixels", "thousandths"] = "pixels"
 
     def grid(self, observation: Observation) -> Grid:
@@ -105,14 +115,51 @@ def act_prompt(
     )
 
 
-def plan_prompt(style: PromptStyle, *, goal: str, rules: Sequence[str]) -> Prompt:
-    """The planner's prompt: split ``goal`` into atomic parts, as JSON ``{"parts": [...]}``."""
+def plan_prompt(
+    style: PromptStyle,
+    *,
+    goal: str,
+    rules: Sequence[str],
+    plan: Plan | None = None,
+    observation: Observation | None = None,
+) -> Prompt:
+    """The planner's prompt: split ``goal`` into atomic parts, as JSON ``{"parts": [...]}``.
+
+    ``plan``: what has been done of it, for what is left; ``observation``: the present screen.
+    """
+    memory = style.planner_memory.format(**_memory(plan)) if plan is not None and style.planner_memory else ""
+    screen = Part("screen", image=observation.screenshot) if observation is not None else Part("screen")
+    user = (Part("goal", style.planner_goal.format(goal=goal)), Part("plan", memory), screen)
+    system = _kept(Part("system", style.planner_system), _rules(style, rules))
+    return Prompt((Message("system", system), Message("user", _kept(*user))))
+
+
+def report_prompt(
+    style: PromptStyle, *, instruction: str, facts: Sequence[str], check: str, observation: Observation
+) -> Prompt:
+    """The reporter's prompt: read ``facts`` off the screen, and say whether ``check`` is seen there."""
+    asks = style.reporter_asks.format(instruction=instruction, facts=", ".join(facts) or "-", check=check or "-")
+    user = (Part("goal", asks), Part("elements", _elements(style, observation)))
     return Prompt(
         (
-            Message("system", _kept(Part("system", style.planner_system), _rules(style, rules))),
-            Message("user", (Part("goal", style.planner_goal.format(goal=goal)),)),
+            Message("system", _kept(Part("system", style.reporter_system))),
+            Message("user", _kept(*user, Part("screen", image=observation.screenshot))),
         )
     )
+
+
+def _memory(plan: Plan) -> dict[str, str]:
+    """What is done, failed and known, in words."""
+
+    def those(*statuses: str) -> str:
+        return "; ".join(str(part) for part in plan.parts if part.status in statuses) or "nothing"
+
+    values = [f"{fact.key} = {fact.value} (part {fact.part})" for fact in plan.facts]
+    named = {(fact.part, fact.value) for fact in plan.facts}
+    for number, part in enumerate(plan.parts, start=1):
+        if part.answer is not None and (number, part.answer) not in named:
+            values.append(f"{part}: {part.answer}")
+    return {"done": those("done", "skipped"), "failed": those("failed"), "facts": "; ".join(values) or "nothing"}
 
 
 def _kept(*parts: Part) -> tuple[Part, ...]:
@@ -146,6 +193,18 @@ VERBOSE = PromptStyle(
     ),
     planner_system=(
         "You split a phone task into atomic parts, each one app and one purpose, self-contained, in order. Reply with "
-        'JSON only: {"parts": ["…", "…"]}. Where a part needs the answer of part 1, write {1} in its place.'
+        'JSON only: {"parts": [{"instruction": "…"}, …]}. A part that finds a value out names it, "save": "price", and '
+        'later texts write {price} in its place. To work something out, write {"compute": "sum", "of": ["{price}", '
+        f'"$5"], "save": "total"}} (operations: {", ".join(OPERATIONS)}); to tell the user, {{"say": "{{total}}"}}. A '
+        'part with "when": "is_low" (or "not is_low") is done only where that value is yes. You may add "check", what '
+        "the screen has to show at a part's end. You are asked again after every part: write the parts that are left; "
+        'with none, {"parts": [], "finish": "success"}, or "failure" where it can\'t be done.'
+    ),
+    planner_memory="Done: {done}\nFailed: {failed}\nKnown: {facts}\n",
+    planner_screen=True,
+    typed_plans=True,
+    reporter_system=(
+        "You read a phone's screen. Reply with JSON only: the values asked for as they stand there, null for what is "
+        'not there, and whether what is asked is so: {"facts": {"price": "$12"}, "check": true}.'
     ),
 )

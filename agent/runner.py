@@ -10,7 +10,7 @@ from typing import Any
 
 from homeostat.agent.agent import Agent
 from homeostat.agent.choices import calibrated, sensors_for
-from homeostat.agent.events import Act, Event, Planned, Sense
+from homeostat.agent.events import Act, Event, Planned, ScreenRead, Sense
 from homeostat.agent.models import TransformersModel
 from homeostat.controllers import controllers_for, preset_sensors
 from homeostat.envs.core import TaskInfo
@@ -27,7 +27,7 @@ class AgentRunner:
     ``model``: a name or folder. ``controllers``: ``none``, ``default`` or names with commas. ``sensors``: more sensors
     by name, to be read only. ``calibration``: a file with thresholds. ``max_steps`` replaces the task's budget,
     ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's in this process:
-    several workers that take all cores each are slower than one.
+    several workers that take all cores each are slower than one. ``planner``: another model's name, to plan and report.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class AgentRunner:
         threads: int | None = None,
         sensors: Sequence[str] = (),
         calibration: str | None = None,
+        planner: str | None = None,
     ) -> None:
         """Raises :class:`ModelError`, :class:`ConfigError`."""
         if threads is not None:
@@ -55,7 +56,8 @@ class AgentRunner:
         chosen = sensors_for({*needed, *sensors}, loaded.provides)
         if calibration is not None:
             chosen = calibrated(chosen, Path(calibration), model)
-        self.agent = Agent(loaded, chosen, [cascade] if cascade.controllers else [])
+        planning = TransformersModel.load(planner) if planner is not None else None
+        self.agent = Agent(loaded, chosen, [cascade] if cascade.controllers else [], planner=planning)
         self.reads = bool(sensors)
         self.max_steps, self.seconds = max_steps, seconds
 
@@ -127,7 +129,7 @@ class _Watch:
             for reading in event.readings:
                 if reading.judged:
                     self.readings.setdefault(reading.sensor, []).append(round(reading.value, 6))
-        if isinstance(event, Sense | Planned):
+        if isinstance(event, Sense | Planned | ScreenRead):
             self.calls += 1
             self.tokens += len(event.tokens) if isinstance(event, Sense) else event.tokens
             self.prompt_tokens += event.prompt_tokens - event.cached_tokens

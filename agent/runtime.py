@@ -58,6 +58,7 @@ class RunContext:
     trace: TraceWriter | None = None
     emitted: int = 0
     spent: float = 0.0
+    planner: Model | None = None
     saved: Callable[[int], None] | None = None
     observation: Observation | None = None
     attempt: Attempt | None = None
@@ -90,7 +91,28 @@ class RunContext:
         """Save the environment's state; its hash, empty without a run folder."""
         return self.trace.snapshot(self.env.snapshot()) if self.trace is not None else ""
 
-    def generate(self, prompt: Prompt, state: EpisodeState, *, planning: bool = False) -> Attempt:
+    @property
+    def planning_model(self) -> Model:
+        """The model that plans and reports: the planner, where there is one."""
+        return self.planner or self.model
+
+    def consult(self, prompt: Prompt, state: EpisodeState, schema: dict[str, Any], tokens: int) -> Attempt:
+        """One call of the model that plans, held to a JSON schema where it can be held to one."""
+        if self.saved is not None:
+            self.saved(state.emitted)
+        seconds, model = self.config.seconds, self.planning_model
+        settings: dict[str, Any] = {"schema": schema} if getattr(model, "constrains", False) else {}
+        return model.generate(
+            prompt,
+            **settings,
+            temperature=0.0,
+            max_new_tokens=tokens,
+            watch=False,
+            deadline=None if seconds is None else time.monotonic() + seconds,
+            seed=hash((state.seed, state.calls)) & 0x7FFFFFFF,
+        )[0]
+
+    def generate(self, prompt: Prompt, state: EpisodeState) -> Attempt:
         """One model call under the loop's bounds. Attention is read where a sensor wants it.
 
         What came before is on disk by then: a process that dies in the call loses nothing.
@@ -98,14 +120,14 @@ class RunContext:
         if self.saved is not None:
             self.saved(state.emitted)
         config = self.config
-        watching = not planning and any("attention" in sensor.needs for sensor in self.sensors)
-        steer = () if planning else _present((*state.holding, *state.steering), prompt)
+        watching = any("attention" in sensor.needs for sensor in self.sensors)
+        steer = _present((*state.holding, *state.steering), prompt)
         settings: dict[str, Any] = {"steer": steer} if steer else {}
         return self.model.generate(
             prompt,
             **settings,
-            temperature=0.0 if planning else config.temperature,
-            max_new_tokens=config.plan_tokens if planning else config.max_new_tokens,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
             watch=self.readout if watching else False,
             deadline=None if config.seconds is None else time.monotonic() + config.seconds,
             seed=hash((state.seed, state.calls)) & 0x7FFFFFFF,

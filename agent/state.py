@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from homeostat.agent.events import Ending
-from homeostat.controllers.core import Candidate, ControlContext, Decision, Phase, Plan, Record
+from homeostat.controllers.agenda import Plan
+from homeostat.controllers.core import Candidate, ControlContext, Decision, Phase, Record, Reported
 from homeostat.envs.actions import Action
 from homeostat.envs.core import Element, TaskInfo
 from homeostat.sensors.actuators import Actuator
@@ -43,7 +44,8 @@ class EpisodeState(BaseModel):
 
     ``history``, ``answers``, ``acted`` and ``subtask_steps`` are those of the present subtask; ``acted`` holds the
     readings of the attempts that were carried out, of all sensors, oldest first. ``attempt`` numbers the present or
-    next model call of the step. ``rounds`` counts plans and dispatches, ``garbled`` the unparsable answers in a row.
+    next model call of the step. ``rounds`` counts plans and dispatches, ``garbled`` the unparsable answers in a row,
+    ``failures`` the present subtask's steps in a row that came to nothing.
     ``steering`` acts in this step, ``holding`` until it is changed.
     ``emitted`` is how many events stand in the trace, ``snapshot`` the hash of the environment's state.
     """
@@ -73,6 +75,8 @@ class EpisodeState(BaseModel):
     decision: Decision | None = None
     decisions: tuple[Record, ...] = ()
     garbled: int = 0
+    failures: int = 0
+    report: Reported | None = None
     rounds: int = 0
     calls: int = 0
     tokens: int = 0
@@ -86,7 +90,7 @@ class EpisodeState(BaseModel):
 
     def context(self, *, app: str = "", elements: tuple[Element, ...] = (), seconds: float = 0.0) -> ControlContext:
         """What controllers may know of it, with what the screen shows and the seconds spent."""
-        proposal = self.proposal if self.phase in ("attempt", "candidates") else None
+        proposal = self.proposal if self.phase in ("attempt", "candidates", "reported") else None
         return ControlContext(
             phase=self.phase,
             goal=self.task.goal,
@@ -107,6 +111,8 @@ class EpisodeState(BaseModel):
             tokens=self.tokens,
             seconds=seconds,
             candidates=self.candidates,
+            report=self.report if self.phase == "reported" else None,
+            failures=self.failures,
         )
 
 

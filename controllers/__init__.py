@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeostat.controllers.agenda import Fact, Plan, Subtask
     from homeostat.controllers.bounds import Escalate, StopOn
     from homeostat.controllers.cascade import Cascade, Limit
     from homeostat.controllers.check import check_controller
@@ -19,26 +20,29 @@ if TYPE_CHECKING:
         Dispatch,
         HoldAttention,
         MakePlan,
-        Plan,
+        Perform,
         Proceed,
         Record,
         Refuse,
         Reminder,
+        Report,
+        Reported,
         Sample,
         SteerAttention,
         Stop,
-        Subtask,
     )
     from homeostat.controllers.decompose import Decompose
     from homeostat.controllers.forest import Forest
     from homeostat.controllers.guard import Guard, Prohibition, read_rules
-    from homeostat.controllers.plan import parse_plan
+    from homeostat.controllers.operations import OPERATIONS, compute
+    from homeostat.controllers.plan import parse_plan, plan_schema
     from homeostat.controllers.presets import PRESETS, Preset, controllers_for, preset_sensors
     from homeostat.controllers.reconsider import Reconsider
     from homeostat.controllers.remind import Remind
     from homeostat.controllers.steer import SetPoint, Steer
 
 __all__ = [
+    "OPERATIONS",
     "PRESETS",
     "Ask",
     "Candidate",
@@ -50,11 +54,13 @@ __all__ = [
     "Decompose",
     "Dispatch",
     "Escalate",
+    "Fact",
     "Forest",
     "Guard",
     "HoldAttention",
     "Limit",
     "MakePlan",
+    "Perform",
     "Plan",
     "Preset",
     "Proceed",
@@ -64,6 +70,8 @@ __all__ = [
     "Refuse",
     "Remind",
     "Reminder",
+    "Report",
+    "Reported",
     "Sample",
     "SetPoint",
     "Steer",
@@ -72,13 +80,21 @@ __all__ = [
     "StopOn",
     "Subtask",
     "check_controller",
+    "compute",
     "controllers_for",
     "parse_plan",
+    "plan_schema",
     "preset_sensors",
     "read_rules",
 ]
 
 _HOME = {
+    "Fact": "agenda",
+    "OPERATIONS": "operations",
+    "Plan": "agenda",
+    "Subtask": "agenda",
+    "compute": "operations",
+    "plan_schema": "plan",
     "Escalate": "bounds",
     "Forest": "forest",
     "Guard": "guard",

@@ -2,8 +2,8 @@
 
 The cascade also keeps corrections within bounds, from the records alone (it has no state): a cool-down and a budget
 for each controller, a budget for all of them together, and one correction per cause in a step. A *correction* is a
-decision that costs another model call or the user's time: remind, plan, ask, steer, sample. Dispatch, hold and stop
-are never held back: they move the episode on, or cost nothing.
+decision that costs another model call or the user's time: remind, plan, ask, steer, sample. What ends a part or the
+episode, or costs nothing, is never held back: dispatch, the next plan of one that is under way, hold, stop.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from homeostat.controllers.core import ControlContext, Controller, Decision, Proceed, Record
+from homeostat.controllers.core import ControlContext, Controller, Decision, MakePlan, Proceed, Record
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.settings import Settings
 from homeostat.envs.errors import UnknownName
@@ -100,7 +100,14 @@ class Cascade(Settings):
                 continue
             if decision.kind == "hold" and self._held(controller.name, context):
                 continue
-            if decision.kind in CORRECTIONS and not self._allows(controller.name, decision.cause, context):
+            onward = (
+                isinstance(decision, MakePlan) and decision.plan is not None
+            )  # a part has ended: held back, it would end all
+            if (
+                decision.kind in CORRECTIONS
+                and not onward
+                and not self._allows(controller.name, decision.cause, context)
+            ):
                 continue
             return decision.model_copy(update={"by": decision.by or controller.name})
         return Proceed()

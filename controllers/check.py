@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from homeostat.controllers.agenda import Plan, Subtask, needs_of
 from homeostat.controllers.core import (
     Ask,
     Candidate,
@@ -23,16 +24,15 @@ from homeostat.controllers.core import (
     Decision,
     Dispatch,
     MakePlan,
-    Plan,
     Record,
     Refuse,
     Reminder,
+    Report,
+    Reported,
     Sample,
     SteerAttention,
     Stop,
-    Subtask,
 )
-from homeostat.controllers.plan import needs_of
 from homeostat.envs import actions as a
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.core import Reading
@@ -112,6 +112,10 @@ def _problem(decision: Decision, context: ControlContext) -> str:
             return "steers again where nothing was attempted; hold instead"
         case Sample() if context.phase != "attempt":
             return "samples where nothing was attempted, or again at once"
+        case Report(facts=(), check=""):
+            return "has a screen read for nothing; name facts, or a check"
+        case Report() if context.phase != "attempt":
+            return "has a screen read where nothing was attempted, or again at once"
         case Choose() if not context.candidates:
             return "chooses where there are no candidates"
         case Choose(index=index) if index >= len(context.candidates):
@@ -122,6 +126,8 @@ def _problem(decision: Decision, context: ControlContext) -> str:
             return "refuses where there is no action"
         case Stop(reason=text) if not text.strip():
             return "stops without a reason"
+        case MakePlan(plan=plan) if plan is not None and plan.active is not None:
+            return f"plans anew while part {plan.active + 1} is active; close it first"
         case MakePlan() if context.phase == "planned":
             return "asks for a plan right after one was made, which never ends"
         case Dispatch(instruction=instruction, plan=plan):
@@ -234,6 +240,7 @@ def _cases(sensors: Sequence[str]) -> Iterator[_Case]:
                     )
                     yield where, readings, context
     yield from _sampled(base, sensors)
+    yield from _reported(base)
 
 
 def _sampled(base: ControlContext, sensors: Sequence[str]) -> Iterator[_Case]:
@@ -250,3 +257,17 @@ def _sampled(base: ControlContext, sensors: Sequence[str]) -> Iterator[_Case]:
     ):
         update = {"phase": "candidates", "candidates": candidates, "action": candidates[0].action, "step": 2}
         yield f"with candidates {name}", candidates[0].readings, base.model_copy(update=update)
+
+
+def _reported(base: ControlContext) -> Iterator[_Case]:
+    """After a screen was read: with what was asked, without it, not at all."""
+    for plan_name, plan in _plans():
+        if plan is None or plan.active is None:
+            continue
+        for what, report in (
+            ("found", Reported(facts={"1": "7", "amount": "7"}, check=True)),
+            ("that fails", Reported(check=False)),
+            ("unread", Reported(error="no report in '?'")),
+        ):
+            update = {"phase": "reported", "plan": plan, "report": report, "action": _ACTIONS[8], "step": 2}
+            yield f"with a report {what} and {plan_name}", (), base.model_copy(update=update)

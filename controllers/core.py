@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from homeostat.controllers.agenda import Plan
 from homeostat.envs.actions import Action
 from homeostat.envs.core import Element
 from homeostat.sensors.actuators import Actuator
@@ -25,39 +26,24 @@ __all__ = [
     "Dispatch",
     "HoldAttention",
     "MakePlan",
-    "Plan",
+    "Perform",
     "Proceed",
     "Record",
     "Refuse",
     "Reminder",
+    "Report",
+    "Reported",
     "Sample",
     "SteerAttention",
     "Stop",
-    "Subtask",
 ]
 
 
-Phase = Literal["start", "planned", "attempt", "candidates"]
+Phase = Literal["start", "planned", "attempt", "candidates", "reported"]
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Subtask(_Value):
-    """One part of a plan. ``instruction`` may hold ``{1}``: the answer that part 1 brought back."""
-
-    instruction: str
-    status: Literal["open", "active", "done", "failed"] = "open"
-    answer: str | None = None
-    steps: int = 0
-
-
-class Plan(_Value):
-    """The goal's parts in order, and which one is active (None before the first dispatch)."""
-
-    parts: tuple[Subtask, ...]
-    active: int | None = None
 
 
 class _Decision(_Value):
@@ -83,9 +69,14 @@ class Reminder(_Decision):
 
 
 class MakePlan(_Decision):
-    """Ask the planner to split the goal; the controller sees the plan in the next context."""
+    """Ask the planner to split the goal; the controller sees the plan in the next context.
+
+    With a ``plan``, which replaces the present one, the planner is told what is done, failed and known, and its answer
+    replaces the open parts alone.
+    """
 
     kind: Literal["plan"] = "plan"
+    plan: Plan | None = None
 
 
 class Dispatch(_Decision):
@@ -96,6 +87,24 @@ class Dispatch(_Decision):
     kind: Literal["dispatch"] = "dispatch"
     instruction: str
     plan: Plan
+
+
+class Report(_Decision):
+    """Have the present screen read: the values named in ``facts``, and whether ``check`` is to be seen there. The
+    controllers are asked again in the phase ``reported``.
+    """
+
+    kind: Literal["report"] = "report"
+    facts: tuple[str, ...] = ()
+    check: str = ""
+
+
+class Perform(_Decision):
+    """Carry out ``action`` in place of what the model wanted; ``plan`` replaces the present one where it is given."""
+
+    kind: Literal["perform"] = "perform"
+    action: Action
+    plan: Plan | None = None
 
 
 class Ask(_Decision):
@@ -157,7 +166,19 @@ class Stop(_Decision):
 
 
 Decision = Annotated[
-    Proceed | Reminder | MakePlan | Dispatch | Ask | SteerAttention | HoldAttention | Sample | Choose | Refuse | Stop,
+    Proceed
+    | Reminder
+    | MakePlan
+    | Dispatch
+    | Report
+    | Perform
+    | Ask
+    | SteerAttention
+    | HoldAttention
+    | Sample
+    | Choose
+    | Refuse
+    | Stop,
     Field(discriminator="kind"),
 ]
 
@@ -183,16 +204,28 @@ class Candidate(_Value):
     readings: tuple[Reading, ...] = ()
 
 
+class Reported(_Value):
+    """What a :class:`Report` brought: the ``facts`` that were found, and whether the check holds (None: not asked, or
+    the reporter could not be read, with the reason in ``error``).
+    """
+
+    facts: dict[str, str] = {}
+    check: bool | None = None
+    error: str = ""
+
+
 class ControlContext(_Value):
     """What a controller may know.
 
     ``phase`` is ``"start"`` once before the first attempt of an episode (no readings, no action), ``"planned"``
     right after a planner's answer was parsed into ``plan`` (or failed: ``plan_error``), ``"attempt"`` after each
-    attempt, and ``"candidates"`` after a :class:`Sample`: ``candidates`` holds the attempt itself first, then the
-    others. ``action`` is what the attempt's text parsed to, or None with the parser's message in ``unparsable``.
-    ``goal`` is the whole goal, ``instruction`` what the executor is working on. ``answers`` are those given so far in
-    the present subtask; ``decisions`` everything decided in the episode, oldest first. ``app`` and ``elements`` are
-    what the screen shows; ``tokens`` written and ``seconds`` spent so far.
+    attempt, ``"candidates"`` after a :class:`Sample`: ``candidates`` holds the attempt itself first, then the
+    others; and ``"reported"`` after a :class:`Report`, with ``report``. ``action`` is what the attempt's text
+    parsed to, or None with the parser's message in ``unparsable``. ``goal`` is the whole goal, ``instruction`` what
+    the executor is working on. ``answers`` are those given so far in the present subtask; ``decisions`` everything
+    decided in the episode, oldest first. ``app`` and ``elements`` are what the screen shows; ``tokens`` written and
+    ``seconds`` spent so far. ``failures`` counts the present subtask's steps in a row that came to nothing (no
+    action, or one that was refused).
     """
 
     phase: Phase
@@ -214,6 +247,8 @@ class ControlContext(_Value):
     tokens: int = 0
     seconds: float = 0.0
     candidates: tuple[Candidate, ...] = ()
+    report: Reported | None = None
+    failures: int = 0
 
 
 @runtime_checkable

@@ -1,107 +1,148 @@
-"""A planner's text to a :class:`~homeostat.controllers.core.Plan`, and one part's way from open to closed.
+"""A planner's text to a :class:`~homeostat.controllers.agenda.Plan`: what may be written, and what is refused.
 
-The planner answers ``{"parts": ["…", "…"]}``. Models wrap it in prose or a code fence, so the first JSON value
-that reads as a plan counts. A part may need the answer of an earlier one: ``{1}`` stands for what part 1 brought
-back. The executor never sees a placeholder: :func:`resolve` puts the literal in, or raises.
+The planner answers ``{"parts": ["…", "…"]}``. A part is a text, or one of
+
+    {"instruction": "read the price of the tea", "save": "tea"}
+    {"compute": "sum", "of": ["{tea}", "{coffee}"], "save": "total"}
+    {"say": "{total}"}
+
+each with an optional ``"when": "total_is_low"`` (or ``"not …"``): a fact that has to be ``yes``. Beside ``parts``,
+``"finish": "success"`` (or ``"failure"``) ends the episode. Models wrap it in prose or a code fence, so the first JSON
+value that reads as a plan counts; where the model decodes under :func:`plan_schema`, there is nothing else in the text.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from homeostat.controllers.core import Plan, Subtask
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
+
+from homeostat.controllers.agenda import Plan, Subtask, needs_of
+from homeostat.controllers.operations import OPERATIONS, Operation
 from homeostat.envs.errors import PlanError
 from homeostat.envs.json_values import json_values
 
-__all__ = ["MAX_PARTS", "activate", "close", "needs_of", "next_open", "parse_plan", "resolve"]
+__all__ = ["MAX_PARTS", "parse_plan", "plan_schema"]
 
 MAX_PARTS = 12
-_PLACEHOLDER = re.compile(r"\{(\d+)\}")
+_LONGEST = 240  # characters of a text, under the schema: a plan has to end
+
+_Text = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
+_Name = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]{0,30}$")]
+_When = Annotated[str, Field(pattern="^(not )?[a-z0-9_]{1,31}$")]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Do(_Wire):
+    instruction: _Text
+    save: _Name | SkipJsonSchema[None] = None
+    when: _When | SkipJsonSchema[None] = None
+    report: Annotated[list[_Name], Field(max_length=6)] | SkipJsonSchema[None] = None
+    check: _Text | SkipJsonSchema[None] = None
+    max_steps: Annotated[int, Field(ge=1, le=99)] | SkipJsonSchema[None] = None
+
+
+class _Compute(_Wire):
+    compute: Operation
+    of: Annotated[list[_Text], Field(min_length=1, max_length=12)]
+    save: _Name
+    when: _When | SkipJsonSchema[None] = None
+
+
+class _Say(_Wire):
+    say: _Text
+    when: _When | SkipJsonSchema[None] = None
+
+
+class _Typed(_Wire):
+    parts: Annotated[list[_Do | _Compute | _Say], Field(max_length=MAX_PARTS)]
+    finish: Literal["success", "failure"] | SkipJsonSchema[None] = None
+
+
+class _Plain(_Wire):
+    parts: Annotated[list[_Text], Field(min_length=1, max_length=MAX_PARTS)]
+
+
+def plan_schema(*, typed: bool = True) -> dict[str, Any]:
+    """The JSON schema of a plan, for constrained decoding; not ``typed``: of texts alone."""
+    return (_Typed if typed else _Plain).model_json_schema()
 
 
 def parse_plan(text: str, *, max_parts: int = MAX_PARTS) -> Plan:
     """The plan in a planner's text, every part open.
 
-    A part is a string or an object with an ``instruction``. Raises :class:`PlanError` where the text holds no plan, a
-    part is empty or no text, there are more than ``max_parts``, or a part needs an answer that no earlier part brings.
+    Raises :class:`PlanError` where the text holds no plan, a part is none of the three kinds, there are more than
+    ``max_parts``, or a part needs what no earlier part brings.
     """
-    parts = _find_parts(text)
-    if not parts:
+    parts, finish = _find_parts(text)
+    if not parts and finish is None:
         raise PlanError(f'plan {_short(text)} has no parts; write {{"parts": ["…"]}} with at least one')
     if len(parts) > max_parts:
         raise PlanError(f"plan has {len(parts)} parts; write at most {max_parts}")
-    subtasks = tuple(Subtask(instruction=_instruction(n, part)) for n, part in enumerate(parts, 1))
+    subtasks = tuple(_subtask(n, part) for n, part in enumerate(parts, 1))
+    named = {name for s in subtasks for name in (s.save, *s.report) if name}
+    brought: set[str] = set()
     for number, subtask in enumerate(subtasks, 1):
-        for needed in needs_of(subtask.instruction):
-            if not 1 <= needed < number:
+        needed = [key for t in subtask.texts for key in needs_of(t)]
+        if subtask.when:
+            needed.append(subtask.when.removeprefix("not ").strip("{} "))
+        for key in needed:
+            early = 1 <= int(key) < number if key.isdigit() else key in brought or key not in named
+            if not early:
                 raise PlanError(
-                    f"part {number} {subtask.instruction!r} needs {{{needed}}}, which no earlier part brings; "
+                    f"part {number} {str(subtask)!r} needs {{{key}}}, which no earlier part brings; "
                     "refer to earlier parts only"
                 )
-    return Plan(parts=subtasks)
+        brought.update(name for name in (subtask.save, *subtask.report) if name)
+    return Plan(parts=subtasks, finish=finish)
 
 
-def needs_of(instruction: str) -> tuple[int, ...]:
-    """The numbers (from 1) of the parts whose answers this instruction needs, in order of appearance."""
-    return tuple(int(number) for number in _PLACEHOLDER.findall(instruction))
-
-
-def resolve(plan: Plan, index: int) -> str:
-    """Part ``index``'s instruction with every placeholder replaced by the answer it stands for.
-
-    Answers are put in as they are: braces inside one are not read as placeholders. Raises :class:`PlanError` where a
-    needed part brought no answer.
-    """
-    instruction = plan.parts[index].instruction
-
-    def answer(match: re.Match[str]) -> str:
-        number = int(match.group(1))
-        value = plan.parts[number - 1].answer if 1 <= number <= len(plan.parts) else None
-        if value is None:
-            raise PlanError(f"part {index + 1} {instruction!r} needs the answer of part {number}, which brought none")
-        return value
-
-    return _PLACEHOLDER.sub(answer, instruction)
-
-
-def next_open(plan: Plan) -> int | None:
-    """The first part that is still open, or None."""
-    return next((i for i, part in enumerate(plan.parts) if part.status == "open"), None)
-
-
-def close(
-    plan: Plan, index: int, status: Literal["done", "failed"], *, answer: str | None = None, steps: int = 0
-) -> Plan:
-    """The plan with part ``index`` closed and none active."""
-    return _with(plan, index, active=None, status=status, answer=answer, steps=steps)
-
-
-def activate(plan: Plan, index: int) -> Plan:
-    """The plan with part ``index`` active."""
-    return _with(plan, index, active=index, status="active")
-
-
-def _with(plan: Plan, index: int, *, active: int | None, **changes: Any) -> Plan:
-    parts = list(plan.parts)
-    parts[index] = parts[index].model_copy(update=changes)
-    return Plan(parts=tuple(parts), active=active)
-
-
-def _find_parts(text: str) -> list[Any]:
+def _find_parts(text: str) -> tuple[list[Any], Literal["success", "failure"] | None]:
     for value in json_values(text):
         if isinstance(value, dict) and isinstance(value.get("parts"), list):
-            return list(value["parts"])
+            finish = value.get("finish")
+            return list(value["parts"]), finish if finish in ("success", "failure") else None
         if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-            return value
+            return value, None
     raise PlanError(f'no plan in {_short(text)}; write {{"parts": ["…", "…"]}}')
 
 
-def _instruction(number: int, part: Any) -> str:
-    value = part.get("instruction") if isinstance(part, dict) else part
+def _subtask(number: int, part: Any) -> Subtask:
+    if isinstance(part, dict) and part.get("compute") is not None:
+        return _validated(number, part, ("compute", "of", "save", "when"))
+    if isinstance(part, dict) and part.get("say") is not None:
+        _words(number, part["say"], part)
+        return _validated(number, part, ("say", "when"))
+    instruction = _words(number, part.get("instruction") if isinstance(part, dict) else part, part)
+    if not isinstance(part, dict):
+        return Subtask(instruction=instruction)
+    return _validated(number, part | {"instruction": instruction}, tuple(_Do.model_fields))
+
+
+def _words(number: int, value: Any, part: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise PlanError(f"part {number} is {part!r}; write a text that says what to do")
     return value.strip()
+
+
+def _validated(number: int, part: dict[str, Any], names: tuple[str, ...]) -> Subtask:
+    """The part's own fields; what else a model wrote beside them (an app, a comment) is left out."""
+    given = {name: part[name] for name in names if part.get(name) is not None}
+    try:
+        subtask = Subtask(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = f" (known: {', '.join(OPERATIONS)})" if first["loc"][0] == "compute" else ""
+        raise PlanError(
+            f"part {number} has {first['loc'][0]}={_short(str(first['input']))}: {first['msg']}{known}; change it"
+        ) from None
+    if subtask.compute is not None and not (subtask.of and subtask.save):
+        raise PlanError(f"part {number} computes {subtask.compute!r} without inputs 'of' or a name to 'save'; add it")
+    return subtask
 
 
 def _short(text: str) -> str:

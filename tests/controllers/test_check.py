@@ -156,7 +156,17 @@ def test_what_is_no_controller_at_all_is_refused() -> None:
         check_controller(object())
 
 
-@pytest.mark.parametrize("controller", [Good(), Remind(), Remind.drift_no_more(), Decompose(on_missing="stop")])
+SOUND = (
+    Good(),
+    Remind(),
+    Remind.drift_no_more(),
+    Decompose(on_missing="stop"),
+    Decompose(replan="failed"),
+    Decompose.agent_nexus(),
+)
+
+
+@pytest.mark.parametrize("controller", SOUND)
 def test_a_sound_controller_passes(controller: Any) -> None:
     check_controller(controller)
 
@@ -173,12 +183,15 @@ def test_the_public_names_are_these() -> None:
         "Decompose",
         "Dispatch",
         "Escalate",
+        "Fact",
         "Forest",
         "Guard",
         "HoldAttention",
         "Limit",
         "MakePlan",
+        "OPERATIONS",
         "PRESETS",
+        "Perform",
         "Plan",
         "Preset",
         "Proceed",
@@ -188,6 +201,8 @@ def test_the_public_names_are_these() -> None:
         "Refuse",
         "Remind",
         "Reminder",
+        "Report",
+        "Reported",
         "Sample",
         "SetPoint",
         "Steer",
@@ -196,8 +211,10 @@ def test_the_public_names_are_these() -> None:
         "StopOn",
         "Subtask",
         "check_controller",
+        "compute",
         "controllers_for",
         "parse_plan",
+        "plan_schema",
         "preset_sensors",
         "read_rules",
     ]

@@ -11,12 +11,17 @@ from homeostat.controllers import (
     Decompose,
     Dispatch,
     MakePlan,
+    Perform,
     Plan,
     Proceed,
+    Record,
+    Report,
+    Reported,
     Stop,
     parse_plan,
 )
-from homeostat.envs.actions import Click, Terminate
+from homeostat.controllers.agenda import close
+from homeostat.envs.actions import Answer, Click, Terminate
 from homeostat.envs.errors import ConfigError
 
 DONE, GIVEN_UP, TAP = Terminate(status="success"), Terminate(status="failure"), Click(point=(0.5, 0.5))
@@ -133,3 +138,130 @@ def test_settings_are_checked() -> None:
         Decompose(part_steps=0)
     with pytest.raises(ConfigError, match="on_missing='wait'"):
         Decompose(on_missing="wait")
+
+
+def typed(*parts: Any, **changes: Any) -> Plan:
+    import json
+
+    return parse_plan(json.dumps({"parts": parts, **changes}))
+
+
+def test_what_can_be_computed_is_computed_on_the_way_and_carried_as_a_literal() -> None:
+    plan = typed(
+        {"instruction": "read the price of tea", "save": "tea"},
+        {"compute": "sum", "of": ["{tea}", "$5"], "save": "total"},
+        {"instruction": "note {total}"},
+    )
+    controller = Decompose()
+    first = controller.decide([], context(phase="planned", plan=plan))
+    assert isinstance(first, Dispatch)
+    second = controller.decide([], context(action=DONE, plan=first.plan, answers=("$7",), step=3, subtask_steps=3))
+    assert isinstance(second, Dispatch)
+    assert second.instruction == "note $12"
+    facts = [(f.key, f.value, f.part, f.step, f.source) for f in second.plan.facts]
+    assert facts == [("tea", "$7", 1, 3, "answer"), ("total", "$12", 2, 3, "compute")]
+
+
+@pytest.mark.parametrize(("price", "instruction"), [("$30", "turn on bluetooth"), ("$3", "turn off bluetooth")])
+def test_a_condition_decides_which_part_is_done(price: str, instruction: str) -> None:
+    plan = typed(
+        {"instruction": "read the price", "save": "price"},
+        {"compute": "above", "of": ["{price}", "$20"], "save": "dear"},
+        {"instruction": "turn on bluetooth", "when": "dear"},
+        {"instruction": "turn off bluetooth", "when": "not dear"},
+    )
+    first = Decompose().decide([], context(phase="planned", plan=plan))
+    assert isinstance(first, Dispatch)
+    second = Decompose().decide([], context(action=DONE, plan=first.plan, answers=(price,)))
+    assert isinstance(second, Dispatch)
+    assert second.instruction == instruction
+    assert [p.status for p in second.plan.parts].count("skipped") == (1 if price == "$3" else 0)
+
+
+def test_a_computation_that_fails_fails_what_needs_it_and_nothing_else() -> None:
+    plan = typed(
+        {"instruction": "read the price", "save": "price"},
+        {"compute": "sum", "of": ["{price}", "$5"], "save": "total"},
+        {"instruction": "note {total}"},
+        {"instruction": "turn on wifi"},
+    )
+    first = Decompose().decide([], context(phase="planned", plan=plan))
+    assert isinstance(first, Dispatch)
+    second = Decompose().decide([], context(action=DONE, plan=first.plan, answers=("milk",)))
+    assert isinstance(second, Dispatch)
+    assert second.instruction == "turn on wifi"
+    assert [p.status for p in second.plan.parts] == ["done", "failed", "failed", "active"]
+
+
+def test_the_user_is_told_and_then_the_episode_ends() -> None:
+    plan = typed({"instruction": "read the price", "save": "price"}, {"say": "it costs {price}"})
+    first = Decompose().decide([], context(phase="planned", plan=plan))
+    assert isinstance(first, Dispatch)
+    say = Decompose().decide([], context(action=DONE, plan=first.plan, answers=("$3",)))
+    assert isinstance(say, Perform)
+    assert say.action == Answer(text="it costs $3")
+    end = Decompose().decide([], context(action=TAP, plan=say.plan, step=4))
+    assert isinstance(end, Perform)
+    assert end.action == DONE
+
+
+def test_a_part_whose_steps_come_to_nothing_for_half_its_cap_is_failed() -> None:
+    controller, first = begun("a", "b", controller=Decompose(part_steps=6))
+    stuck = context(action=TAP, plan=first.plan, subtask_steps=3, failures=2)
+    assert controller.decide([], stuck) == Proceed()
+    after = controller.decide([], stuck.model_copy(update={"failures": 3}))
+    assert isinstance(after, Dispatch)
+    assert "stuck" in after.cause
+
+
+@pytest.mark.parametrize(("replan", "done", "failed"), [("never", 0, 0), ("failed", 0, 1), ("always", 1, 1)])
+def test_when_it_plans_anew(replan: Any, done: int, failed: int) -> None:
+    controller, first = begun("a", "b", controller=Decompose(replan=replan))
+    for action, wanted in ((DONE, done), (GIVEN_UP, failed)):
+        after = controller.decide([], context(action=action, plan=first.plan, step=2))
+        assert isinstance(after, MakePlan if wanted else Dispatch)
+        if isinstance(after, MakePlan):
+            assert after.plan is not None
+            assert after.plan.active is None
+            assert after.plan.parts[0].status == ("done" if action == DONE else "failed")
+
+
+def test_plans_have_a_budget_and_one_that_can_not_be_read_leaves_the_old_one_in_force() -> None:
+    controller, first = begun("a", "b", controller=Decompose(replan="always", replans=1))
+    made = tuple(Record(step=0, attempt=0, controller="decompose", kind="plan") for _ in range(2))
+    assert isinstance(controller.decide([], context(action=DONE, plan=first.plan, decisions=made)), Dispatch)
+    asked = controller.decide([], context(action=DONE, plan=first.plan, decisions=made[:1]))
+    assert isinstance(asked, MakePlan)
+    old = controller.decide([], context(phase="planned", plan=asked.plan, plan_error="no plan in '?'"))
+    assert isinstance(old, Dispatch)
+    assert old.instruction == "b"
+
+
+def test_the_planner_may_end_it() -> None:
+    ended = Decompose.agent_nexus().decide(
+        [], context(phase="planned", plan=close(plan("a"), 0, "done").model_copy(update={"finish": "failure"}))
+    )
+    assert isinstance(ended, Perform)
+    assert ended.action == GIVEN_UP
+
+
+def test_the_reporter_reads_what_was_not_answered_and_its_check_counts() -> None:
+    parts = typed(
+        {"instruction": "open the shop", "save": "price", "report": ["owner"], "check": "the shop is open"},
+        {"instruction": "note {price} and {owner}"},
+    )
+    controller = Decompose(reporter=True)
+    first = controller.decide([], context(phase="planned", plan=parts))
+    assert isinstance(first, Dispatch)
+    asked = controller.decide([], context(action=DONE, plan=first.plan))
+    assert asked == Report(facts=("price", "owner"), check="the shop is open", cause="part 1 ended")
+    good = Reported(facts={"price": "$3", "owner": "kim"}, check=True)
+    after = controller.decide([], context(phase="reported", action=DONE, plan=first.plan, report=good))
+    assert isinstance(after, Dispatch)
+    assert after.instruction == "note $3 and kim"
+    bad = good.model_copy(update={"check": False})
+    failed = controller.decide([], context(phase="reported", action=DONE, plan=first.plan, report=bad))
+    assert isinstance(failed, Dispatch)
+    assert failed.plan.parts[0].status == "failed"
+    without = Decompose().decide([], context(action=DONE, plan=first.plan, answers=("$3",)))
+    assert without == Proceed()  # what part 2 needs was never asked for, so nothing can follow

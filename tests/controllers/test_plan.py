@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from homeostat.controllers import Plan, Subtask, parse_plan
-from homeostat.controllers.plan import resolve
+from homeostat.controllers import Plan, Subtask, parse_plan, plan_schema
+from homeostat.controllers.agenda import close, resolve, revise
 from homeostat.envs.errors import HomeostatError, PlanError
 
 
@@ -63,3 +63,76 @@ def test_a_missing_answer_is_named() -> None:
     plan = Plan(parts=(Subtask(instruction="read", status="done"), Subtask(instruction="write {1}")))
     with pytest.raises(PlanError, match=r"part 2 'write \{1\}' needs the answer of part 1"):
         resolve(plan, 1)
+
+
+TYPED = (
+    '{"parts": [{"instruction": "read the price of tea", "save": "tea", "report": ["shop"]}, '
+    '{"compute": "sum", "of": ["{tea}", "$5"], "save": "total"}, '
+    '{"compute": "above", "of": ["{total}", "$20"], "save": "dear"}, '
+    '{"instruction": "note {total} from {shop}", "when": "not dear", "max_steps": 9, "check": "the note"}, '
+    '{"say": "{total}"}]}'
+)
+
+
+def test_a_typed_plan_holds_computations_conditions_and_what_to_say() -> None:
+    read, add, test, note, say = parse_plan(TYPED).parts
+    assert (read.save, read.report) == ("tea", ("shop",))
+    assert (add.compute, add.of, add.save) == ("sum", ("{tea}", "$5"), "total")
+    assert test.compute == "above"
+    assert (note.when, note.max_steps, note.check) == ("not dear", 9, "the note")
+    assert say.say == "{total}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"parts": [{"compute": "root", "of": ["4"], "save": "x"}]}', "compute='root'"),
+        ('{"parts": [{"compute": "sum", "of": [], "save": "x"}]}', "without inputs"),
+        ('{"parts": [{"compute": "sum", "of": ["1"]}]}', "a name to 'save'"),
+        ('{"parts": ["note {total}", {"compute": "sum", "of": ["1"], "save": "total"}]}', "needs {total}"),
+        ('{"parts": [{"instruction": "go", "when": "2"}, "b"]}', "needs {2}"),
+        ('{"parts": [{"say": ""}]}', "write a text"),
+        ('{"parts": [{"instruction": "go", "max_steps": 0}]}', "max_steps"),
+    ],
+)
+def test_a_typed_plan_that_can_t_be_is_refused(text: str, message: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        parse_plan(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_schema_takes_the_typed_plan_and_refuses_what_is_none() -> None:
+    import json
+
+    import jsonschema
+
+    jsonschema.validate(json.loads(TYPED), plan_schema())
+    jsonschema.validate({"parts": ["a", "b"]}, plan_schema(typed=False))
+    for wrong in ({"parts": [{"of": ["1"]}]}, {"parts": ["a"]}, {"parts": [{"instruction": "a", "save": "Two Words"}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, plan_schema())
+
+
+def test_a_new_plan_replaces_what_is_open_and_keeps_what_is_done() -> None:
+    before = parse_plan('{"parts": ["read the price", "turn on wifi", "note {1}"]}')
+    before = close(before, 0, "done", answer="$3", steps=2)
+    before = close(before, 1, "failed")
+    new = parse_plan('{"parts": ["open the shop", "read the price", "note {2}", "turn on wifi"]}')
+    after = revise(before, new)
+    assert [(str(p), p.status) for p in after.parts] == [
+        ("read the price", "done"),
+        ("turn on wifi", "failed"),
+        ("open the shop", "open"),
+        ("note {1}", "open"),
+        ("turn on wifi", "open"),
+    ]
+    assert resolve(after, 3) == "note $3"
+
+
+def test_facts_move_with_the_parts_that_brought_them() -> None:
+    before = parse_plan('{"parts": ["open the shop", {"instruction": "read", "save": "price"}, "note {price}"]}')
+    before = close(before, 1, "done", answer="$3", step=4)
+    after = revise(before, parse_plan('{"parts": ["note {price}"]}'))
+    assert [(f.key, f.value, f.part, f.step, f.source) for f in after.facts] == [("price", "$3", 1, 4, "answer")]
+    assert resolve(after, 1) == "note $3"

@@ -1,0 +1,154 @@
+"""What a plan can work out without touching the phone: sums, comparisons, the name beside the best value.
+
+AGENT-NEXUS's deep dives need reasoning between two parts (arXiv 2506.08972, section 4); a planner names the operation
+and its inputs, and the operation is done exactly, here. Inputs are texts read off a screen: ``$12``, ``5kb``,
+``1,200``, ``09:30``. A result keeps the notation of the first input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, get_args
+
+from homeostat.envs.errors import PlanError
+
+__all__ = ["NO", "OPERATIONS", "YES", "Operation", "compute"]
+
+YES, NO = "yes", "no"
+
+Operation = Literal[
+    "sum",
+    "difference",
+    "product",
+    "average",
+    "count",
+    "largest",
+    "smallest",
+    "name of the largest",
+    "name of the smallest",
+    "above",
+    "below",
+    "equal",
+    "contains",
+]
+"""Conditions (``above``, ``below``, ``equal``, ``contains``) come to ``yes`` or ``no``. The names take value, name,
+value, name, …; times count in minutes; the difference has no sign.
+"""
+
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+
+_QUANTITY = re.compile(
+    r"(?P<head>[^\d\-+]*?)(?P<hours>\d{1,2}):(?P<minutes>\d\d)(?P<tail>\D*)"
+    r"|(?P<before>[^\d\-+]*?)(?P<number>[-+]?\d[\d,]*(?:\.\d+)?)(?P<after>\D*)"
+)
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """A number with what stands around it."""
+
+    number: Decimal
+    before: str = ""
+    after: str = ""
+    clock: bool = False
+
+    def like(self, number: Decimal) -> str:
+        """Another number in this notation."""
+        if self.clock:
+            return f"{self.before}{int(number) // 60:02d}:{int(number) % 60:02d}{self.after}"
+        written = f"{number:f}"
+        if "." in written:
+            written = written.rstrip("0").rstrip(".")
+        places = -int(self.number.as_tuple().exponent)
+        if places > 0 and -int(number.as_tuple().exponent) <= places:
+            written = f"{number:.{places}f}"
+        return f"{self.before}{written}{self.after}"
+
+
+def compute(operation: Operation, inputs: Sequence[str]) -> str:
+    """The result, as text. Raises :class:`PlanError` for an input without a number, or a wrong count of inputs."""
+    known: dict[Operation, Callable[[Sequence[str]], str]] = {
+        "sum": lambda v: _like(v, sum(_numbers(v), Decimal(0))),
+        "difference": lambda v: _like(_two(v, operation), abs(_numbers(v)[0] - _numbers(v)[1])),
+        "product": lambda v: _like(v, _product(_numbers(v))),
+        "average": lambda v: _like(v, round(sum(_numbers(v), Decimal(0)) / len(v), 2)),
+        "count": lambda v: str(len(v)),
+        "largest": lambda v: v[_best(v, max)],
+        "smallest": lambda v: v[_best(v, min)],
+        "name of the largest": lambda v: _named(v, max, operation),
+        "name of the smallest": lambda v: _named(v, min, operation),
+        "above": lambda v: _yes(_numbers(_two(v, operation))[0] > _numbers(v)[1]),
+        "below": lambda v: _yes(_numbers(_two(v, operation))[0] < _numbers(v)[1]),
+        "equal": lambda v: _yes(_same(*_two(v, operation))),
+        "contains": lambda v: _yes(_plain(_two(v, operation)[1]) in _plain(v[0])),
+    }
+    if operation not in known:
+        raise PlanError(f"operation {operation!r} is unknown; use one of {', '.join(OPERATIONS)}")
+    if not inputs:
+        raise PlanError(f"{operation!r} has no inputs; give some")
+    return known[operation](inputs)
+
+
+def _read(text: str) -> _Quantity:
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None:
+        raise PlanError(
+            f"{text!r} holds no single number to compute with; let a part read a value such as '$12' or '5'"
+        )
+    if match["hours"] is not None:
+        minutes = 60 * int(match["hours"]) + int(match["minutes"])
+        return _Quantity(Decimal(minutes), match["head"], match["tail"], clock=True)
+    return _Quantity(Decimal(match["number"].replace(",", "")), match["before"], match["after"])
+
+
+def _numbers(values: Sequence[str]) -> list[Decimal]:
+    return [_read(v).number for v in values]
+
+
+def _like(values: Sequence[str], number: Decimal) -> str:
+    return _read(values[0]).like(number)
+
+
+def _product(numbers: Sequence[Decimal]) -> Decimal:
+    result = Decimal(1)
+    for number in numbers:
+        result *= number
+    return result
+
+
+def _best(values: Sequence[str], which: Callable[[Sequence[Decimal]], Decimal]) -> int:
+    numbers = _numbers(values)
+    return numbers.index(which(numbers))
+
+
+def _named(values: Sequence[str], which: Callable[[Sequence[Decimal]], Decimal], operation: str) -> str:
+    if len(values) % 2:
+        raise PlanError(f"{operation!r} has {len(values)} inputs; give value, name, value, name, …")
+    return values[1::2][_best(values[::2], which)]
+
+
+def _two(values: Sequence[str], operation: str) -> Sequence[str]:
+    if len(values) != 2:
+        raise PlanError(f"{operation!r} has {len(values)} inputs; give two")
+    return values
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _same(one: str, other: str) -> bool:
+    """As texts, or as numbers where both are some (``$5`` and ``5``)."""
+    if _plain(one) == _plain(other):
+        return True
+    try:
+        return _read(one).number == _read(other).number
+    except PlanError:
+        return False
+
+
+def _yes(holds: bool) -> str:
+    return YES if holds else NO

@@ -1,0 +1,51 @@
+"""A reporter's text to a :class:`~homeostat.controllers.core.Reported`, and the schema it is held to.
+
+The reporter answers ``{"facts": {"price": "$12"}, "check": true}``; what it can't see it leaves out, or calls null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from homeostat.controllers.core import Reported
+from homeostat.envs.json_values import json_values
+
+__all__ = ["parse_report", "report_schema"]
+
+_LONGEST = 120
+
+
+def report_schema(facts: Sequence[str], *, check: bool) -> dict[str, Any]:
+    """The JSON schema of a report on these facts, and on a check."""
+    value = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": _LONGEST}, {"type": "null"}]}
+    properties: dict[str, Any] = {}
+    if facts:
+        named = dict.fromkeys(facts, value)
+        properties["facts"] = _object(named)
+    if check:
+        properties["check"] = {"type": "boolean"}
+    return _object(properties)
+
+
+def parse_report(text: str, facts: Sequence[str]) -> Reported:
+    """What the text says of these facts. One that can't be read says nothing, and why stands in its ``error``."""
+    for value in json_values(text):
+        if not isinstance(value, dict) or not ("facts" in value or "check" in value):
+            continue
+        given = value.get("facts")
+        found = given if isinstance(given, dict) else {}
+        kept = {k: str(found[k]).strip() for k in facts if isinstance(found.get(k), str | int | float)}
+        check = value.get("check")
+        return Reported(facts={k: v for k, v in kept.items() if v}, check=check if isinstance(check, bool) else None)
+    short = text if len(text) <= 120 else text[:120] + "…"
+    return Reported(error=f'no report in {short!r}; write {{"facts": {{"name": "value"}}, "check": true}}')
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
