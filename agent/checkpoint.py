@@ -27,7 +27,7 @@ from homeostat.envs import actions as _actions
 from homeostat.envs import core as _envs
 from homeostat.envs.errors import CheckpointError
 from homeostat.sensors import core as _sensors
-from homeostat.sensors.actuators import Actuator
+from homeostat.sensors.actuators import Actuator, Centric
 
 __all__ = ["FILE", "THREAD", "RunSaver", "memory_saver", "sqlite_saver"]
 
@@ -41,7 +41,7 @@ _PATIENCE = 10.0
 def _types() -> list[type]:
     modules = (_state, _agenda, _controllers, _actions, _envs, _sensors)
     found = (getattr(module, name) for module in modules for name in module.__all__)
-    return [Actuator, *(t for t in found if isinstance(t, type) and issubclass(t, BaseModel))]
+    return [Actuator, Centric, *(t for t in found if isinstance(t, type) and issubclass(t, BaseModel))]
 
 
 def _serializer() -> JsonPlusSerializer:

@@ -39,6 +39,9 @@ def evaluate(
     calibration: Annotated[
         Path | None, typer.Option(help="Thresholds for the controllers' sensors, as homeostat calibrate writes them.")
     ] = None,
+    planner: Annotated[
+        str | None, typer.Option(help="Another model's name or folder, to split goals and read screens.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
     env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
@@ -84,7 +87,7 @@ def evaluate(
     if policy:
         plan = _policy_plan(chosen, policy, controllers, model)
     else:
-        plan = model_plan(chosen, model or _NANO, workers, calibration)
+        plan = model_plan(chosen, model or _NANO, workers, calibration, planner)
     results, begun = play(chosen, plan, out, workers, address)
     _finish(results, chosen, plan, out, export, begun)
 
@@ -98,8 +101,8 @@ class Plan:
     title: str
 
 
-def model_plan(suite: Suite, model: str, workers: int, calibration: Path | None) -> Plan:
-    """A model with the suite's controllers."""
+def model_plan(suite: Suite, model: str, workers: int, calibration: Path | None, planner: str | None = None) -> Plan:
+    """A model with the suite's controllers; ``planner``: another one that splits goals and reads screens."""
     from homeostat.agent.loading import resolve, weights_hash
     from homeostat.controllers import controllers_for
 
@@ -110,6 +113,9 @@ def model_plan(suite: Suite, model: str, workers: int, calibration: Path | None)
 
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
     more: dict[str, Any] = {}
+    if planner is not None:
+        arguments |= {"planner": planner, "planner_weights": weights_hash(resolve(planner))}
+        more["planner"] = planner
     if calibration is not None:
         from homeostat.sensors import Calibration
 

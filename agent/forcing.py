@@ -12,14 +12,27 @@ from numpy.typing import NDArray
 from homeostat import sensors
 from homeostat.agent.prefix import PrefixCache
 from homeostat.envs.errors import ModelError
+from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Readout, SpanMass
 from homeostat.sensors.rendering import Rendered
 
 __all__ = ["hidden_states", "on_device", "read_forced", "score"]
 
 
-def score(model: Any, rendered: Rendered, prefix: PrefixCache, tokens: Sequence[int]) -> NDArray[np.float32]:
-    """(T, V) natural-log probabilities at each of ``tokens``; only what the cache does not hold is run."""
+def score(
+    model: Any, rendered: Rendered, prefix: PrefixCache, tokens: Sequence[int], steer: Sequence[Actuator] = ()
+) -> NDArray[np.float32]:
+    """(T, V) natural-log probabilities at each of ``tokens``; only what the cache does not hold is run.
+
+    Under ``steer`` all is run, and nothing is kept.
+    """
+    if steer:
+        inputs = _with_answer(on_device(model, rendered.inputs), tokens)
+        with sensors.watch(model, sinks=False) as probe, torch.inference_mode():
+            probe.start(rendered.as_spans(), steer=steer)
+            out = model(**inputs, use_cache=False, logits_to_keep=len(tokens))
+            steered: NDArray[np.float32] = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
+        return steered
     start = prefix.start(rendered)
     inputs = _with_answer(on_device(model, start.inputs), tokens)
     inputs["input_ids"] = inputs["input_ids"][:, start.cached :]

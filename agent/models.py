@@ -174,14 +174,15 @@ class TransformersModel:
         ]
         return attempts * (n // draws)
 
-    def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
+    def score(self, prompt: Prompt, tokens: Sequence[int], steer: Sequence[Actuator] = ()) -> NDArray[np.float32]:
         """(T, V) natural-log probabilities over the vocabulary at each of ``tokens``, forced after the prompt.
 
-        One forward over what the cache does not hold already. Raises :class:`ModelError` for no tokens.
+        One forward over what the cache does not hold already; over all of it under ``steer``. Raises
+        :class:`ModelError` for no tokens.
         """
         from homeostat.agent.forcing import score
 
-        return score(self.model, self.renderer.render(prompt), self._prefix, tokens)
+        return score(self.model, self.renderer.render(prompt), self._prefix, tokens, steer)
 
     def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout = Readout()) -> SpanMass:  # noqa: B008
         """What the probe reads of ``tokens``, forced after the prompt. Raises :class:`ModelError` for no tokens."""

@@ -212,6 +212,6 @@ class RunContext:
 
 
 def _present(actuators: Sequence[Actuator], prompt: Prompt) -> tuple[Actuator, ...]:
-    """Those whose span is in this prompt: a reminder is not in every one."""
+    """Those whose spans are in this prompt: a reminder is not in every one."""
     labels = {part.label for message in prompt.messages for part in message.parts}
-    return tuple(one for one in actuators if not isinstance(one.span, str) or one.span in labels)
+    return tuple(one for one in actuators if one.labels <= labels)

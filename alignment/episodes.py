@@ -34,7 +34,15 @@ from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split, is_drawn
 from homeostat.sensors.messages import Prompt
 
-__all__ = ["Mix", "Question", "ScreenExample", "plan_examples", "screen_examples"]
+__all__ = [
+    "Mix",
+    "Question",
+    "ScreenExample",
+    "fitting_templates",
+    "plan_examples",
+    "screen_examples",
+    "with_inventions",
+]
 
 Templates = Mapping[str, Template]
 _TRAIN = templates_of("train")
@@ -177,7 +185,7 @@ class _Asker:
         return questions
 
 
-def _fitting(templates: Templates, device: Device) -> list[Template]:
+def fitting_templates(templates: Templates, device: Device) -> list[Template]:
     """The templates that this phone has the app for."""
     return [t for t in templates.values() if t.app == "any" or t.app in device.apps]
 
@@ -199,7 +207,7 @@ def _phone(rng: random.Random, mix: Mix, split: Split) -> World:
     return fill(rng, split, _MORE if rng.random() < mix.whole else ())
 
 
-def _with_inventions(rng: random.Random, world: World) -> list[Template]:
+def with_inventions(rng: random.Random, world: World) -> list[Template]:
     """Install three invented apps and fill them; their templates."""
     found = list[Template]()
     for invention in rng.sample(inventions(0), 3):
@@ -215,8 +223,8 @@ def _start(
 ) -> tuple[World, list[Template], Instance | Joined, tuple[Rule, ...]]:
     while True:
         world = _phone(rng, mix, split)
-        made_up = _with_inventions(rng, world) if rng.random() < mix.invented else []
-        fitting = [*_fitting(templates, world.device), *made_up]
+        made_up = with_inventions(rng, world) if rng.random() < mix.invented else []
+        fitting = [*fitting_templates(templates, world.device), *made_up]
         if rng.random() < 0.4:
             world.device.act(a.Open(app=rng.choice(sorted(world.device.apps))))
             for _ in range(rng.randint(0, 2)):
@@ -310,7 +318,7 @@ def plan_examples(rng: random.Random, style: PromptStyle, split: Split = "train"
 
     while True:
         world = _phone(rng, Mix(), split)
-        fitting = _fitting(_TRAIN, world.device)
+        fitting = fitting_templates(_TRAIN, world.device)
         for _ in range(8):
             try:
                 roll = rng.random()

@@ -49,7 +49,7 @@ class _Do(_Wire):
 class _Compute(_Wire):
     compute: Operation
     of: Annotated[list[_Text], Field(min_length=1, max_length=12)]
-    save: _Name
+    save: _Name | SkipJsonSchema[None] = None
     when: _When | SkipJsonSchema[None] = None
 
 
@@ -59,7 +59,7 @@ class _Say(_Wire):
 
 
 class _Typed(_Wire):
-    parts: Annotated[list[_Do | _Compute | _Say], Field(max_length=MAX_PARTS)]
+    parts: Annotated[list[_Text | _Do | _Compute | _Say], Field(max_length=MAX_PARTS)]
     finish: Literal["success", "failure"] | SkipJsonSchema[None] = None
 
 
@@ -140,8 +140,8 @@ def _validated(number: int, part: dict[str, Any], names: tuple[str, ...]) -> Sub
         raise PlanError(
             f"part {number} has {first['loc'][0]}={_short(str(first['input']))}: {first['msg']}{known}; change it"
         ) from None
-    if subtask.compute is not None and not (subtask.of and subtask.save):
-        raise PlanError(f"part {number} computes {subtask.compute!r} without inputs 'of' or a name to 'save'; add it")
+    if subtask.compute is not None and not subtask.of:
+        raise PlanError(f"part {number} computes {subtask.compute!r} without inputs; list them under 'of'")
     return subtask
 
 

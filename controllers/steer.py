@@ -6,9 +6,12 @@
   heads. Their rule adds log(target / mass), which falls short of the target; ours reaches it (``sensors/steering.py``).
 - *PASTA* (arXiv 2311.02262): all but the emphasised span scaled by 0.01, in profiled heads: a gain of 100 on the span.
 - *InstABoost* (arXiv 2506.13734): the instructions' attention times 3, in all heads.
-- *ZeroTuning* (arXiv 2505.11739): the first token's attention times g, in profiled heads; g > 1 flattens the rest, g <
-1
-  sharpens it; the paper chooses g by validation.
+- *ZeroTuning* (arXiv 2505.11739): the first token's attention times g, in profiled heads; g > 1 flattens the rest, g
+  below 1 sharpens it; the paper chooses g by validation.
+- *VHR* (arXiv 2412.13949): the outputs of vision heads times 2.
+
+What depends on where a prompt's sinks are (ACT, VAR, PAINT) is in ``recalibrate.py``; heads are found by ``homeostat
+profile``.
 
 ``SetPoint`` closes the loop: a proportional-integral controller on the logarithm of a span's intensity, as
 ``AttentionDrift`` reads it at every attempt,
@@ -68,6 +71,11 @@ class Steer(Settings):
     def instaboost(cls, spans: Sequence[str] = ("system", "rules", "goal")) -> Steer:
         """InstABoost's factor of 3 on the instructions (arXiv 2506.13734)."""
         return cls(name="instaboost", actuators=tuple(Actuator(span, gain=3.0) for span in spans), when="always")
+
+    @classmethod
+    def vhr(cls, heads: Heads, gain: float = 2.0) -> Steer:
+        """VHR's factor of 2 on vision heads' outputs (arXiv 2412.13949); see ``sensors/vision_heads.py``."""
+        return cls(name="vhr", actuators=(Actuator(None, output=gain, heads=heads),), when="always")
 
     @classmethod
     def zero_tuning(cls, gain: float, heads: Heads | None = None) -> Steer:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homeostat.sensors.actuators import Actuator
+    from homeostat.sensors.actuators import Actuator, Centric
     from homeostat.sensors.agreement import Agreement
     from homeostat.sensors.attention_entropy import AttentionEntropy
     from homeostat.sensors.calibration import Calibration
@@ -40,6 +40,7 @@ __all__ = [
     "AttentionDrift",
     "AttentionEntropy",
     "Calibration",
+    "Centric",
     "Confidence",
     "ElementGaze",
     "FocusScore",
@@ -77,6 +78,7 @@ _HOME = {
     "AttentionDrift": "drift",
     "AttentionEntropy": "attention_entropy",
     "Calibration": "calibration",
+    "Centric": "actuators",
     "Confidence": "confidence",
     "ElementGaze": "gaze",
     "FocusScore": "focus",

@@ -39,18 +39,27 @@ class Scoring:
         """Whether torch's fused kernel can compute it."""
         return self.softcap is None and self.sinks is None
 
-    def weights(self, query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None = None) -> Tensor:
+    def weights(
+        self,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor | None,
+        bias: Tensor | None = None,
+        stretch: Tensor | None = None,
+    ) -> Tensor:
         """(B, H, R, K) float32 softmax weights of (B, H, R, D) queries on (B, G, K, D) keys.
 
         ``mask`` broadcasts to (B, H, R, K): True for visible keys, or a float that is added. A row that sees no key
         comes out uniform, as with the eager kernel; whoever reads it must know. ``bias`` (B, H, R, K) is added to the
-        logits, behind the cap.
+        logits, behind the cap; ``stretch`` α (same shape) adds α |s| to a logit s before that.
         """
         batch, heads, rows, dim = query.shape
         folded = (query.float() * self.scale).reshape(batch * key.shape[1], -1, dim)
         scores = torch.bmm(folded, key.float().flatten(0, 1).transpose(1, 2)).view(batch, heads, rows, key.shape[2])
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
+        if stretch is not None:
+            scores = scores + stretch * scores.abs()
         if bias is not None:
             scores = scores + bias
         if mask is not None:

@@ -2,8 +2,7 @@
 
 - Prefill: torch's fused kernel computes the output; the last rows are computed again, in chunks, for their masses.
 - Decode (one query): attention is computed once, by hand, and the masses are read off its weights.
-- Scores that the fused kernel can't do (a soft cap, learned sinks), and masses that are steered to a target: by hand,
-  in row chunks.
+- Scores that the fused kernel can't do (a soft cap, learned sinks), and masses that are moved: by hand, in row chunks.
 """
 
 from __future__ import annotations
@@ -71,18 +70,20 @@ def probe_attention(
         # Decoding: the loop below for its one row, without the loop.
         weights = _weights(scoring, query, key, attention_mask, bound, 0, 1)
         one = attend(weights, value)
+        one = one if bound is None else bound.outputs(one)
         if recorder is not None:
             recorder.add(weights, rows, attention_mask, 0)
             recorder.add_outputs(one)
             recorder.close_layer()
         return one, None
-    by_hand = not scoring.fused or (bound is not None and bound.has_targets)
+    by_hand = not scoring.fused or (bound is not None and bound.needs_weights)
     out = None
     if not by_hand:
-        wide = (query, key, value) if bound is None else bound.widen(query, key, value, scoring.scale)
-        scale = scaling if bound is None else scoring.scale
+        gains = bound is not None and bound.has_gains
+        wide = bound.widen(query, key, value, scoring.scale) if bound is not None and gains else (query, key, value)
+        scale = scoring.scale if gains else scaling
         out, _ = sdpa_attention_forward(module, *wide, attention_mask, dropout, scale, is_causal, **kwargs)
-        out = out if bound is None else out[..., : value.shape[-1]].contiguous()
+        out = out[..., : value.shape[-1]].contiguous() if gains else out
     parts = []
     start = 0 if by_hand else queries - wanted
     for first, stop in row_chunks(start, queries, query.shape[0] * query.shape[1] * key.shape[2]):
@@ -97,6 +98,8 @@ def probe_attention(
             recorder.add(weights[:, :, skip:], rows, kept, first + skip)
     if out is None:
         out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    if bound is not None:
+        out = bound.outputs(out)
     if recorder is not None:
         recorder.add_outputs(out)
         recorder.close_layer()
@@ -116,7 +119,8 @@ def _weights(
     asked = query[:, :, first:stop]
     if bound is None:
         return scoring.weights(asked, key, mask)
-    return bound.retarget(scoring.weights(asked, key, mask, bound.bias(first, stop)), first, stop)
+    raw = scoring.weights(asked, key, mask, bound.bias(first, stop), bound.stretch(first, stop))
+    return bound.retarget(raw, first, stop)
 
 
 def _refuse(module: nn.Module, settings: dict[str, Any]) -> None:

@@ -27,7 +27,8 @@ class SinkRate:
     """``value`` in [0, 1]: the largest Sink_k. Alarm on ``side`` of ``threshold``.
 
     ``epsilon``: the paper's 0.3. ``side="below"`` (default) asks whether the model's sink is still there, and the
-    default threshold 0 never alarms: **calibrate it**. ``detail``: ``slot`` of the largest, ``mean`` over slots.
+    default threshold 0 never alarms: **calibrate it**. ``detail``: ``slot`` of the largest, ``mean`` over slots, and
+    ``sink.SLOT`` for every slot that receives more than ``listed`` over all heads (α of arXiv 2406.15765: 0.1).
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -39,6 +40,7 @@ class SinkRate:
         *,
         side: Literal["below", "above"] = "below",
         epsilon: float = 0.3,
+        listed: float = 0.1,
         name: str = "sink_rate",
     ) -> None:
         """Raises :class:`ConfigError` for settings that are no shares."""
@@ -50,6 +52,7 @@ class SinkRate:
         self.threshold = threshold
         self.side: Literal["below", "above"] = side
         self.epsilon = epsilon
+        self.listed = listed
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """The reading of this attempt's prompt; not judged where ``received`` was not read."""
@@ -69,8 +72,12 @@ class SinkRate:
             threshold=self.threshold,
             alarm=value < self.threshold if self.side == "below" else value > self.threshold,
             reason=f"slot {slot} is a sink in {value:.0%} of the heads",
-            detail={"slot": float(slot), "mean": float(rates.mean())},
+            detail={"slot": float(slot), "mean": float(rates.mean())} | self._sinks(received),
         )
+
+    def _sinks(self, received: NDArray[np.float32]) -> dict[str, float]:
+        mean = np.nan_to_num(received, nan=0.0).mean((0, 1), dtype=np.float64)
+        return {f"sink.{slot}": float(mean[slot]) for slot in np.flatnonzero(mean > self.listed)}
 
 
 def sink_rate(received: NDArray[np.float32], epsilon: float = 0.3) -> NDArray[np.float64]:

@@ -9,10 +9,15 @@ so that log γ = logit(m') − logit(m) moves a mass m to a target m'. Emphasis 
 scales all *other* keys by 0.01, is γ = 100 on S; ZeroTuning (2505.11739) is S = the first token; Spotlight (2505.12025)
 is a target (its own rule, γ = target/m, falls short of the target: m' = target / (1 + target − m)).
 
+ACT (2406.15765) and VAR (2503.03321) scale a mass, m' = s m: all other keys, or those of one span, get what that frees,
+in proportion to their weights. PAINT (2501.12206, the two streams of local and summary image tokens) adds α |s| to
+logits s; VHR (2412.13949) multiplies a head's output.
+
 Where torch's fused kernel computes the output, log γ rides along as further channels of queries and keys: the query's
 holds log γ / scale, the key's says whether it is in S. Nothing is approximated, and causal masks and grouped heads stay
-what they are. The price is a wider head (by 8 for up to two rules). Where a mass has a target, the weights are needed
-first, and the output is formed from them, row chunk by row chunk: dearer for long prompts.
+what they are. The price is a wider head (by 8 for up to two rules). Where a mass has a target or is scaled, and where a
+logit is stretched, the weights are needed first, and the output is formed from them, row chunk by row chunk: dearer for
+long prompts.
 """
 
 from __future__ import annotations
@@ -49,66 +54,115 @@ class Steering:
                 if any(one.length is None for one in spans):
                     raise ConfigError("rows='output' needs the prompt's end; give Spans its length")
                 self.first = max(one.length or 0 for one in spans) - 1
-        self._slots = [[_ranges(rule.span, one) for one in spans] for rule in self.rules]
-        end = max(stop for prompts in self._slots for ranges in prompts for _, stop in ranges)
-        self._members = torch.zeros(len(spans), len(self.rules), end)
-        for i, prompts in enumerate(self._slots):
-            for b, ranges in enumerate(prompts):
-                for start, stop in ranges:
-                    self._members[b, i, start:stop] = 1
+        self._members = _members([rule.span for rule in self.rules], spans)
+        self._takers = _members([rule.to for rule in self.rules], spans)
+        self._looked = _members([None if rule.where is None else rule.where.span for rule in self.rules], spans)
 
     def bind(self, layer: int, query: Tensor, key: Tensor, total: int) -> BoundSteering:
         """The rules for one layer's (B, H, Q, D) queries, the last of ``total`` slots, on (B, G, K, D) keys."""
         batch, heads, queries, _ = query.shape
         keys, device = key.shape[2], query.device
         offset = max(total - keys, 0)  # a sliding window has dropped the first keys
-        members = self._members[..., offset : offset + keys].to(device)
-        members = torch.nn.functional.pad(members, (0, keys - members.shape[-1]))
-        members = members.repeat_interleave(batch // members.shape[0], 0)
+
+        def on_keys(members: Tensor) -> Tensor:
+            members = members[..., offset : offset + keys].to(device)
+            members = torch.nn.functional.pad(members, (0, keys - members.shape[-1]))
+            return members.repeat_interleave(batch // members.shape[0], 0)
+
         acting = torch.ones(len(self.rules), heads, queries, device=device)
         late = (torch.arange(total - queries, total, device=device) >= self.first).float()
         for i, rule in enumerate(self.rules):
+            if layer < rule.from_layer:
+                acting[i] = 0
             if rule.heads is not None:
-                acting[i] = _chosen(rule.heads, layer, heads).to(device)[:, None]
+                acting[i] *= _chosen(rule.heads, layer, heads).to(device)[:, None]
             if rule.rows == "output":
                 acting[i] *= late
-        return BoundSteering(self.rules, members, acting)
+        masks = on_keys(self._members), on_keys(self._takers), on_keys(self._looked)
+        return BoundSteering(self.rules, *masks, acting)
 
 
 @dataclass(frozen=True)
 class BoundSteering:
     """Rules for one layer in one forward.
 
-    ``members`` (B, N, K): 1 where a key belongs to rule n's span; ``acting`` (N, H, Q): 1 where rule n acts.
+    ``members`` (B, N, K): 1 where a key belongs to rule n's span; ``takers`` to the span that gets what it frees;
+    ``looked`` to the span that its rows have to look at. ``acting`` (N, H, Q): 1 where rule n acts.
     """
 
     rules: tuple[Actuator, ...]
     members: Tensor
+    takers: Tensor
+    looked: Tensor
     acting: Tensor
 
     @property
-    def has_targets(self) -> bool:
+    def needs_weights(self) -> bool:
         """Whether a rule that acts here needs the weights first."""
-        return any(rule.target is not None and bool(self.acting[i].any()) for i, rule in enumerate(self.rules))
+        return any(
+            rule.gain is None and rule.output is None and bool(self.acting[i].any())
+            for i, rule in enumerate(self.rules)
+        )
+
+    @property
+    def has_gains(self) -> bool:
+        """Whether some rule adds to logits."""
+        return any(rule.gain is not None for rule in self.rules)
 
     def bias(self, first: int, stop: int) -> Tensor:
         """(B, H, r, K) what the gains add to the logits of these rows."""
         return torch.einsum("nhr,bnk->bhrk", self._logs()[:, :, first:stop], self.members)
 
-    def retarget(self, weights: Tensor, first: int, stop: int) -> Tensor:
-        """(B, H, r, K) the weights of these rows, their masses moved to the rules' targets, one after the other."""
+    def stretch(self, first: int, stop: int) -> Tensor | None:
+        """(B, H, r, K) the α of these rows' logits; None where nothing is stretched."""
+        if all(rule.stretch is None for rule in self.rules):
+            return None
+        alphas = [rule.stretch or 0.0 for rule in self.rules]
+        acting = self.acting * torch.tensor(alphas, device=self.acting.device)[:, None, None]
+        return torch.einsum("nhr,bnk->bhrk", acting[:, :, first:stop], self.members)
+
+    def outputs(self, out: Tensor) -> Tensor:
+        """(B, Q, H, D) the heads' outputs, times what the rules say."""
         for i, rule in enumerate(self.rules):
-            if rule.target is None:
+            if rule.output is not None:
+                out = out * (1 + (rule.output - 1) * self.acting[i].T[None, :, :, None]).to(out.dtype)
+        return out
+
+    def retarget(self, weights: Tensor, first: int, stop: int) -> Tensor:
+        """(B, H, r, K) the weights of these rows, masses moved as the rules say, one after the other."""
+        for i, rule in enumerate(self.rules):
+            if rule.target is None and rule.scale is None:
                 continue
             member = self.members[:, i, None, None]  # (B, 1, 1, K)
             mass = (weights * member).sum(-1, keepdim=True)
             acts = self.acting[i, :, first:stop, None].bool() & (mass > 0) & (mass < 1 - 1e-6)
-            if rule.raise_only:
-                acts = acts & (mass < rule.target)
-            inside = mass.clamp(1e-12, 1 - 1e-6)
-            gain = rule.target / (1 - rule.target) * (1 - inside) / inside
-            weights = torch.where(acts, weights * (1 + (gain - 1) * member) / (1 + (gain - 1) * mass), weights)
+            if rule.where is not None:
+                looked = self.looked[:, i, None, None]
+                seen = (weights * looked).sum(-1, keepdim=True)
+                wasted = (weights * looked * member).sum(-1, keepdim=True)
+                acts = acts & (seen >= rule.where.least) & (wasted <= rule.where.most * seen)
+            if rule.target is not None:
+                if rule.raise_only:
+                    acts = acts & (mass < rule.target)
+                moved = _at_mass(weights, member, mass, torch.full_like(mass, rule.target))
+            else:
+                assert rule.scale is not None
+                moved = self._scaled(weights, i, rule.scale, mass)
+            weights = torch.where(acts, moved, weights)
         return weights
+
+    def _scaled(self, weights: Tensor, rule: int, scale: float, mass: Tensor) -> Tensor:
+        """The rule's mass times ``scale``; the rest takes the difference, or the rule's takers do."""
+        member, new = self.members[:, rule, None, None], (scale * mass).clamp(max=1 - 1e-6)
+        if self.rules[rule].to is None:
+            return _at_mass(weights, member, mass, new)
+        taker = self.takers[:, rule, None, None] * (1 - member)
+        given = (weights * taker).sum(-1, keepdim=True)
+        factor = 1 + (mass - new) / given.clamp(min=1e-12)
+        moved = weights * torch.where(
+            member.bool(), new / mass.clamp(min=1e-12), torch.where(taker.bool(), factor, 1.0)
+        )
+        return torch.where((given > 0) & (factor >= 0), moved, weights)  # nobody there to take it, or to give as much
 
     def widen(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values with the gains as further channels, for the fused kernel at the same ``scale``."""
@@ -132,6 +186,25 @@ class BoundSteering:
         """(N, H, Q) log γ of every rule with a gain, 0 where it doesn't act."""
         logs = [0.0 if rule.gain is None else log(rule.gain) for rule in self.rules]
         return self.acting * torch.tensor(logs, device=self.acting.device)[:, None, None]
+
+
+def _at_mass(weights: Tensor, member: Tensor, mass: Tensor, new: Tensor) -> Tensor:
+    """The weights with the members' mass at ``new``, all else in proportion."""
+    inside = mass.clamp(1e-12, 1 - 1e-6)
+    gain = new / (1 - new) * (1 - inside) / inside
+    return weights * (1 + (gain - 1) * member) / (1 + (gain - 1) * mass)
+
+
+def _members(wanted: Sequence[str | tuple[tuple[int, int], ...] | None], spans: Sequence[Spans]) -> Tensor:
+    """(B, N, K) 1 where a key is in what is wanted, to the last key that is."""
+    ranges = [[() if one is None else _ranges(one, prompt) for prompt in spans] for one in wanted]
+    end = max((stop for prompts in ranges for found in prompts for _, stop in found), default=0)
+    members = torch.zeros(len(spans), len(wanted), end)
+    for i, prompts in enumerate(ranges):
+        for b, found in enumerate(prompts):
+            for start, stop in found:
+                members[b, i, start:stop] = 1
+    return members
 
 
 def _chosen(chosen: Collection[tuple[int, int]], layer: int, heads: int) -> Tensor:

@@ -33,7 +33,8 @@ class VisualSinks:
     Alarm above ``threshold`` (**not calibrated**). ``tau``: the paper's 20; ``dimensions``: the model's sink
     dimensions, as :func:`sink_dimensions` finds them on a prompt of its kind (None: on this prompt). Needs a model
     that tells hidden states (:class:`~homeostat.sensors.core.WhiteBox`). ``detail``: ``sinks``, how many of the
-    image's tokens are sinks in some probed layer; ``image_centric``, the share of (token, head) rows that are.
+    image's tokens are sinks in some probed layer; ``image_centric``, the share of (token, head) rows that are;
+    ``sink.SLOT`` and ``other_sink.SLOT``: φ of every sink in the image and elsewhere, the largest over probed layers.
     """
 
     needs: frozenset[Need] = frozenset({"attention", "model"})
@@ -71,7 +72,13 @@ class VisualSinks:
         if max(slots) >= hidden.shape[1] or max(spans.layers) >= len(hidden):
             return self._nothing("the hidden states are not this prompt's")
         dimensions = self.dimensions or sink_dimensions(hidden)
-        sinks = sink_values(hidden[list(spans.layers)][:, slots], dimensions) > self.tau  # (L, n)
+        values = sink_values(hidden[list(spans.layers)], dimensions)  # (L, P)
+        sinks = values[:, slots] > self.tau  # (L, n)
+        mine, most = set(slots), values.max(0)
+        named = {
+            f"{'sink' if slot in mine else 'other_sink'}.{slot}": float(most[slot])
+            for slot in np.flatnonzero(most > self.tau)
+        }
         mass = keys.sum(-1, dtype=np.float64)
         wasted = (keys * sinks[None, :, None]).sum(-1, dtype=np.float64)
         value = float(wasted.sum() / mass.sum()) if mass.sum() > 0 else 0.0
@@ -83,7 +90,7 @@ class VisualSinks:
             alarm=value > self.threshold,
             reason=f"{value:.0%} of the look at {self.span!r} lies on sinks, {count} of its {len(slots)} tokens",
             span=self.span,
-            detail={"sinks": float(count), "image_centric": float(image_centric(keys, sinks).mean())},
+            detail={"sinks": float(count), "image_centric": float(image_centric(keys, sinks).mean())} | named,
         )
 
     def _nothing(self, reason: str) -> Reading:

@@ -10,6 +10,7 @@ NAMES = [
     "AttentionDrift",
     "AttentionEntropy",
     "Calibration",
+    "Centric",
     "Confidence",
     "ElementGaze",
     "FocusScore",

@@ -1,0 +1,184 @@
+"""Which heads are worth steering? Each is tried alone on prompts whose right answer an oracle knows.
+
+The effect of a rule in a head is the gain in the log-probability per token of the right answer. From effects:
+
+- ``pasta`` (arXiv 2311.02262, section 3.2): the heads that are among the best half in every group of tasks;
+- ``zero-tuning`` (2505.11739): the gain g of a grid that helps most in all heads, and the heads in which it helps by
+  more than its standard error;
+- ``act`` (2406.15765): the heads in which taking from sinks helps by more than that.
+
+``vhr`` (2412.13949) goes by vision-aware head divergence instead (``sensors/vision_heads.py``).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.agent.models import TransformersModel
+from homeostat.agent.prompts import act_prompt, describe
+from homeostat.envs.actions import Answer, Terminate
+from homeostat.envs.errors import ConfigError
+from homeostat.envs.harness import Suite, make_env
+from homeostat.envs.mobile_use import format_action
+from homeostat.sensors.actuators import Actuator
+from homeostat.sensors.core import Readout
+from homeostat.sensors.messages import Prompt
+from homeostat.sensors.vision_heads import head_divergence, vision_heads, without
+
+__all__ = ["GAINS", "RightAnswer", "effects", "find_heads", "right_answers"]
+
+GAINS = (0.5, 0.67, 1.5, 2.0)
+_GROUPS = 3
+_OUTPUTS = Readout(statistics=frozenset({"outputs"}))
+_RECEIVED = Readout(statistics=frozenset({"received"}))
+
+
+@dataclass(frozen=True)
+class RightAnswer:
+    """A prompt, the tokens of what an oracle does there, and the group that its task belongs to."""
+
+    prompt: Prompt
+    tokens: tuple[int, ...]
+    group: int
+
+
+def right_answers(model: TransformersModel, suite: Suite, count: int, seed: int = 0) -> list[RightAnswer]:
+    """One step of every episode of a suite, drawn from those of its environment's oracle. Raises ``ConfigError``."""
+    env, rng = make_env(suite.env, suite.split, suite.options), random.Random(seed)
+    if not hasattr(env, "oracle"):
+        raise ConfigError(f"environment {suite.env!r} has no oracle to know right answers from; use the phone")
+    processor: Any = model.renderer._processor
+    tokenizer, found = getattr(processor, "tokenizer", processor), []
+    for number, case in enumerate(suite.cases()[:count]):
+        task = env.reset_task(case.task, seed=case.seed)
+        history, answers, steps = list[str](), list[str](), list[tuple[Prompt, str]]()
+        for _ in range(task.max_steps):
+            action, seen = env.oracle(answers), env.observe()
+            grid = model.style.grid(seen)
+            prompt = act_prompt(model.style, goal=task.goal, rules=task.rules, history=history, observation=seen)
+            steps.append((prompt, format_action(action, grid)))
+            if isinstance(action, Terminate):
+                break
+            if isinstance(action, Answer):
+                answers.append(action.text)
+            env.act(action)
+            history.append(describe(action, grid))
+        prompt, answer = rng.choice(steps)
+        found.append(
+            RightAnswer(prompt, tuple(tokenizer(answer, add_special_tokens=False)["input_ids"]), number % _GROUPS)
+        )
+    return found
+
+
+def effects(
+    model: TransformersModel,
+    answers: Sequence[RightAnswer],
+    heads: Sequence[tuple[int, int]],
+    rule: Callable[[RightAnswer, frozenset[tuple[int, int]]], Sequence[Actuator]],
+    done: Callable[[], object] = lambda: None,
+) -> NDArray[np.float64]:
+    """(N, H) nats a token that ``rule``, in one head alone, adds to each right answer (0: it has nothing to act on).
+
+    ``done`` is called after every prompt.
+    """
+    table = np.zeros((len(answers), len(heads)))
+    for row, one in enumerate(answers):
+        plain = _nats(model, one)
+        for column, head in enumerate(heads):
+            if steer := rule(one, frozenset({head})):
+                table[row, column] = _nats(model, one, steer) - plain
+        done()
+    return table
+
+
+def find_heads(
+    model: TransformersModel, answers: Sequence[RightAnswer], span: str, done: Callable[[], object] = lambda: None
+) -> tuple[dict[str, frozenset[tuple[int, int]]], dict[str, float], dict[str, Any]]:
+    """(heads by use, gains by use, what was measured: each head's mean effect and its standard error).
+
+    ``span``: what PASTA emphasises.
+    """
+    heads = _all_heads(model, answers[0])
+    sinks = {id(one): _sinks(model, one) for one in answers}
+    groups = np.array([one.group for one in answers])
+
+    def act(one: RightAnswer, chosen: frozenset[tuple[int, int]]) -> Sequence[Actuator]:
+        slots = sinks[id(one)]
+        return (Actuator(slots, scale=0.4, heads=chosen),) if slots else ()
+
+    emphasis = effects(model, answers, heads, lambda one, h: _present(one, Actuator(span, gain=100.0, heads=h)), done)
+    freed = effects(model, answers, heads, act, done)
+    by_gain = {
+        gain: np.array([_nats(model, one, (Actuator(((0, 1),), gain=gain),)) - _nats(model, one) for one in answers])
+        for gain in GAINS
+    }
+    gain = max(GAINS, key=lambda g: by_gain[g].mean())
+    first = effects(model, answers, heads, lambda one, h: (Actuator(((0, 1),), gain=gain, heads=h),), done)
+    top = [set(np.argsort(-emphasis[groups == g].mean(0), kind="stable")[: len(heads) // 2]) for g in np.unique(groups)]
+    chosen = {
+        "pasta": [heads[i] for i in sorted(set.intersection(*top))],
+        "act": [heads[i] for i in np.flatnonzero(freed.mean(0) > _error(freed))],
+        "zero-tuning": [heads[i] for i in np.flatnonzero(first.mean(0) > _error(first))],
+        "vhr": _vision(model, answers),
+    }
+    measured = {"pasta": emphasis, "act": freed, "zero-tuning": first}
+    told: dict[str, Any] = {use: _told(heads, table) for use, table in measured.items()}
+    told |= {"gains": {str(g): float(values.mean()) for g, values in by_gain.items()}}
+    return {use: frozenset(found) for use, found in chosen.items()}, {"zero-tuning": gain}, told
+
+
+def _nats(model: TransformersModel, one: RightAnswer, steer: Sequence[Actuator] = ()) -> float:
+    """Log-probability of the right answer, per token."""
+    scores = model.score(one.prompt, one.tokens, steer)
+    return float(scores[np.arange(len(one.tokens)), list(one.tokens)].mean())
+
+
+def _present(one: RightAnswer, actuator: Actuator) -> tuple[Actuator, ...]:
+    labels = {part.label for message in one.prompt.messages for part in message.parts}
+    return (actuator,) if actuator.labels <= labels else ()
+
+
+def _all_heads(model: TransformersModel, one: RightAnswer) -> list[tuple[int, int]]:
+    read = model.read(one.prompt, one.tokens)
+    return [(layer, head) for layer in read.layers for head in range(read.mass.shape[2])]
+
+
+def _sinks(model: TransformersModel, one: RightAnswer) -> tuple[tuple[int, int], ...]:
+    """The slots behind the first that receive more than 0.1 over all heads."""
+    received = model.read(one.prompt, one.tokens, _RECEIVED).received
+    assert received is not None
+    mean = np.nan_to_num(received, nan=0.0).mean((0, 1))
+    return tuple((int(s), int(s) + 1) for s in np.flatnonzero(mean > 0.1) if s)
+
+
+def _vision(model: TransformersModel, answers: Sequence[RightAnswer]) -> list[tuple[int, int]]:
+    tables: list[NDArray[np.float64]] = []
+    layers: tuple[int, ...] = ()
+    for one in answers:
+        bare = without(one.prompt, "screen")
+        if bare == one.prompt:
+            continue
+        seen = model.read(one.prompt, one.tokens, _OUTPUTS)
+        tables.append(head_divergence(seen, model.read(bare, one.tokens, _OUTPUTS)))
+        layers = tuple(seen.layers)
+    return list(vision_heads(np.mean(tables, axis=0), layers)) if tables else []
+
+
+def _told(heads: Sequence[tuple[int, int]], table: NDArray[np.float64]) -> list[dict[str, Any]]:
+    error = _error(table)
+    return [
+        {"layer": layer, "head": head, "effect": float(table[:, i].mean()), "error": float(error[i])}
+        for i, (layer, head) in enumerate(heads)
+    ]
+
+
+def _error(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(H,) the standard error of each head's mean effect."""
+    spread: NDArray[np.float64] = table.std(axis=0, ddof=min(1, len(table) - 1)) / len(table) ** 0.5
+    return spread
