@@ -27,6 +27,7 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
         "subtask_steps": state.subtask_steps + 1,
         "attempt": 0,
         "reminder": "",
+        "shown": (),
         "steering": (),
         "candidates": (),
         "seconds": context.elapsed(),

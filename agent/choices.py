@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.sensors.core import Need, Sensor
 
-__all__ = ["SENSORS", "calibrated", "load_rules", "sensors_for"]
+if TYPE_CHECKING:
+    from homeostat.agent.models import TransformersModel
+    from homeostat.controllers import Cascade
+
+__all__ = ["SENSORS", "calibrated", "controllers_of", "load_rules", "planner_of", "sensors_for"]
 
 
 def _of(kind: str, preset: str = "") -> Callable[[], Sensor]:
@@ -60,6 +64,33 @@ def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iter
         if name in needed or sensor.needs <= provides:
             sensors.append(sensor)
     return tuple(sensors)
+
+
+def controllers_of(names: str, model: str, heads: Path | None = None) -> Cascade:
+    """The controllers for this model: with the heads of a profile's file, or of ``heads.json`` in its folder.
+
+    Raises :class:`ConfigError` where the profile is of other weights, and as ``controllers_for``.
+    """
+    from homeostat.agent.loading import resolve, weights_hash
+    from homeostat.controllers import HeadProfile, controllers_for
+
+    any_head = HeadProfile(model=model, heads={"vhr": frozenset({(0, 0)})})
+    controllers_for(names, any_head)  # a wrong name is said before the model is looked for
+    source = resolve(model)
+    own = Path(source) / "heads.json"
+    if heads is None and not own.is_file():
+        return controllers_for(names)
+    profile = HeadProfile.load(heads or own)
+    profile.check(model, weights_hash(source))
+    return controllers_for(names, profile)
+
+
+def planner_of(cascade: Cascade, model: TransformersModel, name: str | None = None) -> TransformersModel | None:
+    """The model that plans: the one of this name, else the one that the model's style names; None: itself."""
+    from homeostat.agent.models import TransformersModel
+
+    name = name or model.style.planner
+    return TransformersModel.load(name) if name and cascade.plans else None
 
 
 def calibrated(sensors: Iterable[Sensor], file: Path, model: str) -> tuple[Sensor, ...]:

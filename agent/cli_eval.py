@@ -42,6 +42,9 @@ def evaluate(
     planner: Annotated[
         str | None, typer.Option(help="Another model's name or folder, to split goals and read screens.")
     ] = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="Which heads to steer, as homeostat profile writes them. Default: the model's.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
     env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
@@ -87,7 +90,7 @@ def evaluate(
     if policy:
         plan = _policy_plan(chosen, policy, controllers, model)
     else:
-        plan = model_plan(chosen, model or _NANO, workers, calibration, planner)
+        plan = model_plan(chosen, model or _NANO, workers, calibration, planner, heads)
     results, begun = play(chosen, plan, out, workers, address)
     _finish(results, chosen, plan, out, export, begun)
 
@@ -101,19 +104,29 @@ class Plan:
     title: str
 
 
-def model_plan(suite: Suite, model: str, workers: int, calibration: Path | None, planner: str | None = None) -> Plan:
+def model_plan(
+    suite: Suite,
+    model: str,
+    workers: int,
+    calibration: Path | None,
+    planner: str | None = None,
+    heads: Path | None = None,
+) -> Plan:
     """A model with the suite's controllers; ``planner``: another one that splits goals and reads screens."""
-    from homeostat.agent.loading import resolve, weights_hash
-    from homeostat.controllers import controllers_for
+    from homeostat.agent.choices import controllers_of
+    from homeostat.agent.loading import load_style, resolve, weights_hash
 
-    controllers_for(suite.controllers)
+    cascade = controllers_of(suite.controllers, model, heads)
     arguments = suite_arguments(suite) | {"controllers": suite.controllers, "model": model}
     arguments["weights"] = weights_hash(resolve(model))
     from homeostat.agent.runner import agent_spec
 
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
     more: dict[str, Any] = {}
-    if planner is not None:
+    if heads is not None:
+        arguments["heads"] = more["heads"] = str(heads)
+    planner = (planner or load_style(resolve(model), "").planner) if cascade.plans else None
+    if planner:
         arguments |= {"planner": planner, "planner_weights": weights_hash(resolve(planner))}
         more["planner"] = planner
     if calibration is not None:

@@ -34,6 +34,7 @@ class RunSettings(BaseModel):
     max_steps: int | None = None
     sensors: tuple[str, ...] = ("attention_drift", "confidence")
     planner: str | None = None
+    heads: Path | None = None
 
 
 def run(
@@ -51,6 +52,9 @@ def run(
     ] = "attention_drift,confidence",
     planner: Annotated[
         str | None, typer.Option(help="Another model's name or folder, to split goals and read screens.")
+    ] = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="Which heads to steer, as homeostat profile writes them. Default: the model's.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The initial state's seed.")] = 0,
     max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget, instead of the task's own.")] = None,
@@ -88,6 +92,7 @@ def run(
         max_steps=max_steps,
         sensors=tuple(name.strip() for name in sensors.split(",") if name.strip()),
         planner=planner,
+        heads=heads,
     )
     folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     _episode(settings, folder, plain=plain, answer=None, resuming=False)
@@ -95,13 +100,15 @@ def run(
 
 def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool) -> None:
     """Build everything, show the episode, say how it ended."""
-    from homeostat.agent.choices import sensors_for
-
     # What is quick to refuse is refused before the model is loaded.
-    from homeostat.controllers import controllers_for, preset_sensors
+    from homeostat.agent.choices import controllers_of, planner_of, sensors_for
+    from homeostat.controllers import preset_sensors
     from homeostat.envs.harness import make_env
 
-    cascade, needed = controllers_for(settings.controllers), preset_sensors(settings.controllers)
+    cascade, needed = (
+        controllers_of(settings.controllers, settings.model, settings.heads),
+        preset_sensors(settings.controllers),
+    )
     sensors_for((*needed, *settings.sensors), frozenset())  # an unknown name is said before anything is loaded
     world = make_env(settings.env)
     target = None if resuming else _target(settings, world)
@@ -111,7 +118,7 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
     console = _console()
     loaded = TransformersModel.load(settings.model)
     sensors = sensors_for(needed, loaded.provides, wanted=settings.sensors)
-    planner = TransformersModel.load(settings.planner) if settings.planner is not None else None
+    planner = planner_of(cascade, loaded, settings.planner)
     agent = Agent(loaded, sensors, [cascade] if cascade.controllers else [], planner=planner)
     view = view_for(console, plain=plain)
 

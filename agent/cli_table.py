@@ -30,8 +30,8 @@ def run_table(
     ``folder``: a cell's result goes to ``COLUMN-ROW.json`` there, its episodes beside it as they end. ``rows``: only
     these, with commas (others that were played before stay in the table); ``episodes``: at most so many a cell.
     """
+    from homeostat.agent.choices import controllers_of
     from homeostat.agent.cli_eval import model_plan, play
-    from homeostat.controllers import controllers_for
     from homeostat.envs.harness import load_suite, read_results, summary, write_json
     from homeostat.envs.harness.table import BARE, Cell, cell, load_table, markdown
 
@@ -44,7 +44,7 @@ def run_table(
     for row in wanted:
         if row not in table.rows:
             raise UnknownName.of("row", row, table.rows)
-        controllers_for(row)
+        controllers_of(row, model)
     folder.mkdir(parents=True, exist_ok=True)
     played: dict[tuple[str, str], list[Result]] = {}
     cells: dict[tuple[str, str], Cell] = {}

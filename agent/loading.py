@@ -16,26 +16,27 @@ from homeostat.envs.errors import ModelError, UnknownName
 __all__ = ["NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
 
 NANO = "homeostat/nano"
+EMBEDDED = {NANO: "nano", "homeostat/nano-planner": "nano_planner"}
 _HUB_SECONDS = 5.0
 _LARGE_BYTES = 4 * 2**30
 _THOUSANDTHS = ("qwen2_vl", "qwen3_vl", "qwen3_vl_moe")
 
 
-def nano_path() -> Path:
-    """The embedded model's folder inside the package. Raises :class:`ModelError` where it was not shipped."""
+def nano_path(name: str = NANO) -> Path:
+    """An embedded model's folder inside the package. Raises :class:`ModelError` where it was not shipped."""
     from importlib.resources import files
 
-    folder = Path(str(files("homeostat.agent"))) / "nano"
+    folder = Path(str(files("homeostat.agent"))) / EMBEDDED[name]
     if not (folder / "config.json").is_file():
-        raise ModelError(f"model {NANO!r} is not in this installation ({folder} is missing); train it: homeostat clone")
+        raise ModelError(f"model {name!r} is not in this installation ({folder} is missing); train it: homeostat clone")
     return folder
 
 
 def resolve(name: str | os.PathLike[str]) -> str:
     """A folder, or a hub name that is cached or reachable. Raises :class:`ModelError` or :class:`UnknownName`."""
     text = os.fspath(name)
-    if text == NANO:
-        return str(nano_path())
+    if text in EMBEDDED:
+        return str(nano_path(text))
     folder = Path(text).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -44,7 +45,7 @@ def resolve(name: str | os.PathLike[str]) -> str:
     if folder.exists() or text.startswith((".", "/", "~")) or text.count("/") != 1 or "\\" in text:
         raise ModelError(f"no model folder {text!r}; give a folder, a hub name like 'org/model', or {NANO!r}")
     if text.startswith("homeostat/"):
-        raise UnknownName.of("model", text, [NANO])
+        raise UnknownName.of("model", text, EMBEDDED)
     _check_hub(text)
     return text
 

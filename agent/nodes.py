@@ -157,8 +157,8 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
         updates["decisions"] = (*state.decisions, record)
     again = state.attempt + 1 if state.phase in ("attempt", "candidates") else state.attempt
     match decision:
-        case Reminder(text=text):
-            updates |= {"reminder": text, "attempt": again}
+        case Reminder(text=text, show=show):
+            updates |= {"reminder": text, "shown": show, "attempt": again}
         case MakePlan(plan=agenda):
             updates |= {"attempt": again, "rounds": state.rounds + 1}
             if agenda is not None:
@@ -187,6 +187,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
                 "answers": (),
                 "acted": (),
                 "reminder": "",
+                "shown": (),
                 "steering": (),
                 "candidates": (),
                 "garbled": 0,
@@ -214,6 +215,7 @@ def _prompt(state: EpisodeState, context: RunContext) -> Prompt:
         history=state.history,
         observation=context.observe(),
         reminder=state.reminder,
+        shown=state.shown,
     )
 
 

@@ -26,7 +26,8 @@ class PromptStyle(BaseModel):
     """The wording of prompts. ``{…}`` is filled in; a part whose value is empty is left out.
 
     ``coordinates``: the numbers the model writes for a point (see :class:`~homeostat.envs.mobile_use.Grid`): pixels of
-    the screenshot, or thousandths. ``order`` lists the user message's parts. A planner is told what is done, failed and
+    the screenshot, or thousandths. ``order`` lists the user message's parts. ``planner`` names the model that plans for
+    this one where nobody says otherwise. A planner is told what is done, failed and
     known in ``planner_memory`` (empty: it is not), sees the screen with ``planner_screen``, and may write all that
     :mod:`homeostat.controllers.plan` knows with ``typed_plans``, else texts. Without a ``reporter_system`` no screen is
     read for it.
@@ -44,6 +45,7 @@ class PromptStyle(BaseModel):
     elements: str = ""
     reminder: str = "Reminder: {reminder}\n"
     order: tuple[str, ...] = ("goal", "history", "elements", "screen", "reminder")
+    planner: str = ""
     planner_system: str
     planner_goal: str = "The task: {goal}\n"
     planner_memory: str = ""
@@ -92,10 +94,12 @@ def act_prompt(
     history: Sequence[str],
     observation: Observation,
     reminder: str = "",
+    shown: Sequence[str] = (),
 ) -> Prompt:
     """The executor's prompt for one attempt. ``history``: :func:`describe` of every action so far.
 
-    A recording's frames stand where the screen would, each a span of its own: ``frame-1``, ``frame-2``, …
+    A recording's frames stand where the screen would, each a span of its own: ``frame-1``, ``frame-2``, … Those of
+    ``shown`` stand once more in front of the reminder, in the span ``evidence``.
     """
     recent = history[-style.history_length :]
     parts = {
@@ -106,7 +110,11 @@ def act_prompt(
         "elements": Part("elements", _elements(style, observation)),
     }
     frames = [Part(f"frame-{n}", image=frame) for n, frame in enumerate(observation.frames, start=1)]
-    user = [part for label in style.order for part in (frames if frames and label == "screen" else (parts[label],))]
+    images = frames or [parts["screen"]]
+    again = [Part("evidence", image=part.image) for part in images if part.label in shown]
+    groups = {label: [part] for label, part in parts.items()} | {"screen": images}
+    groups["reminder"] = [*again, parts["reminder"]]
+    user = [part for label in style.order for part in groups[label]]
     return Prompt(
         (
             Message("system", _kept(Part("system", style.system), _rules(style, rules))),

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.agent.agent import Agent
-from homeostat.agent.choices import calibrated, sensors_for
+from homeostat.agent.choices import calibrated, controllers_of, planner_of, sensors_for
 from homeostat.agent.events import Act, Event, Planned, ScreenRead, Sense
 from homeostat.agent.models import TransformersModel
-from homeostat.controllers import controllers_for, preset_sensors
+from homeostat.controllers import preset_sensors
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.harness import environments
 from homeostat.envs.harness.results import Result
@@ -24,10 +24,11 @@ __all__ = ["AgentRunner", "agent_spec"]
 class AgentRunner:
     """Plays episodes with an agent.
 
-    ``model``: a name or folder. ``controllers``: ``none``, ``default`` or names with commas. ``sensors``: more sensors
-    by name, to be read only. ``calibration``: a file with thresholds. ``max_steps`` replaces the task's budget,
-    ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's in this process:
-    several workers that take all cores each are slower than one. ``planner``: another model's name, to plan and report.
+    ``model``: a name or folder. ``controllers``: ``none``, ``default`` or names with commas. ``sensors``: more
+    sensors by name, to be read only. ``calibration``: a file with thresholds. ``max_steps`` replaces the task's
+    budget, ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's in
+    this process: several workers that take all cores each are slower than one. ``planner``: another model's name,
+    to plan and report; ``heads``: a head profile's file.
     """
 
     def __init__(
@@ -43,20 +44,24 @@ class AgentRunner:
         sensors: Sequence[str] = (),
         calibration: str | None = None,
         planner: str | None = None,
+        heads: str | None = None,
     ) -> None:
         """Raises :class:`ModelError`, :class:`ConfigError`."""
         if threads is not None:
             import torch
 
             torch.set_num_threads(threads)
-        cascade, needed = controllers_for(controllers), preset_sensors(controllers)
+        cascade, needed = (
+            controllers_of(controllers, model, Path(heads) if heads else None),
+            preset_sensors(controllers),
+        )
         self.env = environments.make_env(env, split, options)
         self.kind = environments.env_kind(env).kind
         loaded = TransformersModel.load(model)
         chosen = sensors_for({*needed, *sensors}, loaded.provides)
         if calibration is not None:
             chosen = calibrated(chosen, Path(calibration), model)
-        planning = TransformersModel.load(planner) if planner is not None else None
+        planning = planner_of(cascade, loaded, planner)
         self.agent = Agent(loaded, chosen, [cascade] if cascade.controllers else [], planner=planning)
         self.reads = bool(sensors)
         self.max_steps, self.seconds = max_steps, seconds

@@ -46,7 +46,8 @@ class EpisodeState(BaseModel):
     readings of the attempts that were carried out, of all sensors, oldest first. ``attempt`` numbers the present or
     next model call of the step. ``rounds`` counts plans and dispatches, ``garbled`` the unparsable answers in a row,
     ``failures`` the present subtask's steps in a row that came to nothing.
-    ``steering`` acts in this step, ``holding`` until it is changed.
+    ``reminder`` and ``shown`` (labels of images that stand in front of it once more) are this step's, ``steering`` too,
+    ``holding`` until it is changed.
     ``emitted`` is how many events stand in the trace, ``snapshot`` the hash of the environment's state.
     """
 
@@ -67,6 +68,7 @@ class EpisodeState(BaseModel):
     agenda: Plan | None = None
     plan_error: str | None = None
     reminder: str = ""
+    shown: tuple[str, ...] = ()
     steering: tuple[Actuator, ...] = ()
     holding: tuple[Actuator, ...] = ()
     proposal: Proposal | None = None

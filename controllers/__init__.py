@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from homeostat.controllers.operations import OPERATIONS, compute
     from homeostat.controllers.plan import parse_plan, plan_schema
     from homeostat.controllers.presets import PRESETS, Preset, controllers_for, preset_sensors
+    from homeostat.controllers.profiles import HeadProfile
+    from homeostat.controllers.recalibrate import Recalibrate
     from homeostat.controllers.reconsider import Reconsider
     from homeostat.controllers.remind import Remind
     from homeostat.controllers.steer import SetPoint, Steer
@@ -57,6 +59,7 @@ __all__ = [
     "Fact",
     "Forest",
     "Guard",
+    "HeadProfile",
     "HoldAttention",
     "Limit",
     "MakePlan",
@@ -65,6 +68,7 @@ __all__ = [
     "Preset",
     "Proceed",
     "Prohibition",
+    "Recalibrate",
     "Reconsider",
     "Record",
     "Refuse",
@@ -110,6 +114,8 @@ _HOME = {
     "Preset": "presets",
     "controllers_for": "presets",
     "preset_sensors": "presets",
+    "HeadProfile": "profiles",
+    "Recalibrate": "recalibrate",
     "Reconsider": "reconsider",
     "Remind": "remind",
     "SetPoint": "steer",

@@ -113,6 +113,11 @@ class Cascade(Settings):
         return Proceed()
 
     @property
+    def plans(self) -> bool:
+        """Whether some controller splits goals."""
+        return any(isinstance(c, Decompose) for c in self.controllers)
+
+    @property
     def steers(self) -> bool:
         """Whether some controller steers the model's attention."""
         return any(getattr(c, "steers", False) for c in self.controllers)

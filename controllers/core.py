@@ -62,10 +62,13 @@ class Proceed(_Decision):
 
 
 class Reminder(_Decision):
-    """Ask again, with ``text`` in the prompt's ``reminder`` span."""
+    """Ask again, with ``text`` in the prompt's ``reminder`` span, and the images that these labels ``show`` once more
+    in front of it (``screen``, ``frame-3``; what the prompt lacks is left out).
+    """
 
     kind: Literal["remind"] = "remind"
     text: str
+    show: tuple[str, ...] = ()
 
 
 class MakePlan(_Decision):

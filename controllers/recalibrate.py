@@ -89,9 +89,10 @@ class Recalibrate(Settings):
         heads, first = self.heads, self.from_layer
         if self.rule == "paint":
             local = Actuator(self.span, stretch=self.strength, rows="output", heads=heads, from_layer=first)
+            if not inside:
+                return (local,)
             less = -self.strength * (1 - _SUMMARY)
-            summary = Actuator(_ranges(inside), stretch=less, rows="output", heads=heads, from_layer=first)
-            return (local, summary) if inside else (local,)
+            return (local, Actuator(_ranges(inside), stretch=less, rows="output", heads=heads, from_layer=first))
         slots = [slot for slot in (*inside, *outside) if slot or self.rule == "var"]
         if not slots:
             return ()

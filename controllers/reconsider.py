@@ -4,8 +4,8 @@ CyberV (arXiv 2506.07971) for multiple-choice questions about videos, generalise
 itself; ``n`` − 1 others are drawn to the same prompt, from one prefill. The score forest (``controllers/forest.py``)
 weighs them; if the best answer's vote exceeds n · θ, it is carried out. Else the model is asked once more, with a
 reminder of the evidence that lost attention: the elements of the screen, or the frames of a recording, that candidates
-looked at least in comparison with candidate 0. For n > 2 that second answer counts only if some candidate had said it;
-else the best of the vote is carried out after all (the paper's acceptance guard).
+looked at least in comparison with candidate 0; frames are shown once more. For n > 2 that second answer counts only if
+some candidate had said it; else the best of the vote is carried out after all (the paper's acceptance guard).
 
 Notable choices: it is a reading that sets it off, or every step (``when="always"``, the paper's way); a second look
 costs an attempt of the step, so the loop's own bound holds.
@@ -88,8 +88,9 @@ class Reconsider(Settings):
         said = f"{len(candidates)} candidates, {len(verdict.votes)} answers"
         if verdict.vote > len(candidates) * self.theta or self._looks(context) >= self.rounds:
             return Choose(index=verdict.index, cause=f"{said}, {verdict.vote:.2f} for the best")
-        evidence = self._lost(candidates, context) or "the screen"
-        return Reminder(text=self.text.replace("{evidence}", evidence), cause=f"weak vote: {said}")
+        lost = self._lost(candidates)
+        text = self.text.replace("{evidence}", ", ".join(name for name, _ in lost) or "the screen")
+        return Reminder(text=text, show=tuple(s for _, s in lost if s), cause=f"weak vote: {said}")
 
     def _guarded(self, context: ControlContext) -> Decision:
         """After a second look: its answer counts if some candidate had said it, or there were two at most."""
@@ -114,17 +115,19 @@ class Reconsider(Settings):
             found += [label for label in sorted(masses) if label == wanted or _matches(label, wanted)]
         return tuple(dict.fromkeys(found))
 
-    def _lost(self, candidates: Sequence[Candidate], context: ControlContext, most: int = 5) -> str:
-        """The evidence whose attention fell most against candidate 0, summed over candidates, in words."""
-        falls: dict[str, float] = {}
+    @staticmethod
+    def _lost(candidates: Sequence[Candidate], most: int = 5) -> list[tuple[str, str]]:
+        """The evidence whose attention fell most against candidate 0, summed over candidates: in words, and the label
+        of its image where it has one.
+        """
+        falls: dict[tuple[str, str], float] = {}
         for kind, prefix in (("gaze.", ""), ("mass.frame-", "frame ")):
             base = _details(candidates[0], kind)
             for candidate in candidates[1:]:
                 for key, value in _details(candidate, kind).items():
-                    name = prefix + key
-                    falls[name] = falls.get(name, 0.0) + value - base.get(key, 0.0)
-        lost = sorted((name for name, fall in falls.items() if fall < 0), key=lambda name: falls[name])[:most]
-        return ", ".join(lost)
+                    named = (prefix + key, f"frame-{key}" if prefix else "")
+                    falls[named] = falls.get(named, 0.0) + value - base.get(key, 0.0)
+        return sorted((named for named, fall in falls.items() if fall < 0), key=lambda named: falls[named])[:most]
 
 
 def _matches(label: str, wanted: str) -> bool:

@@ -36,7 +36,7 @@ class Oracle:
         if self.calls == self.garble:
             return [Attempt(text="hm")]
         self.goals += [p.text for m in prompt.messages for p in m.parts if p.label == "goal"]
-        if not any(p.image is not None for m in prompt.messages for p in m.parts):
+        if any(p.text == self.style.planner_system for m in prompt.messages for p in m.parts):
             return [Attempt(text=json.dumps({"parts": list(self.env.info.parts)}))]
         grid = self.style.grid(self.env.observe())
         return [Attempt(text=format_action(self.env.oracle(), grid), tokens=(1,))]

@@ -138,3 +138,21 @@ def test_a_byte_level_tokenizer_is_held_too_in_every_row(tools: Any) -> None:
 def test_a_schema_that_can_not_be_followed_is_named(nano: Any) -> None:
     with pytest.raises(ModelError, match="can't be decoded under"):
         nano.generate(question("goal: x"), schema={"type": "nothing"})
+
+
+def test_frames_are_shown_once_more_in_front_of_the_reminder() -> None:
+    import numpy as np
+
+    from homeostat.agent.prompts import VERBOSE, act_prompt
+    from homeostat.envs.core import Observation
+
+    frames = tuple(np.full((32, 24, 3), shade, np.uint8) for shade in (10, 20, 30))
+    seen = Observation(frames[-1], (), "film", frames)
+    ask = {"goal": "which?", "rules": (), "history": (), "observation": seen, "reminder": "look again"}
+    prompt = act_prompt(VERBOSE, **ask, shown=("frame-2", "frame-9"))  # type: ignore[arg-type]
+    labels = [part.label for part in prompt.messages[1].parts]
+    assert labels == ["goal", "history", "frame-1", "frame-2", "frame-3", "evidence", "reminder"]
+    evidence = next(part for part in prompt.messages[1].parts if part.label == "evidence")
+    assert evidence.image is frames[1]
+    plain = act_prompt(VERBOSE, **ask)  # type: ignore[arg-type]
+    assert "evidence" not in [part.label for part in plain.messages[1].parts]

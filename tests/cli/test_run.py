@@ -183,7 +183,7 @@ class Unsure:
 def test_a_question_waits_for_its_answer_in_another_call(
     oracle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(PRESETS, "unsure", Preset("unsure", "asks", lambda: (Unsure(),)))
+    monkeypatch.setitem(PRESETS, "unsure", Preset("unsure", "asks", lambda profile: (Unsure(),)))
     asked = runner.invoke(app, ["run", "--task", "clock_timer", "--seed", "3", "--controllers", "unsure"])
     run = only_run(tmp_path)
     assert asked.exit_code == 0, asked.output

@@ -1,0 +1,61 @@
+"""Head profiles: effects against plain scores, and the command on the embedded model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from homeostat.agent import TransformersModel
+from homeostat.agent.cli import app
+from homeostat.agent.profiling import effects, right_answers
+from homeostat.controllers import HeadProfile
+from homeostat.envs.harness import load_suite
+from homeostat.sensors import Actuator
+
+
+@pytest.fixture(scope="module")
+def nano() -> TransformersModel:
+    return TransformersModel.load("homeostat/nano")
+
+
+def test_an_effect_is_the_gain_in_log_probability_of_the_oracle_s_answer(nano: TransformersModel) -> None:
+    answers = right_answers(nano, load_suite("atomic", split="dev", episodes=3), 3)
+    texts = [nano.renderer._processor.tokenizer.decode(one.tokens) for one in answers]
+    assert all(text.startswith("<tool_call>") and text.endswith("</tool_call>") for text in texts)
+    heads = [(1, 0), (3, 2)]
+    table = effects(nano, answers, heads, lambda one, chosen: (Actuator("goal", gain=20.0, heads=chosen),))
+    one = answers[1]
+    at = np.arange(len(one.tokens)), list(one.tokens)
+    steer = (Actuator("goal", gain=20.0, heads=frozenset({(3, 2)})),)
+    wanted = nano.score(one.prompt, one.tokens, steer)[at].mean() - nano.score(one.prompt, one.tokens)[at].mean()
+    np.testing.assert_allclose(table[1, 1], wanted, atol=1e-5)
+    assert np.abs(table).max() > 1e-4
+
+
+def test_scores_under_steering_are_those_of_generation_under_steering(nano: TransformersModel) -> None:
+    (one,) = right_answers(nano, load_suite("atomic", split="dev", episodes=1), 1)
+    steer = (Actuator("goal", gain=4.0), Actuator(None, output=1.5, heads=frozenset({(2, 1)})))
+    (written,) = nano.generate(one.prompt, steer=steer)
+    forced = nano.score(one.prompt, written.tokens, steer)
+    np.testing.assert_allclose(forced[np.arange(len(written.tokens)), written.tokens], written.logprobs, atol=1e-4)
+
+
+def test_the_command_writes_a_profile_and_what_was_measured(tmp_path: Path) -> None:
+    out = tmp_path / "heads.json"
+    result = CliRunner().invoke(app, ["profile", "--prompts", "6", "--suite", "atomic", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    profile = HeadProfile.load(out)
+    assert profile.gains["zero-tuning"] in (0.5, 0.67, 1.5, 2.0)
+    assert profile.heads["vhr"]
+    told = json.loads((tmp_path / "heads.effects.json").read_text())
+    assert len(told["pasta"]) == 20
+    assert set(told) == {"pasta", "act", "zero-tuning", "gains"}
+
+
+def test_a_suite_without_an_oracle_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["profile", "--suite", "recording", "--out", str(tmp_path / "h.json")])
+    assert result.exit_code != 0
