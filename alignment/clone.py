@@ -185,7 +185,9 @@ def command(
     layers: Annotated[int, typer.Option(help="Layers of the text model.")] = 5,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's last checkpoint.")] = False,
-    env: Annotated[str, typer.Option(help="phone; miniwob or recording (teach a model those besides).")] = "phone",
+    env: Annotated[
+        str, typer.Option(help="phone; miniwob or recording (teach a model those besides); plans (the planner).")
+    ] = "phone",
     start: Annotated[
         str,
         typer.Option("--from", help="The model to go on from. Default: from nothing; else than phone, homeostat/nano."),
@@ -209,8 +211,14 @@ def command(
         )
     elif tasks or data is not None:
         raise ConfigError(f"--tasks {tasks!r} and --data go with --env miniwob; leave them out with {env!r}")
+    elif env == "plans":
+        from homeostat.alignment.clone_planner import train_planner
+
+        if resume:
+            raise ConfigError("--resume goes with a run from nothing; leave out --env plans, or --resume")
+        figures = train_planner(start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 1.5)
     elif env not in ("phone", "recording"):
-        raise UnknownName.of("env", env, ("phone", "miniwob", "recording"))
+        raise UnknownName.of("env", env, ("phone", "miniwob", "plans", "recording"))
     elif env == "recording" or start:
         from homeostat.alignment.clone_further import fine_tune_further
 

@@ -1,4 +1,5 @@
-"""What reading attention costs: SDPA alone, the probe on all layers, on a quarter of them, and eager attention's maps.
+"""What reading and steering attention cost: SDPA alone, the probe on all layers, on a quarter of them, with a gain on
+one span (``steered``), with one span's mass held at a target (``moved``), and eager attention's maps.
 
     python benchmarks/probe_overhead.py --json probe.json && python benchmarks/probe_plots.py probe.json docs/plots
 
@@ -11,14 +12,14 @@ thread.
 - Memory: each variant runs in a process of its own on each prompt. ``growth`` is the peak of its resident memory
   less what it held with the model loaded; the ratios are those of the growth, and of the whole peak.
 - Eager attention, with ``output_attentions`` or read by nnsight (where it is installed: the span masses of the last 32
-rows
-  and of every token, summed inside its trace), is left out where its maps alone would take more than ``--eager-gb``.
+  rows and of every token, summed inside its trace), is left out where its maps alone would take more than
+  ``--eager-gb``.
 - On a GPU (``--device cuda --dtype bfloat16 --hidden 3584 --heads 28 --key-heads 4 --feed-forward 18944`` is a 7B's
-shape) time is
-  the wall's between synchronisations, and memory is what torch allocated.
+  shape) time is the wall's between synchronisations, and memory is what torch allocated.
 
 Figures: by prompt under ``time`` and ``memory``; ``bars`` holds those at 4,096 tokens (or the longest prompt, where
-that is shorter): time and memory of all layers against SDPA, and of the focal ones.
+that is shorter): time and memory of all layers against SDPA, of the focal ones, and with steering; and steering
+against the probe without it (``steering_over_probe``).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-VARIANTS = ("sdpa", "all", "focal", "eager")
+VARIANTS = ("sdpa", "all", "focal", "steered", "moved", "eager")
+PROBING = ("all", "focal", "steered", "moved")
 if find_spec("nnsight"):
     VARIANTS += ("nnsight",)
 ROWS = 32
@@ -95,13 +97,14 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
     """Seconds of CPU time for one prompt and ``tokens`` tokens."""
     import torch
 
-    from homeostat.sensors import watch
+    from homeostat.sensors import Actuator, watch
 
     device = str(model.device)
     ids = torch.randint(0, 1024, (1, length), generator=torch.Generator().manual_seed(length)).to(device)
     count = model.config.num_hidden_layers
     focal = list(range(count // 2, count // 2 + max(1, count // 4)))
-    probing = variant in ("all", "focal")
+    probing = variant in PROBING
+    steer = {"steered": (Actuator("goal", gain=3.0),), "moved": (Actuator("goal", target=0.2, raise_only=True),)}
     layers: Any = focal if variant == "focal" else "all"
     model.set_attn_implementation("eager" if variant in ("eager", "nnsight") else "sdpa")
     if variant == "nnsight":
@@ -110,7 +113,7 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
     with torch.inference_mode(), watch(model, layers=layers) if probing else nullcontext() as probe:
         begin = now(model.device.type)
         if probe is not None:
-            probe.start(prompt_spans(length))
+            probe.start(prompt_spans(length), steer=steer.get(variant, ()))
         out = model(ids, logits_to_keep=1, use_cache=True, output_attentions=variant == "eager")
         maps.append(out.attentions)
         middle = now(model.device.type)
@@ -184,6 +187,7 @@ def measure_time(options: argparse.Namespace) -> dict[str, Any]:
                 "decode_ratio": statistics.median(
                     r[variant][length]["decode"] / r["sdpa"][length]["decode"] for r in runs
                 ),
+                "over_probe": [_whole(r[variant][length]) / _whole(r["all"][length]) for r in runs],
                 **{f"{part}_seconds": value for part, value in seconds.items()},
             }
     return out
@@ -281,9 +285,10 @@ def main() -> None:
     at = "4096" if 4096 in options.prompts else str(max(options.prompts))
     figures["bars"] = {
         "prompt": int(at),
-        **{f"time_{v}": figures["time"][at][v]["ratio"] for v in ("all", "focal")},
-        **{f"memory_{v}": figures["memory"][at][v]["peak_ratio"] for v in ("all", "focal")},
-        **{f"memory_growth_{v}": figures["memory"][at][v]["growth_ratio"] for v in ("all", "focal")},
+        **{f"time_{v}": figures["time"][at][v]["ratio"] for v in PROBING},
+        "steering_over_probe": statistics.median(figures["time"][at]["steered"]["over_probe"]),
+        **{f"memory_{v}": figures["memory"][at][v]["peak_ratio"] for v in PROBING},
+        **{f"memory_growth_{v}": figures["memory"][at][v]["growth_ratio"] for v in PROBING},
     }
     figures["setting"] = {k: v for k, v in vars(options).items() if k not in ("json", "memory_of")}
     figures["setting"]["torch"] = torch.__version__

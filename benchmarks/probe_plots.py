@@ -22,6 +22,8 @@ def plot(figures: dict[str, Any], folder: Path) -> None:
     names = {
         "all": "probe, all layers",
         "focal": "probe, a quarter of the layers",
+        "steered": "probe and a gain",
+        "moved": "probe and a target",
         "eager": "eager, output_attentions",
         "nnsight": "eager, nnsight",
     }
