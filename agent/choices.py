@@ -12,8 +12,9 @@ from homeostat.sensors.core import Need, Sensor
 if TYPE_CHECKING:
     from homeostat.agent.models import TransformersModel
     from homeostat.controllers import Cascade
+    from homeostat.sensors import Calibration
 
-__all__ = ["SENSORS", "calibrated", "controllers_of", "load_rules", "planner_of", "sensors_for"]
+__all__ = ["SENSORS", "calibrated", "calibration_of", "controllers_of", "load_rules", "planner_of", "sensors_for"]
 
 
 def _of(kind: str, preset: str = "") -> Callable[[], Sensor]:
@@ -93,14 +94,37 @@ def planner_of(cascade: Cascade, model: TransformersModel, name: str | None = No
     return TransformersModel.load(name) if name and cascade.plans else None
 
 
-def calibrated(sensors: Iterable[Sensor], file: Path, model: str) -> tuple[Sensor, ...]:
-    """The sensors with a calibration file's thresholds. Raises :class:`ConfigError` where it is another model's."""
+def calibration_of(model: str, file: Path | None = None) -> Calibration | None:
+    """The thresholds in this file, else those in ``calibration.json`` in the model's folder; None where there is none.
+
+    Raises :class:`ConfigError` where they are another model's.
+    """
     from homeostat.agent.loading import resolve, template_hash, weights_hash
     from homeostat.sensors.calibration import Calibration
 
-    calibration, source = Calibration.load(file), resolve(model)
+    source = resolve(model)
+    own = Path(source) / "calibration.json"
+    if file is None and not own.is_file():
+        return None
+    calibration = Calibration.load(file or own)
     calibration.check(model, weights_hash(source), template_hash(source))
-    return calibration.apply(sensors)
+    return calibration
+
+
+def calibrated(sensors: Iterable[Sensor], model: str, file: Path | None = None) -> tuple[Sensor, ...]:
+    """The sensors with the thresholds of :func:`calibration_of`; with a ``file`` all have to be in it.
+
+    Raises :class:`ConfigError`.
+    """
+    from homeostat.sensors.calibration import settings_of
+
+    calibration, given = calibration_of(model, file), tuple(sensors)
+    if calibration is None:
+        return given
+    if file is not None:
+        return calibration.apply(given)
+    known = {(alarm.sensor, alarm.settings) for alarm in calibration.alarms}
+    return tuple(calibration.apply([s])[0] if (s.name, settings_of(s)) in known else s for s in given)
 
 
 def load_rules(path: Path) -> tuple[str, ...]:

@@ -113,8 +113,9 @@ def model_plan(
     heads: Path | None = None,
 ) -> Plan:
     """A model with the suite's controllers; ``planner``: another one that splits goals and reads screens."""
-    from homeostat.agent.choices import controllers_of
+    from homeostat.agent.choices import calibration_of, controllers_of
     from homeostat.agent.loading import load_style, resolve, weights_hash
+    from homeostat.controllers import preset_sensors
 
     cascade = controllers_of(suite.controllers, model, heads)
     arguments = suite_arguments(suite) | {"controllers": suite.controllers, "model": model}
@@ -129,10 +130,11 @@ def model_plan(
     if planner:
         arguments |= {"planner": planner, "planner_weights": weights_hash(resolve(planner))}
         more["planner"] = planner
+    needed = preset_sensors(suite.controllers)
+    if (thresholds := calibration_of(model, calibration)) is not None and (calibration is not None or needed):
+        used = [a for a in thresholds.alarms if calibration is not None or a.sensor in needed]
+        arguments |= {"calibration": [a.model_dump() for a in used]} if used else {}
     if calibration is not None:
-        from homeostat.sensors import Calibration
-
-        arguments["calibration"] = [a.model_dump() for a in Calibration.load(calibration).alarms]
         more["calibration"] = str(calibration)
     spec = agent_spec(model, controllers=suite.controllers, threads=threads, **suite_settings(suite), **more)
     return Plan(spec, arguments, f"{suite.name}/{suite.split}, {suite.controllers}, {model}")

@@ -101,7 +101,7 @@ def run(
 def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool) -> None:
     """Build everything, show the episode, say how it ended."""
     # What is quick to refuse is refused before the model is loaded.
-    from homeostat.agent.choices import controllers_of, planner_of, sensors_for
+    from homeostat.agent.choices import calibrated, controllers_of, planner_of, sensors_for
     from homeostat.controllers import preset_sensors
     from homeostat.envs.harness import make_env
 
@@ -117,7 +117,7 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
 
     console = _console()
     loaded = TransformersModel.load(settings.model)
-    sensors = sensors_for(needed, loaded.provides, wanted=settings.sensors)
+    sensors = calibrated(sensors_for(needed, loaded.provides, wanted=settings.sensors), settings.model)
     planner = planner_of(cascade, loaded, settings.planner)
     agent = Agent(loaded, sensors, [cascade] if cascade.controllers else [], planner=planner)
     view = view_for(console, plain=plain)

@@ -116,7 +116,8 @@ def weights_hash(source: str) -> str | None:
 
 
 def template_hash(source: str) -> str:
-    """The first 12 hexadecimal digits of the sha256 of what words a model's prompts: its chat template and our style.
+    """The first 12 hexadecimal digits of the sha256 of what words a model's prompts: its chat template and its style,
+    or ours where it brings none.
 
     Of a hub name's the style alone counts: the template comes with the model.
     """
@@ -124,7 +125,8 @@ def template_hash(source: str) -> str:
     for name in ("chat_template.jinja", "homeostat.json"):
         file = Path(source) / name
         digest.update(file.read_bytes() if file.is_file() else b"-")
-    digest.update(VERBOSE.model_dump_json().encode())
+    if not (Path(source) / "homeostat.json").is_file():
+        digest.update(VERBOSE.model_dump_json().encode())
     return digest.hexdigest()[:12]
 
 

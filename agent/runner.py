@@ -59,8 +59,7 @@ class AgentRunner:
         self.kind = environments.env_kind(env).kind
         loaded = TransformersModel.load(model)
         chosen = sensors_for({*needed, *sensors}, loaded.provides)
-        if calibration is not None:
-            chosen = calibrated(chosen, Path(calibration), model)
+        chosen = calibrated(chosen, model, Path(calibration) if calibration else None)
         planning = planner_of(cascade, loaded, planner)
         self.agent = Agent(loaded, chosen, [cascade] if cascade.controllers else [], planner=planning)
         self.reads = bool(sensors)

@@ -35,7 +35,7 @@ from homeostat.sensors.rendering import Renderer
 
 __all__ = ["PLANNER_STYLE", "build_planner", "train_planner"]
 
-PLANNER_STYLE = STYLE.model_copy(update={"typed_plans": True})
+PLANNER_STYLE = STYLE.model_copy(update={"typed_plans": True, "planner": ""})
 _OPENS = ('"', '{"compute": "', '{"instruction": "', '{"say": "')
 _CLOSES = ('"', '"]}', '"}')
 _PIECES = (
