@@ -1,0 +1,100 @@
+"""How often a planner's text reads as a plan, free and under the schema, and what the schema costs.
+
+    python benchmarks/plan_schema.py --goals 60 --json plan_schema.json
+
+The goals of the three compositional suites (test words, seed 2), each planned once freely and once under
+``plan_schema``: nano by itself, its planner, and nano's own untrained architecture (random weights), which knows no
+plan at all. *Reads*: ``parse_plan`` takes it; *fits*: the text as it is is JSON of the schema. Milliseconds are the
+schema's extra time for each written token, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import torch
+
+from homeostat.agent import TransformersModel
+from homeostat.agent.prompts import plan_prompt
+from homeostat.controllers import parse_plan, plan_schema
+from homeostat.envs.errors import PlanError
+from homeostat.envs.harness import load_suite, make_env, wilson
+
+
+def goals(count: int) -> list[str]:
+    found = []
+    for kind in ("concatenation", "transition", "deepdive"):
+        suite = load_suite(kind, episodes=count, seed=2)
+        env = make_env(suite.env, suite.split, suite.options)
+        found += [env.reset_task(case.task, seed=case.seed).goal for case in suite.cases()]
+    return found
+
+
+def untrained() -> TransformersModel:
+    from transformers import AutoModelForImageTextToText
+
+    nano = TransformersModel.load("homeostat/nano")
+    torch.manual_seed(0)
+    made = AutoModelForImageTextToText.from_config(nano.model.config).float().eval()
+    made.generation_config = nano.model.generation_config
+    return TransformersModel(made, nano.renderer._processor, name="untrained", style=nano.style)
+
+
+def measure(model: TransformersModel, asked: list[str], schema: dict[str, Any] | None, typed: bool) -> dict[str, Any]:
+    validator = jsonschema.Draft202012Validator(plan_schema(typed=typed))
+    reads = fits = tokens = 0
+    seconds = 0.0
+    for goal in asked:
+        prompt = plan_prompt(model.style, goal=goal, rules=())
+        begun = time.perf_counter()
+        (attempt,) = model.generate(prompt, max_new_tokens=512, watch=False, schema=schema)
+        seconds += time.perf_counter() - begun
+        tokens += len(attempt.tokens)
+        try:
+            fits += validator.is_valid(json.loads(attempt.text))
+        except ValueError:
+            pass
+        try:
+            parse_plan(attempt.text)
+            reads += 1
+        except PlanError:
+            pass
+    n = len(asked)
+    return {
+        "reads": reads,
+        "fits": fits,
+        "of": n,
+        "tokens": tokens,
+        "seconds": seconds,
+        "fits_text": wilson(fits, n).percent(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--goals", type=int, default=60, help="of each kind")
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    asked, figures = goals(args.goals), {}
+    models = [TransformersModel.load("homeostat/nano"), TransformersModel.load("homeostat/nano-planner"), untrained()]
+    for model in models:
+        typed = model.style.typed_plans
+        measure(model, asked[:1], plan_schema(typed=typed), typed)  # the tokenizer is described once
+        free = measure(model, asked, None, typed)
+        held = measure(model, asked, plan_schema(typed=typed), typed)
+        figures[model.name] = {"free": free, "held": held}
+        cost = 1000 * (held["seconds"] / held["tokens"] - free["seconds"] / free["tokens"])
+        for name, row in (("free", free), ("held to the schema", held)):
+            print(f"{model.name:24} {name:20} reads {row['reads']} of {row['of']}, fits {row['fits_text']}")
+        print(f"{'':24} {cost:+.2f} ms a token")
+    args.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
