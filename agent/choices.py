@@ -112,9 +112,10 @@ def calibration_of(model: str, file: Path | None = None) -> Calibration | None:
 
 
 def calibrated(sensors: Iterable[Sensor], model: str, file: Path | None = None) -> tuple[Sensor, ...]:
-    """The sensors with the thresholds of :func:`calibration_of`; with a ``file`` all have to be in it.
+    """The sensors with the thresholds of :func:`calibration_of`.
 
-    Raises :class:`ConfigError`.
+    The model's own are for sensors with the very settings that they were found with; a ``file`` that was asked for is
+    refused for others. Raises :class:`ConfigError`.
     """
     from homeostat.sensors.calibration import settings_of
 

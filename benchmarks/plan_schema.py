@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,24 +56,13 @@ def measure(model: TransformersModel, asked: list[str], schema: dict[str, Any] |
         (attempt,) = model.generate(prompt, max_new_tokens=512, watch=False, schema=schema)
         seconds += time.perf_counter() - begun
         tokens += len(attempt.tokens)
-        try:
+        with suppress(ValueError):
             fits += validator.is_valid(json.loads(attempt.text))
-        except ValueError:
-            pass
-        try:
+        with suppress(PlanError):
             parse_plan(attempt.text)
             reads += 1
-        except PlanError:
-            pass
-    n = len(asked)
-    return {
-        "reads": reads,
-        "fits": fits,
-        "of": n,
-        "tokens": tokens,
-        "seconds": seconds,
-        "fits_text": wilson(fits, n).percent(),
-    }
+    counts = {"reads": reads, "fits": fits, "of": len(asked), "tokens": tokens, "seconds": seconds}
+    return counts | {"fits_text": wilson(fits, len(asked)).percent()}
 
 
 def main() -> None:
