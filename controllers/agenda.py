@@ -190,23 +190,25 @@ def learn(
 def revise(before: Plan, new: Plan) -> Plan:
     """The parts that are closed, then those of a new plan that are not done yet.
 
-    A new part that says what a done one said *is* that one: it is not done again, and ``{2}`` for it becomes that
-    one's number. Facts stay.
+    A new part that says what a done one said *is* that one: it is not done again (unless it is there twice), and
+    ``{2}`` for it becomes that one's number. Facts stay.
     """
     kept = [n for n, part in enumerate(before.parts, start=1) if part.status not in ("open", "active")]
     moved = {str(old): new for new, old in enumerate(kept, start=1)}
     closed = [_renumber(before.parts[n - 1], moved) for n in kept]
     facts = tuple(f.model_copy(update={"part": moved[str(f.part)]}) for f in before.facts if str(f.part) in moved)
-    done = {str(part): n for n, part in enumerate(closed, start=1) if part.status in ("done", "skipped")}
+    done: dict[str, list[int]] = {}
+    for number, part in enumerate(closed, start=1):
+        if part.status in ("done", "skipped"):
+            done.setdefault(str(part), []).append(number)
     numbers: dict[str, int] = {}
     added: list[Subtask] = []
     for number, part in enumerate(new.parts, start=1):
         renumbered = _renumber(part, numbers)
-        same = done.get(str(part)) or done.get(str(renumbered))
-        if same is None:
+        same = done.get(str(renumbered), [])
+        if not same:
             added.append(renumbered)
-            same = len(closed) + len(added)
-        numbers[str(number)] = same
+        numbers[str(number)] = same.pop(0) if same else len(closed) + len(added)
     return Plan(parts=(*closed, *added), facts=facts, finish=new.finish)
 
 

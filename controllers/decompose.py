@@ -73,7 +73,7 @@ class Decompose(Settings):
             return Proceed()
         begun = any(part.status != "open" for part in plan.parts)
         if context.phase == "planned":
-            few = 1 if self.replan == "always" or plan.finish else 2
+            few = 0 if plan.finish else 1 if self.replan == "always" else 2
             whole = not begun and (context.plan_error is not None or len(plan.parts) < few)
             return Proceed() if whole else self._next(plan, context, "planned")
         if not begun or context.phase == "candidates":
@@ -116,6 +116,7 @@ class Decompose(Settings):
             return ()
         part, key = plan.parts[active], str(active + 1)
         needed = {name for later in plan.parts[active + 1 :] for text in later.texts for name in needs_of(text)}
+        needed |= {later.when.removeprefix("not ").strip("{} ") for later in plan.parts[active + 1 :]}
         mine = () if answer is not None or not (part.save or key in needed) else (part.save or key,)
         return (*mine, *part.report)
 

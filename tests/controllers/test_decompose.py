@@ -265,3 +265,10 @@ def test_the_reporter_reads_what_was_not_answered_and_its_check_counts() -> None
     assert failed.plan.parts[0].status == "failed"
     without = Decompose().decide([], context(action=DONE, plan=first.plan, answers=("$3",)))
     assert without == Proceed()  # what part 2 needs was never asked for, so nothing can follow
+
+
+def test_a_planner_that_gives_up_at_once_ends_the_episode() -> None:
+    given_up = parse_plan('{"parts": [], "finish": "failure"}')
+    end = Decompose().decide([], context(phase="planned", plan=given_up))
+    assert isinstance(end, Perform)
+    assert end.action == GIVEN_UP

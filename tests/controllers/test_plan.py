@@ -135,3 +135,9 @@ def test_facts_move_with_the_parts_that_brought_them() -> None:
     after = revise(before, parse_plan('{"parts": ["note {price}"]}'))
     assert [(f.key, f.value, f.part, f.step, f.source) for f in after.facts] == [("price", "$3", 1, 4, "answer")]
     assert resolve(after, 1) == "note $3"
+
+
+def test_a_part_that_is_there_twice_is_done_twice() -> None:
+    before = close(parse_plan('{"parts": ["tap", "tap", "go"]}'), 0, "done")
+    after = revise(before, parse_plan('{"parts": ["tap", "tap", "go"]}'))
+    assert [(str(p), p.status) for p in after.parts] == [("tap", "done"), ("tap", "open"), ("go", "open")]
