@@ -34,6 +34,7 @@ STYLE = PromptStyle(
     history_length=4,
     reminder="\nreminder: {reminder}",
     order=("screen", "goal", "history", "reminder"),
+    planner="homeostat/nano-planner",
     planner_system="you split goals.",
     planner_goal="goal: {goal}",
     coordinates="pixels",

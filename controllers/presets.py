@@ -61,6 +61,7 @@ def _zero_tuning(profile: HeadProfile) -> tuple[Controller, ...]:
 
 _STEER = Steer(actuators=(Actuator("goal", gain=2.0),), sensors=_DRIFT)
 _RECONSIDER = Reconsider(sensors=frozenset({"confidence"}))
+_FORM = Remind(alarms=False)
 _DRIFT_REMINDERS = Remind(name="drift-reminders", sensors=_GOAL)
 _ATTENTION_TRACKER = Remind(name="attention-tracker", sensors=_TRACKER)
 
@@ -68,7 +69,7 @@ PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
         Preset("none", "no controller: the bare model", _always()),
-        Preset("default", "decompose, then remind", _always(Decompose(), Remind(sensors=_DRIFT)), _DRIFT),
+        Preset("default", "guard, decompose, and remind of the form", _always(Guard(), Decompose(), _FORM)),
         Preset("decompose", "split the goal, one part at a time", _always(Decompose())),
         Preset("agent-nexus", "a new plan after every part (2506.08972)", _always(Decompose.agent_nexus())),
         Preset("remind", "restate what lost attention", _always(Remind(sensors=_DRIFT)), _DRIFT),

@@ -44,7 +44,7 @@ class Remind(Settings):
     - ``cooldown``: steps from one reminder to the next for the same cause (2: a reminder at step 3 allows one at
       step 5); at least ``lasts``, the steps that a reminder's effect is known to last.
     - ``budget``: reminders in an episode.
-    - ``unparsable``: whether an answer that holds no action is a cause, too.
+    - ``unparsable``: whether an answer that holds no action is a cause, too; ``alarms``: whether readings are.
     - ``turns``: fixed turns, counted from 1, at which to remind whatever the readings say. Only with
       ``unparsable=False``, and then readings don't count.
     - ``goal_text``, ``rules_text``, ``unparsable_text``, ``evidence_text``, ``data_text``: the wording, with
@@ -57,6 +57,7 @@ class Remind(Settings):
     lasts: int = Field(default=1, ge=1)
     budget: int = Field(default=6, ge=1)
     unparsable: bool = True
+    alarms: bool = True
     turns: tuple[int, ...] = ()
     goal_text: str = "the goal is: {instruction}"
     rules_text: str = "keep to the rule: {rules}"
@@ -96,6 +97,10 @@ class Remind(Settings):
                 f"cooldown={self.cooldown} is shorter than the effect lasts ({self.lasts} steps); "
                 "a reminder would fall into the last one's effect"
             )
+        if not (self.alarms or self.unparsable or self.turns):
+            raise ValueError("alarms=False, unparsable=False and no turns never remind; give one of them")
+        if self.sensors and not self.alarms:
+            raise ValueError(f"sensors={sorted(self.sensors)} are not heard with alarms=False; leave one of them out")
         if self.turns and (self.unparsable or self.sensors):
             raise ValueError(f"turns={self.turns} is a fixed schedule; set unparsable=False and leave sensors empty")
         return self
@@ -123,7 +128,7 @@ class Remind(Settings):
             return
         if self.unparsable and context.unparsable is not None:
             yield "unparsable", self.unparsable_text.format(problem=context.unparsable.rstrip(".")), ()
-        for reading in readings:
+        for reading in readings if self.alarms else ():
             if not reading.alarm or (self.sensors and reading.sensor not in self.sensors):
                 continue
             cause = f"{reading.sensor}:{reading.span}" if reading.span else reading.sensor

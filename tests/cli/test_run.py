@@ -203,7 +203,9 @@ def test_a_real_model_folder_drives_the_whole_command(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = runner.invoke(app, ["run", "turn on the wifi", "--model", str(tiny_folder), "--max-steps", "2"])
+    result = runner.invoke(
+        app, ["run", "turn on the wifi", "--model", str(tiny_folder), "--max-steps", "2", "--controllers", "remind"]
+    )
     assert result.exit_code == 0, result.output
     trace = read_trace(only_run(tmp_path))
     assert trace.finish is not None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from homeostat.agent.choices import controllers_of
 from homeostat.agent.cli import app
-from homeostat.controllers import controllers_for
 from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import Result, compare, read_results
 from homeostat.envs.harness.table import cell, is_table, load_table, table_names
@@ -29,7 +29,7 @@ def test_the_shipped_table_has_the_rows_and_columns_that_exist() -> None:
     assert not is_table("atomic")
     table = load_table("evidence")
     for row in table.rows:
-        controllers_for(row)
+        controllers_of(row, "homeostat/nano")
     assert {"none", "decompose", "reconsider", "default"} == set(table.headline)
     assert table.episodes_of("default") >= 200
     assert table.episodes_of("guard") >= 60

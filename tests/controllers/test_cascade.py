@@ -124,12 +124,12 @@ def test_a_limit_of_nobody_says_who_is_there() -> None:
 
 
 def test_presets_resolve_in_the_order_given() -> None:
-    assert [c.name for c in controllers_for("default").controllers] == ["decompose", "remind"]
+    assert [c.name for c in controllers_for("default").controllers] == ["guard", "decompose", "remind"]
     assert [c.name for c in controllers_for("remind, decompose").controllers] == ["remind", "decompose"]
     assert controllers_for("none").controllers == ()
     assert controllers_for(["remind"]).controllers == (Remind(sensors=frozenset({"attention_drift"})),)
     assert preset_sensors("none") == frozenset()
-    assert preset_sensors("default") == {"attention_drift"}
+    assert preset_sensors("default") == frozenset()
     assert preset_sensors("remind") == controllers_for("remind").sensors
 
 

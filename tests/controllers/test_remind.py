@@ -139,3 +139,14 @@ def test_it_says_what_was_lost(span: str, detail: dict[str, float], text: str, s
     decision = Remind(sensors=frozenset({"drift"})).decide([lost], where)
     assert isinstance(decision, Reminder)
     assert (decision.text, decision.show) == (text, show)
+
+
+def test_of_the_form_alone_it_hears_no_reading() -> None:
+    form = Remind(alarms=False)
+    assert form.decide([alarm()], context()) == Proceed()
+    garbled = context(action=None, unparsable="no tool call")
+    assert isinstance(form.decide([alarm()], garbled), Reminder)
+    with pytest.raises(ConfigError, match="never remind"):
+        Remind(alarms=False, unparsable=False)
+    with pytest.raises(ConfigError, match="not heard"):
+        Remind(alarms=False, sensors=frozenset({"drift"}))
