@@ -49,11 +49,16 @@ _WARM, _KEEP = 50, 1000
 
 
 def build_planner(start: str) -> tuple[Any, Any]:
-    """(model, tokenizer): the language model of an embedded model, its vocabulary widened. Raises ``ConfigError``."""
+    """(model, tokenizer): the language model of an embedded model, its vocabulary widened; or a planner, to go on with.
+
+    Raises ``ConfigError``.
+    """
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     model, processor = load_embedded(start)
     tokenizer = getattr(processor, "tokenizer", processor)
+    if _PIECES[0] in tokenizer.get_vocab():
+        return model, tokenizer
     tokenizer.add_tokens(list(_PIECES))
     text = model.config.get_text_config()
     config = Qwen3Config(**{k: v for k, v in text.to_dict().items() if k not in ("model_type", "architectures")})

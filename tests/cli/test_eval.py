@@ -67,7 +67,7 @@ def test_a_journal_cut_within_a_line_loses_that_line_only(oracle: Any, tmp_path:
     ("change", "message"),
     [
         (["--seed", "5"], "seed=4, not 5"),
-        (["--controllers", "remind"], "controllers='none', not 'remind'"),
+        (["--controllers", "guard"], "controllers='none', not 'guard'"),
         (["--suite", "joined"], "suite='atomic', not 'joined'"),
     ],
 )
