@@ -57,7 +57,7 @@ def build_planner(start: str) -> tuple[Any, Any]:
 
     model, processor = load_embedded(start)
     tokenizer = getattr(processor, "tokenizer", processor)
-    if _PIECES[0] in tokenizer.get_vocab():
+    if _PIECES[1] in tokenizer.get_vocab():
         return model, tokenizer
     tokenizer.add_tokens(list(_PIECES))
     text = model.config.get_text_config()
