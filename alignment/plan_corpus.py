@@ -2,8 +2,8 @@
 
 A goal is put together from atomic training goals (those of apps invented for training among them), and its plan is
 known by construction: parts in the order in which they are said; values that a part finds out and a later one uses;
-computations on several such values; conditions. Goals are said in any phrasing and loosely: words are left out, turned
-around or shared between parts. A part is always said in its template's first phrasing, which the executor knows best.
+computations on several such values; conditions. Goals are said more loosely than the plan's parts: words are left out,
+turned around or shared between parts, and the planner has to put them back.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from homeostat.alignment import plan_phrases as say
-from homeostat.alignment.compositions import loosely
+from homeostat.alignment.compositions import composition, loosely
 from homeostat.alignment.episodes import Mix, fitting_templates, with_inventions
 from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
+from homeostat.envs.phone.tasks.joined import draw_joined
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split
 
@@ -78,16 +79,6 @@ def _plain(goal: str) -> str:
     return goal.rstrip("?").removeprefix("please ").removesuffix(" please")
 
 
-def _canonical(instance: Instance) -> str:
-    """The instance in its template's first phrasing."""
-    return _plain(instance.template.goals[0].format(**instance.slots))
-
-
-def _first_with(template: Template, *slots: str) -> str:
-    """The first phrasing that has these slots."""
-    return next(goal for goal in template.goals if all(f"{{{slot}}}" in goal for slot in slots))
-
-
 class _Speaker:
     """One phone's tasks, and how they are said."""
 
@@ -115,8 +106,8 @@ class _Speaker:
     def task(self, pool: Sequence[Template] | None = None) -> tuple[str, str]:
         """(how it is said, how its part says it)."""
         instance = self.instance(pool or self.does)
-        said = _plain(instance.goal)
-        return self.short(said) if self.rng.random() < 0.55 else self.loose(instance, said), _canonical(instance)
+        part = _plain(instance.goal)
+        return self.short(part) if self.rng.random() < 0.55 else self.loose(instance, part), part
 
     def loose(self, instance: Instance, part: str) -> str:
         """As it is, or with an article or a verb less."""
@@ -182,10 +173,10 @@ class _Speaker:
             noun, part = self.noun(attribute, thing, x), asks.format(x=x)
         else:
             instance = self.instance(self.reads)
-            part, asked = _canonical(instance), _plain(instance.goal)
+            part = _plain(instance.goal)
             noun = instance.template.noun.format(**instance.slots)
-            if not noun or rng.random() < 0.3:
-                return noun, asked, part
+            if not noun:
+                return "", part, part
         return noun, rng.choice(say.FINDS).format(n=noun) if rng.random() < 0.8 else part, part
 
     def attribute(self) -> tuple[str, str, str, str, str]:
@@ -225,7 +216,7 @@ class _Speaker:
         slot = slot if slot in shown else rng.choice(shown) if shown else None
         if slot is None:
             raise NotPossible("takes no value")
-        part = _plain(_first_with(template, slot).format(**{**slots, slot: value}))
+        part = _plain(phrasing.format(**{**slots, slot: value}))
         spoken = _plain(phrasing.format(**{**slots, slot: "@"}))
         spoken = self.short(spoken) if rng.random() < 0.4 else spoken
         return spoken.replace("@", said), part
@@ -240,7 +231,7 @@ class _Speaker:
         phrasing = self.rng.choice([g for g in template.goals if len(two(g)) == 2])
         first, second = two(phrasing)
         slots = template.draw(self.world)
-        part = _plain(_first_with(template, first, second).format(**{**slots, first: name, second: value}))
+        part = _plain(phrasing.format(**{**slots, first: name, second: value}))
         return _plain(phrasing.format(**{**slots, first: said_name, second: said_value})), part
 
 
@@ -278,17 +269,17 @@ def _side_by_side(s: _Speaker) -> tuple[str, _Plan]:
 
 def _shared_verb(s: _Speaker) -> tuple[str, _Plan]:
     """Several tasks that begin alike: the words that they share are said once."""
-    drawn = {_plain(i.goal): _canonical(i) for i in (s.instance(s.does) for _ in range(24))}
+    pairs = [s.task()[1] for _ in range(24)]
     by_verb: dict[str, list[str]] = {}
-    for said in drawn:
-        by_verb.setdefault(said.split()[0], []).append(said)
+    for part in dict.fromkeys(pairs):
+        by_verb.setdefault(part.split()[0], []).append(part)
     groups = [g for g in by_verb.values() if len(g) > 1]
     if not groups:
         raise NotPossible("no verb twice")
     parts = s.rng.choice(groups)[: s.rng.choice((2, 3, 3))]
     verb = parts[0].split()[0]
     things = [p.removeprefix(f"{verb} ") for p in parts]
-    plan = _Plan([drawn[part] for part in parts])
+    plan = _Plan(list(parts))
     both = "both" if len(parts) == 2 else s.rng.choice(("all three", "all of them", "them all", "each of them"))
     listed = _listed(s.rng, things)
     forms = ("{v} {l}", "{l}: {v} {b}", "{v} these: {l}", "please {v} {l}", "{l}, {v} {b}", "i want to {v} {l}")
@@ -494,16 +485,31 @@ def _ranked(s: _Speaker) -> tuple[str, _Plan]:
     return _chain(rng, s.world, said), plan
 
 
+def _known(s: _Speaker) -> tuple[str, _Plan]:
+    """The goals that the embedded model itself learned to split; those with a condition have another plan here."""
+    for _ in range(8):
+        goal, parts = composition(s.rng, s.world, s.all)
+        if not any(" if " in f" {p}" or "otherwise" in p or "else" in p or "when " in p for p in parts):
+            return goal, _Plan(list(parts))
+    raise NotPossible("conditions only")
+
+
 def _single(s: _Speaker) -> tuple[str, _Plan]:
-    instance = s.instance(s.all)
-    said = s.short(_plain(instance.goal)) if s.rng.random() < 0.3 else instance.goal
-    return said, _Plan([_canonical(instance)])
+    goal = s.instance(s.all).goal
+    return goal, _Plan([goal])
+
+
+def _joined(s: _Speaker) -> tuple[str, _Plan]:
+    joined = draw_joined(s.rng, s.world, carried=s.rng.random() < 0.5, templates=s.all)
+    return joined.goal, _Plan(list(joined.parts))
 
 
 _KINDS = (
-    (_single, 12),
-    (_side_by_side, 28),
-    (_shared_verb, 10),
+    (_single, 10),
+    (_joined, 6),
+    (_known, 12),
+    (_side_by_side, 20),
+    (_shared_verb, 7),
     (_carried, 15),
     (_conditional, 15),
     (_summed, 12),
