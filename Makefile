@@ -51,6 +51,11 @@ evidence: setup
 	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers none --json runs/evidence/joined_none.json
 	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers decompose --json runs/evidence/joined_decompose.json
 	$(BIN)/homeostat eval --suite joined --split test --episodes 100 --seed 1 --controllers default --json runs/evidence/joined_default.json
+	$(BIN)/homeostat eval --suite evidence --json runs/evidence/table
+	$(BIN)/python benchmarks/perfect_planner.py --json runs/evidence/perfect_planner.json
+	$(BIN)/python benchmarks/plan_schema.py --json runs/evidence/plan_schema.json
+	$(BIN)/python benchmarks/reminder_decay.py --json runs/evidence/reminder_decay.json
+	$(BIN)/python benchmarks/forest_weights.py --json runs/evidence/forest_weights.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
