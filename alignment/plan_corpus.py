@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import json
 import random
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from homeostat.alignment import plan_phrases as say
-from homeostat.alignment.compositions import composition, loosely
+from homeostat.alignment.compositions import composition
 from homeostat.alignment.episodes import Mix, fitting_templates, with_inventions
+from homeostat.alignment.plan_speech import Speaker, chain, enumerated
 from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.fill import fill
-from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import draw_joined
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split
@@ -30,35 +29,6 @@ __all__ = ["planning_examples"]
 
 _TRAIN = templates_of("train")
 _MORE = tuple(app for app in APPS if app not in BASIC)
-_OPENINGS = ("", "", "", "", "please ", "first ", "now ", "i want three things: ", "can you ", "here is what i need: ")
-_IDLE = (
-    "before i sleep: ",
-    "for the trip: ",
-    "before we go. ",
-    "a new day: ",
-    "the guests are here soon. ",
-    "for the party: ",
-    "money: ",
-    "work: ",
-    "it is time for some order: ",
-    "tonight: ",
-    "for {noun}: ",
-    "{noun} and {noun}: ",
-    "my plan for the {noun}: ",
-)
-_JOINS = (
-    ", then ",
-    ", and then ",
-    "; then ",
-    ". then ",
-    ". ",
-    "; ",
-    ", and ",
-    " and ",
-    ", after that ",
-    ". after that ",
-)
-_LASTS = (", and ", " and ", ", last ", ", finally ", ", and at last ", ". finally ", "; and ")
 
 
 @dataclass
@@ -75,199 +45,16 @@ class _Plan:
         return len(self.parts)
 
 
-def _plain(goal: str) -> str:
-    return goal.rstrip("?").removeprefix("please ").removesuffix(" please")
-
-
-class _Speaker:
-    """One phone's tasks, and how they are said."""
-
-    def __init__(self, rng: random.Random, world: World, templates: Sequence[Template]) -> None:
-        self.rng, self.world = rng, world
-        self.does = [t for t in templates if t.answer is None and not t.front]
-        self.reads = [t for t in templates if t.answer is not None]
-        self.takes = [t for t in self.does if t.carry is not None]
-        self.all = list(templates)
-
-    def word(self) -> str:
-        """A word that a phone may hold, or two."""
-        kinds: tuple[Callable[[], str], ...] = (self.world.words.noun, self.world.words.name, self.world.words.title)
-        return self.rng.choice(kinds)()
-
-    def instance(self, pool: Sequence[Template]) -> Instance:
-        """A task of one of these templates. Raises ``NotPossible``."""
-        for _ in range(30):
-            try:
-                return draw(self.rng.choice(pool), self.world)
-            except NotPossible:
-                continue
-        raise NotPossible("nothing fits this phone")
-
-    def task(self, pool: Sequence[Template] | None = None) -> tuple[str, str]:
-        """(how it is said, how its part says it)."""
-        instance = self.instance(pool or self.does)
-        part = _plain(instance.goal)
-        return self.short(part) if self.rng.random() < 0.55 else self.loose(instance, part), part
-
-    def loose(self, instance: Instance, part: str) -> str:
-        """As it is, or with an article or a verb less."""
-        return loosely(self.rng, instance) if self.rng.random() < 0.4 else part
-
-    def short(self, part: str) -> str:
-        """The goal with its verb left out or moved, and its links changed."""
-        rng, text = self.rng, part
-        if found := re.fullmatch(r"(?:set|change|put|make|switch|turn) (?:the |my )?(.+?) (?:to|into) (.+)", text):
-            name, value = found.groups()
-            forms: tuple[str, ...] = (
-                "{n} to {v}",
-                "{n} at {v}",
-                "the {n} to {v}",
-                "{n}: {v}",
-                "{n} {v}",
-                "the {n} should be {v}",
-            )
-            more = ("make the {n} {v}", "i want the {n} at {v}", "change {n} to {v}", "bring the {n} to {v}")
-            if "@" in value:
-                forms = (
-                    "{v} is the new {n}",
-                    "{v} becomes the {n}",
-                    "use {v} as the {n}",
-                    "take {v} as the {n}",
-                    *forms,
-                )
-            return rng.choice(forms + more).format(n=name, v=value)
-        if found := re.fullmatch(
-            r"(?:turn|switch) (on|off) (?:the )?(.+)|(?:turn|switch) (?:the )?(.+) (on|off)", text
-        ):
-            state, name = found.group(1) or found.group(4), found.group(2) or found.group(3)
-            forms = ("{n} {s}", "turn {n} {s}", "{s} with {n}", "{n} should be {s}", "switch {s} {n}", "i want {n} {s}")
-            return rng.choice(forms).format(n=name, s=state)
-        links = [(link, options) for link, options in say.CONNECTORS if link in text]
-        for link, options in rng.sample(links, min(len(links), rng.choice((0, 1, 1, 2)))):
-            head, _, tail = text.rpartition(link)
-            text = head + rng.choice(options) + tail
-        if found := re.fullmatch(r"(?:add|create|make|save|new|start|write|enter|put) (?:a |an |the |my )?(.+)", text):
-            rest = found.group(1)
-            forms = (
-                "{r}",
-                "a {r}",
-                "the {r}",
-                "new {r}",
-                "a new {r}",
-                "i need a {r}",
-                "make {r}",
-                "add {r}",
-                "put in {r}",
-            )
-            return rng.choice(forms).format(r=rest) if rng.random() < 0.6 else text
-        if rng.random() < 0.2:
-            text = re.sub(r"\b(the|my|a|an) ", lambda m: "" if rng.random() < 0.7 else m.group(0), text)
-        return text
-
-    def find(self) -> tuple[str, str, str]:
-        """A value that is looked up: as a noun phrase, as a sentence, and the part."""
-        rng = self.rng
-        if rng.random() < 0.45:
-            attribute, _, thing, asks, _ = self.attribute()
-            x = self.word()
-            noun, part = self.noun(attribute, thing, x), asks.format(x=x)
-        else:
-            instance = self.instance(self.reads)
-            part = _plain(instance.goal)
-            noun = instance.template.noun.format(**instance.slots)
-            if not noun:
-                return "", part, part
-        return noun, rng.choice(say.FINDS).format(n=noun) if rng.random() < 0.8 else part, part
-
-    def attribute(self) -> tuple[str, str, str, str, str]:
-        """One that the phone knows, or a made-up one of a made-up thing."""
-        rng = self.rng
-        if rng.random() < 0.6:
-            return rng.choice(say.ATTRIBUTES)
-        attribute, thing = self.world.words.noun(), self.world.words.noun()
-        asks = f"what is the {attribute} of the {thing} {{x}}"
-        return attribute, f"{attribute}s", thing, asks, rng.choice(("$", ":", ""))
-
-    @staticmethod
-    def made_up(thing: str) -> bool:
-        """Whether nobody could guess it from the attribute, so that it has to be said."""
-        return thing not in {known for _, _, known, _, _ in say.ATTRIBUTES}
-
-    def noun(self, attribute: str, thing: str, x: str) -> str:
-        """``the price of the product tea`` and other ways to say it."""
-        thing = f"{thing} " if thing else ""
-        forms: tuple[str, ...] = ("the {a} of the {t}{x}", "the {t}{x}'s {a}", "the {a} of my {t}{x}")
-        if not self.made_up(thing.strip()):
-            forms = ("the {a} of {x}", "{x}'s {a}", *(forms if thing else ()))
-        return self.rng.choice(forms).format(a=attribute, t=thing, x=x)
-
-    def use(self, value: str, said: str) -> tuple[str, str]:
-        """A task that takes a value: (how it is said with ``said`` in the value's place, the part with ``value``)."""
-        rng = self.rng
-        if rng.random() < 0.7 and self.takes:
-            template = rng.choice(self.takes)
-            slot = template.carry
-        else:
-            template = rng.choice([t for t in self.does if any("{" in g for g in t.goals)])
-            slot = None
-        assert template is not None
-        slots, phrasing = template.draw(self.world), rng.choice(template.goals)
-        shown = re.findall(r"\{(\w+)\}", phrasing)
-        slot = slot if slot in shown else rng.choice(shown) if shown else None
-        if slot is None:
-            raise NotPossible("takes no value")
-        part = _plain(phrasing.format(**{**slots, slot: value}))
-        spoken = _plain(phrasing.format(**{**slots, slot: "@"}))
-        spoken = self.short(spoken) if rng.random() < 0.4 else spoken
-        return spoken.replace("@", said), part
-
-    def use_both(self, name: str, value: str, said_name: str, said_value: str) -> tuple[str, str]:
-        """As ``use``, of a task that takes a name and a value."""
-
-        def two(goal: str) -> list[str]:
-            return list(dict.fromkeys(re.findall(r"\{(\w+)\}", goal)))[:2]
-
-        template = self.rng.choice([t for t in self.does if any(len(two(g)) == 2 for g in t.goals)])
-        phrasing = self.rng.choice([g for g in template.goals if len(two(g)) == 2])
-        first, second = two(phrasing)
-        slots = template.draw(self.world)
-        part = _plain(phrasing.format(**{**slots, first: name, second: value}))
-        return _plain(phrasing.format(**{**slots, first: said_name, second: said_value})), part
-
-
-def _listed(rng: random.Random, items: Sequence[str], last: str = "") -> str:
-    last = last or rng.choice((" and ", ", and ", " and the ", " and "))
-    last = " and " if last == " and the " and items[-1].startswith("the ") else last
-    return ", ".join(items[:-1]) + last + items[-1] if len(items) > 1 else items[0]
-
-
-def _chain(rng: random.Random, world: World, said: Sequence[str]) -> str:
-    """Sentences in a row, after an opening."""
-    roll = rng.random()
-    if roll < 0.35:
-        opening = rng.choice(_IDLE)
-        while "{noun}" in opening:
-            opening = opening.replace("{noun}", world.words.noun(), 1)
-    else:
-        opening = rng.choice(_OPENINGS)
-    join, text = rng.choice(_JOINS), said[0]
-    mixed = rng.random() < 0.4
-    for n, one in enumerate(said[1:], start=2):
-        link = rng.choice(_JOINS) if mixed else join
-        text += (rng.choice(_LASTS) if n == len(said) and rng.random() < 0.6 else link) + one
-    return opening + text
-
-
-def _side_by_side(s: _Speaker) -> tuple[str, _Plan]:
+def _side_by_side(s: Speaker) -> tuple[str, _Plan]:
     plan, said = _Plan(), []
     for _ in range(s.rng.choice((2, 3, 3, 3, 4, 4))):
         spoken, part = s.task(s.all if s.rng.random() < 0.3 else None)
         said.append(spoken)
         plan.add(part)
-    return _chain(s.rng, s.world, said), plan
+    return chain(s.rng, s.world, said), plan
 
 
-def _shared_verb(s: _Speaker) -> tuple[str, _Plan]:
+def _shared_verb(s: Speaker) -> tuple[str, _Plan]:
     """Several tasks that begin alike: the words that they share are said once."""
     pairs = [s.task()[1] for _ in range(24)]
     by_verb: dict[str, list[str]] = {}
@@ -281,17 +68,17 @@ def _shared_verb(s: _Speaker) -> tuple[str, _Plan]:
     things = [p.removeprefix(f"{verb} ") for p in parts]
     plan = _Plan(list(parts))
     both = "both" if len(parts) == 2 else s.rng.choice(("all three", "all of them", "them all", "each of them"))
-    listed = _listed(s.rng, things)
+    listed = enumerated(s.rng, things)
     forms = ("{v} {l}", "{l}: {v} {b}", "{v} these: {l}", "please {v} {l}", "{l}, {v} {b}", "i want to {v} {l}")
     text = s.rng.choice(forms).format(v=verb, l=listed, b=both)
     if s.rng.random() < 0.4:
         spoken, part = s.task()
         plan.add(part)
-        text = _chain(s.rng, s.world, [text, spoken])
+        text = chain(s.rng, s.world, [text, spoken])
     return text, plan
 
 
-def _carried(s: _Speaker) -> tuple[str, _Plan]:
+def _carried(s: Speaker) -> tuple[str, _Plan]:
     """A value is looked up and used, named or put right where it is used."""
     rng, plan = s.rng, _Plan()
     noun, sentence, part = s.find()
@@ -308,10 +95,10 @@ def _carried(s: _Speaker) -> tuple[str, _Plan]:
         spoken, more = s.task()
         said.append(spoken)
         plan.add(more)
-    return _chain(rng, s.world, said), plan
+    return chain(rng, s.world, said), plan
 
 
-def _condition(s: _Speaker, value: str, noun: str, look: str, plan: _Plan, other: tuple[str, str] | None = None) -> str:
+def _condition(s: Speaker, value: str, noun: str, look: str, plan: _Plan, other: tuple[str, str] | None = None) -> str:
     """A condition on ``value`` and what hangs on it, added to the plan; the sentence, with ``noun`` for the value."""
     rng = s.rng
     roll = rng.random()
@@ -336,7 +123,7 @@ def _condition(s: _Speaker, value: str, noun: str, look: str, plan: _Plan, other
     return rng.choice(say.EITHER).format(c=condition, a=spoken, b=other_spoken)
 
 
-def _conditional(s: _Speaker) -> tuple[str, _Plan]:
+def _conditional(s: Speaker) -> tuple[str, _Plan]:
     rng, plan = s.rng, _Plan()
     noun, sentence, part = s.find()
     value = f"{{{plan.add(part)}}}"
@@ -351,7 +138,7 @@ def _conditional(s: _Speaker) -> tuple[str, _Plan]:
         spoken, more = s.task()
         said.append(spoken)
         plan.add(more)
-    return _chain(rng, s.world, said), plan
+    return chain(rng, s.world, said), plan
 
 
 @dataclass
@@ -368,7 +155,7 @@ class _Several:
     def each(self, rng: random.Random, x: str) -> str:
         """One of them as a noun phrase."""
         forms: tuple[str, ...] = ("the {a} of the {t} {x}", "the {t} {x}'s {a}")
-        if not _Speaker.made_up(self.thing):
+        if not Speaker.made_up(self.thing):
             forms = ("the {a} of {x}", "{x}'s {a}", *(forms if self.thing else ()))
         return rng.choice(forms).format(a=self.attribute, t=self.thing, x=x)
 
@@ -376,8 +163,8 @@ class _Several:
         """All of them, by name or as what they are."""
         several = self.thing.removesuffix("y") + "ies" if self.thing.endswith("y") else f"{self.thing}s"
         named = (f"the {several} ", f"my {several} ")
-        things = rng.choice(named if _Speaker.made_up(self.thing) else (*named, "")) if self.thing else ""
-        return things + _listed(rng, self.xs, last)
+        things = rng.choice(named if Speaker.made_up(self.thing) else (*named, "")) if self.thing else ""
+        return things + enumerated(rng, self.xs, last)
 
     def all(self, rng: random.Random) -> str:
         """Their attributes in one phrase."""
@@ -385,7 +172,7 @@ class _Several:
         if asks and rng.random() < 0.35:
             return rng.choice(asks).format(l=self.listed(rng))
         if rng.random() < 0.3:
-            return _listed(rng, [self.each(rng, x) for x in self.xs], " and ")
+            return enumerated(rng, [self.each(rng, x) for x in self.xs], " and ")
         forms = ("the {p} of {l}", "the {a} of {l}", "{l}'s {p}")
         return rng.choice(forms).format(p=self.plural, a=self.attribute, l=self.listed(rng))
 
@@ -400,14 +187,14 @@ class _Several:
         return word, rng.choice(say.BEST).format(w=word, l=listed, a=self.attribute)
 
 
-def _several(s: _Speaker, plan: _Plan, most: int = 3) -> _Several:
+def _several(s: Speaker, plan: _Plan, most: int = 3) -> _Several:
     attribute, plural, thing, asks, look = s.attribute()
     xs = [s.word() for _ in range(s.rng.choice((2, 2, most)))]
     numbers = [f"{{{plan.add(asks.format(x=x))}}}" for x in xs]
     return _Several(attribute, plural, thing, look, xs, numbers)
 
 
-def _summed(s: _Speaker) -> tuple[str, _Plan]:
+def _summed(s: Speaker) -> tuple[str, _Plan]:
     """The sum or the difference of several values, and what is done with it."""
     rng, plan = s.rng, _Plan()
     kind = rng.choice(("sum", "sum", "difference"))
@@ -422,7 +209,7 @@ def _summed(s: _Speaker) -> tuple[str, _Plan]:
         said.append(rng.choice(verbs).format(n=phrase if verbs is say.FINDS else several.all(rng)))
     if rng.random() < 0.35:
         said.append(_condition(s, result, phrase if inside else rng.choice(say.SAID_VALUES), several.look, plan))
-        return _chain(rng, s.world, said), plan
+        return chain(rng, s.world, said), plan
     for n in range(rng.choice((1, 1, 2))):
         spoken, part = s.use(result, phrase if inside and not n else rng.choice(say.SAID_VALUES))
         said.append(spoken)
@@ -430,10 +217,10 @@ def _summed(s: _Speaker) -> tuple[str, _Plan]:
     if rng.random() < 0.15:
         plan.add({"say": result})
         said.append(rng.choice(say.TELLS).format(n=rng.choice(say.SAID_VALUES)))
-    return _chain(rng, s.world, said), plan
+    return chain(rng, s.world, said), plan
 
 
-def _versus(s: _Speaker) -> tuple[str, _Plan]:
+def _versus(s: Speaker) -> tuple[str, _Plan]:
     """Two values compared, and what hangs on it."""
     rng, plan = s.rng, _Plan()
     several = _several(s, plan, 2)
@@ -442,10 +229,10 @@ def _versus(s: _Speaker) -> tuple[str, _Plan]:
         said.append(rng.choice(("compare {l}", "look up {l}", "check {l}", "see {l}")).format(l=several.all(rng)))
     one, other = (several.each(rng, x) if rng.random() < 0.7 or not said else x for x in several.xs)
     said.append(_condition(s, several.numbers[0], one, several.look, plan, (several.numbers[1], other)))
-    return _chain(rng, s.world, said), plan
+    return chain(rng, s.world, said), plan
 
 
-def _ranked(s: _Speaker) -> tuple[str, _Plan]:
+def _ranked(s: Speaker) -> tuple[str, _Plan]:
     """The best of several by an attribute: its name, its value or both go into what is done next."""
     rng, plan = s.rng, _Plan()
     several = _several(s, plan)
@@ -473,7 +260,7 @@ def _ranked(s: _Speaker) -> tuple[str, _Plan]:
             known["name"], known["value"], rng.choice(words["name"]), rng.choice(words["value"][-5:])
         )
         plan.add(part)
-        return _chain(rng, s.world, [*([phrase] if inside else said), spoken]), plan
+        return chain(rng, s.world, [*([phrase] if inside else said), spoken]), plan
     for n, (sort, result) in enumerate(known.items()):
         spoken, part = s.use(result, phrase if inside and not n else rng.choice(words[sort]))
         said.append(spoken)
@@ -482,10 +269,10 @@ def _ranked(s: _Speaker) -> tuple[str, _Plan]:
         sort = rng.choice(list(known))
         plan.add({"say": known[sort]})
         said.append(rng.choice(say.TELLS).format(n=rng.choice(words[sort])))
-    return _chain(rng, s.world, said), plan
+    return chain(rng, s.world, said), plan
 
 
-def _known(s: _Speaker) -> tuple[str, _Plan]:
+def _known(s: Speaker) -> tuple[str, _Plan]:
     """The goals that the embedded model itself learned to split; those with a condition have another plan here."""
     for _ in range(8):
         goal, parts = composition(s.rng, s.world, s.all)
@@ -494,12 +281,12 @@ def _known(s: _Speaker) -> tuple[str, _Plan]:
     raise NotPossible("conditions only")
 
 
-def _single(s: _Speaker) -> tuple[str, _Plan]:
+def _single(s: Speaker) -> tuple[str, _Plan]:
     goal = s.instance(s.all).goal
     return goal, _Plan([goal])
 
 
-def _joined(s: _Speaker) -> tuple[str, _Plan]:
+def _joined(s: Speaker) -> tuple[str, _Plan]:
     joined = draw_joined(s.rng, s.world, carried=s.rng.random() < 0.5, templates=s.all)
     return joined.goal, _Plan(list(joined.parts))
 
@@ -526,7 +313,7 @@ def planning_examples(
     while True:
         world: World = fill(rng, split, _MORE)
         made_up = with_inventions(rng, world) if rng.random() < Mix().invented else []
-        speaker = _Speaker(rng, world, [*fitting_templates(templates, world.device), *made_up])
+        speaker = Speaker(rng, world, [*fitting_templates(templates, world.device), *made_up])
         for maker in rng.choices(makers, weights, k=24):
             try:
                 goal, plan = maker(speaker)
