@@ -38,15 +38,9 @@ def plan(state: EpisodeState, context: RunContext) -> Updates:
         error = str(refused)
     context.emit(
         Planned(
-            step=state.step,
-            attempt=state.attempt,
-            text=attempt.text,
+            **_call(state, attempt),
             plan=agenda,
             error=error,
-            prompt_tokens=attempt.prompt_tokens,
-            cached_tokens=attempt.cached_tokens,
-            tokens=len(attempt.tokens),
-            seconds=attempt.seconds,
         )
     )
     return {"phase": "planned", "agenda": agenda, "plan_error": error} | _costs(state, attempt)
@@ -67,17 +61,24 @@ def report(state: EpisodeState, context: RunContext) -> Updates:
     found = parse_report(attempt.text, asked.facts)
     context.emit(
         ScreenRead(
-            step=state.step,
-            attempt=state.attempt,
-            text=attempt.text,
+            **_call(state, attempt),
             report=found,
-            prompt_tokens=attempt.prompt_tokens,
-            cached_tokens=attempt.cached_tokens,
-            tokens=len(attempt.tokens),
-            seconds=attempt.seconds,
         )
     )
     return {"phase": "reported", "report": found} | _costs(state, attempt)
+
+
+def _call(state: EpisodeState, attempt: Attempt) -> Updates:
+    """What both events say of the call."""
+    return {
+        "step": state.step,
+        "attempt": state.attempt,
+        "text": attempt.text,
+        "prompt_tokens": attempt.prompt_tokens,
+        "cached_tokens": attempt.cached_tokens,
+        "tokens": len(attempt.tokens),
+        "seconds": attempt.seconds,
+    }
 
 
 def _costs(state: EpisodeState, attempt: Attempt) -> Updates:

@@ -44,7 +44,7 @@ def main() -> None:
     env = make_env(suite.env, suite.split, suite.options)
     sensors = [GoalDrift()]
     bare = Agent(model, sensors)
-    reminded = Agent(model, sensors, [Remind(turns=(TURN,), unparsable=False, cooldown=1, budget=1)])
+    reminded = Agent(model, sensors, [Remind(turns=(TURN,), unparsable=False, cooldown=1, lasts=1, budget=1)])
     treated, control = [], []
     for case in suite.cases():
         one, other = (drifts(agent, env, case.task, case.seed) for agent in (reminded, bare))

@@ -42,7 +42,8 @@ class Remind(Settings):
 
     - ``sensors``: whose alarms count; empty: any sensor's.
     - ``cooldown``: steps from one reminder to the next for the same cause (2: a reminder at step 3 allows one at
-      step 5); at least ``lasts``, the steps that a reminder's effect is known to last.
+      step 5); at least ``lasts``, the steps that a reminder's effect lasts (measured by
+      ``benchmarks/reminder_decay.py``).
     - ``budget``: reminders in an episode.
     - ``unparsable``: whether an answer that holds no action is a cause, too; ``alarms``: whether readings are.
     - ``turns``: fixed turns, counted from 1, at which to remind whatever the readings say. Only with
@@ -54,7 +55,7 @@ class Remind(Settings):
     name: str = Field(default="remind", min_length=1)
     sensors: frozenset[str] = frozenset()
     cooldown: int = Field(default=2, ge=1)
-    lasts: int = Field(default=1, ge=1)
+    lasts: int = Field(default=2, ge=1)
     budget: int = Field(default=6, ge=1)
     unparsable: bool = True
     alarms: bool = True
@@ -72,7 +73,7 @@ class Remind(Settings):
         The paper puts the reminder before the turn; here the turn's first attempt has been made by then, so the step is
         attempted again with it.
         """
-        return cls(turns=(4, 7), unparsable=False, cooldown=1, budget=2)
+        return cls(turns=(4, 7), unparsable=False, cooldown=1, lasts=1, budget=2)
 
     @field_validator(*_FIELDS)
     @classmethod
