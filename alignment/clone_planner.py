@@ -5,7 +5,7 @@
 It is nano's own language model without eyes, fine-tuned on goals and their plans alone (``alignment.plan_corpus``),
 with a few pieces of a plan's JSON as tokens of their own. Held-out figures are the share of plans that are right to the
 letter: ``words``, with words of the dev vocabulary; ``templates``, with dev templates among the parts, whose sentences
-it never saw.
+it never saw; ``scenes``, of scenes written by hand that are held out.
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ def train_planner(
     many = 256 if max_steps is None else 16
     dev = templates_of("train") | templates_of("dev")
     words, new = planning_examples(random.Random("dev"), "dev"), planning_examples(random.Random("new"), "dev", dev)
-    held = {"words": [next(words) for _ in range(many)], "templates": [next(new) for _ in range(many)]}
+    unseen = planning_examples(random.Random("scenes"), "dev", scenes="dev")
+    sources = {"words": words, "templates": new, "scenes": unseen}
+    held = {name: [next(source) for _ in range(many)] for name, source in sources.items()}
     optimisers = optimisers_for(model, rate)
     if max_steps is None and bfloat16_is_quick(device.type):
         for layer in model.model.layers:

@@ -3,7 +3,8 @@
 A goal is put together from atomic training goals (those of apps invented for training among them), and its plan is
 known by construction: parts in the order in which they are said; values that a part finds out and a later one uses;
 computations on several such values; conditions. Goals are said more loosely than the plan's parts: words are left out,
-turned around or shared between parts, and the planner has to put them back.
+turned around or shared between parts, and the planner has to put them back. Most are said as people say them, by
+scenes that were written by hand (``plan_scenes``); the rest by rule.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from homeostat.alignment import plan_phrases as say
 from homeostat.alignment.compositions import composition
 from homeostat.alignment.episodes import Mix, fitting_templates, with_inventions
+from homeostat.alignment.plan_scenes import scenes_of, told
 from homeostat.alignment.plan_speech import Speaker, chain, enumerated
+from homeostat.alignment.plan_speech import several as several_things
 from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.fill import fill
@@ -141,64 +144,11 @@ def _conditional(s: Speaker) -> tuple[str, _Plan]:
     return chain(rng, s.world, said), plan
 
 
-@dataclass
-class _Several:
-    """Several things and the same attribute of each, asked for one after another."""
-
-    attribute: str
-    plural: str
-    thing: str
-    look: str
-    xs: list[str]
-    numbers: list[str]
-
-    def each(self, rng: random.Random, x: str) -> str:
-        """One of them as a noun phrase."""
-        forms: tuple[str, ...] = ("the {a} of the {t} {x}", "the {t} {x}'s {a}")
-        if not Speaker.made_up(self.thing):
-            forms = ("the {a} of {x}", "{x}'s {a}", *(forms if self.thing else ()))
-        return rng.choice(forms).format(a=self.attribute, t=self.thing, x=x)
-
-    def listed(self, rng: random.Random, last: str = " and ") -> str:
-        """All of them, by name or as what they are."""
-        several = self.thing.removesuffix("y") + "ies" if self.thing.endswith("y") else f"{self.thing}s"
-        named = (f"the {several} ", f"my {several} ")
-        things = rng.choice(named if Speaker.made_up(self.thing) else (*named, "")) if self.thing else ""
-        return things + enumerated(rng, self.xs, last)
-
-    def all(self, rng: random.Random) -> str:
-        """Their attributes in one phrase."""
-        asks = say.ASKED.get(self.attribute, ())
-        if asks and rng.random() < 0.35:
-            return rng.choice(asks).format(l=self.listed(rng))
-        if rng.random() < 0.3:
-            return enumerated(rng, [self.each(rng, x) for x in self.xs], " and ")
-        forms = ("the {p} of {l}", "the {a} of {l}", "{l}'s {p}")
-        return rng.choice(forms).format(p=self.plural, a=self.attribute, l=self.listed(rng))
-
-    def best(self, rng: random.Random, largest: bool) -> tuple[str, str]:
-        """(the word, a phrase) for the one with the largest or smallest value."""
-        word = rng.choice(say.EXTREMES.get(self.look, say.EXTREMES[""])[0 if largest else 1])
-        listed = self.listed(rng, rng.choice((" and ", " or ")))
-        short = say.SHORT.get(self.attribute)
-        if short and rng.random() < 0.4:
-            word = rng.choice(short[0 if largest else 1])
-            return word, rng.choice(say.BEST_SHORT).format(w=word, l=listed)
-        return word, rng.choice(say.BEST).format(w=word, l=listed, a=self.attribute)
-
-
-def _several(s: Speaker, plan: _Plan, most: int = 3) -> _Several:
-    attribute, plural, thing, asks, look = s.attribute()
-    xs = [s.word() for _ in range(s.rng.choice((2, 2, most)))]
-    numbers = [f"{{{plan.add(asks.format(x=x))}}}" for x in xs]
-    return _Several(attribute, plural, thing, look, xs, numbers)
-
-
 def _summed(s: Speaker) -> tuple[str, _Plan]:
     """The sum or the difference of several values, and what is done with it."""
     rng, plan = s.rng, _Plan()
     kind = rng.choice(("sum", "sum", "difference"))
-    several = _several(s, plan, 3 if kind == "sum" else 2)
+    several = several_things(s, plan.add, 3 if kind == "sum" else 2)
     result = f"{{{plan.add({'compute': kind, 'of': several.numbers})}}}"
     plus = " plus ".join(several.each(rng, x) for x in several.xs)
     phrase = rng.choice(say.SUMS[kind]).format(list=several.all(rng), plus=plus)
@@ -223,7 +173,7 @@ def _summed(s: Speaker) -> tuple[str, _Plan]:
 def _versus(s: Speaker) -> tuple[str, _Plan]:
     """Two values compared, and what hangs on it."""
     rng, plan = s.rng, _Plan()
-    several = _several(s, plan, 2)
+    several = several_things(s, plan.add, 2)
     said: list[str] = []
     if rng.random() < 0.5:
         said.append(rng.choice(("compare {l}", "look up {l}", "check {l}", "see {l}")).format(l=several.all(rng)))
@@ -235,7 +185,7 @@ def _versus(s: Speaker) -> tuple[str, _Plan]:
 def _ranked(s: Speaker) -> tuple[str, _Plan]:
     """The best of several by an attribute: its name, its value or both go into what is done next."""
     rng, plan = s.rng, _Plan()
-    several = _several(s, plan)
+    several = several_things(s, plan.add)
     largest = rng.random() < 0.5
     which = "largest" if largest else "smallest"
     word, phrase = several.best(rng, largest)
@@ -291,7 +241,19 @@ def _joined(s: Speaker) -> tuple[str, _Plan]:
     return joined.goal, _Plan(list(joined.parts))
 
 
+def _written(s: Speaker) -> tuple[str, _Plan]:
+    """One of the scenes written by hand."""
+    goal, parts = told(s, s.rng.choice(scenes_of("train")))
+    return goal, _Plan(parts)
+
+
+def _held_out(s: Speaker) -> tuple[str, _Plan]:
+    goal, parts = told(s, s.rng.choice(scenes_of("dev")))
+    return goal, _Plan(parts)
+
+
 _KINDS = (
+    (_written, 160),
     (_single, 10),
     (_joined, 6),
     (_known, 12),
@@ -306,10 +268,18 @@ _KINDS = (
 
 
 def planning_examples(
-    rng: random.Random, split: Split = "train", templates: Mapping[str, Template] = _TRAIN
+    rng: random.Random,
+    split: Split = "train",
+    templates: Mapping[str, Template] = _TRAIN,
+    *,
+    scenes: Literal["train", "dev"] = "train",
 ) -> Iterator[tuple[str, str]]:
-    """(goal, its plan as JSON), with words of this split and these templates' tasks beside those of invented apps."""
-    makers, weights = [k for k, _ in _KINDS], [w for _, w in _KINDS]
+    """(goal, its plan as JSON), with words of this split and these templates' tasks beside those of invented apps.
+
+    ``scenes``: ``dev`` gives goals of the held-out scenes alone.
+    """
+    kinds = _KINDS if scenes == "train" else ((_held_out, 1),)
+    makers, weights = [k for k, _ in kinds], [w for _, w in kinds]
     while True:
         world: World = fill(rng, split, _MORE)
         made_up = with_inventions(rng, world) if rng.random() < Mix().invented else []

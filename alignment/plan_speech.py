@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from homeostat.alignment import plan_phrases as say
 from homeostat.alignment.compositions import loosely
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.instance import Instance, draw
 
-__all__ = ["Speaker", "chain", "enumerated", "plain"]
+__all__ = ["Several", "Speaker", "chain", "enumerated", "plain", "several"]
 
 _OPENINGS = ("", "", "", "", "please ", "first ", "now ", "i want three things: ", "can you ", "here is what i need: ")
 _IDLE = (
@@ -227,3 +228,57 @@ def chain(rng: random.Random, world: World, said: Sequence[str]) -> str:
         link = rng.choice(_JOINS) if mixed else join
         text += (rng.choice(_LASTS) if n == len(said) and rng.random() < 0.6 else link) + one
     return opening + text
+
+
+@dataclass
+class Several:
+    """Several things and the same attribute of each, asked for one after another."""
+
+    attribute: str
+    plural: str
+    thing: str
+    look: str
+    xs: list[str]
+    numbers: list[str]
+
+    def each(self, rng: random.Random, x: str) -> str:
+        """One of them as a noun phrase."""
+        forms: tuple[str, ...] = ("the {a} of the {t} {x}", "the {t} {x}'s {a}")
+        if not Speaker.made_up(self.thing):
+            forms = ("the {a} of {x}", "{x}'s {a}", *(forms if self.thing else ()))
+        return rng.choice(forms).format(a=self.attribute, t=self.thing, x=x)
+
+    def listed(self, rng: random.Random, last: str = " and ") -> str:
+        """All of them, by name or as what they are."""
+        several = self.thing.removesuffix("y") + "ies" if self.thing.endswith("y") else f"{self.thing}s"
+        named = (f"the {several} ", f"my {several} ")
+        things = rng.choice(named if Speaker.made_up(self.thing) else (*named, "")) if self.thing else ""
+        return things + enumerated(rng, self.xs, last)
+
+    def all(self, rng: random.Random) -> str:
+        """Their attributes in one phrase."""
+        asks = say.ASKED.get(self.attribute, ())
+        if asks and rng.random() < 0.35:
+            return rng.choice(asks).format(l=self.listed(rng))
+        if rng.random() < 0.3:
+            return enumerated(rng, [self.each(rng, x) for x in self.xs], " and ")
+        forms = ("the {p} of {l}", "the {a} of {l}", "{l}'s {p}")
+        return rng.choice(forms).format(p=self.plural, a=self.attribute, l=self.listed(rng))
+
+    def best(self, rng: random.Random, largest: bool) -> tuple[str, str]:
+        """(the word, a phrase) for the one with the largest or smallest value."""
+        word = rng.choice(say.EXTREMES.get(self.look, say.EXTREMES[""])[0 if largest else 1])
+        listed = self.listed(rng, rng.choice((" and ", " or ")))
+        short = say.SHORT.get(self.attribute)
+        if short and rng.random() < 0.4:
+            word = rng.choice(short[0 if largest else 1])
+            return word, rng.choice(say.BEST_SHORT).format(w=word, l=listed)
+        return word, rng.choice(say.BEST).format(w=word, l=listed, a=self.attribute)
+
+
+def several(s: Speaker, add: Callable[[str], int], most: int = 3) -> Several:
+    """Two things or up to ``most``, each looked up in a part that ``add`` takes and numbers."""
+    attribute, plural, thing, asks, look = s.attribute()
+    xs = [s.word() for _ in range(s.rng.choice((2, 2, most)))]
+    numbers = [f"{{{add(asks.format(x=x))}}}" for x in xs]
+    return Several(attribute, plural, thing, look, xs, numbers)
