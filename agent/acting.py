@@ -9,6 +9,7 @@ from homeostat.agent.prompts import describe
 from homeostat.agent.runtime import RunContext
 from homeostat.agent.state import EpisodeState
 from homeostat.controllers.core import Refuse
+from homeostat.controllers.forest import same_action
 from homeostat.envs.actions import Answer, Terminate
 from homeostat.envs.core import SelfEnding
 from homeostat.envs.errors import ActionError
@@ -32,6 +33,8 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
         "candidates": (),
         "seconds": context.elapsed(),
     }
+    if (before := context.model.style.screens - 1) > 0:
+        updates["screens"] = (*state.screens, context.keep(context.observe().screenshot))[-before:]
     if action is None:
         context.emit(
             Act(
@@ -49,7 +52,8 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
                 "reason": f"{state.garbled + 1} answers in a row held no action: {state.proposal.unparsable}",
             }
     else:
-        grid = context.model.style.grid(context.observe())
+        seen = context.observe()
+        grid = context.model.style.grid(seen)
         error = ""
         if isinstance(state.decision, Refuse):
             error = updates["reminder"] = state.decision.reason
@@ -68,6 +72,7 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
             # A refused action is told too: a greedy model that saw the same prompt would try it for ever.
             "history": (*state.history, describe(action, grid)),
             "acted": (*state.acted, *state.readings),
+            "tried": (*state.tried, (seen.fingerprint, same_action(action, seen.elements))),
         }
         if isinstance(action, Answer) and not error:
             updates["answers"] = (*state.answers, action.text)

@@ -22,6 +22,7 @@ from homeostat.controllers.core import (
     Perform,
     Proceed,
     Record,
+    Refuse,
     Reminder,
     Report,
     Sample,
@@ -139,7 +140,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
     """Let the controllers decide, within the loop's own bounds."""
     readings = state.readings if state.phase in ("attempt", "candidates", "reported") else ()
     seen = context.observe()
-    known = state.context(app=seen.app, elements=seen.elements, seconds=context.elapsed())
+    known = state.context(app=seen.app, elements=seen.elements, screen=seen.fingerprint, seconds=context.elapsed())
     name, decision = context.decide(readings, known)
     decision, name = _bounded(decision, name, state, context)
     context.emit(Decide(step=state.step, attempt=state.attempt, phase=state.phase, controller=name, decision=decision))
@@ -172,7 +173,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
             updates |= {"attempt": again, "steering": actuators}
         case HoldAttention(actuators=actuators):
             updates |= {"holding": actuators}
-        case Choose(index=index):
+        case Choose(index=index) | Refuse(candidate=int(index)):
             chosen = state.candidates[min(index, len(state.candidates) - 1)]
             proposal = Proposal(text=chosen.text, action=chosen.action, unparsable=chosen.unparsable)
             updates |= {"proposal": proposal, "readings": chosen.readings}
@@ -186,6 +187,8 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
                 "history": (),
                 "answers": (),
                 "acted": (),
+                "tried": (),
+                "screens": (),
                 "reminder": "",
                 "shown": (),
                 "steering": (),
@@ -214,6 +217,7 @@ def _prompt(state: EpisodeState, context: RunContext) -> Prompt:
         rules=state.task.rules,
         history=state.history,
         observation=context.observe(),
+        earlier=[context.image(name) for name in state.screens],
         reminder=state.reminder,
         shown=state.shown,
     )

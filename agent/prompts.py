@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from homeostat.controllers.agenda import Plan
 from homeostat.controllers.operations import OPERATIONS
@@ -26,7 +28,8 @@ class PromptStyle(BaseModel):
     """The wording of prompts. ``{…}`` is filled in; a part whose value is empty is left out.
 
     ``coordinates``: the numbers the model writes for a point (see :class:`~homeostat.envs.mobile_use.Grid`): pixels of
-    the screenshot, or thousandths. ``order`` lists the user message's parts. ``planner`` names the model that plans for
+    the screenshot, or thousandths. ``screens``: how many screenshots a prompt holds, the present one and those of the
+    steps before it. ``order`` lists the user message's parts. ``planner`` names the model that plans for
     this one where nobody says otherwise. A planner is told what is done, failed and
     known in ``planner_memory`` (empty: it is not), sees the screen with ``planner_screen``, and may write all that
     :mod:`homeostat.controllers.plan` knows with ``typed_plans``, else texts. Without a ``reporter_system`` no screen is
@@ -43,6 +46,7 @@ class PromptStyle(BaseModel):
     history_empty: str = "nothing"
     history_length: int = 12
     elements: str = ""
+    screens: int = Field(default=1, ge=1)
     reminder: str = "Reminder: {reminder}\n"
     order: tuple[str, ...] = ("goal", "history", "elements", "screen", "reminder")
     planner: str = ""
@@ -93,13 +97,15 @@ def act_prompt(
     rules: Sequence[str],
     history: Sequence[str],
     observation: Observation,
+    earlier: Sequence[NDArray[np.uint8]] = (),
     reminder: str = "",
     shown: Sequence[str] = (),
 ) -> Prompt:
     """The executor's prompt for one attempt. ``history``: :func:`describe` of every action so far.
 
-    A recording's frames stand where the screen would, each a span of its own: ``frame-1``, ``frame-2``, … Those of
-    ``shown`` stand once more in front of the reminder, in the span ``evidence``.
+    ``earlier``: screenshots of the steps before, oldest first, each a span of its own in front of the present one:
+    ``screen-1`` is that of the last step. A recording's frames stand where the screens would: ``frame-1``,
+    ``frame-2``, … Those of ``shown`` stand once more in front of the reminder, in the span ``evidence``.
     """
     recent = history[-style.history_length :]
     parts = {
@@ -110,7 +116,8 @@ def act_prompt(
         "elements": Part("elements", _elements(style, observation)),
     }
     frames = [Part(f"frame-{n}", image=frame) for n, frame in enumerate(observation.frames, start=1)]
-    images = frames or [parts["screen"]]
+    before = [Part(f"screen-{len(earlier) - n}", image=image) for n, image in enumerate(earlier)]
+    images = frames or [*before, parts["screen"]]
     again = [Part("evidence", image=part.image) for part in images if part.label in shown]
     groups = {label: [part] for label, part in parts.items()} | {"screen": images}
     groups["reminder"] = [*again, parts["reminder"]]

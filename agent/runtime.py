@@ -9,6 +9,8 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from homeostat.agent.events import Event
@@ -19,11 +21,14 @@ from homeostat.controllers.core import ControlContext, Controller, Decision, Pro
 from homeostat.envs.actions import Action, Click, LongPress
 from homeostat.envs.core import Env, Observation
 from homeostat.envs.errors import ConfigError
+from homeostat.envs.screens import load_screen, screen_digest
 from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Attempt, Reading, Readout, Sensor, SensorContext
 from homeostat.sensors.messages import Prompt
 
 __all__ = ["LoopConfig", "RunContext"]
+
+_KEPT = 32  # screenshots in memory, for prompts that hold earlier ones
 
 
 class LoopConfig(BaseModel):
@@ -63,6 +68,7 @@ class RunContext:
     observation: Observation | None = None
     attempt: Attempt | None = None
     _outbox: list[Event] = field(default_factory=list)
+    _images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
 
     def emit(self, event: Event) -> None:
@@ -86,6 +92,19 @@ class RunContext:
         if self.observation is None:
             self.observation = self.env.observe()
         return self.observation
+
+    def keep(self, image: NDArray[np.uint8]) -> str:
+        """Keep a screenshot for later prompts; its name."""
+        name = self.trace.screen(image) if self.trace is not None else screen_digest(image)
+        self._images = dict(list(self._images.items())[-_KEPT:]) | {name: image}
+        return name
+
+    def image(self, name: str) -> NDArray[np.uint8]:
+        """A screenshot that was kept, in another process if need be. Raises :class:`TraceError` where it is gone."""
+        if name not in self._images:
+            assert self.trace is not None  # nothing is resumed without a run folder
+            self._images[name] = load_screen(self.trace.folder / "screens", name)
+        return self._images[name]
 
     def snapshot(self) -> str:
         """Save the environment's state; its hash, empty without a run folder."""

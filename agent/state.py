@@ -42,8 +42,10 @@ class Reply(BaseModel):
 class EpisodeState(BaseModel):
     """One episode between two nodes.
 
-    ``history``, ``answers``, ``acted`` and ``subtask_steps`` are those of the present subtask; ``acted`` holds the
-    readings of the attempts that were carried out, of all sensors, oldest first. ``attempt`` numbers the present or
+    ``history``, ``answers``, ``acted``, ``tried`` and ``subtask_steps`` are those of the present subtask; ``acted``
+    holds the readings of the attempts that were carried out, of all sensors, oldest first, ``tried`` every action with
+    the fingerprint of the screen that it was done on, ``screens`` the names of the screenshots before the present one
+    that the prompt holds. ``attempt`` numbers the present or
     next model call of the step. ``rounds`` counts plans and dispatches, ``garbled`` the unparsable answers in a row,
     ``failures`` the present subtask's steps in a row that came to nothing.
     ``reminder`` and ``shown`` (labels of images that stand in front of it once more) are this step's, ``steering`` too,
@@ -65,6 +67,8 @@ class EpisodeState(BaseModel):
     history: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     acted: tuple[Reading, ...] = ()
+    tried: tuple[tuple[str, str], ...] = ()
+    screens: tuple[str, ...] = ()
     agenda: Plan | None = None
     plan_error: str | None = None
     reminder: str = ""
@@ -90,8 +94,10 @@ class EpisodeState(BaseModel):
     success: bool | None = None
     reason: str = ""
 
-    def context(self, *, app: str = "", elements: tuple[Element, ...] = (), seconds: float = 0.0) -> ControlContext:
-        """What controllers may know of it, with what the screen shows and the seconds spent."""
+    def context(
+        self, *, app: str = "", elements: tuple[Element, ...] = (), screen: str = "", seconds: float = 0.0
+    ) -> ControlContext:
+        """What controllers may know of it, with what the screen shows, its fingerprint and the seconds spent."""
         proposal = self.proposal if self.phase in ("attempt", "candidates", "reported") else None
         return ControlContext(
             phase=self.phase,
@@ -110,6 +116,7 @@ class EpisodeState(BaseModel):
             decisions=self.decisions,
             app=app,
             elements=elements,
+            tried=tuple(action for where, action in self.tried if where == screen),
             tokens=self.tokens,
             seconds=seconds,
             candidates=self.candidates,

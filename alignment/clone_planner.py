@@ -5,7 +5,7 @@
 It is nano's own language model without eyes, fine-tuned on goals and their plans alone (``alignment.plan_corpus``),
 with a few pieces of a plan's JSON as tokens of their own. Held-out figures are the share of plans that are right to the
 letter: ``words``, with words of the dev vocabulary; ``templates``, with dev templates among the parts, whose sentences
-it never saw; ``scenes``, of scenes written by hand that are held out.
+it never saw; ``scenes``, of patterns written by hand that are held out.
 """
 
 from __future__ import annotations

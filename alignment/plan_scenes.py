@@ -2,8 +2,8 @@
 
 A pattern is a text with ``(a|b)`` (either), ``<word>`` (a line of ``words.yaml``) and ``{slots}``; a plan's lines name
 training templates with their slots, lookups, computations and conditions. Slots, tasks, values and things that are
-compared are drawn, so one scene is many thousand goals. Every eighth scene is held out: what is right in those tells
-how far the planner gets with sentences that it was not shown.
+compared are drawn, so one pattern is many thousand goals. Every eighth pattern is held out: what is right in those
+tells how far the planner gets with sentences that it was not shown.
 
 None of the hundred compositional templates of ``homeostat.envs.phone.tasks.composed`` stands here: those are for
 testing.
@@ -51,19 +51,18 @@ class Scene:
 
 @cache
 def scenes_of(split: Literal["train", "dev"]) -> tuple[Scene, ...]:
-    """The scenes that are shown in training, or those that are held out."""
-    found = [
-        Scene(
-            lines(s["goals"]),
-            lines(s["plan"]),
-            group.startswith("domain"),
-            **{k: s[k] for k in ("use", "only", "same") if k in s},
-        )
-        for group, scenes in read("scenes").items()
-        for s in scenes
-    ]
-    held = range(3, len(found), _HELD)
-    return tuple(s for n, s in enumerate(found) if (n in held) == (split == "dev"))
+    """The scenes with the patterns that are shown in training, or with those that are held out."""
+    found, seen = [], 0
+    for group, scenes in read("scenes").items():
+        for s in scenes:
+            goals = lines(s["goals"])
+            held = {n for n in range(len(goals)) if (seen + n) % _HELD == 3}
+            seen += len(goals)
+            mine = tuple(g for n, g in enumerate(goals) if (n in held) == (split == "dev"))
+            more = {k: s[k] for k in ("use", "only", "same") if k in s}
+            if mine:
+                found.append(Scene(mine, lines(s["plan"]), group.startswith("domain"), **more))
+    return tuple(found)
 
 
 def told(s: Speaker, scene: Scene) -> tuple[str, list[Any]]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from homeostat.controllers.reconsider import Reconsider
     from homeostat.controllers.remind import Remind
     from homeostat.controllers.steer import SetPoint, Steer
+    from homeostat.controllers.tabu import Tabu
 
 __all__ = [
     "OPERATIONS",
@@ -83,6 +84,7 @@ __all__ = [
     "Stop",
     "StopOn",
     "Subtask",
+    "Tabu",
     "check_controller",
     "compute",
     "controllers_for",
@@ -117,6 +119,7 @@ _HOME = {
     "HeadProfile": "profiles",
     "Recalibrate": "recalibrate",
     "Reconsider": "reconsider",
+    "Tabu": "tabu",
     "Remind": "remind",
     "SetPoint": "steer",
     "Steer": "steer",

@@ -3,7 +3,8 @@
 The cascade also keeps corrections within bounds, from the records alone (it has no state): a cool-down and a budget
 for each controller, a budget for all of them together, and one correction per cause in a step. A *correction* is a
 decision that costs another model call or the user's time: remind, plan, ask, steer, sample. What ends a part or the
-episode, or costs nothing, is never held back: dispatch, the next plan of one that is under way, hold, stop.
+episode, or costs nothing, is never held back: dispatch, the next plan of one that is under way, hold, stop. An action
+that one controller chooses in the attempt's place is put to the others first: one that refuses it has the last word.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from homeostat.controllers.core import ControlContext, Controller, Decision, MakePlan, Proceed, Record
+from homeostat.controllers.core import (
+    Choose,
+    ControlContext,
+    Controller,
+    Decision,
+    MakePlan,
+    Perform,
+    Proceed,
+    Record,
+    Refuse,
+)
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.settings import Settings
 from homeostat.envs.errors import UnknownName
@@ -109,8 +120,25 @@ class Cascade(Settings):
                 and not self._allows(controller.name, decision.cause, context)
             ):
                 continue
-            return decision.model_copy(update={"by": decision.by or controller.name})
+            decision = decision.model_copy(update={"by": decision.by or controller.name})
+            return self._refused(decision, context) or decision
         return Proceed()
+
+    def _refused(self, decision: Decision, context: ControlContext) -> Decision | None:
+        """What a controller that refuses actions has to say of one that another one chose; None: nothing."""
+        index = decision.index if isinstance(decision, Choose) else None
+        if index is not None:
+            action = context.candidates[index].action if index < len(context.candidates) else None
+        else:
+            action = decision.action if isinstance(decision, Perform) else None
+        if action is None:
+            return None
+        asked = context.model_copy(update={"phase": "attempt", "action": action, "unparsable": None, "candidates": ()})
+        for controller in self.controllers:
+            said = controller.decide((), asked) if controller.name != decision.by else None
+            if isinstance(said, Refuse):
+                return said.model_copy(update={"by": controller.name, "candidate": index})
+        return None
 
     @property
     def plans(self) -> bool:

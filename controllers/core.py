@@ -155,10 +155,14 @@ class Choose(_Decision):
 
 
 class Refuse(_Decision):
-    """Don't carry the action out: the step is spent, and ``reason`` stands in the next one's prompt as its reminder."""
+    """Don't carry the action out: the step is spent, and ``reason`` stands in the next one's prompt as its reminder.
+
+    ``candidate``: the one whose action it is, where another than the attempt's was chosen.
+    """
 
     kind: Literal["refuse"] = "refuse"
     reason: str
+    candidate: int | None = Field(default=None, ge=0)
 
 
 class Stop(_Decision):
@@ -226,9 +230,10 @@ class ControlContext(_Value):
     others; and ``"reported"`` after a :class:`Report`, with ``report``. ``action`` is what the attempt's text
     parsed to, or None with the parser's message in ``unparsable``. ``goal`` is the whole goal, ``instruction`` what
     the executor is working on. ``answers`` are those given so far in the present subtask; ``decisions`` everything
-    decided in the episode, oldest first. ``app`` and ``elements`` are what the screen shows; ``tokens`` written and
-    ``seconds`` spent so far. ``failures`` counts the present subtask's steps in a row that came to nothing (no
-    action, or one that was refused).
+    decided in the episode, oldest first. ``app`` and ``elements`` are what the screen shows; ``tried`` what was done
+    on this very screen before, in the present subtask (actions as ``forest.same_action`` tells them apart); ``tokens``
+    written and ``seconds`` spent so far. ``failures`` counts the present subtask's steps in a row that came to nothing
+    (no action, or one that was refused).
     """
 
     phase: Phase
@@ -247,11 +252,17 @@ class ControlContext(_Value):
     decisions: tuple[Record, ...] = ()
     app: str = ""
     elements: tuple[Element, ...] = ()
+    tried: tuple[str, ...] = ()
     tokens: int = 0
     seconds: float = 0.0
     candidates: tuple[Candidate, ...] = ()
     report: Reported | None = None
     failures: int = 0
+
+    def sampled_by(self, name: str) -> bool:
+        """Whether the candidates are what the controller ``name`` asked for, or nobody knows who did."""
+        asked = [r.controller for r in self.decisions if r.kind == "sample" and r.step == self.step]
+        return not asked or asked[-1] == name
 
 
 @runtime_checkable

@@ -21,7 +21,7 @@ from homeostat.controllers.core import Candidate
 from homeostat.envs import actions as a
 from homeostat.envs.core import Element, element_at
 
-__all__ = ["CYBERV", "Forest", "Verdict", "answer_of"]
+__all__ = ["CYBERV", "Forest", "Verdict", "answer_of", "same_action"]
 
 CYBERV: Mapping[str, float] = {"p": 0.2, "stab": 0.2, "rep": 0.2, "drift": 0.2, "rank": 0.2}
 
@@ -102,14 +102,13 @@ class Forest:
 
 
 def answer_of(candidate: Candidate, elements: Sequence[Element] = ()) -> str | None:
-    """What counts as the same answer: of taps the element under them, of texts the text without case and white space.
+    """What a candidate says, as :func:`same_action` tells it; None where it holds no action."""
+    return None if candidate.action is None else same_action(candidate.action, elements)
 
-    None where there is no action.
-    """
-    action = candidate.action
+
+def same_action(action: a.Action, elements: Sequence[Element] = ()) -> str:
+    """What counts as the same action: taps on one element; texts without their case and white space."""
     match action:
-        case None:
-            return None
         case a.Click(point=point) | a.LongPress(point=point):
             at = element_at(elements, point)
             where = f"{point[0]:.2f},{point[1]:.2f}" if at is None else f"element {at}"

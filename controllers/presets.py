@@ -18,6 +18,7 @@ from homeostat.controllers.recalibrate import Recalibrate
 from homeostat.controllers.reconsider import Reconsider
 from homeostat.controllers.remind import Remind
 from homeostat.controllers.steer import SetPoint, Steer
+from homeostat.controllers.tabu import Tabu
 from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.sensors.actuators import Actuator
 
@@ -69,7 +70,7 @@ PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
         Preset("none", "no controller: the bare model", _always()),
-        Preset("default", "guard, decompose, and remind of the form", _always(Guard(), Decompose(), _FORM)),
+        Preset("default", "guard, decompose, tabu, remind of the form", _always(Guard(), Decompose(), Tabu(), _FORM)),
         Preset("decompose", "split the goal, one part at a time", _always(Decompose())),
         Preset("agent-nexus", "a new plan after every part (2506.08972)", _always(Decompose.agent_nexus())),
         Preset("remind", "restate what lost attention", _always(Remind(sensors=_DRIFT)), _DRIFT),
@@ -78,6 +79,7 @@ PRESETS: dict[str, Preset] = {
         Preset("attention-tracker", "a word where focus is lost (2411.00348)", _always(_ATTENTION_TRACKER), _TRACKER),
         Preset("reconsider", "four answers and a vote where confidence alarms", _always(_RECONSIDER), _SURE | _DRIFT),
         Preset("cyberv", "eight answers at every step (2506.07971)", _always(Reconsider.cyberv()), _SURE | _DRIFT),
+        Preset("tabu", "never the same action twice on the same screen", _always(Tabu())),
         Preset("guard", "refuse what the rules forbid", _always(Guard())),
         Preset("steer", "twice the attention on the goal where it fell", _always(_STEER), _DRIFT),
         Preset("set-point", "the goal's intensity held at 2", _always(SetPoint(set_point=2.0)), _DRIFT),

@@ -3,9 +3,10 @@
 CyberV (arXiv 2506.07971) for multiple-choice questions about videos, generalised to actions. Candidate 0 is the attempt
 itself; ``n`` − 1 others are drawn to the same prompt, from one prefill. The score forest (``controllers/forest.py``)
 weighs them; if the best answer's vote exceeds n · θ, it is carried out. Else the model is asked once more, with a
-reminder of the evidence that lost attention: the elements of the screen, or the frames of a recording, that candidates
-looked at least in comparison with candidate 0; frames are shown once more. For n > 2 that second answer counts only if
-some candidate had said it; else the best of the vote is carried out after all (the paper's acceptance guard).
+reminder of the evidence that lost attention: the elements of the screen, earlier screenshots, or the frames of a
+recording, that candidates looked at least in comparison with candidate 0; those that are images are shown once more.
+For n > 2 that second answer counts only if some candidate had said it; else the best of the vote is carried out after
+all (the paper's acceptance guard).
 
 Notable choices: it is a reading that sets it off, or every step (``when="always"``, the paper's way); a second look
 costs an attempt of the step, so the loop's own bound holds.
@@ -35,6 +36,7 @@ class Reconsider(Settings):
     - ``weights``: the forest's, by tree (see ``forest.CYBERV``).
     - ``rounds``: second looks in a step (0: the vote decides); ``budget``: steps reconsidered in an episode.
     - ``evidence``: the spans whose mass counts for drift; a prefix with ``*`` stands for ``frame-1``, ``frame-2``, …
+      (``screen-1`` is the screenshot of the step before, where the prompt holds it)
     - ``text``: the second look's reminder, with ``{evidence}``.
     """
 
@@ -47,7 +49,7 @@ class Reconsider(Settings):
     weights: dict[str, float] = Field(default_factory=lambda: dict(CYBERV))
     rounds: int = Field(default=1, ge=0)
     budget: int = Field(default=8, ge=1)
-    evidence: tuple[str, ...] = ("screen", "frame-*")
+    evidence: tuple[str, ...] = ("screen", "screen-*", "frame-*")
     text: str = "look again at {evidence} before you answer."
 
     @classmethod
@@ -64,11 +66,11 @@ class Reconsider(Settings):
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
         """:class:`Sample`, then :class:`Choose` or a second look."""
+        mine = [r for r in context.decisions if r.controller == self.name and r.kind == "sample"]
         if context.phase == "candidates":
-            return self._vote(context)
+            return self._vote(context) if context.sampled_by(self.name) else Proceed()
         if context.phase != "attempt":
             return Proceed()
-        mine = [r for r in context.decisions if r.controller == self.name and r.kind == "sample"]
         if any(r.step == context.step for r in mine):
             return self._guarded(context)
         if len(mine) >= self.budget:
@@ -121,11 +123,15 @@ class Reconsider(Settings):
         of its image where it has one.
         """
         falls: dict[tuple[str, str], float] = {}
-        for kind, prefix in (("gaze.", ""), ("mass.frame-", "frame ")):
+        for kind, words, label in (
+            ("gaze.", "{}", ""),
+            ("mass.frame-", "frame {}", "frame-"),
+            ("mass.screen-", "the screen {} steps back", "screen-"),
+        ):
             base = _details(candidates[0], kind)
             for candidate in candidates[1:]:
                 for key, value in _details(candidate, kind).items():
-                    named = (prefix + key, f"frame-{key}" if prefix else "")
+                    named = (words.format(key), label and label + key)
                     falls[named] = falls.get(named, 0.0) + value - base.get(key, 0.0)
         return sorted((named for named, fall in falls.items() if fall < 0), key=lambda named: falls[named])[:most]
 

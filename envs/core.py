@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.envs.actions import Action
 
 __all__ = ["Element", "Env", "Observation", "SelfEnding", "TaskInfo", "element_at"]
+
+
+_PASSING = frozenset({"status", "badge", "toast"})  # roles of what comes and goes by itself
 
 
 class Element(BaseModel):
@@ -50,6 +54,15 @@ class Observation:
     elements: tuple[Element, ...]
     app: str
     frames: tuple[NDArray[np.uint8], ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what is to be seen: the app and its elements, without those that change by themselves (the status
+        bar's clock, a toast); the pixels where no elements are known.
+        """
+        lasting = (e.model_dump_json() for e in self.elements if e.role not in _PASSING)
+        shown = "\n".join((self.app, *lasting)).encode()
+        return hashlib.sha256(shown if self.elements else self.screenshot.tobytes()).hexdigest()[:16]
 
 
 class TaskInfo(BaseModel):

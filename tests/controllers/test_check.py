@@ -212,6 +212,7 @@ def test_the_public_names_are_these() -> None:
         "Stop",
         "StopOn",
         "Subtask",
+        "Tabu",
         "check_controller",
         "compute",
         "controllers_for",
