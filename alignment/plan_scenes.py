@@ -38,7 +38,8 @@ class Scene:
     """Patterns of one meaning and its plan.
 
     ``domain``: about things with an attribute that can be compared; ``use``: what its uses take (thing or value);
-    ``only``: how the attribute has to look; ``same``: whatever is done, is done with either thing.
+    ``only``: how the attribute has to look; ``same``: whatever is done, is done with either thing; ``value``: the kind
+    of what is used; ``number``: values that are found have to be numbers.
     """
 
     goals: tuple[str, ...]
@@ -47,6 +48,8 @@ class Scene:
     use: str = ""
     only: str = ""
     same: str = ""
+    value: str = ""
+    number: str = ""
 
 
 @cache
@@ -59,7 +62,7 @@ def scenes_of(split: Literal["train", "dev"]) -> tuple[Scene, ...]:
             held = {n for n in range(len(goals)) if (seen + n) % _HELD == 3}
             seen += len(goals)
             mine = tuple(g for n, g in enumerate(goals) if (n in held) == (split == "dev"))
-            more = {k: s[k] for k in ("use", "only", "same") if k in s}
+            more = {k: s[k] for k in ("use", "only", "same", "value", "number") if k in s}
             if mine:
                 found.append(Scene(mine, lines(s["plan"]), group.startswith("domain"), **more))
     return tuple(found)
@@ -99,7 +102,7 @@ class _Telling(Filler):
     def __init__(self, s: Speaker, scene: Scene) -> None:
         super().__init__(s)
         self.scene, self.behind = scene, dict[str, str]()
-        self.kinds: list[str] = []
+        self.kinds = [scene.value] if scene.value else list[str]()
         for name in sorted({m for line in scene.plan for m in re.findall(r"\bfind\d?\b", line)}):
             self._find(name)
 
@@ -112,7 +115,10 @@ class _Telling(Filler):
         return super().slot(name)
 
     def _find(self, name: str) -> None:
-        entry = self.rng.choice(read("values")["finds"])
+        entries = read("values")["finds"]
+        if self.scene.number:
+            entries = [e for e in entries if e["kind"] == "number"]
+        entry = self.rng.choice(entries)
         own = Filler(self.s)
         said, asked = own.one_of(entry["said"]), own.one_of(entry["asked"])
         self.behind[name] = own.part(entry["part"])

@@ -35,6 +35,18 @@ _DRAWN_BY = {  # slots whose values a phone has few of: the template that draws 
     "album": ("gallery_count", "album"),
     "box": ("mail_count", "box"),
 }
+_SPANS = {
+    "half an hour": "00:30",
+    "an hour": "01:00",
+    "one hour": "01:00",
+    "two hours": "02:00",
+    "2 hours": "02:00",
+    "three hours": "03:00",
+    "a quarter of an hour": "00:15",
+    "an hour and a half": "01:30",
+    "ten minutes": "00:10",
+    **{f"{n} minutes": f"00:{n:02d}" for n in (5, 10, 15, 20, 25, 30, 35, 40, 45, 50)},
+}
 _FACTS = ("price", "phone", "road", "city", "year")
 
 
@@ -65,6 +77,9 @@ def _draws(s: Speaker) -> dict[str, Callable[[], str]]:
         "level": lambda: rng.choice(list(PRIORITIES)),
         "num": lambda: str(rng.randint(1, 99)),
         "money": lambda: f"${rng.randint(1, 500)}",
+        "few": lambda: str(rng.randint(2, 9)),
+        "plus": lambda: f"${rng.randint(1, 60)}",
+        "span": lambda: rng.choice(list(_SPANS)),
         "min": lambda: str(rng.randint(1, 90)),
         "serves": lambda: str(rng.randint(1, 12)),
         "onoff": lambda: rng.choice(("on", "off")),
@@ -116,6 +131,8 @@ class Filler:
 
     def slot(self, name: str) -> str:
         """What stands for ``{name}``."""
+        if name == "clock":  # the span as a time of day
+            return _SPANS[self.slot("span")]
         if name not in self.slots:
             self.slots[name] = self._drawn(name.rstrip("0123456789"))
         return self.slots[name]

@@ -85,7 +85,8 @@ def test_a_plan_says_every_word_that_the_goal_gave_it() -> None:
                 continue
             said = set(re.findall(r"[a-z0-9:$]+", goal))
             for word in re.findall(r"[a-z]{4,}|[0-9:$]{4,}", json.dumps(parts)):
-                assert word in said | plain or any(word in one for one in said), (goal, parts, word)
+                span = re.fullmatch(r"0\d:\d\d", word) and ("minutes" in goal or "hour" in goal)
+                assert span or word in said | plain or any(word in one for one in said), (goal, parts, word)
             checked += 1
     assert checked > 500
 
