@@ -86,14 +86,16 @@ class RowMask:
     causal: bool
     device: torch.device
 
-    def rows(self, start: int, stop: int) -> Tensor | None:
-        """The mask of rows ``start`` to ``stop``, or None where they see everything."""
+    def rows(self, start: int, stop: int, at: Tensor | None = None) -> Tensor | None:
+        """The mask of rows ``start`` to ``stop`` (of the keys ``at`` alone), or None where they see everything."""
         if self.mask is not None:
-            return self.mask if self.mask.shape[2] == 1 else self.mask[:, :, start:stop]
+            mine = self.mask if self.mask.shape[2] == 1 else self.mask[:, :, start:stop]
+            return mine if at is None else mine[..., at]
         if not self.causal or self.queries == 1:
             return None
         row = torch.arange(start, stop, device=self.device)
-        return (torch.arange(self.keys, device=self.device) <= row[:, None])[None, None]
+        key = torch.arange(self.keys, device=self.device) if at is None else at
+        return (key <= row[:, None])[None, None]
 
 
 def visible(mask: Tensor) -> Tensor:

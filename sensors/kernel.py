@@ -2,7 +2,8 @@
 
 - Prefill: torch's fused kernel computes the output; the last rows are computed again, in chunks, for their masses.
 - Decode (one query): attention is computed once, by hand, and the masses are read off its weights.
-- Scores that the fused kernel can't do (a soft cap, learned sinks), and masses that are moved: by hand, in row chunks.
+- Scores that the fused kernel can't do (a soft cap, learned sinks, stretched logits), and masses that are moved over
+  much of the prompt: by hand, in row chunks.
 """
 
 from __future__ import annotations
@@ -76,14 +77,18 @@ def probe_attention(
             recorder.add_outputs(one)
             recorder.close_layer()
         return one, None
-    by_hand = not scoring.fused or (bound is not None and bound.needs_weights)
+    by_hand = not scoring.fused or (bound is not None and (bound.needs_weights or bool(dropout and bound.moves)))
     out = None
     if not by_hand:
-        gains = bound is not None and bound.has_gains
-        wide = bound.widen(query, key, value, scoring.scale) if bound is not None and gains else (query, key, value)
-        scale = scoring.scale if gains else scaling
+        widens = bound is not None and (bound.has_gains or bound.moves)
+        wide = bound.widen(query, key, value, scoring.scale) if bound is not None and widens else (query, key, value)
+        scale = scoring.scale if widens else scaling
         out, _ = sdpa_attention_forward(module, *wide, attention_mask, dropout, scale, is_causal, **kwargs)
-        out = out[..., : value.shape[-1]].contiguous() if gains else out
+        if bound is not None and widens:
+            held, out = out[..., value.shape[-1]], out[..., : value.shape[-1]].contiguous()
+            for first, stop in bound.move(out, held, query, key, value, scoring, rows) if bound.moves else ():
+                weights = _weights(scoring, query, key, rows.rows(first, stop), bound, first, stop)
+                out[:, first:stop] = attend(weights, value)
     parts = []
     start = 0 if by_hand else queries - wanted
     for first, stop in row_chunks(start, queries, query.shape[0] * query.shape[1] * key.shape[2]):

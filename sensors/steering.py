@@ -15,15 +15,23 @@ logits s; VHR (2412.13949) multiplies a head's output.
 
 Where torch's fused kernel computes the output, log γ rides along as further channels of queries and keys: the query's
 holds log γ / scale, the key's says whether it is in S. Nothing is approximated, and causal masks and grouped heads stay
-what they are. The price is a wider head (by 8 for up to two rules). Where a mass has a target or is scaled, and where a
-logit is stretched, the weights are needed first, and the output is formed from them, row chunk by row chunk: dearer for
-long prompts.
+what they are. The price is a wider head (by 8 for up to two rules).
+
+Where masses are moved, one more channel of the values, 1 on the keys U of all spans that the rules name, brings back
+their mass m_U; a softmax over U alone, times m_U, is then the weights P_U, and with P'_U the moved ones and r what the
+rest was multiplied by,
+
+    o' = r (o − P_U V_U) + P'_U V_U
+
+which costs rows times |U|. Where U is a large part of the keys, where r is so large that rounding would show, and where
+a logit is stretched, the output is formed from all weights, row chunk by row chunk: dearer for long prompts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log
 
 import torch
@@ -31,10 +39,13 @@ from torch import Tensor
 
 from homeostat.envs.errors import ConfigError
 from homeostat.sensors.actuators import Actuator
+from homeostat.sensors.attention import RowMask, Scoring, attend, row_chunks
 from homeostat.sensors.spans import Spans
 
 __all__ = ["BoundSteering", "Steering"]
 
+_SMALL = 4  # masses are moved beside the fused kernel where the spans are at most this part of the keys
+_STEEP = 32.0  # what the rest may be multiplied by there
 _PARTS = 3  # channels a rule: a number of 24 bits is three of 8, which is what bfloat16 holds
 _WIDTH = 8  # kernels want a head's width in multiples of this
 
@@ -98,11 +109,24 @@ class BoundSteering:
 
     @property
     def needs_weights(self) -> bool:
-        """Whether a rule that acts here needs the weights first."""
+        """Whether a rule that acts here needs all weights first."""
+        stretches = any(rule.stretch is not None and self._acts(i) for i, rule in enumerate(self.rules))
+        return stretches or (self.moves and len(self.named) * _SMALL > self.members.shape[-1])
+
+    @cached_property
+    def moves(self) -> bool:
+        """Whether a rule that acts here moves a mass."""
         return any(
-            rule.gain is None and rule.output is None and bool(self.acting[i].any())
-            for i, rule in enumerate(self.rules)
+            (rule.target is not None or rule.scale is not None) and self._acts(i) for i, rule in enumerate(self.rules)
         )
+
+    @cached_property
+    def named(self) -> Tensor:
+        """The slots of the keys that some rule names, in some prompt of the batch."""
+        return (self.members + self.takers + self.looked).sum((0, 1)).nonzero().flatten()
+
+    def _acts(self, rule: int) -> bool:
+        return bool(self.acting[rule].any())
 
     @property
     def has_gains(self) -> bool:
@@ -151,6 +175,37 @@ class BoundSteering:
             weights = torch.where(acts, moved, weights)
         return weights
 
+    def move(
+        self, out: Tensor, held: Tensor, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring, rows: RowMask
+    ) -> list[tuple[int, int]]:
+        """Move the masses in ``out`` (B, Q, H, D), the fused kernel's output, whose ``held`` (B, Q, H) lay on the named
+        keys. Returns the ranges of rows that have to be formed from all weights instead.
+        """
+        at, few = self.named, self._few
+        keys, values = key[:, :, at], value[:, :, at].float()
+        steep = []
+        for first, stop in row_chunks(0, query.shape[2], query.shape[0] * query.shape[1] * len(at)):
+            seen = rows.rows(first, stop, at)
+            share = held[:, first:stop].float().transpose(1, 2)[..., None].clamp(0, 1)  # (B, H, r, 1)
+            old = scoring.weights(query[:, :, first:stop], keys, seen, few.bias(first, stop)[..., :-1]) * share
+            new = few.retarget(torch.cat([old, 1 - share], -1), first, stop)
+            rest = new[..., -1:] / (1 - share).clamp(min=1e-6)
+            there = out[:, first:stop].float()
+            moved = rest.transpose(1, 2) * (there - attend(old, values)) + attend(new[..., :-1].contiguous(), values)
+            same = (new[..., :-1] == old).all(-1)[..., None].transpose(1, 2)  # no rule acted: bit for bit as it was
+            out[:, first:stop] = torch.where(same, there, moved).to(out.dtype)
+            steep += [first + int(row) for row in ((rest > _STEEP).any(1).any(0)).flatten().nonzero()]
+        return _runs(steep)
+
+    @cached_property
+    def _few(self) -> BoundSteering:
+        """The same rules on the named keys alone, and one more that stands for all the others."""
+
+        def on(members: Tensor) -> Tensor:
+            return torch.nn.functional.pad(members[..., self.named], (0, 1))
+
+        return replace(self, members=on(self.members), takers=on(self.takers), looked=on(self.looked))
+
     def _scaled(self, weights: Tensor, rule: int, scale: float, mass: Tensor) -> Tensor:
         """The rule's mass times ``scale``; the rest takes the difference, or the rule's takers do."""
         member, new = self.members[:, rule, None, None], (scale * mass).clamp(max=1 - 1e-6)
@@ -165,7 +220,10 @@ class BoundSteering:
         return torch.where((given > 0) & (factor >= 0), moved, weights)  # nobody there to take it, or to give as much
 
     def widen(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values with the gains as further channels, for the fused kernel at the same ``scale``."""
+        """Queries, keys and values with the gains as further channels, for the fused kernel at the same ``scale``.
+
+        Where masses are moved, the output's first further channel is the mass on the named keys.
+        """
         rest = self._logs() / scale
         parts = []
         for _ in range(_PARTS):
@@ -176,10 +234,13 @@ class BoundSteering:
         used = len(self.rules) * _PARTS
         width = -used % _WIDTH
         pad = torch.nn.functional.pad
+        wide = pad(value, (0, used + width))
+        if self.moves:
+            wide[:, :, self.named, value.shape[-1]] = 1
         return (
             torch.cat([query, pad(asked, (0, width))], -1),
             torch.cat([key, pad(held.expand(-1, key.shape[1], -1, -1), (0, width))], -1),
-            pad(value, (0, used + width)),
+            wide,
         )
 
     def _logs(self) -> Tensor:
@@ -193,6 +254,17 @@ def _at_mass(weights: Tensor, member: Tensor, mass: Tensor, new: Tensor) -> Tens
     inside = mass.clamp(1e-12, 1 - 1e-6)
     gain = new / (1 - new) * (1 - inside) / inside
     return weights * (1 + (gain - 1) * member) / (1 + (gain - 1) * mass)
+
+
+def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending row numbers as ranges."""
+    runs: list[tuple[int, int]] = []
+    for row in rows:
+        if runs and runs[-1][1] == row:
+            runs[-1] = (runs[-1][0], row + 1)
+        else:
+            runs.append((row, row + 1))
+    return runs
 
 
 def _members(wanted: Sequence[str | tuple[tuple[int, int], ...] | None], spans: Sequence[Spans]) -> Tensor:
