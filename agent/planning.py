@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from homeostat.agent.events import Planned, ScreenRead
-from homeostat.agent.prompts import plan_prompt, report_prompt
+from homeostat.agent.prompts import plan_prompt, plan_words, report_prompt
 from homeostat.agent.runtime import RunContext
 from homeostat.agent.state import EpisodeState
 from homeostat.controllers.agenda import revise
@@ -29,7 +29,8 @@ def plan(state: EpisodeState, context: RunContext) -> Updates:
     before, style = state.decision.plan, context.planning_model.style
     seen = context.observe() if style.planner_screen else None
     prompt = plan_prompt(style, goal=state.task.goal, rules=state.task.rules, plan=before, observation=seen)
-    attempt = context.consult(prompt, state, plan_schema(typed=style.typed_plans), context.config.plan_tokens)
+    schema = plan_schema(typed=style.typed_plans, words=plan_words(style, prompt))
+    attempt = context.consult(prompt, state, schema, context.config.plan_tokens)
     agenda, error = before, None
     try:
         new = parse_plan(attempt.text)

@@ -21,7 +21,7 @@ from homeostat.envs.core import Observation
 from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.messages import Message, Part, Prompt
 
-__all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt", "report_prompt"]
+__all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt", "plan_words", "report_prompt"]
 
 
 class PromptStyle(BaseModel):
@@ -32,7 +32,8 @@ class PromptStyle(BaseModel):
     steps before it. ``order`` lists the user message's parts. ``planner`` names the model that plans for
     this one where nobody says otherwise. A planner is told what is done, failed and
     known in ``planner_memory`` (empty: it is not), sees the screen with ``planner_screen``, and may write all that
-    :mod:`homeostat.controllers.plan` knows with ``typed_plans``, else texts. Without a ``reporter_system`` no screen is
+    :mod:`homeostat.controllers.plan` knows with ``typed_plans``, else texts. With ``planner_words`` its plans are made
+    of these and of the words of what it is told. Without a ``reporter_system`` no screen is
     read for it.
     """
 
@@ -54,6 +55,7 @@ class PromptStyle(BaseModel):
     planner_goal: str = "The task: {goal}\n"
     planner_memory: str = ""
     planner_screen: bool = False
+    planner_words: tuple[str, ...] = ()
     typed_plans: bool = False
     reporter_system: str = ""
     reporter_asks: str = "The task was: {instruction}\nRead off the screen: {facts}\nIs this so: {check}\n"
@@ -147,6 +149,15 @@ def plan_prompt(
     user = (Part("goal", style.planner_goal.format(goal=goal)), Part("plan", memory), screen)
     system = _kept(Part("system", style.planner_system), _rules(style, rules))
     return Prompt((Message("system", system), Message("user", _kept(*user))))
+
+
+def plan_words(style: PromptStyle, prompt: Prompt) -> frozenset[str]:
+    """The words that a plan may be made of, by the planner's style; none where it may say anything."""
+    if not style.planner_words:
+        return frozenset()
+    told = " ".join(part.text for message in prompt.messages for part in message.parts if part.label != "system")
+    words = {word.strip(",.:;?!\"'()") for word in told.split()}
+    return frozenset(words | {word.removesuffix("'s") for word in words} | set(style.planner_words)) - {""}
 
 
 def report_prompt(

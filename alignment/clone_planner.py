@@ -27,7 +27,7 @@ from homeostat.agent.prompts import plan_prompt
 from homeostat.alignment.clone import optimisers_for
 from homeostat.alignment.fine_tuning import load_embedded
 from homeostat.alignment.nano import STYLE
-from homeostat.alignment.plan_corpus import planning_examples
+from homeostat.alignment.plan_corpus import added_words, planning_examples
 from homeostat.alignment.precision import autocast, bfloat16_is_quick
 from homeostat.envs.phone.tasks.rules import RULES
 from homeostat.envs.phone.tasks.splits import templates_of
@@ -135,14 +135,16 @@ def right_plans(model: Any, encoder: _Encoder, examples: Sequence[tuple[str, str
     return right / len(examples)
 
 
-def save_planner(out: Path, model: Any, tokenizer: Any) -> None:
-    """Write the folder: weights in bfloat16, the tokenizer and the prompts' wording."""
+def save_planner(out: Path, model: Any, tokenizer: Any, words: tuple[str, ...]) -> None:
+    """Write the folder: weights in bfloat16, the tokenizer and the prompts' wording with the planner's own ``words``."""
     out.mkdir(parents=True, exist_ok=True)
     half = {k: v.detach().to(torch.bfloat16).cpu() for k, v in model.state_dict().items() if k != "lm_head.weight"}
     model.config.dtype = torch.bfloat16
     model.save_pretrained(out, state_dict=half)
     tokenizer.save_pretrained(out)
-    (out / "homeostat.json").write_text(json.dumps(PLANNER_STYLE.model_dump(), indent=1) + "\n")
+    (out / "homeostat.json").write_text(
+        json.dumps(PLANNER_STYLE.model_copy(update={"planner_words": words}).model_dump(), indent=1) + "\n"
+    )
 
 
 def train_planner(
@@ -166,9 +168,10 @@ def train_planner(
     encoder, device = _Encoder(tokenizer), next(model.parameters()).device
     many = 256 if max_steps is None else 16
     dev = templates_of("train") | templates_of("dev")
-    words, new = planning_examples(random.Random("dev"), "dev"), planning_examples(random.Random("new"), "dev", dev)
+    words = added_words() if max_steps is None else added_words(500, 2)
+    same, new = planning_examples(random.Random("dev"), "dev"), planning_examples(random.Random("new"), "dev", dev)
     unseen = planning_examples(random.Random("scenes"), "dev", scenes="dev")
-    sources = {"words": words, "templates": new, "scenes": unseen}
+    sources = {"words": same, "templates": new, "scenes": unseen}
     held = {name: [next(source) for _ in range(many)] for name, source in sources.items()}
     optimisers = optimisers_for(model, rate)
     if max_steps is None and bfloat16_is_quick(device.type):
@@ -199,7 +202,7 @@ def train_planner(
         history.append(loss.item())
         step += 1
         if step % _KEEP == 0:
-            save_planner(out, model, tokenizer)
+            save_planner(out, model, tokenizer, words)
         if step % 250 == 0:
             figures = {name: right_plans(model, encoder, examples[:128]) for name, examples in held.items()}
             _tell(out, step, begun, {"loss": sum(history[-100:]) / 100} | figures)
@@ -207,7 +210,7 @@ def train_planner(
     figures = {name: right_plans(model, encoder, examples) for name, examples in held.items()}
     ends = {"loss_first": sum(history[:10]) / 10, "loss_last": sum(history[-10:]) / 10} if history else {}
     _tell(out, step, begun, figures | ends)
-    save_planner(out, model, tokenizer)
+    save_planner(out, model, tokenizer, words)
     return figures | ends
 
 

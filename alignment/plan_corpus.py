@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -35,7 +36,7 @@ from homeostat.envs.phone.tasks.joined import draw_joined
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split
 
-__all__ = ["planning_examples"]
+__all__ = ["added_words", "planning_examples"]
 
 _TRAIN = templates_of("train")
 _MORE = tuple(app for app in APPS if app not in BASIC)
@@ -132,3 +133,19 @@ def planning_examples(
                 continue
             if len(plan.parts) <= 12:
                 yield goal, json.dumps({"parts": plan.parts})
+
+
+def added_words(many: int = 20_000, least: int = 8) -> tuple[str, ...]:
+    """The words that ``least`` or more of ``many`` training plans have and their goals don't: a planner's own words."""
+    source, found = planning_examples(random.Random("added words")), Counter[str]()
+    for _ in range(many):
+        goal, plan = next(source)
+        parts = [p if isinstance(p, dict) else {"instruction": p} for p in json.loads(plan)["parts"]]
+        said = [text for p in parts for text in (p.get("instruction", ""), p.get("say", ""), *p.get("of", ()))]
+        found.update(word for word in _bare(" ".join(said)) - _bare(goal) if not word.startswith("{"))
+    return tuple(sorted(word for word, count in found.items() if count >= least))
+
+
+def _bare(text: str) -> set[str]:
+    words = {word.strip(",.:;?!\"'()") for word in text.split()}
+    return (words | {word.removesuffix("'s") for word in words}) - {""}

@@ -13,6 +13,8 @@ value that reads as a plan counts; where the model decodes under :func:`plan_sch
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -67,9 +69,30 @@ class _Plain(_Wire):
     parts: Annotated[list[_Text], Field(min_length=1, max_length=MAX_PARTS)]
 
 
-def plan_schema(*, typed: bool = True) -> dict[str, Any]:
-    """The JSON schema of a plan, for constrained decoding; not ``typed``: of texts alone."""
-    return (_Typed if typed else _Plain).model_json_schema()
+def plan_schema(*, typed: bool = True, words: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON schema of a plan, for constrained decoding; not ``typed``: of texts alone.
+
+    ``words``: all that its texts may be made of, beside references (``{1}``) and marks behind a word (none: anything).
+    A planner that spells what it has to copy, letter by letter, then can't misspell it.
+    """
+    schema = (_Typed if typed else _Plain).model_json_schema()
+    if words:
+        one = "|".join(re.escape(word) for word in sorted(words, key=lambda w: (-len(w), w)))
+        unit = rf"(?:{one}|\{{[a-z0-9_]+\}})(?:'s)?[,.:;?!]?"
+        _limit(schema, rf"^{unit}(?: {unit})*$")
+    return schema
+
+
+def _limit(schema: Any, pattern: str) -> None:
+    """Hold every text in the schema to the pattern."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and schema.get("maxLength") == _LONGEST:
+            schema["pattern"] = pattern
+        for value in schema.values():
+            _limit(value, pattern)
+    elif isinstance(schema, list):
+        for value in schema:
+            _limit(value, pattern)
 
 
 def parse_plan(text: str, *, max_parts: int = MAX_PARTS) -> Plan:

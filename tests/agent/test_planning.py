@@ -120,6 +120,32 @@ def test_the_schema_changes_nothing_that_fits_it_already(nano: Any) -> None:
     assert held.logprobs[-1] >= free.logprobs[-1] - 1e-5
 
 
+def test_a_planner_with_words_of_its_own_copies_the_rest_from_the_goal() -> None:
+    import jsonschema
+
+    from homeostat.agent.prompts import plan_prompt, plan_words
+
+    planner = TransformersModel.load("homeostat/nano-planner")
+    goal = "put the quxzobanana into the cart. afterwards, write hrrumph! to zaphod-beeble"
+    prompt = plan_prompt(planner.style, goal=goal, rules=("never delete anything",))
+    words = plan_words(planner.style, prompt)
+    assert {"quxzobanana", "hrrumph", "zaphod-beeble", "never", "note", "{1}"} - words == {"{1}"}
+    schema = plan_schema(words=words)
+    for seed in range(3):
+        (attempt,) = planner.generate(prompt, temperature=1.5, seed=seed, schema=schema, max_new_tokens=900)
+        assert attempt.finish == "stop"
+        parts = json.loads(attempt.text)
+        jsonschema.validate(parts, schema)
+        said = []
+        for part in parts["parts"]:
+            whole = {"instruction": part} if isinstance(part, str) else part
+            said += [whole.get("instruction", ""), whole.get("say", ""), *whole.get("of", [])]
+        for word in " ".join(said).split():
+            bare = word.strip(",.:;?!").removesuffix("'s")
+            assert bare in words or bare.startswith("{"), word
+    assert plan_words(TransformersModel.load("homeostat/nano").style, prompt) == frozenset()
+
+
 def test_a_byte_level_tokenizer_is_held_too_in_every_row(tools: Any) -> None:
     import jsonschema
     from transformers import LlamaConfig, LlamaForCausalLM

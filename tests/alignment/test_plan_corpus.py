@@ -132,7 +132,9 @@ def test_a_few_steps_lower_the_loss_and_the_folder_plans(tmp_path: Path) -> None
     figures = train_planner("homeostat/nano", out, minutes=5, size=8, max_steps=40, workers=0)
     assert figures["loss_last"] < figures["loss_first"]
     model = TransformersModel.load(out)
-    assert model.style == PLANNER_STYLE
+    own = model.style.planner_words
+    assert {"note", "delete"} <= set(own)
+    assert model.style == PLANNER_STYLE.model_copy(update={"planner_words": own})
     from homeostat.agent.prompts import plan_prompt
 
     prompt = plan_prompt(model.style, goal="turn on wifi, then open notes", rules=())

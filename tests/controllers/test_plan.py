@@ -113,6 +113,24 @@ def test_the_schema_takes_the_typed_plan_and_refuses_what_is_none() -> None:
             jsonschema.validate(wrong, plan_schema())
 
 
+def test_texts_may_be_held_to_some_words() -> None:
+    import jsonschema
+
+    schema = plan_schema(words={"note", "the", "tea", "09:30", "c++"})
+
+    def fits(text: str) -> bool:
+        plan = {
+            "parts": [text, {"compute": "sum", "of": [text]}, {"say": text}, {"instruction": text, "when": "not 2"}]
+        }
+        return bool(jsonschema.Draft202012Validator(schema).is_valid(plan))
+
+    for good in ("note the tea", "note {1}", "the tea: {2}, 09:30", "the tea's {12}.", "c++ {price_2}"):
+        assert fits(good), good
+    for bad in ("note the teatea", "note the te", "notes", "note  the", " note", "09:3", "", "tea ,", "{}", "c+"):
+        assert not fits(bad), bad
+    assert jsonschema.Draft202012Validator(plan_schema()).is_valid({"parts": ["anything"]})
+
+
 def test_a_new_plan_replaces_what_is_open_and_keeps_what_is_done() -> None:
     before = parse_plan('{"parts": ["read the price", "turn on wifi", "note {1}"]}')
     before = close(before, 0, "done", answer="$3", steps=2)

@@ -1,0 +1,98 @@
+"""Where a planner's plans go wrong, by kind of goal: the number of parts, the words that it never learned.
+
+    python benchmarks/plan_quality.py --goals 60 --json plan_quality.json
+
+For compositional goals (test words, seed 2, which the evidence's table does not use) and for the planner's own held-out
+patterns (``homeostat.alignment.plan_corpus``, dev words): how many plans have as many parts to do as the goal asks for,
+in how many every drawn word is said, and what share of goals is made of words that the training corpus has (drawn
+words left out). No plan is carried out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from homeostat.agent import TransformersModel
+from homeostat.agent.prompts import plan_prompt
+from homeostat.alignment.plan_corpus import planning_examples
+from homeostat.controllers import Plan, parse_plan, plan_schema
+from homeostat.envs.errors import PlanError
+from homeostat.envs.harness import load_suite, make_env, wilson
+from homeostat.envs.phone.tasks.words import is_drawn
+
+KINDS = ("concatenation", "transition", "deepdive")
+CORPUS = 20_000  # training goals whose words count as learned
+
+
+def words_of(text: str) -> set[str]:
+    """The words of a goal that no phone's content could be."""
+    return {w for w in re.findall(r"[a-z]+", text) if not is_drawn(w)}
+
+
+def composed(kind: str, goals: int) -> Iterator[tuple[str, Sequence[str]]]:
+    suite = load_suite(kind, episodes=goals, seed=2)
+    env = make_env(suite.env, suite.split, suite.options)
+    for case in suite.cases():
+        info = env.reset_task(case.task, seed=case.seed)
+        yield info.goal, info.parts
+
+
+def patterns(goals: int) -> Iterator[tuple[str, Sequence[str]]]:
+    source = planning_examples(random.Random("quality"), "dev", scenes="dev")
+    for _ in range(goals):
+        goal, plan = next(source)
+        yield goal, [part.instruction for part in parse_plan(plan).parts if part.instruction]
+
+
+def measured(cases: Iterator[tuple[str, Sequence[str]]], model: Any, known: set[str]) -> dict[str, Any]:
+    goals = counts = said = learned = 0
+    for goal, parts in cases:
+        prompt = plan_prompt(model.style, goal=goal, rules=())
+        (attempt,) = model.generate(prompt, schema=plan_schema(), max_new_tokens=256, watch=False)
+        try:
+            plan = parse_plan(attempt.text)
+        except PlanError:
+            plan = Plan(parts=())
+        goals += 1
+        counts += sum(bool(part.instruction) for part in plan.parts) == len(parts)
+        drawn = {w for w in re.findall(r"[a-z]+", goal) if is_drawn(w)}
+        said += drawn <= set(re.findall(r"[a-z]+", attempt.text))
+        learned += words_of(goal) <= known
+    return {
+        "goals": goals,
+        **{
+            name: wilson(n, goals).as_dict()
+            for name, n in (("parts_right", counts), ("drawn_words_said", said), ("words_learned", learned))
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--goals", type=int, default=60)
+    parser.add_argument("--planner", default="homeostat/nano-planner")
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args()
+    model = TransformersModel.load(args.planner)
+    source = planning_examples(random.Random("words"))
+    known = set().union(*(words_of(next(source)[0]) for _ in range(CORPUS)))
+    rows = {"held-out patterns": measured(patterns(args.goals), model, known)}
+    rows |= {kind: measured(composed(kind, args.goals), model, known) for kind in KINDS}
+    for name, row in rows.items():
+        shares = (
+            f"{k.replace('_', ' ')} {100 * v['mean']:.0f} % [{100 * v['low']:.0f}, {100 * v['high']:.0f}]"
+            for k, v in row.items()
+            if k != "goals"
+        )
+        print(f"{name:18} {row['goals']} goals: {', '.join(shares)}")
+    args.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
