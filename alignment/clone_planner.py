@@ -136,7 +136,7 @@ def right_plans(model: Any, encoder: _Encoder, examples: Sequence[tuple[str, str
 
 
 def save_planner(out: Path, model: Any, tokenizer: Any, words: tuple[str, ...]) -> None:
-    """Write the folder: weights in bfloat16, the tokenizer and the prompts' wording with the planner's own ``words``."""
+    """Write the folder: weights in bfloat16, the tokenizer, and the prompts' wording with the planner's own words."""
     out.mkdir(parents=True, exist_ok=True)
     half = {k: v.detach().to(torch.bfloat16).cpu() for k, v in model.state_dict().items() if k != "lm_head.weight"}
     model.config.dtype = torch.bfloat16

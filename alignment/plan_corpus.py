@@ -142,7 +142,9 @@ def added_words(many: int = 20_000, least: int = 8) -> tuple[str, ...]:
         goal, plan = next(source)
         parts = [p if isinstance(p, dict) else {"instruction": p} for p in json.loads(plan)["parts"]]
         said = [text for p in parts for text in (p.get("instruction", ""), p.get("say", ""), *p.get("of", ()))]
-        found.update(word for word in _bare(" ".join(said)) - _bare(goal) if not word.startswith("{"))
+        found.update(
+            word for word in _bare(" ".join(said)) - _bare(goal) if not word.startswith("{") and not word.endswith("'s")
+        )
     return tuple(sorted(word for word, count in found.items() if count >= least))
 
 
