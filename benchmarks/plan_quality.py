@@ -4,8 +4,9 @@
 
 For compositional goals (test words, seed 2, which the evidence's table does not use) and for the planner's own held-out
 patterns (``homeostat.alignment.plan_corpus``, dev words): how many plans have as many parts to do as the goal asks for,
-in how many every drawn word is said, and what share of goals is made of words that the training corpus has (drawn
-words left out). No plan is carried out.
+in how many every drawn word is said, what share of goals is made of words that the training corpus has (drawn words
+left out), and how many plans are others where they are not held to the planner's and the goal's words (``misspelled``:
+then they say something else). No plan is carried out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.agent import TransformersModel
-from homeostat.agent.prompts import plan_prompt
+from homeostat.agent.prompts import plan_prompt, plan_words
 from homeostat.alignment.plan_corpus import planning_examples
 from homeostat.controllers import Plan, parse_plan, plan_schema
 from homeostat.envs.errors import PlanError
@@ -51,10 +52,13 @@ def patterns(goals: int) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def measured(cases: Iterator[tuple[str, Sequence[str]]], model: Any, known: set[str]) -> dict[str, Any]:
-    goals = counts = said = learned = 0
+    goals = counts = said = learned = misspelled = 0
     for goal, parts in cases:
         prompt = plan_prompt(model.style, goal=goal, rules=())
-        (attempt,) = model.generate(prompt, schema=plan_schema(), max_new_tokens=256, watch=False)
+        schema = plan_schema(words=plan_words(model.style, prompt))
+        (attempt,) = model.generate(prompt, schema=schema, max_new_tokens=256, watch=False)
+        (free,) = model.generate(prompt, schema=plan_schema(), max_new_tokens=256, watch=False)
+        misspelled += free.text != attempt.text
         try:
             plan = parse_plan(attempt.text)
         except PlanError:
@@ -68,7 +72,12 @@ def measured(cases: Iterator[tuple[str, Sequence[str]]], model: Any, known: set[
         "goals": goals,
         **{
             name: wilson(n, goals).as_dict()
-            for name, n in (("parts_right", counts), ("drawn_words_said", said), ("words_learned", learned))
+            for name, n in (
+                ("parts_right", counts),
+                ("drawn_words_said", said),
+                ("words_learned", learned),
+                ("misspelled", misspelled),
+            )
         },
     }
 

@@ -21,7 +21,7 @@ import jsonschema
 import torch
 
 from homeostat.agent import TransformersModel
-from homeostat.agent.prompts import plan_prompt
+from homeostat.agent.prompts import plan_prompt, plan_words
 from homeostat.controllers import parse_plan, plan_schema
 from homeostat.envs.errors import PlanError
 from homeostat.envs.harness import load_suite, make_env, wilson
@@ -46,13 +46,15 @@ def untrained() -> TransformersModel:
     return TransformersModel(made, nano.renderer._processor, name="untrained", style=nano.style)
 
 
-def measure(model: TransformersModel, asked: list[str], schema: dict[str, Any] | None, typed: bool) -> dict[str, Any]:
+def measure(model: TransformersModel, asked: list[str], *, held: bool) -> dict[str, Any]:
+    typed = model.style.typed_plans
     validator = jsonschema.Draft202012Validator(plan_schema(typed=typed))
     reads = fits = tokens = 0
     seconds = 0.0
     for goal in asked:
         prompt = plan_prompt(model.style, goal=goal, rules=())
         begun = time.perf_counter()
+        schema = plan_schema(typed=typed, words=plan_words(model.style, prompt)) if held else None
         (attempt,) = model.generate(prompt, max_new_tokens=512, watch=False, schema=schema)
         seconds += time.perf_counter() - begun
         tokens += len(attempt.tokens)
@@ -74,10 +76,9 @@ def main() -> None:
     asked, figures = goals(args.goals), {}
     models = [TransformersModel.load("homeostat/nano"), TransformersModel.load("homeostat/nano-planner"), untrained()]
     for model in models:
-        typed = model.style.typed_plans
-        measure(model, asked[:1], plan_schema(typed=typed), typed)  # the tokenizer is described once
-        free = measure(model, asked, None, typed)
-        held = measure(model, asked, plan_schema(typed=typed), typed)
+        measure(model, asked[:1], held=True)  # the tokenizer is described once
+        free = measure(model, asked, held=False)
+        held = measure(model, asked, held=True)
         figures[model.name] = {"free": free, "held": held}
         cost = 1000 * (held["seconds"] / held["tokens"] - free["seconds"] / free["tokens"])
         for name, row in (("free", free), ("held to the schema", held)):
