@@ -124,7 +124,7 @@ def test_a_limit_of_nobody_says_who_is_there() -> None:
 
 
 def test_presets_resolve_in_the_order_given() -> None:
-    assert [c.name for c in controllers_for("default").controllers] == ["guard", "decompose", "remind"]
+    assert [c.name for c in controllers_for("default").controllers] == ["guard", "decompose", "tabu", "remind"]
     assert [c.name for c in controllers_for("remind, decompose").controllers] == ["remind", "decompose"]
     assert controllers_for("none").controllers == ()
     assert controllers_for(["remind"]).controllers == (Remind(sensors=frozenset({"attention_drift"})),)
