@@ -43,7 +43,7 @@ _POLITE = ("i want to {g}", "can you {g}", "please {g}", "i need to {g}", "{g} p
 _SAID = ("the answer", "it", "that", "this")
 _LOOKS = ("{a}", "find out {n}", "look up {n}", "see {n}", "check {n}")
 _IDLE = (
-    *("before", "after", "i", "am", "my", "we", "for", "the", "a", "day", "week", "party", "trip", "work", "school"),
+    *("before", "after", "i", "am", "my", "we", "for", "the", "a", "day", "week", "party", "trip", "work", "job"),
     *("morning", "evening", "tonight", "tomorrow", "new", "home", "at", "house", "guests", "travel", "plan", "busy"),
     *("it", "is", "time", "when", "this", "on", "holiday", "go", "away", "kids", "to", "with", "quick", "list"),
 )
