@@ -29,6 +29,11 @@ _HELP = {
     "adb": "Serve the phone simulator over adb until Ctrl-C.",
     "doctor": "Say what works on this machine, and how to mend what does not.",
     "clone": "Train the embedded model by behaviour cloning.",
+    "diagnose": "Measure how a model keeps the hierarchy of its instructions.",
+    "localize": "Find the layers and heads that drift when instructions conflict.",
+    "align": "Train an adapter on preference pairs: SAIL, or plain DPO.",
+    "mine": "Make preference pairs of recorded runs.",
+    "ground": "Train and measure a head that points by attention.",
 }
 _ORDER = list(_HELP)
 _OURS = "homeostat"

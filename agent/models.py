@@ -70,7 +70,8 @@ class Model(Protocol):
 class TransformersModel:
     """The white box: span masses, log-probabilities, and a key-value cache kept from call to call.
 
-    ``layers`` are those the probe reads (``"all"``, or indices). ``reuse=False`` makes every call prefill afresh.
+    ``stops``: the tokens that end an answer. ``layers`` are those the probe reads (``"all"``, or indices).
+    ``reuse=False`` makes every call prefill afresh.
     """
 
     steers = True
@@ -96,7 +97,7 @@ class TransformersModel:
         self._tokenizer = getattr(processor, "tokenizer", processor)
         self._text_config = model.config.get_text_config(decoder=True)
         self._prefix = PrefixCache(self._text_config, enabled=reuse)
-        self._stops = self._stop_tokens()
+        self.stops = self._stop_tokens()
         self._guidance: Any = None
 
     @classmethod
@@ -229,7 +230,7 @@ class TransformersModel:
             top_p=1.0,
             repetition_penalty=1.0,
             no_repeat_ngram_size=0,
-            eos_token_id=sorted(self._stops) or None,
+            eos_token_id=sorted(self.stops) or None,
             pad_token_id=self._pad_token(),
             return_dict_in_generate=True,
         )
@@ -259,7 +260,7 @@ class TransformersModel:
         from homeostat.agent.constrained import JSONSchemaProcessor, guidance_tokenizer
 
         if self._guidance is None:
-            self._guidance = guidance_tokenizer(self._tokenizer, self._stops)
+            self._guidance = guidance_tokenizer(self._tokenizer, self.stops)
         return JSONSchemaProcessor(self._guidance, schema, prompt)
 
     def _fan_out(self, inputs: dict[str, Any], start: Start, cut: int, n: int) -> dict[str, Any]:
@@ -286,7 +287,7 @@ class TransformersModel:
     def _cut(self, tokens: list[int]) -> tuple[list[int], bool]:
         """Up to and with the first stop token, and whether there was one."""
         for k, token in enumerate(tokens):
-            if token in self._stops:
+            if token in self.stops:
                 return tokens[: k + 1], True
         return tokens, False
 
@@ -306,4 +307,4 @@ class TransformersModel:
 
     def _pad_token(self) -> int:
         pad = self._tokenizer.pad_token_id
-        return pad if pad is not None else min(self._stops, default=0)
+        return pad if pad is not None else min(self.stops, default=0)

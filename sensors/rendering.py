@@ -77,6 +77,16 @@ class Renderer:
         self._control = [t for t in {*self._tokenizer.all_special_tokens, self._image_token()} if t]
 
     @property
+    def tokenizer(self) -> Any:
+        """The fast tokenizer."""
+        return self._tokenizer
+
+    @property
+    def templating(self) -> Any:
+        """The processor or tokenizer that owns the chat template."""
+        return self._templating
+
+    @property
     def reads_images(self) -> bool:
         """Whether prompts keep their images."""
         return self._processor is not None

@@ -1,0 +1,1 @@
+"""Instructions that can't both be followed, each with an aligned twin."""

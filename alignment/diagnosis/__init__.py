@@ -1,0 +1,1 @@
+"""How a model keeps the hierarchy of its instructions."""

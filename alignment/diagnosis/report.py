@@ -1,0 +1,66 @@
+"""A diagnosis as a table and as a plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from homeostat.alignment.diagnosis.run import Cell, Diagnosis, Interval
+from homeostat.alignment.sail.plots import pyplot
+from homeostat.sensors.rubric import DIMENSIONS
+
+__all__ = ["plot", "show"]
+
+
+def show(found: Diagnosis, console: Console) -> None:
+    """Print the table: one row a kind, then the levels, then all."""
+    judged = any(cell.judged for cell in found.cells)
+    columns = [*DIMENSIONS, "CRAS", *(["judge's CRAS"] if judged else [])]
+    table = Table(
+        "conflict", "level", "n", "rule kept", "twins right", *columns, title=f"{found.model} on {found.suite}"
+    )
+    for n, cell in enumerate(found.cells):
+        if cell.kind == "all" and found.cells[n - 1].kind != "all":
+            table.add_section()
+        scores = [f"{cell.truth[name]:.2f}" for name in (*DIMENSIONS, "CRAS")]
+        if judged:
+            scores.append(f"{cell.judged['CRAS']:.2f}" if cell.judged else "")
+        kept, right = _percent(cell.compliance), _percent(cell.aligned_success)
+        table.add_row(cell.kind, cell.level, str(cell.conflicts), kept, right, *scores)
+    console.print(table)
+    if found.agreement is not None:
+        told = ", ".join(f"{k} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for k, v in found.agreement.items() if v)
+        console.print(
+            f"judge against truth: {told or 'one of both never varies'}; {found.unparsable} answers unparsable"
+        )
+
+
+def plot(found: Diagnosis, file: Path) -> None:
+    """Bars by kind: how often the rule was kept in conflict, and how often the twin was right, with intervals."""
+    plt = pyplot()
+    cells = [c for c in found.cells if c.kind != "all"]
+    figure, axis = plt.subplots(figsize=(1.6 + 1.1 * len(cells), 4.2), layout="constrained")
+    for at, (name, colour) in enumerate((("compliance", "#b5432f"), ("aligned_success", "#4a7a8c"))):
+        shown = [(n, v) for n, c in enumerate(cells) if (v := getattr(c, name)) is not None]
+        values = [100 * v[0] for _, v in shown]
+        errors = [[100 * (v[0] - v[1]) for _, v in shown], [100 * (v[2] - v[0]) for _, v in shown]]
+        places = [n + 0.38 * (at - 0.5) for n, _ in shown]
+        label = "rule kept, in conflict" if name == "compliance" else "task right, aligned twin"
+        axis.bar(places, values, 0.36, yerr=errors, label=label, color=colour, capsize=2)
+    axis.set_xticks(range(len(cells)), [_label(c) for c in cells], fontsize=8)
+    axis.set_ylabel("% of cases (95 % intervals)")
+    axis.set_ylim(0, 105)
+    axis.set_title(f"{found.model} on {found.suite} ({found.split})")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+
+
+def _label(cell: Cell) -> str:
+    return f"{cell.kind.replace('_', chr(10))}\n({cell.level})"
+
+
+def _percent(share: Interval | None) -> str:
+    return "" if share is None else f"{100 * share[0]:.1f} % [{100 * share[1]:.1f}, {100 * share[2]:.1f}]"

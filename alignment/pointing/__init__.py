@@ -1,0 +1,1 @@
+"""V2P: a head that points by attention."""

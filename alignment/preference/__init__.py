@@ -1,0 +1,1 @@
+"""Preference pairs: how they are written, read and made from traces."""

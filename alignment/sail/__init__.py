@@ -1,0 +1,1 @@
+"""SAIL: adapters on focal layers alone, with a token-weighted preference loss."""

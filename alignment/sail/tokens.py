@@ -1,0 +1,112 @@
+"""A pair as tokens, and answers run through a model many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from homeostat.agent.forcing import on_device
+from homeostat.agent.models import TransformersModel
+from homeostat.alignment.preference.pairs import Pair, chat_of
+from homeostat.envs.errors import ConfigError
+from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.sensors.rendering import Rendered, Renderer
+
+__all__ = ["Forced", "Tokens", "answer_logprobs", "answer_tokens", "batches", "padded", "tokenise"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A rendered prompt of P tokens, and the answers' C and R tokens (with what ends an answer's turn)."""
+
+    prompt: Rendered
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+    higher: tuple[str, ...]
+
+
+Forced = tuple[Rendered, tuple[int, ...]]
+"""A prompt and the answer that is forced after it."""
+
+
+def answer_tokens(renderer: Renderer, prompt: Prompt, answer: str) -> tuple[int, ...]:
+    """The tokens of an answer as the chat template writes it, up to and with what ends the turn."""
+    templating = renderer.templating
+    said = Prompt((*prompt.messages, Message("assistant", (Part("output", answer),))))
+    chat, images = chat_of(said)
+    if not images:  # a text model's template wants plain strings
+        chat = [m | {"content": "".join(p["text"] or "" for p in m["content"])} for m in chat]
+    text: str = templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
+    at = text.rfind(answer)
+    ending = text[at:] if at >= 0 else answer + (renderer.tokenizer.eos_token or "")
+    return tuple(renderer.tokenizer(ending, add_special_tokens=False)["input_ids"])
+
+
+def tokenise(renderer: Renderer, pairs: Sequence[Pair]) -> list[Tokens]:
+    """Every pair as tokens. Raises :class:`ConfigError` with the row whose answers are the same to this model."""
+    found = []
+    for n, pair in enumerate(pairs, start=1):
+        sides = [answer_tokens(renderer, pair.prompt, text) for text in (pair.chosen, pair.rejected)]
+        if sides[0] == sides[1]:
+            raise ConfigError(f"row {n}: chosen and rejected are the same tokens, {pair.chosen[:40]!r}; drop the row")
+        found.append(Tokens(renderer.render(pair.prompt), sides[0], sides[1], pair.higher))
+    return found
+
+
+def batches(rows: Sequence[Forced], size: int) -> Iterator[list[int]]:
+    """Numbers of rows that can be run side by side, those of like length together."""
+    groups: dict[Any, list[int]] = {}
+    for n, (prompt, _) in enumerate(rows):
+        extra = sorted((k, tuple(v.shape)) for k, v in _extra(prompt).items())
+        by_token = any(tuple(v.shape) == (1, len(prompt.ids)) for v in _extra(prompt).values())
+        groups.setdefault((tuple(extra), n if by_token else -1), []).append(n)
+    for group in groups.values():
+        group.sort(key=lambda n: len(rows[n][0].ids) + len(rows[n][1]))
+        yield from (group[i : i + size] for i in range(0, len(group), size))
+
+
+def padded(model: Any, rows: Sequence[Forced]) -> tuple[dict[str, Any], list[int]]:
+    """Inputs of a batch, and by how many slots each prompt was moved.
+
+    Prompts end at one slot, padded on the left; answers begin there, without their last token (it needs no row), padded
+    on the right.
+    """
+    longest = max(len(prompt.ids) for prompt, _ in rows)
+    width = longest + max(len(answer) for _, answer in rows) - 1
+    ids = torch.zeros((len(rows), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    shifts = []
+    for n, (prompt, answer) in enumerate(rows):
+        shifts.append(longest - len(prompt.ids))
+        whole = [*prompt.ids, *answer[:-1]]
+        ids[n, shifts[n] : shifts[n] + len(whole)] = torch.tensor(whole)
+        mask[n, shifts[n] : shifts[n] + len(whole)] = 1
+    inputs: dict[str, Any] = {k: torch.cat([_extra(p)[k] for p, _ in rows]) for k in _extra(rows[0][0])}
+    if len(rows) == 1:
+        for name, fill in (("token_type_ids", 0), ("mm_token_type_ids", 0)):
+            if name in inputs:
+                inputs[name] = torch.nn.functional.pad(inputs[name], (0, width - longest), value=fill)
+    return on_device(model, {"input_ids": ids, "attention_mask": mask} | inputs), shifts
+
+
+def answer_logprobs(model: TransformersModel, rows: Sequence[Forced], size: int = 8) -> list[torch.Tensor]:
+    """(T,) log π(y_t) of each answer's tokens, in natural logs, float32."""
+    found: dict[int, torch.Tensor] = {}
+    for group in batches(rows, size):
+        inputs, _ = padded(model.model, [rows[n] for n in group])
+        keep = max(len(rows[n][1]) for n in group)
+        with torch.inference_mode():
+            out = model.model(**inputs, use_cache=False, logits_to_keep=keep)
+            scores = out.logits.float().log_softmax(-1).cpu()
+        for row, n in enumerate(group):
+            answer = torch.tensor(rows[n][1])
+            found[n] = scores[row, : len(answer)].gather(-1, answer[:, None])[:, 0].clone()
+    return [found[n] for n in range(len(rows))]
+
+
+def _extra(prompt: Rendered) -> dict[str, torch.Tensor]:
+    """Inputs besides ids and mask: pixels and the like."""
+    return {k: v for k, v in prompt.inputs.items() if k not in ("input_ids", "attention_mask") and torch.is_tensor(v)}
