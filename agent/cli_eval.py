@@ -55,6 +55,9 @@ def evaluate(
         Path | None,
         typer.Option("--json", help="Write the result here (and as .parquet), each episode to FILE.jsonl as it ends."),
     ] = None,
+    traces: Annotated[
+        Path | None, typer.Option(help="Leave every episode's run in this folder (homeostat mine reads them).")
+    ] = None,
     export: Annotated[
         str | None, typer.Option(help="inspect: also write a log for Inspect AI's viewer beside --json.")
     ] = None,
@@ -88,9 +91,11 @@ def evaluate(
     chosen = load_suite(suite, **changes)
     make_env(chosen.env, chosen.split, chosen.options)  # what is quick to refuse is refused before anything is loaded
     if policy:
+        if traces is not None:
+            raise ConfigError(f"--traces {str(traces)!r} records a model's runs; leave it out with --policy {policy!r}")
         plan = _policy_plan(chosen, policy, controllers, model)
     else:
-        plan = model_plan(chosen, model or _NANO, workers, calibration, planner, heads)
+        plan = model_plan(chosen, model or _NANO, workers, calibration, planner, heads, traces)
     results, begun = play(chosen, plan, out, workers, address)
     _finish(results, chosen, plan, out, export, begun)
 
@@ -111,8 +116,12 @@ def model_plan(
     calibration: Path | None,
     planner: str | None = None,
     heads: Path | None = None,
+    traces: Path | None = None,
 ) -> Plan:
-    """A model with the suite's controllers; ``planner``: another one that splits goals and reads screens."""
+    """A model with the suite's controllers; ``planner``: another one that splits goals and reads screens.
+
+    ``traces``: where every episode's run is left.
+    """
     from homeostat.agent.choices import calibration_of, controllers_of
     from homeostat.agent.loading import load_style, resolve, weights_hash
     from homeostat.controllers import preset_sensors
@@ -136,6 +145,8 @@ def model_plan(
         arguments |= {"calibration": [a.model_dump() for a in used]} if used else {}
     if calibration is not None:
         more["calibration"] = str(calibration)
+    if traces is not None:
+        more["traces"] = str(traces.absolute())
     spec = agent_spec(model, controllers=suite.controllers, threads=threads, **suite_settings(suite), **more)
     return Plan(spec, arguments, f"{suite.name}/{suite.split}, {suite.controllers}, {model}")
 

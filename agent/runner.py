@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ class AgentRunner:
     sensors by name, to be read only. ``calibration``: a file with thresholds. ``max_steps`` replaces the task's
     budget, ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's in
     this process: several workers that take all cores each are slower than one. ``planner``: another model's name,
-    to plan and report; ``heads``: a head profile's file.
+    to plan and report; ``heads``: a head profile's file; ``traces``: a folder in which every episode leaves its run.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class AgentRunner:
         calibration: str | None = None,
         planner: str | None = None,
         heads: str | None = None,
+        traces: str | None = None,
     ) -> None:
         """Raises :class:`ModelError`, :class:`ConfigError`."""
         if threads is not None:
@@ -64,6 +66,7 @@ class AgentRunner:
         self.agent = Agent(loaded, chosen, [cascade] if cascade.controllers else [], planner=planning)
         self.reads = bool(sensors)
         self.max_steps, self.seconds = max_steps, seconds
+        self.traces = Path(traces) if traces else None
 
     def run(self, index: int, case: Case) -> Result:
         """One episode."""
@@ -72,7 +75,10 @@ class AgentRunner:
         watch = _Watch(self.seconds)
         figures: dict[str, Any]
         try:
-            episode = self.agent.run(task, self.env, seed=case.seed, max_steps=self.max_steps, on_event=watch)
+            folder = self._folder(index, case)
+            episode = self.agent.run(
+                task, self.env, seed=case.seed, max_steps=self.max_steps, run_folder=folder, on_event=watch
+            )
         except _OutOfTime:
             figures = watch.figures() | {"success": False, "ended": "budget", "seconds": time.perf_counter() - begun}
         else:
@@ -88,6 +94,14 @@ class AgentRunner:
                 "corrections": dict(Counter(record.kind for record in episode.decisions)),
             }
         return self._result(index, case, task, watch, figures)
+
+    def _folder(self, index: int, case: Case) -> Path | None:
+        """Where the episode's run goes; what a broken-off one left there is removed."""
+        if self.traces is None:
+            return None
+        folder = self.traces / f"{index:05d}-{case.task}-{case.seed}"
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
 
     def close(self) -> None:
         """Close the environment where it has something to close."""

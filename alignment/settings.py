@@ -54,7 +54,7 @@ def load_settings(kind: type[S], file: Path | None, flags: dict[str, Any]) -> S:
     try:
         return kind.model_validate(told | {name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt field explains others
         name = ".".join(map(str, first["loc"])) or "config"
         shown = "" if first["type"] == "missing" else f" {first['input']!r}"
         known = f"; known: {', '.join(kind.model_fields)}" if first["type"] == "extra_forbidden" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +49,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     from homeostat.alignment.sail.adapters import load_adapted
 
     model = load_adapted(settings.model, settings.device, settings.dtype)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     if settings.path is not None:
         cases, left_out = load_public(settings.suite, settings.path)
         cases = cases[: settings.count]

@@ -41,7 +41,7 @@ def plot(found: Diagnosis, file: Path) -> None:
     """Bars by kind: how often the rule was kept in conflict, and how often the twin was right, with intervals."""
     plt = pyplot()
     cells = [c for c in found.cells if c.kind != "all"]
-    figure, axis = plt.subplots(figsize=(1.6 + 1.1 * len(cells), 4.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(max(6.0, 1.6 + 1.1 * len(cells)), 4.2), layout="constrained")
     for at, (name, colour) in enumerate((("compliance", "#b5432f"), ("aligned_success", "#4a7a8c"))):
         shown = [(n, v) for n, c in enumerate(cells) if (v := getattr(c, name)) is not None]
         values = [100 * v[0] for _, v in shown]

@@ -5,9 +5,9 @@ V2P (arXiv 2508.13634, section 3) and GUI-Actor (2506.03143, section 3.2). With 
     peak    KL(p ‖ a)
     valley  Σ a_i over the patches outside of the box
 
-``uniform`` (GUI-Actor): p is the same on every patch that touches the box. ``gauss`` (V2P): p_i ∝ the mass
-within patch ∩ box of a Gaussian at the box's centre, σ = side / s on each axis; the released scripts use s = 1,
-which is nearly uniform, and with s = 4.1325 the box is the 96 % interval. ``center``: all on the patch that holds the centre.
+``uniform`` (GUI-Actor): p is the same on every patch that touches the box. ``gauss`` (V2P): p_i ∝ the mass within
+patch ∩ box of a Gaussian at the box's centre, σ = side / s on each axis; the released scripts use s = 1, which is
+nearly uniform, and with s = 4.1325 the box is the 96 % interval. ``center``: all on the patch that holds the centre.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def train_pointer(
         torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        told(step + 1, float(loss))
+        told(step + 1, loss.item())
     return head
 
 

@@ -62,7 +62,7 @@ def read_traces(folders: Iterable[Path]) -> list[Trace]:
             raise ConfigError(f"no traces at {str(folder)!r}; give run folders, or a folder that holds some")
         found += [read_trace(file.parent) for file in sorted(folder.rglob("trace.jsonl"))]
     if not found:
-        raise ConfigError("the folders hold no trace.jsonl; record some with homeostat run")
+        raise ConfigError("the folders hold no trace.jsonl; record some with homeostat eval --traces")
     return found
 
 

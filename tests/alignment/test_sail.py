@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from homeostat.agent.models import TransformersModel
 from homeostat.alignment.preference.pairs import to_dataset, write_pairs
 from homeostat.alignment.sail import weights as w
@@ -33,7 +34,9 @@ def plain_loss(model, reference, tokens, weights):
             scores = []
             for which in (model, reference):
                 with torch.set_grad_enabled(which is model):
-                    logits = which(input_ids=ids, attention_mask=torch.ones_like(ids), **extra, use_cache=False).logits[0]
+                    logits = which(input_ids=ids, attention_mask=torch.ones_like(ids), **extra, use_cache=False).logits[
+                        0
+                    ]
                 logits = logits[len(one.prompt.ids) - 1 : -1].float().log_softmax(-1)
                 scores.append(logits[torch.arange(len(answer)), torch.tensor(answer)])
             sums.append((part * (scores[0] - scores[1].detach())).sum())
@@ -82,8 +85,9 @@ def test_fast_path_has_the_gradients_of_plain_dpo(family, text_folder, phone_pai
 
 
 def test_trl_path_has_the_same_loss_and_gradients(text_folder, chat_pairs, tmp_path):
-    from homeostat.alignment.sail.trl_path import WeightedDPOTrainer, with_weights
     from trl import DPOConfig
+
+    from homeostat.alignment.sail.trl_path import WeightedDPOTrainer, with_weights
 
     white = TransformersModel.load(str(text_folder), "cpu", "float32", reuse=False)
     reference = TransformersModel.load(str(text_folder), "cpu", "float32").model

@@ -85,7 +85,7 @@ def test_a_typer_app_may_be_a_command(plus: Path) -> None:
 def test_an_unknown_command_suggests_the_nearest() -> None:
     result = runner.invoke(cli.app, ["evla"])
     assert result.exit_code == 2
-    known = "adb, calibrate, clone, doctor, eval, profile, run"
+    known = "adb, align, calibrate, clone, diagnose, doctor, eval, ground, localize, mine, profile, run"
     assert result.stderr == f"homeostat: unknown command 'evla'; did you mean 'eval'? known: {known}\n"
 
 

@@ -1,0 +1,83 @@
+"""``homeostat align`` killed at ten random moments: every time it has to go on to the loss of an unbroken run.
+
+    python benchmarks/align_kills.py --json align_kills.json
+
+SIGKILL, at a moment drawn between the process's start and the unbroken run's length, so before the states are there,
+within a step or within a checkpoint as it comes. Cache and folder are the run's own each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+from homeostat.alignment.conflicts.core import pairs_of
+from homeostat.alignment.conflicts.phone import phone_twins
+from homeostat.alignment.nano import STYLE
+from homeostat.alignment.preference.pairs import write_pairs
+
+COMMAND = [sys.executable, "-c", "from homeostat.agent.cli import main; main()", "align", "--layers", "3,4"]
+TOLD = ["--weights", "uniform", "--epochs", "2", "--batch", "8", "--rate", "5e-3", "--save-steps", "2"]
+
+
+def started(data: Path, folder: Path) -> subprocess.Popen:
+    where = ["--data", str(data), "--out", str(folder / "run"), "--cache", str(folder / "states")]
+    return subprocess.Popen([*COMMAND, *TOLD, *where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def loss_of(folder: Path) -> float:
+    return json.loads((folder / "run" / "result.json").read_text())["loss"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--twins", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as root:
+        data = Path(root) / "pairs"
+        write_pairs(pairs_of(islice(phone_twins(STYLE, "train", 0), args.twins)), data)
+        begun = time.monotonic()
+        if started(data, Path(root) / "whole").wait():
+            raise SystemExit("the unbroken run failed")
+        length = time.monotonic() - begun
+        whole = loss_of(Path(root) / "whole")
+        print(f"unbroken: loss {whole:.6f}, {length:.1f} s", flush=True)
+        rows = []
+        for n in range(args.kills):
+            folder = Path(root) / f"killed-{n}"
+            moment = rng.uniform(0.2, 1.0) * length
+            process = started(data, folder)
+            time.sleep(moment)
+            alive = process.poll() is None
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            left = sorted(p.name for p in (folder / "run" / "checkpoints").glob("*"))
+            failed = started(data, folder).wait()
+            loss = float("nan") if failed else loss_of(folder)
+            rows.append({"moment": moment, "alive": alive, "left": left, "loss": loss, "apart": abs(loss - whole)})
+            print(
+                f"killed at {moment:.1f} s ({left or 'no checkpoint'}): loss {loss:.6f}, {loss - whole:+.1e}",
+                flush=True,
+            )
+            shutil.rmtree(folder)
+    worst = max(r["apart"] for r in rows)
+    print(f"{sum(r['alive'] for r in rows)} of {len(rows)} were killed alive; at most {worst:.1e} apart")
+    if args.json:
+        args.json.write_text(json.dumps({"whole": whole, "rows": rows, "worst": worst}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
