@@ -97,7 +97,7 @@ def command_of(kind: type[S], run: Callable[[S, bool], None], doc: str) -> Calla
 def _parameter(name: str, kind: Any, text: str, default: Any = None) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
     names = (flag,) if kind is not (bool | None) else (f"{flag}/--no-{flag[2:]}",)
-    annotation = Annotated[kind, typer.Option(*names, help=text, show_default=False)]  # type: ignore[valid-type]
+    annotation = Annotated[kind, typer.Option(*names, help=text, show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -107,7 +107,8 @@ def _flag_type(annotation: Any) -> Any:
     kind = plain[0] if plain else annotation
     if get_origin(kind) in (list, tuple):
         inner = get_args(kind)[0]
-        return list[inner if inner in (int, float) else str] | None
+        several: Any = list
+        return several[inner if inner in (int, float) else str] | None
     return (kind if kind in (int, float, bool, str, Path) else str) | None
 
 

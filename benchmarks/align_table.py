@@ -69,9 +69,9 @@ def rows(local: Localization, layers: int, out: Path) -> dict[str, dict]:
     }
 
 
-def scored(model: TransformersModel, count: int) -> dict:
-    """Hits and scores of one model on the test conflicts and their twins."""
-    cases = generated(model, "phone", "test", 0, count)
+def scored(model: TransformersModel, split: str, count: int) -> dict:
+    """Hits and scores of one model on a split's conflicts and their twins."""
+    cases = generated(model, "phone", split, 0, count)
     answers, _ = diagnose(model, cases)
     conflicts = [a for a in answers if not a.aligned]
     kinds = list(dict.fromkeys(a.kind for a in answers))
@@ -95,18 +95,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--twins", type=int, default=540)
     parser.add_argument("--test", type=int, default=270)
+    parser.add_argument("--split", choices=["dev", "test"], default="test", help="dev: to choose a recipe on")
+    parser.add_argument("--rows", nargs="+", help="only these, by their names")
+    for name, value in RECIPE.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     parser.add_argument("--out", type=Path, default=Path("runs/align_table"))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     model = TransformersModel.load(args.model)
     local = localized(model, args.out, 270)
-    found: dict[str, dict] = {"base": scored(model, args.test) | {"parameters": 0}}
+    found: dict[str, dict] = {"base": scored(model, args.split, args.test) | {"parameters": 0}}
     table: dict[str, list[dict]] = {"base": [found["base"]]}
     for seed in args.seeds:
         data = args.out / f"pairs-{seed}"
         if not data.is_dir():
             write_pairs(pairs_of(islice(phone_twins(model.style, "train", seed), args.twins)), data)
         for name, told in rows(local, len(local.score), args.out / str(seed)).items():
+            if args.rows and name not in args.rows:
+                continue
             folder = args.out / str(seed) / name
             settings = AlignSettings(
                 model=args.model,
@@ -117,7 +123,7 @@ def main() -> None:
                 seed=seed,
                 cache=args.out / "states",
                 **told,
-                **RECIPE,
+                **{name: getattr(args, name) for name in RECIPE},
             )
             begun = time.monotonic()
             Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
@@ -126,7 +132,7 @@ def main() -> None:
             peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
             if name.startswith("("):
                 continue
-            one = scored(load_adapted(str(folder / "adapter")), args.test)
+            one = scored(load_adapted(str(folder / "adapter")), args.split, args.test)
             one |= {"seed": seed, "parameters": result.parameters, "layers": result.layers, "loss": result.loss}
             one |= {"seconds": result.seconds, "peak_mib": peak}
             table.setdefault(name, []).append(one)
