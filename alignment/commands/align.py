@@ -11,7 +11,8 @@ __all__ = ["command"]
 
 
 def _run(settings: AlignSettings, dry_run: bool) -> None:
-    from homeostat.alignment.sail.run import align, prepare
+    from homeostat.alignment.sail.run import align
+    from homeostat.alignment.sail.work import prepare
 
     if dry_run:
         work = prepare(settings)
