@@ -26,7 +26,7 @@ from homeostat.alignment.nano import STYLE
 from homeostat.alignment.preference.pairs import write_pairs
 
 COMMAND = [sys.executable, "-c", "from homeostat.agent.cli import main; main()", "align", "--layers", "3,4"]
-TOLD = ["--weights", "uniform", "--epochs", "2", "--batch", "8", "--rate", "5e-3", "--save-steps", "2"]
+TOLD = ["--weights", "uniform", "--epochs", "8", "--batch", "8", "--rate", "5e-3", "--save-steps", "2"]
 
 
 def started(data: Path, folder: Path) -> subprocess.Popen:

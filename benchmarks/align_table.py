@@ -28,7 +28,6 @@ from homeostat.alignment.sail.config import AlignSettings
 from homeostat.alignment.sail.localization import Localization
 from homeostat.alignment.sail.localize import causal_check, localize
 from homeostat.alignment.sail.run import align
-from homeostat.envs.harness import wilson
 from homeostat.sensors.rubric import DIMENSIONS
 
 RECIPE = {"rate": 5e-3, "epochs": 2, "batch": 16, "beta": 0.5, "nll": 0.2}  # chosen on the dev split
@@ -145,19 +144,28 @@ def main() -> None:
         args.json.write_text(json.dumps({"local": local.model_dump(mode="json"), "table": table}) + "\n")
 
 
+def bootstrap(cases: np.ndarray) -> str:
+    """Mean in percent, with the 95 % bootstrap interval over cases (not over seeds: all answer the same cases)."""
+    rng = np.random.default_rng(0)
+    draws = cases[rng.integers(0, len(cases), (2000, len(cases)))].mean(1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return f"{100 * cases.mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
 def show(table: dict[str, list[dict]]) -> None:
-    """A row a way to train: all seeds' cases together, and each seed's share."""
+    """A row a way to train: the mean over seeds, each seed's share, and the paired gain over the base."""
     print(
-        f"| row | rule kept | by seed | twins right | by seed | {' | '.join(DIMENSIONS)} | CRAS | parameters | seconds "
-        "| peak MiB |"
+        f"| row | rule kept, % | by seed | gain | twins right, % | by seed | gain | {' | '.join(DIMENSIONS)} | CRAS "
+        "| parameters | seconds | peak MiB |"
     )
-    print("|" + "---|" * (10 + len(DIMENSIONS)))
+    print("|" + "---|" * (11 + len(DIMENSIONS)))
     for name, runs in table.items():
         cells = [name]
         for key in ("kept", "right"):
-            hits = [h for run in runs for h in run[key]]
-            cells += [str(wilson(sum(hits), len(hits)).percent())]
-            cells += [", ".join(f"{100 * np.mean(run[key]):.1f}" for run in runs)]
+            own = np.mean([run[key] for run in runs], axis=0)
+            base = np.array(table["base"][0][key], float)
+            cells += [bootstrap(own), ", ".join(f"{100 * np.mean(run[key]):.1f}" for run in runs)]
+            cells.append("" if name == "base" else bootstrap(own - base))
         means = [float(np.mean([run["scores"][d] for run in runs])) for d in DIMENSIONS]
         cells += [f"{m:.2f}" for m in means] + [f"{np.mean(means):.2f}", f"{runs[0]['parameters']:,}"]
         cells += [f"{np.mean([run.get(key, 0) for run in runs]):.0f}" for key in ("seconds", "peak_mib")]
