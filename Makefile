@@ -31,6 +31,7 @@ bench: setup
 	$(BIN)/python benchmarks/nano_answers.py --json runs/bench/nano_answers.json
 	$(BIN)/python benchmarks/phone_memory.py --json runs/bench/phone_memory.json
 	$(BIN)/python benchmarks/ray_workers.py --json runs/bench/ray_workers.json
+	$(BIN)/python benchmarks/align_speed.py --json runs/bench/align_speed.json
 
 typecheck: setup
 	$(BIN)/mypy
@@ -56,6 +57,11 @@ evidence: setup
 	$(BIN)/python benchmarks/plan_schema.py --json runs/evidence/plan_schema.json
 	$(BIN)/python benchmarks/reminder_decay.py --json runs/evidence/reminder_decay.json
 	$(BIN)/python benchmarks/forest_weights.py --json runs/evidence/forest_weights.json
+	$(BIN)/homeostat diagnose --count 270 --out runs/evidence/diagnose
+	$(BIN)/python benchmarks/align_table.py --json runs/evidence/align_table.json
+	$(BIN)/python benchmarks/align_kills.py --json runs/evidence/align_kills.json
+	$(BIN)/python benchmarks/mined_round_trip.py --episodes 100 --json runs/evidence/mined.json
+	$(BIN)/python benchmarks/pointing.py --steps 300 --count 400 --json runs/evidence/pointing.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
