@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -72,10 +73,18 @@ def save_settings(settings: Settings, folder: Path) -> None:
         raise ConfigError(f"can't write to {str(folder)!r}: {error.strerror}; give another folder") from None
 
 
-def command_of(kind: type[S], run: Callable[[S, bool], None], doc: str) -> Callable[..., None]:
-    """A command with one flag for each field of ``kind``; ``run(settings, dry_run)`` does the work."""
+def command_of(
+    kind: type[S], run: Callable[[S, bool], None], doc: str, *, needs: tuple[str, ...] = ()
+) -> Callable[..., None]:
+    """A command with one flag for each field of ``kind``; ``run(settings, dry_run)`` does the work.
+
+    ``needs``: modules of the extra ``align`` that it can't do without.
+    """
 
     def command(**flags: Any) -> None:
+        for module in needs:
+            if find_spec(module) is None:
+                raise ConfigError(f"this command needs {module}; pip install 'homeostat[align]'")
         file, dry_run = flags.pop("config"), flags.pop("dry_run")
         run(load_settings(kind, file, flags), bool(dry_run))
 

@@ -38,4 +38,5 @@ command = command_of(
 
     The same command goes on where a killed run stopped. The adapter loads in plain PEFT.
     """,
+    needs=("peft", "datasets", "accelerate"),
 )

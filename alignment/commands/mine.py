@@ -73,4 +73,5 @@ command = command_of(
 
     Pairs are in TRL's preference format with images, once each, and split by task so that nothing leaks.
     """,
+    needs=("datasets",),
 )

@@ -208,7 +208,7 @@ def test_samples_from_one_prefill_are_those_of_n_prefills(llava: Any, watch: boo
 def test_rows_that_end_early_are_cut(llava: Any) -> None:
     model = TransformersModel(*llava, style=STYLE)
     free = model.generate(EPISODE[0], n=4, temperature=1.5, max_new_tokens=8, seed=1)
-    model._stops = frozenset({free[0].tokens[2]})
+    model.stops = frozenset({free[0].tokens[2]})
     cut = model.generate(EPISODE[0], n=4, temperature=1.5, max_new_tokens=8, seed=1)
     assert cut[0].tokens == free[0].tokens[:3]
     assert cut[0].finish == "stop"
