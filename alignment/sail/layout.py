@@ -38,7 +38,7 @@ def find_decoder(model: Any) -> Decoder:
             if all(id(m) in inside for m in attention.values()):
                 return Decoder(module, path, model.config.get_text_config(decoder=True).num_attention_heads)
     raise ModelError(
-        f"{type(model).__name__!r} keeps its decoder layers in no one list; give --path trl and --layers all"
+        f"{type(model).__name__!r} keeps its decoder layers in no one list, so none can be adapted by number"
     )
 
 

@@ -29,8 +29,8 @@ __all__ = ["Aligned", "align"]
 
 @dataclass(frozen=True)
 class Aligned:
-    """What a run gave. ``loss``: the mean over the last tenth of the steps; ``margin``: the pairs' mean loss before
-    (log 2) and after is in ``result.json`` with everything else.
+    """What a run gave. ``loss``: the mean over the last tenth of the logged steps (an untrained adapter's is log 2);
+    ``held_out``: that of the held-out pairs, where there are any.
     """
 
     folder: Path

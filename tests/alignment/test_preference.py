@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from homeostat.agent import Agent
+from homeostat.agent.events import Sense
+from homeostat.agent.trace import Trace
 from homeostat.alignment.preference.mining import corrected, drift, from_loop, read_traces, steps_of
 from homeostat.alignment.preference.pairs import Pair, read_pairs, split_by_task, to_dataset, unique, write_pairs
 from homeostat.controllers import Decompose, Remind
 from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import make_env
+from homeostat.envs.mobile_use import parse_action
 from homeostat.sensors.core import Reading
 from homeostat.sensors.messages import Message, Part, Prompt
 
@@ -87,17 +90,20 @@ def test_a_reminder_gives_a_corrected_and_a_drift_pair(white, tmp_path):
     (trace,) = read_traces([tmp_path])
     steps = steps_of(trace, white.style)
     assert any(len(s.attempts) > 1 for s in steps)
-    pairs = [*corrected(trace, white.style)]
-    for pair in pairs:
+    at = next(n for n, e in enumerate(trace.events) if isinstance(e, Sense) and e.attempt == 0)
+    bad = {"text": "no idea", "action": None, "unparsable": "no tool call"}
+    events = list(trace.events)
+    events[at] = events[at].model_copy(update=bad)  # nano answers a reminder as before: let one answer be a bad one
+    trace = Trace(trace.folder, tuple(events))
+    step = steps_of(trace, white.style)[trace.events[at].step]
+    wrong = [p for p in corrected(trace, white.style) if p.rejected == "no idea"]
+    (complained,) = [p for p in drift(trace, white.style, white) if p.rejected == "no idea"]
+    assert [p.chosen for p in wrong] == [step.attempts[-1].text]
+    assert parse_action(complained.chosen, white.style.grid(step.seen))
+    for pair in (*wrong, complained):
         labels = {p.label for m in pair.prompt.messages for p in m.parts}
+        assert {"goal", "screen"} <= labels
         assert "reminder" not in labels
-        assert pair.chosen != pair.rejected
-    complained = [s for s in steps if s.complaints]
-    assert complained
-    for pair in drift(trace, white.style, white):
-        assert pair.kind == "drift"
-        assert pair.rejected in {a.text for s in steps for a in s.attempts}
-        assert all(p.label != "reminder" for m in pair.prompt.messages for p in m.parts)
 
 
 def test_what_the_loop_did_is_preferred_to_what_the_bare_model_would_do(white, tmp_path):
@@ -114,6 +120,7 @@ def test_what_the_loop_did_is_preferred_to_what_the_bare_model_would_do(white, t
     assert solved
     traces = read_traces([tmp_path])
     pairs = list(from_loop(traces, white.style, white))
+    assert pairs
     goals = {t.start.task.goal for t in traces}
     for pair in pairs:
         goal = next(p.text for m in pair.prompt.messages for p in m.parts if p.label == "goal")
