@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.homeostat-installed
+# The packages under their import names, as links: type checkers can't follow a mapping of folders.
+TYPES := $(VENV)/types/homeostat
+
+PACKAGES := agent alignment controllers envs nano sensors
 
 .PHONY: setup demo test bench lint format typecheck evidence clean
 
@@ -12,6 +16,8 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	rm -rf $(TYPES) && mkdir -p $(TYPES)
+	for path in homeostat/* $(PACKAGES); do ln -s "$(CURDIR)/$$path" $(TYPES)/; done
 	touch $@
 
 demo: setup

@@ -19,17 +19,17 @@ from typing import Any
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from homeostat.agent.checkpoint import THREAD, RunSaver, memory_saver, sqlite_saver
-from homeostat.agent.driving import Episode, drive, episode_of, saved
 from homeostat.agent.events import Event, Started
-from homeostat.agent.loop import compile_loop
-from homeostat.agent.models import Model
-from homeostat.agent.runtime import LoopConfig, RunContext
-from homeostat.agent.state import EpisodeState
+from homeostat.agent.loop.checkpoint import THREAD, RunSaver, memory_saver, sqlite_saver
+from homeostat.agent.loop.context import LoopConfig, RunContext
+from homeostat.agent.loop.episode import Episode, drive, episode_of, saved
+from homeostat.agent.loop.graph import compile_loop
+from homeostat.agent.loop.state import EpisodeState
+from homeostat.agent.models.protocol import Model
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.core import Controller
 from homeostat.envs.core import Env, TaskInfo
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Sensor
 
 __all__ = ["Agent", "Episode"]

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from homeostat.actions import Terminate
 from homeostat.agent.agent import Agent
 from homeostat.agent.events import Act, Event, Finish, Sense
-from homeostat.envs.actions import Terminate
 from homeostat.envs.android.inside import WorldEnv
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["AgentInteractionResult", "AndroidWorldAgent"]
 

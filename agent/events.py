@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 
-from homeostat.controllers.agenda import Plan
+from homeostat.actions import Action
 from homeostat.controllers.core import Decision, Phase, Reported
-from homeostat.envs.actions import Action
-from homeostat.envs.core import Element, TaskInfo
+from homeostat.controllers.plan import Plan
+from homeostat.envs.core import TaskInfo
+from homeostat.observation import Element
 from homeostat.sensors.core import Reading
 
 __all__ = [

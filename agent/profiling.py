@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.agent.models import TransformersModel
+from homeostat.actions import Answer, Terminate
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.agent.prompts import act_prompt, describe
-from homeostat.envs.actions import Answer, Terminate
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import Suite, make_env
 from homeostat.envs.mobile_use import format_action
-from homeostat.sensors.actuators import Actuator
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.core import Readout
-from homeostat.sensors.messages import Prompt
+from homeostat.sensors.steering.actuators import Actuator
 from homeostat.sensors.vision_heads import head_divergence, vision_heads, without
 
 __all__ = ["GAINS", "RightAnswer", "effects", "find_heads", "right_answers"]

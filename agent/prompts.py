@@ -1,6 +1,6 @@
 """The agent's prompts, and the style that words them.
 
-Every part of a :class:`~homeostat.sensors.messages.Prompt` carries a span label: `system`, `rules`, `goal`, `plan`,
+Every part of a :class:`~homeostat.sensors.Prompt` carries a span label: `system`, `rules`, `goal`, `plan`,
 `reminder`, `history`, `screen`, `elements`, … A :class:`PromptStyle` holds the wording. A model folder may bring its
 own as ``homeostat.json`` (nano does: it was trained on those very words); any other model gets :data:`VERBOSE`.
 """
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from homeostat.controllers.agenda import Plan
+from homeostat import actions as a
 from homeostat.controllers.operations import OPERATIONS
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation
+from homeostat.controllers.plan import Plan
 from homeostat.envs.mobile_use import Grid
-from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.observation import Observation
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 
 __all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt", "plan_words", "report_prompt"]
 
@@ -32,7 +32,7 @@ class PromptStyle(BaseModel):
     steps before it. ``order`` lists the user message's parts. ``planner`` names the model that plans for
     this one where nobody says otherwise. A planner is told what is done, failed and
     known in ``planner_memory`` (empty: it is not), sees the screen with ``planner_screen``, and may write all that
-    :mod:`homeostat.controllers.plan` knows with ``typed_plans``, else texts. With ``planner_words`` its plans are made
+    ``controllers/plan_format.py`` knows with ``typed_plans``, else texts. With ``planner_words`` its plans are made
     of these and of the words of what it is told. Without a ``reporter_system`` no screen is
     read for it.
     """

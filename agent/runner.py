@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.agent.agent import Agent
-from homeostat.agent.choices import calibrated, controllers_of, planner_of, sensors_for
 from homeostat.agent.events import Act, Event, Planned, ScreenRead, Sense
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.agent.registry import calibrated, controllers_of, planner_of, sensors_for
 from homeostat.controllers import preset_sensors
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.harness import environments

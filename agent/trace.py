@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from homeostat.agent.events import Act, Event, Finish, Sense, Started, event_from_json
-from homeostat.envs.errors import CheckpointError, ConfigError, TraceError
 from homeostat.envs.screens import load_screen, save_screen, screen_digest
+from homeostat.errors import CheckpointError, ConfigError, TraceError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

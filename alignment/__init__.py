@@ -1,1 +1,1 @@
-"""Offline repair in the weights. For now: behaviour cloning, which makes the embedded model."""
+"""Offline alignment: diagnose, localize, align, mine preference pairs, and ground."""

@@ -16,7 +16,7 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["Settings", "command_of", "load_settings", "save_settings"]
 

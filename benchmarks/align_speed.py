@@ -32,7 +32,7 @@ def half_billion(folder: Path) -> None:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from homeostat.alignment.nano import build_processor
+    from homeostat.nano.model import build_processor
 
     torch.manual_seed(0)
     tokenizer = build_processor().tokenizer
@@ -60,7 +60,7 @@ def pairs_for(shape: str, count: int) -> list[Any]:
     from homeostat.alignment.conflicts.chat import chat_twins
     from homeostat.alignment.conflicts.core import pairs_of
     from homeostat.alignment.conflicts.phone import phone_twins
-    from homeostat.alignment.nano import STYLE
+    from homeostat.nano.model import STYLE
 
     source = phone_twins(STYLE, "train", 0) if shape == "nano" else chat_twins("train", 0, ["verbosity", "language"])
     return pairs_of(islice(source, count // 2))
@@ -76,7 +76,7 @@ def one(shape: str, which: str, model_name: str) -> dict[str, float]:
     import transformers
     import trl
 
-    from homeostat.agent.models import TransformersModel
+    from homeostat.agent.models.transformers_model import TransformersModel
     from homeostat.alignment.sail import fast, run, trl_path  # noqa: F401
     from homeostat.alignment.sail.adapters import lora, lora_config, trained_parameters
     from homeostat.alignment.sail.layout import adapter_targets, find_decoder

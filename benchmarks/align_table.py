@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.core import pairs_of
 from homeostat.alignment.conflicts.phone import phone_twins
 from homeostat.alignment.diagnosis.run import diagnose, generated

@@ -23,7 +23,7 @@ import torch
 
 from homeostat.agent import TransformersModel
 from homeostat.agent.prompts import act_prompt
-from homeostat.envs.core import Observation
+from homeostat.observation import Observation
 
 SCREENS = 7
 

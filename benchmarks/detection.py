@@ -30,16 +30,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import mannwhitneyu
 
+from homeostat import actions as a
 from homeostat.agent import TransformersModel
 from homeostat.agent.prompts import act_prompt, describe
-from homeostat.envs import actions as a
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.adversity import InjectedInstructions, next_action
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.sensors import AttentionDrift, Confidence, FocusScore, Message, Part, Prompt, SensorContext
 from homeostat.sensors.calibration import conformal_threshold
-from homeostat.sensors.focus import select_heads
+from homeostat.sensors.focus_score import select_heads
 
 TIMES = 8
 RATE = 0.05

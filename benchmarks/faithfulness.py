@@ -20,9 +20,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from homeostat import actions as a
 from homeostat.agent import TransformersModel
 from homeostat.agent.prompts import act_prompt, describe
-from homeostat.envs import actions as a
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.tasks.splits import templates_of

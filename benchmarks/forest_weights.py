@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homeostat.actions import Answer, Terminate
 from homeostat.agent import TransformersModel
 from homeostat.agent.prompts import act_prompt, describe
 from homeostat.controllers import Candidate
 from homeostat.controllers.forest import CYBERV, Forest, Verdict, answer_of
 from homeostat.controllers.forest_fit import fit_weights
-from homeostat.envs.actions import Answer, Terminate
-from homeostat.envs.core import Element
-from homeostat.envs.errors import UnparsableAction
 from homeostat.envs.harness import load_suite, make_env, newcombe_paired, wilson
 from homeostat.envs.mobile_use import parse_action
+from homeostat.errors import UnparsableAction
+from homeostat.observation import Element
 from homeostat.sensors import AttentionDrift, Confidence, Repetition, SensorContext
 
 

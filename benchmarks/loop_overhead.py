@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from homeostat.agent import VERBOSE, Agent
-from homeostat.envs.core import Env, Observation
+from homeostat.envs.core import Env
 from homeostat.envs.phone import PhoneEnv
+from homeostat.observation import Observation
 from homeostat.sensors import AttentionDrift, Confidence
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.core import Attempt, Need, SpanMass
-from homeostat.sensors.messages import Prompt
 
 LABELS = ("system", "rules", "goal", "history", "screen", "output")
 LAYERS, HEADS, TOKENS = 6, 4, 30

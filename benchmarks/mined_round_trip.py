@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HOMEOSTAT = [sys.executable, "-c", "from homeostat.agent.cli import main; main()"]
+HOMEOSTAT = [sys.executable, "-c", "from homeostat.cli.root import main; main()"]
 
 
 def run(*told: str) -> None:

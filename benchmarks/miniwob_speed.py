@@ -17,8 +17,8 @@ from pathlib import Path
 
 from phone_speed import record, replay
 
-from homeostat.envs.errors import EnvError
 from homeostat.envs.miniwob import MiniWobEnv, oracle_policy, task_names
+from homeostat.errors import EnvError
 
 LONG = ("ascending-numbers", "click-button-sequence", "click-checkboxes-large", "enter-password", "login-user")
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from homeostat.agent.loading import load_weights, resolve
-from homeostat.alignment.packing import KINDS, Packer
-from homeostat.alignment.progress import answers, held_out
+from homeostat.agent.models.loading import load_weights, resolve
 from homeostat.envs.harness import wilson
+from homeostat.nano.data.packing import KINDS, Packer
+from homeostat.nano.training.evaluation import answers, held_out
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ActionError
+from homeostat import actions as a
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ActionError
 
 EPISODE = 100
 

@@ -3,7 +3,7 @@
     python benchmarks/plan_quality.py --goals 60 --json plan_quality.json
 
 For compositional goals (test words, seed 2, which the evidence's table does not use) and for the planner's own held-out
-patterns (``homeostat.alignment.plan_corpus``, dev words): how many plans have as many parts to do as the goal asks for,
+patterns (``homeostat.nano.plans.corpus``, dev words): how many plans have as many parts to do as the goal asks for,
 in how many every drawn word is said, what share of goals is made of words that the training corpus has (drawn words
 left out), and how many plans are others where they are not held to the planner's and the goal's words (``misspelled``:
 then they say something else). No plan is carried out.
@@ -21,11 +21,11 @@ from typing import Any
 
 from homeostat.agent import TransformersModel
 from homeostat.agent.prompts import plan_prompt, plan_words
-from homeostat.alignment.plan_corpus import planning_examples
 from homeostat.controllers import Plan, parse_plan, plan_schema
-from homeostat.envs.errors import PlanError
 from homeostat.envs.harness import load_suite, make_env, wilson
 from homeostat.envs.phone.tasks.words import is_drawn
+from homeostat.errors import PlanError
+from homeostat.nano.plans.corpus import planning_examples
 
 KINDS = ("concatenation", "transition", "deepdive")
 CORPUS = 20_000  # training goals whose words count as learned

@@ -23,8 +23,8 @@ import torch
 from homeostat.agent import TransformersModel
 from homeostat.agent.prompts import plan_prompt, plan_words
 from homeostat.controllers import parse_plan, plan_schema
-from homeostat.envs.errors import PlanError
 from homeostat.envs.harness import load_suite, make_env, wilson
+from homeostat.errors import PlanError
 
 
 def goals(count: int) -> list[str]:

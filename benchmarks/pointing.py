@@ -14,7 +14,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.pointing.labels import FLAT, PEAKED
 from homeostat.alignment.pointing.targets import phone_targets
 from homeostat.alignment.pointing.train import hits_by_size, pointed, spoken, train_pointer

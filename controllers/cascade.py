@@ -27,7 +27,7 @@ from homeostat.controllers.core import (
 )
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.settings import Settings
-from homeostat.envs.errors import UnknownName
+from homeostat.errors import UnknownName
 from homeostat.sensors.core import Reading
 
 __all__ = ["CORRECTIONS", "Cascade", "Limit"]
@@ -53,7 +53,7 @@ class Cascade(Settings):
 
     The decision's ``by`` is the name of the controller that wanted it. ``limits`` maps names to :class:`Limit`;
     ``budget`` bounds all corrections of an episode. A controller whose correction is held back counts as proceeding,
-    so the next one is asked. Raises :class:`~homeostat.envs.errors.ConfigError` for two controllers of one name, two
+    so the next one is asked. Raises :class:`~homeostat.errors.ConfigError` for two controllers of one name, two
     that plan, a cascade inside a cascade, or a limit above the whole budget, and ``UnknownName`` for a limit of nobody.
     """
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from homeostat.controllers.agenda import Plan, Subtask, needs_of
+from homeostat import actions as a
 from homeostat.controllers.core import (
     Ask,
     Candidate,
@@ -33,8 +33,8 @@ from homeostat.controllers.core import (
     SteerAttention,
     Stop,
 )
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError
+from homeostat.controllers.plan import Plan, Subtask, needs_of
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Reading
 
 __all__ = ["check_controller"]
@@ -45,7 +45,7 @@ _Case = tuple[str, tuple[Reading, ...], ControlContext]
 
 
 def check_controller(controller: Any) -> None:
-    """Raise :class:`~homeostat.envs.errors.ConfigError` naming the first breach of the contract, in words.
+    """Raise :class:`~homeostat.errors.ConfigError` naming the first breach of the contract, in words.
 
     Checked: ``name`` and ``sensors``; that ``decide`` never raises, returns one of the decisions, filled in properly
     for its phase (a dispatched part is active, open before, and holds no placeholder; a reminder has a text; a plan

@@ -10,11 +10,11 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from homeostat.controllers.agenda import Plan
-from homeostat.envs.actions import Action
-from homeostat.envs.core import Element
-from homeostat.sensors.actuators import Actuator
+from homeostat.actions import Action
+from homeostat.controllers.plan import Plan
+from homeostat.observation import Element
 from homeostat.sensors.core import Reading
+from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = [
     "Ask",

@@ -29,12 +29,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from homeostat.controllers.agenda import Plan, activate, close, holds, learn, needs_of, next_open, resolve
+from homeostat.actions import Answer, Terminate
 from homeostat.controllers.core import ControlContext, Decision, Dispatch, MakePlan, Perform, Proceed, Report, Stop
 from homeostat.controllers.operations import compute
+from homeostat.controllers.plan import Plan, activate, close, holds, learn, needs_of, next_open, resolve
 from homeostat.controllers.settings import Settings
-from homeostat.envs.actions import Answer, Terminate
-from homeostat.envs.errors import PlanError
+from homeostat.errors import PlanError
 from homeostat.sensors.core import Reading
 
 __all__ = ["Decompose"]

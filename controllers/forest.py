@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from homeostat import actions as a
 from homeostat.controllers.core import Candidate
-from homeostat.envs import actions as a
-from homeostat.envs.core import Element, element_at
+from homeostat.observation import Element, element_at
 
 __all__ = ["CYBERV", "Forest", "Verdict", "answer_of", "same_action"]
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from homeostat.controllers.forest import CYBERV
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["fit_weights"]
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
+from homeostat import actions as a
 from homeostat.controllers.core import ControlContext, Decision, Proceed, Refuse
 from homeostat.controllers.settings import Settings
-from homeostat.envs import actions as a
-from homeostat.envs.core import element_at
+from homeostat.observation import element_at
 from homeostat.sensors.core import Reading
 
 __all__ = ["Guard", "Prohibition", "read_rules"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
-from homeostat.envs.errors import PlanError
+from homeostat.errors import PlanError
 
 __all__ = ["NO", "OPERATIONS", "YES", "Operation", "compute"]
 

@@ -1,172 +1,237 @@
-"""A planner's text to a :class:`~homeostat.controllers.agenda.Plan`: what may be written, and what is refused.
+"""A plan as values, and its parts' way from open to closed.
 
-The planner answers ``{"parts": ["…", "…"]}``. A part is a text, or one of
-
-    {"instruction": "read the price of the tea", "save": "tea"}
-    {"compute": "sum", "of": ["{tea}", "{coffee}"], "save": "total"}
-    {"say": "{total}"}
-
-each with an optional ``"when": "total_is_low"`` (or ``"not …"``): a fact that has to be ``yes``. Beside ``parts``,
-``"finish": "success"`` (or ``"failure"``) ends the episode. Models wrap it in prose or a code fence, so the first JSON
-value that reads as a plan counts; where the model decodes under :func:`plan_schema`, there is nothing else in the text.
+A part is one of three: something to *do* (an instruction for the executor), to *compute* from what is known, or to
+*say* to the user. What a part brings is a :class:`Fact`: it bears the part's number, and the name that the plan gave
+it. ``{1}`` in an instruction stands for what part 1 brought, ``{total}`` for the fact of that name. The executor never
+sees a placeholder: :func:`resolve` puts the literal in, or raises.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from homeostat.controllers.agenda import Plan, Subtask, needs_of
-from homeostat.controllers.operations import OPERATIONS, Operation
-from homeostat.envs.errors import PlanError
-from homeostat.envs.json_values import json_values
+from homeostat.controllers.operations import YES, Operation
+from homeostat.errors import PlanError
 
-__all__ = ["MAX_PARTS", "parse_plan", "plan_schema"]
+__all__ = [
+    "Fact",
+    "Plan",
+    "Subtask",
+    "activate",
+    "close",
+    "holds",
+    "known",
+    "learn",
+    "needs_of",
+    "next_open",
+    "resolve",
+    "revise",
+]
 
-MAX_PARTS = 12
-_LONGEST = 240  # characters of a text, under the schema: a plan has to end
-
-_Text = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
-_Name = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]{0,30}$")]
-_When = Annotated[str, Field(pattern="^(not )?[a-z0-9_]{1,31}$")]
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Do(_Wire):
-    instruction: _Text
-    save: _Name | SkipJsonSchema[None] = None
-    when: _When | SkipJsonSchema[None] = None
-    report: Annotated[list[_Name], Field(max_length=6)] | SkipJsonSchema[None] = None
-    check: _Text | SkipJsonSchema[None] = None
-    max_steps: Annotated[int, Field(ge=1, le=99)] | SkipJsonSchema[None] = None
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+Status = Literal["open", "active", "done", "failed", "skipped"]
 
 
-class _Compute(_Wire):
-    compute: Operation
-    of: Annotated[list[_Text], Field(min_length=1, max_length=12)]
-    save: _Name | SkipJsonSchema[None] = None
-    when: _When | SkipJsonSchema[None] = None
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Say(_Wire):
-    say: _Text
-    when: _When | SkipJsonSchema[None] = None
+class Fact(_Value):
+    """A value that was found out, and where it comes from.
 
-
-class _Typed(_Wire):
-    parts: Annotated[list[_Text | _Do | _Compute | _Say], Field(max_length=MAX_PARTS)]
-    finish: Literal["success", "failure"] | SkipJsonSchema[None] = None
-
-
-class _Plain(_Wire):
-    parts: Annotated[list[_Text], Field(min_length=1, max_length=MAX_PARTS)]
-
-
-def plan_schema(*, typed: bool = True, words: Collection[str] = ()) -> dict[str, Any]:
-    """The JSON schema of a plan, for constrained decoding; not ``typed``: of texts alone.
-
-    ``words``: all that its texts may be made of, beside references (``{1}``) and marks behind a word (none: anything).
-    A planner that spells what it has to copy, letter by letter, then can't misspell it.
+    ``part`` counts from 1; ``step`` is the episode's when it was taken. ``source``: the executor's answer, a
+    computation, or read off the screen by the reporter.
     """
-    schema = (_Typed if typed else _Plain).model_json_schema()
-    if words:
-        one = "|".join(re.escape(word) for word in sorted(words, key=lambda w: (-len(w), w)))
-        unit = rf"(?:{one}|\{{[a-z0-9_]+\}})(?:'s)?[,.:;?!]?"
-        _limit(schema, rf"^{unit}(?: {unit})*$")
-    return schema
+
+    key: str
+    value: str
+    part: int
+    step: int = 0
+    source: Literal["answer", "compute", "report"] = "answer"
 
 
-def _limit(schema: Any, pattern: str) -> None:
-    """Hold every text in the schema to the pattern."""
-    if isinstance(schema, dict):
-        if schema.get("type") == "string" and schema.get("maxLength") == _LONGEST:
-            schema["pattern"] = pattern
-        for value in schema.values():
-            _limit(value, pattern)
-    elif isinstance(schema, list):
-        for value in schema:
-            _limit(value, pattern)
+class Subtask(_Value):
+    """One part of a plan.
 
-
-def parse_plan(text: str, *, max_parts: int = MAX_PARTS) -> Plan:
-    """The plan in a planner's text, every part open.
-
-    Raises :class:`PlanError` where the text holds no plan, a part is none of the three kinds, there are more than
-    ``max_parts``, or a part needs what no earlier part brings.
+    Of ``instruction``, ``compute`` (with its inputs ``of``) and ``say`` one is given; all may hold placeholders.
+    ``save`` names what it brings. ``when``: a fact that has to be ``yes``, or ``not`` one, else the part is skipped.
+    ``report``: further facts to read off its last screen; ``check``: what has to be seen there; ``max_steps``: its own
+    cap.
     """
-    parts, finish = _find_parts(text)
-    if not parts and finish is None:
-        raise PlanError(f'plan {_short(text)} has no parts; write {{"parts": ["…"]}} with at least one')
-    if len(parts) > max_parts:
-        raise PlanError(f"plan has {len(parts)} parts; write at most {max_parts}")
-    subtasks = tuple(_subtask(n, part) for n, part in enumerate(parts, 1))
-    named = {name for s in subtasks for name in (s.save, *s.report) if name}
-    brought: set[str] = set()
-    for number, subtask in enumerate(subtasks, 1):
-        needed = [key for t in subtask.texts for key in needs_of(t)]
-        if subtask.when:
-            needed.append(subtask.when.removeprefix("not ").strip("{} "))
-        for key in needed:
-            early = 1 <= int(key) < number if key.isdigit() else key in brought or key not in named
-            if not early:
-                raise PlanError(
-                    f"part {number} {str(subtask)!r} needs {{{key}}}, which no earlier part brings; "
-                    "refer to earlier parts only"
-                )
-        brought.update(name for name in (subtask.save, *subtask.report) if name)
-    return Plan(parts=subtasks, finish=finish)
+
+    instruction: str = ""
+    compute: Operation | None = None
+    of: tuple[str, ...] = ()
+    say: str = ""
+    save: str = ""
+    when: str = ""
+    report: tuple[str, ...] = ()
+    check: str = ""
+    max_steps: int | None = Field(default=None, ge=1)
+    status: Status = "open"
+    answer: str | None = None
+    steps: int = 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Everything in which placeholders may stand."""
+        return tuple(t for t in (self.instruction, *self.of, self.say) if t)
+
+    def __str__(self) -> str:
+        """The part in a few words."""
+        if self.compute is not None:
+            return f"{self.compute} of {', '.join(self.of)}"
+        return f"say {self.say}" if self.say else self.instruction
 
 
-def _find_parts(text: str) -> tuple[list[Any], Literal["success", "failure"] | None]:
-    for value in json_values(text):
-        if isinstance(value, dict) and isinstance(value.get("parts"), list):
-            finish = value.get("finish")
-            return list(value["parts"]), finish if finish in ("success", "failure") else None
-        if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-            return value, None
-    raise PlanError(f'no plan in {_short(text)}; write {{"parts": ["…", "…"]}}')
+class Plan(_Value):
+    """The goal's parts in order, which one is active (None before the first dispatch), and what is known so far.
+
+    ``finish``: the planner holds the goal for reached or failed, whatever is open.
+    """
+
+    parts: tuple[Subtask, ...]
+    active: int | None = None
+    facts: tuple[Fact, ...] = ()
+    finish: Literal["success", "failure"] | None = None
 
 
-def _subtask(number: int, part: Any) -> Subtask:
-    if isinstance(part, dict) and part.get("compute") is not None:
-        return _validated(number, part, ("compute", "of", "save", "when"))
-    if isinstance(part, dict) and part.get("say") is not None:
-        _words(number, part["say"], part)
-        return _validated(number, part, ("say", "when"))
-    instruction = _words(number, part.get("instruction") if isinstance(part, dict) else part, part)
-    if not isinstance(part, dict):
-        return Subtask(instruction=instruction)
-    return _validated(number, part | {"instruction": instruction}, tuple(_Do.model_fields))
+def known(plan: Plan) -> dict[str, str]:
+    """Every fact's latest value by its name, and every part's answer by its number."""
+    values = {fact.key: fact.value for fact in plan.facts}
+    return values | {str(n): p.answer for n, p in enumerate(plan.parts, start=1) if p.answer is not None}
 
 
-def _words(number: int, value: Any, part: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise PlanError(f"part {number} is {part!r}; write a text that says what to do")
-    return value.strip()
+def needs_of(text: str) -> tuple[str, ...]:
+    """The names and numbers that stand in braces in a text, in order of appearance."""
+    return tuple(_PLACEHOLDER.findall(text))
 
 
-def _validated(number: int, part: dict[str, Any], names: tuple[str, ...]) -> Subtask:
-    """The part's own fields; what else a model wrote beside them (an app, a comment) is left out."""
-    given = {name: part[name] for name in names if part.get(name) is not None}
-    try:
-        subtask = Subtask(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        known = f" (known: {', '.join(OPERATIONS)})" if first["loc"][0] == "compute" else ""
-        raise PlanError(
-            f"part {number} has {first['loc'][0]}={_short(str(first['input']))}: {first['msg']}{known}; change it"
-        ) from None
-    if subtask.compute is not None and not subtask.of:
-        raise PlanError(f"part {number} computes {subtask.compute!r} without inputs; list them under 'of'")
-    return subtask
+def resolve(plan: Plan, index: int, text: str | None = None) -> str:
+    """Part ``index``'s instruction, or another ``text`` of it, with every placeholder replaced by what it stands for.
+
+    Values are put in as they are: braces inside one are not read as placeholders. A word in braces that names no fact
+    of the plan is the user's own and stays. Raises :class:`PlanError` where a needed part brought nothing.
+    """
+    part = plan.parts[index]
+    text = part.instruction if text is None else text
+    values, names = known(plan), _names(plan.parts)
+
+    def value(match: re.Match[str]) -> str:
+        key = match.group(1)
+        if key in values:
+            return values[key]
+        if key.isdigit():
+            raise PlanError(f"part {index + 1} {text!r} needs the answer of part {key}, which brought none")
+        if key in names:
+            raise PlanError(f"part {index + 1} {text!r} needs {{{key}}}, which no part has brought")
+        return match.group(0)
+
+    return _PLACEHOLDER.sub(value, text)
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 120 else text[:120] + "…")
+def holds(plan: Plan, index: int) -> bool:
+    """Whether a part's condition is met; one without a condition always is. Raises :class:`PlanError` where unknown."""
+    when = plan.parts[index].when
+    if not when:
+        return True
+    key = when.removeprefix("not ").strip().strip("{}")
+    value = known(plan).get(key)
+    if value is None:
+        raise PlanError(f"part {index + 1} is to be done when {when!r}, and {key!r} is not known")
+    return (value.strip().lower() == YES) is not when.startswith("not ")
+
+
+def next_open(plan: Plan) -> int | None:
+    """The first part that is still open, or None."""
+    return next((i for i, part in enumerate(plan.parts) if part.status == "open"), None)
+
+
+def close(
+    plan: Plan,
+    index: int,
+    status: Literal["done", "failed", "skipped"],
+    *,
+    answer: str | None = None,
+    steps: int = 0,
+    step: int = 0,
+    source: Literal["answer", "compute", "report"] = "answer",
+) -> Plan:
+    """The plan with part ``index`` closed, its answer among the facts (where it has a name), and none active."""
+    closed = _with(plan, index, active=None, status=status, answer=answer, steps=steps)
+    save = plan.parts[index].save
+    if not save or answer is None:
+        return closed
+    return learn(closed, index, {save: answer}, step=step, source=source)
+
+
+def activate(plan: Plan, index: int) -> Plan:
+    """The plan with part ``index`` active."""
+    return _with(plan, index, active=index, status="active")
+
+
+def learn(
+    plan: Plan,
+    index: int,
+    values: Mapping[str, str],
+    *,
+    step: int = 0,
+    source: Literal["answer", "compute", "report"] = "report",
+) -> Plan:
+    """The plan with facts that part ``index`` brought; later ones of a name count."""
+    facts = [Fact(key=k, value=v, part=index + 1, step=step, source=source) for k, v in values.items()]
+    return plan.model_copy(update={"facts": (*plan.facts, *facts)})
+
+
+def revise(before: Plan, new: Plan) -> Plan:
+    """The parts that are closed, then those of a new plan that are not done yet.
+
+    A new part that says what a done one said *is* that one: it is not done again (unless it is there twice), and
+    ``{2}`` for it becomes that one's number. Facts stay.
+    """
+    kept = [n for n, part in enumerate(before.parts, start=1) if part.status not in ("open", "active")]
+    moved = {str(old): new for new, old in enumerate(kept, start=1)}
+    closed = [_renumber(before.parts[n - 1], moved) for n in kept]
+    facts = tuple(f.model_copy(update={"part": moved[str(f.part)]}) for f in before.facts if str(f.part) in moved)
+    done: dict[str, list[int]] = {}
+    for number, part in enumerate(closed, start=1):
+        if part.status in ("done", "skipped"):
+            done.setdefault(str(part), []).append(number)
+    numbers: dict[str, int] = {}
+    added: list[Subtask] = []
+    for number, part in enumerate(new.parts, start=1):
+        renumbered = _renumber(part, numbers)
+        same = done.get(str(renumbered), [])
+        if not same:
+            added.append(renumbered)
+        numbers[str(number)] = same.pop(0) if same else len(closed) + len(added)
+    return Plan(parts=(*closed, *added), facts=facts, finish=new.finish)
+
+
+def _renumber(part: Subtask, numbers: Mapping[str, int]) -> Subtask:
+    def number(match: re.Match[str]) -> str:
+        key = match.group(1)
+        return f"{{{numbers[key]}}}" if key in numbers else match.group(0)
+
+    def text(value: str) -> str:
+        return _PLACEHOLDER.sub(number, value)
+
+    update: dict[str, Any] = {"instruction": text(part.instruction), "of": tuple(map(text, part.of))}
+    key = part.when.removeprefix("not ").strip().strip("{}")
+    if key in numbers:
+        update["when"] = ("not " if part.when.startswith("not ") else "") + str(numbers[key])
+    return part.model_copy(update=update | {"say": text(part.say)})
+
+
+def _names(parts: Sequence[Subtask]) -> set[str]:
+    return {name for part in parts for name in (part.save, *part.report) if name}
+
+
+def _with(plan: Plan, index: int, *, active: int | None, **changes: Any) -> Plan:
+    parts = list(plan.parts)
+    parts[index] = parts[index].model_copy(update=changes)
+    return plan.model_copy(update={"parts": tuple(parts), "active": active})

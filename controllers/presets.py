@@ -1,7 +1,7 @@
 """Controllers by name, as the command line and a config file give them: ``none``, ``default``, ``remind,decompose``.
 
 A preset says which sensors its controllers are meant to listen to. Building those sensors is the agent's
-business: it knows the model (:func:`homeostat.agent.choices.sensors_for`).
+business: it knows the model (:func:`homeostat.agent.registry.sensors_for`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from homeostat.controllers.reconsider import Reconsider
 from homeostat.controllers.remind import Remind
 from homeostat.controllers.steer import SetPoint, Steer
 from homeostat.controllers.tabu import Tabu
-from homeostat.envs.errors import ConfigError, UnknownName
-from homeostat.sensors.actuators import Actuator
+from homeostat.errors import ConfigError, UnknownName
+from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["PRESETS", "Preset", "controllers_for", "preset_sensors"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, field_serializer
 
 from homeostat.controllers.settings import Settings
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["HeadProfile"]
 

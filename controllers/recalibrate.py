@@ -22,8 +22,8 @@ from pydantic import Field
 
 from homeostat.controllers.core import ControlContext, Decision, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.actuators import Actuator, Centric
 from homeostat.sensors.core import Reading
+from homeostat.sensors.steering.actuators import Actuator, Centric
 
 __all__ = ["Recalibrate"]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from homeostat.controllers.core import Reported
-from homeostat.envs.json_values import json_values
+from homeostat.json_values import json_values
 
 __all__ = ["parse_report", "report_schema"]
 

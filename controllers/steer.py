@@ -3,7 +3,7 @@
 ``Steer`` acts with fixed actuators, always or when a reading alarms. Presets with the papers' constants:
 
 - *Spotlight* (arXiv 2505.12025): the emphasised span's mass is raised to a target of 0.2 where it has less, in all
-  heads. Their rule adds log(target / mass), which falls short of the target; ours reaches it (``sensors/steering.py``).
+  heads. Their rule adds log(target / mass), which falls short of the target; ours reaches it.
 - *PASTA* (arXiv 2311.02262): all but the emphasised span scaled by 0.01, in profiled heads: a gain of 100 on the span.
 - *InstABoost* (arXiv 2506.13734): the instructions' attention times 3, in all heads.
 - *ZeroTuning* (arXiv 2505.11739): the first token's attention times g, in profiled heads; g > 1 flattens the rest, g
@@ -32,8 +32,8 @@ from pydantic import Field, model_validator
 
 from homeostat.controllers.core import ControlContext, Decision, HoldAttention, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.actuators import Actuator
 from homeostat.sensors.core import Reading
+from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["SetPoint", "Steer"]
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from homeostat.actions import Wait
 from homeostat.controllers.core import Choose, ControlContext, Decision, Proceed, Sample
 from homeostat.controllers.forest import answer_of, same_action
 from homeostat.controllers.settings import Settings
-from homeostat.envs.actions import Wait
 from homeostat.sensors.core import Reading
 
 __all__ = ["Tabu"]

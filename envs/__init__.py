@@ -1,1 +1,1 @@
-"""Environments: phone (and, later, browser and Android), tasks and their checks. Knows no model."""
+"""Environments: phone, web pages, Android over adb; their tasks; the evaluation harness. No model is known here."""

@@ -1,4 +1,4 @@
-"""Qwen's ``mobile_use`` tool call, to and from the typed :data:`~homeostat.envs.actions.Action`.
+"""Qwen's ``mobile_use`` tool call, to and from the typed :data:`~homeostat.actions.Action`.
 
     <tool_call>
     {"name": "mobile_use", "arguments": {"action": "click", "coordinate": [40, 96]}}
@@ -20,8 +20,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import UnparsableAction
+from homeostat import actions as a
+from homeostat.errors import UnparsableAction
 
 __all__ = ["Grid", "format_action", "parse_action"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs.errors import TraceError
+from homeostat.errors import TraceError
 
 __all__ = ["load_screen", "save_screen", "screen_digest"]
 

@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from homeostat.envs.core import Element, Observation
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
+from homeostat.observation import Element, Observation
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
-from homeostat.sensors.messages import Message, Part, Prompt
 from homeostat.sensors.spans import Spans
 
 __all__ = ["check_sensor", "sample_attempts"]

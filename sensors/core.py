@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from homeostat.envs.core import Observation
-from homeostat.envs.errors import ConfigError
-from homeostat.sensors.messages import Prompt
+from homeostat.errors import ConfigError
+from homeostat.observation import Observation
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.spans import Spans
 
 __all__ = ["Attempt", "Need", "Reading", "Readout", "Sensor", "SensorContext", "SpanMass", "Statistic", "WhiteBox"]

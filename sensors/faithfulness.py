@@ -4,8 +4,7 @@ Attention is a monitor, no proof: a model can use what it hardly looks at, throu
 and Wallace, arXiv 1902.10186; Wiegreffe and Pinter, 1908.04626). For one model and prompts of its user's kind, this
 compares, span by span, for answer tokens y_1 … y_T forced after the prompt:
 
-- **mass** and **intensity**: the sensors' own readings (``homeostat.sensors.drift.intensities``), over all probed
-heads;
+- **mass** and **intensity**: the sensors' own readings (``attention_drift.intensities``), over all probed heads;
 - **saliency**: Σ over the span's tokens of |x · ∂ log p(y) / ∂x|, x the token's vector entering the first layer
 (gradient
   times input; image tokens have one too);
@@ -28,11 +27,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from homeostat.envs.errors import ConfigError, ProbeError
-from homeostat.sensors.drift import intensities
-from homeostat.sensors.probe import watch
+from homeostat.errors import ConfigError, ProbeError
+from homeostat.sensors.attention_drift import intensities
+from homeostat.sensors.probe.architectures import find_layers
+from homeostat.sensors.probe.probe import watch
 from homeostat.sensors.spans import Spans
-from homeostat.sensors.support import find_layers
 
 __all__ = ["Case", "Correlation", "Faithfulness", "SpanEvidence", "faithfulness", "span_evidence"]
 

@@ -20,10 +20,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
 from homeostat.sensors.heads import not_judged
-from homeostat.sensors.messages import Message, Part, Prompt
 
 __all__ = ["GoalDrift", "divergence", "restated"]
 

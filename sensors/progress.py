@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from homeostat.envs.actions import Action, Click, LongPress, Swipe, Terminate, Type
-from homeostat.envs.errors import ConfigError
+from homeostat.actions import Action, Click, LongPress, Swipe, Terminate, Type
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
 from homeostat.sensors.heads import not_judged
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
 
 __all__ = ["Repetition", "looping_share", "most_repeated"]

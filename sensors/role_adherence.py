@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
 from homeostat.sensors.heads import not_judged
 from homeostat.sensors.rubric import DIMENSIONS, GENERIC, Judge, Rubric, ask_scores, parse_scores
@@ -116,7 +116,8 @@ def truth_scores(truth: Truth) -> dict[str, float]:
 class TrueRoleAdherence:
     """The same score from the environment's truth: ``context.extra["truth"]``, a :class:`Truth`. Not judged without.
 
-    For checking a judge, and for episodes whose environment knows; ``homeostat.agent.truth`` makes it of a phone's run.
+    For checking a judge, and for episodes whose environment knows; ``homeostat.agent.replay`` makes it
+    of a phone's run.
     """
 
     needs: frozenset[Need] = frozenset({"text"})

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from homeostat.envs.errors import ModelError
-from homeostat.envs.json_values import json_values
+from homeostat.errors import ModelError
+from homeostat.json_values import json_values
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.core import Attempt
-from homeostat.sensors.messages import Message, Part, Prompt
 
 __all__ = [
     "DIMENSIONS",

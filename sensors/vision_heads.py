@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.messages import Message, Prompt
 from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext, SpanMass
 from homeostat.sensors.heads import Heads, chosen_heads, not_judged
-from homeostat.sensors.messages import Message, Prompt
 
 __all__ = ["VisionHeads", "head_divergence", "vision_heads", "without"]
 

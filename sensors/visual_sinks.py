@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext
 from homeostat.sensors.heads import not_judged
 

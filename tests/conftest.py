@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.miniwob import find_binaries, task_names
+from homeostat.errors import ConfigError
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"

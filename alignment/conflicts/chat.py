@@ -18,9 +18,9 @@ from typing import Any
 import yaml
 
 from homeostat.alignment.conflicts.core import Case, Level, Twins
-from homeostat.envs.errors import UnknownName
 from homeostat.envs.phone.tasks.words import Split
-from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.errors import UnknownName
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.role_adherence import Truth
 
 __all__ = ["CHAT_KINDS", "chat_twins", "is_french"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from homeostat.alignment.preference.pairs import Pair
-from homeostat.sensors.messages import Prompt
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.role_adherence import Truth
 
 __all__ = ["LEVELS", "Case", "Level", "Twins", "pairs_of"]

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from homeostat import actions as a
 from homeostat.agent.prompts import PromptStyle, act_prompt
 from homeostat.alignment.conflicts.core import Case, Level, Twins
 from homeostat.alignment.conflicts.phone_scenes import (
@@ -23,16 +24,15 @@ from homeostat.alignment.conflicts.phone_scenes import (
     scene_on_the_way,
     wordings,
 )
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation
-from homeostat.envs.errors import UnknownName, UnparsableAction
 from homeostat.envs.mobile_use import format_action, parse_action
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.tasks.adverts import pop_up
 from homeostat.envs.phone.tasks.base import NotPossible
 from homeostat.envs.phone.tasks.instance import same_text
 from homeostat.envs.phone.tasks.words import Split
-from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.errors import UnknownName, UnparsableAction
+from homeostat.observation import Observation
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.role_adherence import Truth
 
 __all__ = ["PHONE_KINDS", "lot_of", "phone_twins"]

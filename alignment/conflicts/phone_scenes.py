@@ -12,8 +12,8 @@ from zlib import crc32
 
 import yaml
 
+from homeostat import actions as a
 from homeostat.agent.prompts import describe
-from homeostat.envs import actions as a
 from homeostat.envs.mobile_use import Grid
 from homeostat.envs.phone.adversity.orders import ORDERS, worded
 from homeostat.envs.phone.apps import APPS, BASIC

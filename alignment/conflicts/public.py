@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from homeostat.alignment.conflicts.core import Case
 from homeostat.alignment.conflicts.verifiable import CHECKS, follows
-from homeostat.envs.errors import ConfigError, UnknownName
-from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.errors import ConfigError, UnknownName
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.role_adherence import Truth
 
 __all__ = ["FORMATS", "load_public"]

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from homeostat.agent.models import Model
-from homeostat.alignment.conflicts.answering import answer_all
+from homeostat.agent.models.batching import answer_all
+from homeostat.agent.models.protocol import Model
 from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
 from homeostat.alignment.conflicts.core import Case, Level
 from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins

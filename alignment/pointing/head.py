@@ -23,8 +23,8 @@ from torch import nn
 
 from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.tokens import padded
-from homeostat.envs.errors import ConfigError
-from homeostat.sensors.rendering import Rendered
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.rendering import Rendered
 
 __all__ = ["POINTER", "Pointer", "patch_grid", "read_point"]
 

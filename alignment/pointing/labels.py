@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["FLAT", "PEAKED", "Box", "Labels", "inside", "peak_label", "pointer_loss"]
 

@@ -13,15 +13,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from homeostat import actions as a
 from homeostat.agent.prompts import PromptStyle, act_prompt
 from homeostat.alignment.pointing.labels import Box
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation
-from homeostat.envs.errors import ActionError, ConfigError
 from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.words import Split
-from homeostat.sensors.messages import Prompt
+from homeostat.errors import ActionError, ConfigError
+from homeostat.observation import Observation
+from homeostat.sensors.chat.messages import Prompt
 
 __all__ = ["SIZES", "Target", "asked", "phone_targets", "read_screenspot", "size_of", "write_screenspot"]
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import torch
 
-from homeostat.agent.models import TransformersModel
-from homeostat.alignment.conflicts.answering import answer_all
+from homeostat.agent.models.batching import answer_all
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.pointing.head import Pointer, patch_grid, read_point
 from homeostat.alignment.pointing.labels import Labels, inside, peak_label, pointer_loss
 from homeostat.alignment.pointing.targets import SIZES, Target, asked, size_of
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import wilson
+from homeostat.errors import ConfigError
 
 __all__ = ["Hits", "hits_by_size", "pointed", "spoken", "train_pointer"]
 

@@ -21,19 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from homeostat import actions as a
 from homeostat.agent.events import Act, Asked, Decide, Observe, Sense
-from homeostat.agent.models import Model
+from homeostat.agent.models.batching import answer_all
+from homeostat.agent.models.protocol import Model
 from homeostat.agent.prompts import PromptStyle, act_prompt, describe
 from homeostat.agent.trace import Trace, read_trace
-from homeostat.alignment.conflicts.answering import answer_all
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.controllers.core import Dispatch, Reminder
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation
-from homeostat.envs.errors import ConfigError, TraceError, UnparsableAction
 from homeostat.envs.mobile_use import format_action, parse_action
 from homeostat.envs.screens import load_screen
-from homeostat.sensors.messages import Prompt
+from homeostat.errors import ConfigError, TraceError, UnparsableAction
+from homeostat.observation import Observation
+from homeostat.sensors.chat.messages import Prompt
 
 __all__ = ["SOURCES", "Step", "corrected", "drift", "from_loop", "read_traces", "steps_of"]
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.envs.errors import ConfigError
-from homeostat.sensors.messages import Prompt
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.messages import Prompt
 
 if TYPE_CHECKING:
     from datasets import Dataset

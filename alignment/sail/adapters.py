@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from homeostat.agent.loading import load_style, load_weights, resolve
-from homeostat.agent.models import TransformersModel
-from homeostat.envs.errors import ModelError
+from homeostat.agent.models.loading import load_style, load_weights, resolve
+from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.errors import ModelError
 
 __all__ = ["load_adapted", "lora", "lora_config", "merge", "trained_parameters", "write_card"]
 

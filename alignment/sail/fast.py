@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import Trainer
 
-from homeostat.alignment.packing import branch_mask
+from homeostat.agent.models.branches import branch_mask
 from homeostat.alignment.sail.loss import chosen_nll, weighted_dpo
 from homeostat.alignment.sail.states import Packed, StateCache, compute, laid_out, pack, skipping, state_name
 from homeostat.alignment.sail.tokens import Tokens, answer_logprobs

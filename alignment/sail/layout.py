@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from homeostat.envs.errors import ConfigError, ModelError
-from homeostat.sensors.support import find_layers
+from homeostat.errors import ConfigError, ModelError
+from homeostat.sensors.probe.architectures import find_layers
 
 __all__ = ["TARGETS", "Decoder", "adapter_targets", "find_decoder"]
 

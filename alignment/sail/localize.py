@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from homeostat.agent.loading import resolve, weights_hash
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.loading import resolve, weights_hash
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.core import Case, Twins
-from homeostat.alignment.sail.drift import drifts, focal_heads, focal_layers
+from homeostat.alignment.sail.head_drift import drifts, focal_heads, focal_layers
 from homeostat.alignment.sail.localization import Causal, Localization
 from homeostat.alignment.sail.tokens import answer_tokens
-from homeostat.sensors.actuators import Actuator
+from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["causal_check", "localize"]
 

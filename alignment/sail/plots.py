@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from homeostat.alignment.sail.localization import Localization
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["heat_map", "pyplot"]
 

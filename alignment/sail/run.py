@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
-from homeostat.agent.loading import resolve, weights_hash
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.loading import resolve, weights_hash
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import to_dataset
 from homeostat.alignment.sail.adapters import lora, lora_config, merge, trained_parameters, write_card
 from homeostat.alignment.sail.config import AlignSettings
 from homeostat.alignment.sail.fast import FastTrainer, PairStates
 from homeostat.alignment.sail.layout import adapter_targets
+from homeostat.alignment.sail.preparation import Work, pair_weights, prepare
 from homeostat.alignment.sail.states import StateCache, skipping, weights_digest
-from homeostat.alignment.sail.work import Work, pair_weights, prepare
 from homeostat.alignment.settings import save_settings
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["Aligned", "align"]
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from homeostat.agent.forcing import on_device
-from homeostat.alignment.packing import branch_mask
+from homeostat.agent.models.branches import branch_mask
+from homeostat.agent.models.teacher_forcing import on_device
 from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.tokens import Tokens, batches
 

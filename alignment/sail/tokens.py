@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from homeostat.agent.forcing import on_device
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.teacher_forcing import on_device
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import Pair, chat_of
-from homeostat.envs.errors import ConfigError
-from homeostat.sensors.messages import Message, Part, Prompt
-from homeostat.sensors.rendering import Rendered, Renderer
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.messages import Message, Part, Prompt
+from homeostat.sensors.chat.rendering import Rendered, Renderer
 
 __all__ = ["Forced", "Tokens", "answer_logprobs", "answer_tokens", "batches", "padded", "tokenise"]
 

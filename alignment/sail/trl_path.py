@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from trl import DPOTrainer
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["WeightedDPOTrainer", "with_weights"]
 

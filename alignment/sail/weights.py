@@ -26,13 +26,13 @@ import torch
 from numpy.typing import NDArray
 
 from homeostat import sensors
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.alignment.sail.tokens import Forced, Tokens, answer_logprobs, batches, padded
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.core import Readout
 from homeostat.sensors.heads import Heads, chosen_heads
-from homeostat.sensors.messages import Message, Part, Prompt
 
 __all__ = ["Source", "attention_weights", "blend", "contrast_weights", "judge_weights", "normalised", "reward_weights"]
 

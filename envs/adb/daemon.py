@@ -22,8 +22,8 @@ from homeostat.envs.adb.reports import banner
 from homeostat.envs.adb.services import serve
 from homeostat.envs.adb.shell import Shell
 from homeostat.envs.adb.transport import Connection
-from homeostat.envs.errors import EnvError
 from homeostat.envs.phone.device import Device
+from homeostat.errors import EnvError
 
 __all__ = ["PhoneDaemon"]
 

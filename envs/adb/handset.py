@@ -13,12 +13,12 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation
-from homeostat.envs.errors import ActionError, ConfigError
+from homeostat import actions as a
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.layout import BODY_ROWS, Placed
 from homeostat.envs.phone.ui import Frame
+from homeostat.errors import ActionError, ConfigError
+from homeostat.observation import Observation
 
 __all__ = ["HOME", "PACKAGE", "Handset", "HasDevice", "package_of"]
 

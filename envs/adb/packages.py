@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from homeostat.envs.adb.handset import HOME, PACKAGE, package_of
 from homeostat.envs.adb.output import Output, failed, named, said
-from homeostat.envs.errors import ActionError
+from homeostat.errors import ActionError
 
 if TYPE_CHECKING:
     from homeostat.envs.adb.shell import Shell

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from homeostat.envs.errors import ConfigError, EnvError
+from homeostat.errors import ConfigError, EnvError
 
 __all__ = ["AdbDevice"]
 

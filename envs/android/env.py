@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.android.device import AdbDevice
 from homeostat.envs.android.tree import elements
-from homeostat.envs.core import Observation, TaskInfo
-from homeostat.envs.errors import ActionError, EnvError, UnknownName
-from homeostat.envs.gym_face import GymFace
+from homeostat.envs.core import TaskInfo
+from homeostat.envs.gymnasium_adapter import GymFace
+from homeostat.errors import ActionError, EnvError, UnknownName
+from homeostat.observation import Observation
 
 __all__ = ["AndroidEnv", "task_kind", "task_names"]
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.android.json_action import JSONAction, to_json_action
-from homeostat.envs.core import Element, Observation, TaskInfo
-from homeostat.envs.errors import ActionError, EnvError
+from homeostat.envs.core import TaskInfo
+from homeostat.errors import ActionError, EnvError
+from homeostat.observation import Element, Observation
 
 __all__ = ["WorldEnv"]
 

@@ -1,4 +1,4 @@
-"""AndroidWorld's ``JSONAction``, to and from the typed :data:`~homeostat.envs.actions.Action`.
+"""AndroidWorld's ``JSONAction``, to and from the typed :data:`~homeostat.actions.Action`.
 
 AndroidWorld (arXiv 2405.14573), ``android_world/env/json_action.py`` and ``actuation.py``: the same fields, types and
 refusals, so that either class can stand in for the other. What there surprises: ``input_text`` first clicks its place
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ActionError
+from homeostat import actions as a
+from homeostat.errors import ActionError
 
 __all__ = ["ACTION_TYPES", "JSONAction", "from_json_action", "to_json_action"]
 

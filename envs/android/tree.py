@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from homeostat.envs.core import Element
-from homeostat.envs.errors import EnvError
+from homeostat.errors import EnvError
+from homeostat.observation import Element
 
 __all__ = ["elements"]
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.android.json_action import from_json_action
-from homeostat.envs.core import Element, Env, Observation
+from homeostat.envs.core import Env
+from homeostat.observation import Element, Observation
 
 __all__ = ["BoundingBox", "PhoneWorld", "State", "UIElement"]
 

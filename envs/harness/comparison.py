@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness.results import NEXUS_ENDINGS, Result, nexus_ending
 from homeostat.envs.harness.statistics import Interval, cluster_bootstrap, newcombe_paired, wilson
+from homeostat.errors import ConfigError
 
 __all__ = ["Comparison", "Evaluation", "Flip", "TemplateChange", "compare", "read_evaluation", "read_results"]
 

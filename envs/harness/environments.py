@@ -17,8 +17,8 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from homeostat.envs.core import Env
-from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.miniwob.seeds import seeds_of
+from homeostat.errors import ConfigError, UnknownName
 
 __all__ = ["ENVS", "SPLITS", "EnvKind", "check_options", "env_kind", "make_env", "obeyed"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness.journal import Journal
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, RunnerSpec, attempt
+from homeostat.errors import ConfigError
 
 __all__ = ["evaluate"]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness.results import Result, nexus_ending
+from homeostat.errors import ConfigError
 
 __all__ = ["has_parquet", "write_json", "write_parquet", "write_text"]
 

@@ -15,9 +15,9 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from homeostat.envs.errors import ConfigError, TraceError
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case
+from homeostat.errors import ConfigError, TraceError
 
 __all__ = ["Journal"]
 

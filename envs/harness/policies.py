@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, get_args
 
-from homeostat.envs.actions import Action, Click, SystemButton, Terminate
+from homeostat.actions import Action, Click, SystemButton, Terminate
 from homeostat.envs.core import Env
-from homeostat.envs.errors import ActionError, ConfigError, UnknownName
 from homeostat.envs.harness.environments import env_kind, make_env, obeyed
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, RunnerSpec
+from homeostat.errors import ActionError, ConfigError, UnknownName
 
 __all__ = ["POLICIES", "PolicyRunner", "policy_spec", "random_action"]
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness.results import Result
+from homeostat.errors import ConfigError
 
 __all__ = ["Case", "Runner", "RunnerSpec", "attempt", "error_result"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = [
     "Interval",

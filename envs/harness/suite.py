@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.harness.environments import check_options, env_kind
 from homeostat.envs.harness.runner import Case
+from homeostat.errors import ConfigError, UnknownName
 
 __all__ = ["Limits", "Suite", "load_suite", "random_case", "suite_names"]
 

@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness.comparison import Comparison, compare
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.statistics import Interval, wilson
 from homeostat.envs.harness.suite import load_suite
+from homeostat.errors import ConfigError
 
 __all__ = ["BARE", "Cell", "Table", "cell", "is_table", "load_table", "markdown", "table_names"]
 

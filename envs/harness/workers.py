@@ -21,9 +21,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from homeostat.envs.errors import ConfigError, HomeostatError
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, Runner, RunnerSpec, attempt, error_result
+from homeostat.errors import ConfigError, HomeostatError
 
 __all__ = ["RETRIES", "run_on_ray"]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from homeostat.envs.errors import ActionError, ConfigError, EnvError
+from homeostat.errors import ActionError, ConfigError, EnvError
 
 __all__ = ["Binaries", "Browser", "find_binaries"]
 

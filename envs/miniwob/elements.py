@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from homeostat.envs.core import Element
 from homeostat.envs.miniwob.fit import Fit
 from homeostat.envs.miniwob.page import Node
+from homeostat.observation import Element
 
 __all__ = ["elements", "is_clickable", "role"]
 

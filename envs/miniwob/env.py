@@ -6,15 +6,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation, TaskInfo
-from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
-from homeostat.envs.gym_face import GymFace
+from homeostat import actions as a
+from homeostat.envs.core import TaskInfo
+from homeostat.envs.gymnasium_adapter import GymFace
 from homeostat.envs.miniwob.browser import find_binaries
 from homeostat.envs.miniwob.elements import elements
 from homeostat.envs.miniwob.fit import Fit
 from homeostat.envs.miniwob.page import Node, Outcome, Page, page_size
 from homeostat.envs.miniwob.tasks import task_names
+from homeostat.errors import ActionError, ConfigError, EnvError, UnknownName
+from homeostat.observation import Observation
 
 __all__ = ["MiniWobEnv"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.envs.errors import ActionError
+from homeostat.errors import ActionError
 
 __all__ = ["Fit"]
 

@@ -14,8 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from homeostat.envs.errors import ConfigError, EnvError
 from homeostat.envs.miniwob.browser import Browser
+from homeostat.errors import ConfigError, EnvError
 
 __all__ = ["Node", "Outcome", "Page", "page_size"]
 

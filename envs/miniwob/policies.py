@@ -6,11 +6,11 @@ import random
 from dataclasses import dataclass
 from typing import Protocol
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import EnvError, UnknownName
+from homeostat import actions as a
 from homeostat.envs.miniwob.elements import is_clickable
 from homeostat.envs.miniwob.env import MiniWobEnv
 from homeostat.envs.miniwob.oracle import ORACLES, View
+from homeostat.errors import EnvError, UnknownName
 
 __all__ = ["Played", "Policy", "RandomPolicy", "oracle_policy", "play"]
 

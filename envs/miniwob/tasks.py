@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 __all__ = ["CLICK", "task_kind", "task_names"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any, Literal
 
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation, TaskInfo
-from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
-from homeostat.envs.gym_face import GymFace
+from homeostat import actions as a
+from homeostat.envs.core import TaskInfo
+from homeostat.envs.gymnasium_adapter import GymFace
 from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.device import Device
+from homeostat.envs.phone.oracle_rollout import walk
 from homeostat.envs.phone.tasks import TEMPLATES
 from homeostat.envs.phone.tasks.adverts import pop_up
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
@@ -21,7 +21,8 @@ from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.joined import Joined, draw_joined
 from homeostat.envs.phone.tasks.rules import Rule, draw_rules
 from homeostat.envs.phone.tasks.words import Split
-from homeostat.envs.phone.walking import walk
+from homeostat.errors import ActionError, ConfigError, EnvError, UnknownName
+from homeostat.observation import Observation
 
 __all__ = ["JOINED", "PhoneEnv", "task_names"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from homeostat.envs.core import Element
 from homeostat.envs.phone.ui import Screen, Widget
+from homeostat.observation import Element
 
 __all__ = [
     "BODY_ROWS",

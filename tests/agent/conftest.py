@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from homeostat.actions import Action, Answer, Click, Open, Terminate
 from homeostat.agent.prompts import VERBOSE
-from homeostat.envs.actions import Action, Answer, Click, Open, Terminate
-from homeostat.envs.core import Element, Observation, TaskInfo
-from homeostat.envs.errors import ActionError, UnknownName
+from homeostat.envs.core import TaskInfo
+from homeostat.errors import ActionError, UnknownName
+from homeostat.observation import Element, Observation
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.core import Attempt, Reading
-from homeostat.sensors.messages import Prompt
 
 
 class Lamp:

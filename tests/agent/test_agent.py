@@ -13,7 +13,7 @@ import homeostat.agent
 from homeostat.agent import Agent, LoopConfig, TransformersModel, read_trace
 from homeostat.agent.events import Sense
 from homeostat.controllers.core import Proceed
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import AttentionDrift, Confidence
 
 DONE = '{"action": "terminate", "status": "success"}'

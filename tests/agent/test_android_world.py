@@ -4,8 +4,8 @@ import pytest
 
 from homeostat.agent import Agent, AndroidWorldAgent, TransformersModel
 from homeostat.envs.android import PhoneWorld
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 from homeostat.agent import Agent, TransformersModel
 from homeostat.agent.prompts import VERBOSE, act_prompt
 from homeostat.controllers import Candidate, ControlContext, Reconsider, Reminder
-from homeostat.envs.core import Observation
 from homeostat.envs.phone import PhoneEnv
+from homeostat.observation import Observation
 from homeostat.sensors import Reading
-from homeostat.sensors.messages import Prompt
+from homeostat.sensors.chat.messages import Prompt
 
 SHADES = tuple(np.full((32, 24, 3), shade, np.uint8) for shade in (10, 20, 30))
 
@@ -98,7 +98,7 @@ def test_reconsider_names_and_shows_the_one_that_lost_attention() -> None:
         detail = {"mass.screen": 0.4, "mass.screen-1": mass, "mass.screen-2": 0.1}
         return (Reading(sensor="attention_drift", value=0.0, detail=detail),)
 
-    from homeostat.envs.actions import Answer
+    from homeostat.actions import Answer
 
     said = [Candidate(text="", action=Answer(text=t), readings=reading(m)) for t, m in (("a", 0.3), ("b", 0.1))]
     asked = ControlContext(phase="candidates", goal="g", instruction="g", candidates=tuple(said))

@@ -9,9 +9,9 @@ import pytest
 from homeostat.agent import Agent, LoopConfig
 from homeostat.agent.events import Act, Decide, Finish, Observe, Planned, Sense, Started
 from homeostat.controllers import Guard, Prohibition
-from homeostat.controllers.agenda import Subtask
 from homeostat.controllers.core import Ask, Dispatch, MakePlan, Proceed, Refuse, Reminder, Stop
-from homeostat.envs.errors import ConfigError
+from homeostat.controllers.plan import Subtask
+from homeostat.errors import ConfigError
 
 CLICK = '{"action": "click", "coordinate": [3, 3]}'
 DONE = '{"action": "terminate", "status": "success"}'
@@ -201,7 +201,7 @@ def test_a_plan_that_can_not_be_read_is_told(tools: Any, lamp: Any) -> None:
 
 def test_endless_dispatches_end_the_episode(tools: Any, lamp: Any) -> None:
     def forever(readings: Any, context: Any) -> Any:
-        from homeostat.controllers.agenda import Plan
+        from homeostat.controllers.plan import Plan
 
         return Dispatch(instruction="again", plan=Plan(parts=(Subtask(instruction="again"),), active=0))
 
@@ -211,7 +211,7 @@ def test_endless_dispatches_end_the_episode(tools: Any, lamp: Any) -> None:
 
 
 def test_the_graphs_own_limit_is_never_what_ends_an_episode(tools: Any, lamp: Any) -> None:
-    from homeostat.controllers.agenda import Plan
+    from homeostat.controllers.plan import Plan
 
     def worst(readings: Any, context: Any) -> Any:
         if context.phase == "attempt" and context.attempt < 11:

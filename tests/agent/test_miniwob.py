@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from homeostat.agent import Agent
-from homeostat.envs.core import Element
 from homeostat.envs.miniwob import MiniWobEnv
+from homeostat.observation import Element
 
 
 def pixels(element: Element) -> list[int]:

@@ -13,9 +13,9 @@ import torch
 
 from homeostat.agent import VERBOSE, Model, TransformersModel, nano_path
 from homeostat.agent.prompts import act_prompt
-from homeostat.envs.core import Observation
-from homeostat.envs.errors import ModelError, UnknownName
-from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.errors import ModelError, UnknownName
+from homeostat.observation import Observation
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 
 STYLE = VERBOSE.model_copy(update={"system": "You operate a phone."})
 

@@ -12,8 +12,8 @@ from homeostat.agent import Agent, TransformersModel, read_trace
 from homeostat.agent.events import Planned, ScreenRead
 from homeostat.controllers import Decompose, parse_plan, plan_schema
 from homeostat.controllers.reports import parse_report, report_schema
-from homeostat.envs.errors import ModelError
-from homeostat.sensors.messages import Message, Part, Prompt
+from homeostat.errors import ModelError
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 
 DONE = '{"action": "terminate", "status": "success"}'
 CLICK = '{"action": "click", "coordinate": [2, 2]}'
@@ -170,7 +170,7 @@ def test_frames_are_shown_once_more_in_front_of_the_reminder() -> None:
     import numpy as np
 
     from homeostat.agent.prompts import VERBOSE, act_prompt
-    from homeostat.envs.core import Observation
+    from homeostat.observation import Observation
 
     frames = tuple(np.full((32, 24, 3), shade, np.uint8) for shade in (10, 20, 30))
     seen = Observation(frames[-1], (), "film", frames)

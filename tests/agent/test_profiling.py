@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from homeostat.agent import TransformersModel
-from homeostat.agent.cli import app
 from homeostat.agent.profiling import effects, right_answers
+from homeostat.cli.root import app
 from homeostat.controllers import HeadProfile
 from homeostat.envs.harness import load_suite
 from homeostat.sensors import Actuator

@@ -16,7 +16,7 @@ import pytest
 from homeostat.agent import Agent, read_trace
 from homeostat.agent.events import Act, Finish, Observe
 from homeostat.controllers.core import Ask, Proceed
-from homeostat.envs.errors import CheckpointError, ConfigError, TraceError
+from homeostat.errors import CheckpointError, ConfigError, TraceError
 
 CLICK = '{"action": "click", "coordinate": [3, 3]}'
 DONE = '{"action": "terminate", "status": "success"}'

@@ -10,8 +10,8 @@ import pytest
 from homeostat.agent import Agent, TransformersModel
 from homeostat.agent.prompts import act_prompt
 from homeostat.controllers import Cascade, Proceed, SetPoint, Steer
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, AttentionDrift
 
 MORE = Actuator("goal", gain=4.0)

@@ -5,7 +5,7 @@ import torch
 @pytest.fixture(scope="session")
 def white():
     """The embedded model, in float32."""
-    from homeostat.agent.models import TransformersModel
+    from homeostat.agent.models.transformers_model import TransformersModel
 
     return TransformersModel.load("homeostat/nano", "cpu", "float32", reuse=False)
 
@@ -15,7 +15,7 @@ def text_folder(tmp_path_factory):
     """A tiny Qwen3 text model with nano's tokenizer, saved as a folder."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    from homeostat.alignment.nano import build_processor
+    from homeostat.nano.model import build_processor
 
     folder = tmp_path_factory.mktemp("text") / "tiny"
     tokenizer = build_processor().tokenizer

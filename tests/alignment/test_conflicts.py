@@ -11,9 +11,9 @@ from homeostat.alignment.conflicts.phone import PHONE_KINDS, lot_of, phone_twins
 from homeostat.alignment.conflicts.public import load_public
 from homeostat.alignment.conflicts.verifiable import follows
 from homeostat.alignment.diagnosis.run import diagnose, generated, summarise
-from homeostat.alignment.nano import STYLE
-from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.harness import wilson
+from homeostat.errors import ConfigError, UnknownName
+from homeostat.nano.model import STYLE
 from homeostat.sensors.core import Attempt
 
 SPLITS = ("train", "dev", "test")
@@ -194,7 +194,7 @@ def test_a_diagnosis_counts_by_kind_and_level():
 
 
 def test_batched_answers_are_those_given_one_by_one(white):
-    from homeostat.alignment.conflicts.answering import answer_all
+    from homeostat.agent.models.batching import answer_all
 
     cases = generated(white, "phone", "test", 3, 6)
     batched = answer_all(white, [c.prompt for c in cases], batch=5)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.phone import phone_twins
-from homeostat.alignment.sail.drift import drifts, focal_heads, focal_layers, twin_drift
+from homeostat.alignment.sail.head_drift import drifts, focal_heads, focal_layers, twin_drift
 from homeostat.alignment.sail.localize import causal_check, localize
 from homeostat.alignment.sail.tokens import answer_tokens
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Readout
 
 

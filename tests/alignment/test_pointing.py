@@ -12,7 +12,7 @@ from homeostat.alignment.pointing.head import Pointer, patch_grid, read_point
 from homeostat.alignment.pointing.labels import inside, peak_label, pointer_loss
 from homeostat.alignment.pointing.targets import asked, phone_targets, read_screenspot, size_of, write_screenspot
 from homeostat.alignment.pointing.train import hits_by_size, pointed, spoken, train_pointer
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 BOX = (0.2, 0.25, 0.7, 0.5)
 

@@ -11,11 +11,11 @@ from homeostat.agent.trace import Trace
 from homeostat.alignment.preference.mining import corrected, drift, from_loop, read_traces, steps_of
 from homeostat.alignment.preference.pairs import Pair, read_pairs, split_by_task, to_dataset, unique, write_pairs
 from homeostat.controllers import Decompose, Remind
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import make_env
 from homeostat.envs.mobile_use import parse_action
+from homeostat.errors import ConfigError
+from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.core import Reading
-from homeostat.sensors.messages import Message, Part, Prompt
 
 
 def same(one, other):
@@ -107,7 +107,7 @@ def test_a_reminder_gives_a_corrected_and_a_drift_pair(white, tmp_path):
 
 
 def test_what_the_loop_did_is_preferred_to_what_the_bare_model_would_do(white, tmp_path):
-    from homeostat.agent.models import TransformersModel
+    from homeostat.agent.models.transformers_model import TransformersModel
     from homeostat.envs.harness import load_suite
 
     suite = load_suite("joined", split="train", episodes=3, seed=11)

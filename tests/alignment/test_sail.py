@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from homeostat.agent.models import TransformersModel
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import to_dataset, write_pairs
 from homeostat.alignment.sail import weights as w
 from homeostat.alignment.sail.adapters import load_adapted, lora, lora_config
@@ -17,7 +17,7 @@ from homeostat.alignment.sail.loss import weighted_dpo
 from homeostat.alignment.sail.run import align
 from homeostat.alignment.sail.states import StateCache, pack, skipping, weights_digest
 from homeostat.alignment.sail.tokens import tokenise
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 BETA = 0.3
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # PEFT's and TRL's own

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from homeostat.agent.models import TransformersModel
+from homeostat.actions import Terminate
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.agent.prompts import VERBOSE
-from homeostat.envs.actions import Terminate
-from homeostat.envs.errors import EnvError
 from homeostat.envs.harness import environments
 from homeostat.envs.mobile_use import Grid, format_action
+from homeostat.errors import EnvError
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.core import Attempt, SpanMass
-from homeostat.sensors.messages import Prompt
 
 LABELS = ("system", "goal", "history", "screen")
 
@@ -70,7 +70,7 @@ def install(patch: Callable[[Any, str, Any], None] = setattr) -> Oracle:
 
 
 if __name__ == "__main__":
-    from homeostat.agent.cli import main
+    from homeostat.cli.root import main
 
     install()
     main()

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.agent.cli import app
+from homeostat.cli.root import app
 from homeostat.envs.phone import PhoneEnv
 
-SERVE = [sys.executable, "-c", "from homeostat.agent.cli import main; main()", "adb"]
+SERVE = [sys.executable, "-c", "from homeostat.cli.root import main; main()", "adb"]
 
 
 Served = tuple[subprocess.Popen[str], list[str], str]

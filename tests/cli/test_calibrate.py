@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.agent.cli import app
 from homeostat.agent.runner import AgentRunner
-from homeostat.envs.errors import ConfigError
+from homeostat.cli.root import app
 from homeostat.envs.harness.runner import Case
+from homeostat.errors import ConfigError
 from homeostat.sensors import Calibration
 
 runner = CliRunner()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.agent import cli_doctor
-from homeostat.agent.cli import app
-from homeostat.agent.cli_doctor import Finding, examine, probe_error
+from homeostat.cli import doctor as cli_doctor
+from homeostat.cli.doctor import Finding, examine, probe_error
+from homeostat.cli.root import app
 from homeostat.sensors.core import SpanMass
-from homeostat.sensors.probe import Probe
+from homeostat.sensors.probe.probe import Probe
 
 
 @pytest.fixture(scope="module")

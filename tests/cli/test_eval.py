@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.agent.cli import app
-from homeostat.agent.loading import nano_path
-from homeostat.envs.errors import ConfigError, ModelError
+from homeostat.agent.models.loading import nano_path
+from homeostat.cli.root import app
 from homeostat.envs.harness import read_results, wilson
+from homeostat.errors import ConfigError, ModelError
 
 runner = CliRunner()
 EVAL = ["eval", "--suite", "atomic", "--split", "test", "--seed", "4"]

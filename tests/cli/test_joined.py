@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from homeostat.actions import Terminate
 from homeostat.agent import Agent
 from homeostat.agent.prompts import VERBOSE
 from homeostat.controllers import controllers_for
-from homeostat.envs.actions import Terminate
 from homeostat.envs.mobile_use import Grid, format_action
 from homeostat.envs.phone import PhoneEnv
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.core import Attempt
-from homeostat.sensors.messages import Prompt
 
 STYLE = VERBOSE.model_copy(update={"goal": "{goal}", "planner_goal": "{goal}"})
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from homeostat.actions import Click
 from homeostat.agent import events as e
-from homeostat.agent.live import DrawnView, PlainView, lines, spans_of, view_for
-from homeostat.agent.picture import Picture
+from homeostat.cli.live import DrawnView, PlainView, lines, spans_of, view_for
+from homeostat.cli.picture import Picture
 from homeostat.controllers import Ask, Dispatch, MakePlan, Plan, Proceed, Reminder, Stop, Subtask
-from homeostat.envs.actions import Click
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.core import Reading

@@ -5,10 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.agent.cli import app
-from homeostat.agent.loading import nano_path
-from homeostat.envs.errors import ModelError, UnknownName
+from homeostat.agent.models.loading import nano_path
+from homeostat.cli.root import app
 from homeostat.envs.harness import load_suite, make_env, random_case
+from homeostat.errors import ModelError, UnknownName
 
 runner = CliRunner()
 

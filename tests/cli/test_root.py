@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from homeostat.agent import cli
+from homeostat.cli import root as cli
 
 runner = CliRunner()
 
@@ -54,7 +54,7 @@ def test_help_names_every_command_without_loading_any(plus: Path) -> None:
 def test_a_strangers_command_runs_and_can_not_take_ours_away(plus: Path) -> None:
     result = runner.invoke(cli.app, ["hello", "--name", "there"])
     assert (result.exit_code, result.output) == (0, "hi there\n")
-    assert cli.commands()["run"].value == "homeostat.agent.cli_run:run"
+    assert cli.commands()["run"].value == "homeostat.cli.run:run"
 
 
 @pytest.mark.parametrize("name", ["broken", "exits", "gone"])
@@ -96,7 +96,7 @@ def test_version_and_bad_options() -> None:
 
 def test_help_needs_no_heavy_import() -> None:
     code = (
-        "import sys\nfrom homeostat.agent.cli import main\nsys.argv = ['homeostat', '--help']\n"
+        "import sys\nfrom homeostat.cli.root import main\nsys.argv = ['homeostat', '--help']\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
         "heavy = {'torch', 'transformers', 'langgraph', 'numpy', 'PIL', 'gymnasium', 'ray', 'pyarrow'}\n"
         "heavy &= set(sys.modules)\n"
@@ -148,7 +148,7 @@ def test_bad_input_is_one_line_with_the_value_and_status_2(
 
 def test_the_console_script_exits_with_2_in_its_own_process(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", "from homeostat.agent.cli import main; main()", "run", "hi", "--env", "fone"],
+        [sys.executable, "-c", "from homeostat.cli.root import main; main()", "run", "hi", "--env", "fone"],
         capture_output=True,
         text=True,
         check=False,

@@ -16,11 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 from homeostat.agent import read_trace
-from homeostat.agent.choices import SENSORS
-from homeostat.agent.cli import app
-from homeostat.agent.loading import nano_path
+from homeostat.agent.models.loading import nano_path
+from homeostat.agent.registry import SENSORS
+from homeostat.cli.root import app
 from homeostat.controllers import PRESETS, Ask, ControlContext, Decision, Preset, Proceed
-from homeostat.envs.errors import ModelError
+from homeostat.errors import ModelError
 from homeostat.sensors.core import Reading
 
 runner = CliRunner()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from homeostat.agent.choices import controllers_of
-from homeostat.agent.cli import app
-from homeostat.envs.errors import ConfigError
+from homeostat.agent.registry import controllers_of
+from homeostat.cli.root import app
 from homeostat.envs.harness import Result, compare, read_results
 from homeostat.envs.harness.table import cell, is_table, load_table, table_names
+from homeostat.errors import ConfigError
 
 runner = CliRunner()
 MINE = "rows: [none, decompose, guard]\ncolumns: [joined]\nepisodes: 2\nheadline: [none]\nheadline_episodes: 3\n"

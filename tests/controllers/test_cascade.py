@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from homeostat.actions import Wait
 from homeostat.controllers import (
     PRESETS,
     Ask,
@@ -28,8 +29,7 @@ from homeostat.controllers import (
     controllers_for,
     preset_sensors,
 )
-from homeostat.envs.actions import Wait
-from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.errors import ConfigError, UnknownName
 from homeostat.sensors.core import Reading
 
 

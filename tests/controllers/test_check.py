@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import homeostat.controllers as controllers
+from homeostat.actions import Swipe, Terminate
 from homeostat.controllers import (
     Ask,
     ControlContext,
@@ -22,8 +23,7 @@ from homeostat.controllers import (
     Subtask,
     check_controller,
 )
-from homeostat.envs.actions import Swipe, Terminate
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Reading
 
 

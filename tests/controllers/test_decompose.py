@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from homeostat.actions import Answer, Click, Terminate
 from homeostat.controllers import (
     ControlContext,
     Decompose,
@@ -20,9 +21,8 @@ from homeostat.controllers import (
     Stop,
     parse_plan,
 )
-from homeostat.controllers.agenda import close
-from homeostat.envs.actions import Answer, Click, Terminate
-from homeostat.envs.errors import ConfigError
+from homeostat.controllers.plan import close
+from homeostat.errors import ConfigError
 
 DONE, GIVEN_UP, TAP = Terminate(status="success"), Terminate(status="failure"), Click(point=(0.5, 0.5))
 GOAL = "read the price, then note it, then turn on wifi"

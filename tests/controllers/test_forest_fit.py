@@ -8,7 +8,7 @@ import pytest
 
 from homeostat.controllers.forest import CYBERV
 from homeostat.controllers.forest_fit import fit_weights
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 
 
 def drawn(true: dict[str, float], count: int = 4000) -> tuple[list[dict[str, float]], list[bool]]:

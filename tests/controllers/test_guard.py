@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from homeostat import actions as a
 from homeostat.controllers import (
     Ask,
     ControlContext,
@@ -20,14 +21,13 @@ from homeostat.controllers import (
     check_controller,
     read_rules,
 )
-from homeostat.envs import actions as a
-from homeostat.envs.core import Element
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.tasks.base import NotPossible
 from homeostat.envs.phone.tasks.rules import MORE_RULES, RULES
 from homeostat.envs.phone.tasks.splits import templates_of
+from homeostat.errors import ConfigError
+from homeostat.observation import Element
 from homeostat.sensors import Reading
 
 SCREEN = (

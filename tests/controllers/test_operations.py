@@ -7,8 +7,8 @@ import random
 import pytest
 
 from homeostat.controllers import OPERATIONS, compute
-from homeostat.envs.errors import PlanError
 from homeostat.envs.phone.tasks.composed.core import OPERATIONS as TRUTH
+from homeostat.errors import PlanError
 
 
 @pytest.mark.parametrize("operation", ["sum", "difference", "largest", "smallest", "above", "below", "equal"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from homeostat.controllers import Plan, Subtask, parse_plan, plan_schema
-from homeostat.controllers.agenda import close, resolve, revise
-from homeostat.envs.errors import HomeostatError, PlanError
+from homeostat.controllers.plan import close, resolve, revise
+from homeostat.errors import HomeostatError, PlanError
 
 
 @pytest.mark.parametrize(

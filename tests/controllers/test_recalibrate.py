@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from homeostat.actions import Click
 from homeostat.controllers import (
     ControlContext,
     HeadProfile,
@@ -17,8 +18,7 @@ from homeostat.controllers import (
     check_controller,
     controllers_for,
 )
-from homeostat.envs.actions import Click
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, Centric, Reading
 
 CONTEXT = ControlContext(phase="attempt", goal="g", instruction="g", action=Click(point=(0.5, 0.5)), step=3)

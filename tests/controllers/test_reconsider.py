@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from homeostat import actions as a
 from homeostat.agent import Agent, TransformersModel
 from homeostat.controllers import (
     Candidate,
@@ -20,10 +21,9 @@ from homeostat.controllers import (
     check_controller,
 )
 from homeostat.controllers.forest import CYBERV, answer_of
-from homeostat.envs import actions as a
-from homeostat.envs.core import Element
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ConfigError
+from homeostat.observation import Element
 from homeostat.sensors import Agreement, AttentionDrift, Confidence, ElementGaze, Reading, Repetition
 
 SCREEN = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from homeostat.actions import Wait
 from homeostat.controllers import ControlContext, Proceed, Record, Remind, Reminder
-from homeostat.envs.actions import Wait
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors.core import Reading
 
 RULES = ("Never delete anything.", "Ask before paying.")

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from homeostat.actions import Wait
 from homeostat.controllers import (
     Cascade,
     ControlContext,
@@ -19,8 +20,7 @@ from homeostat.controllers import (
     SteerAttention,
     check_controller,
 )
-from homeostat.envs.actions import Wait
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, Reading
 
 MORE = (Actuator("goal", gain=3.0),)

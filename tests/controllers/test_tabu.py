@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from homeostat import actions as a
 from homeostat.agent import Agent, TransformersModel
 from homeostat.controllers import (
     Candidate,
@@ -21,10 +22,9 @@ from homeostat.controllers import (
     Tabu,
     check_controller,
 )
-from homeostat.envs import actions as a
-from homeostat.envs.core import Element, Observation
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ConfigError
+from homeostat.observation import Element, Observation
 
 SCREEN = (
     Element(role="button", text="save", box=(0.0, 0.0, 0.5, 0.5)),

@@ -5,9 +5,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import UnparsableAction
+from homeostat import actions as a
 from homeostat.envs.mobile_use import Grid, format_action, parse_action
+from homeostat.errors import UnparsableAction
 
 GRID = Grid(144, 256)
 EVERY = [

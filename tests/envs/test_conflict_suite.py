@@ -2,10 +2,10 @@
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import evaluate, load_suite, make_env, policy_spec
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.tasks.splits import templates_of
+from homeostat.errors import ConfigError
 
 
 def test_conflict_is_the_share_of_forbidden_tasks_and_every_other_has_a_rule():

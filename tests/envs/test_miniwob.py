@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.core import Env, SelfEnding
-from homeostat.envs.errors import ActionError
 from homeostat.envs.miniwob import MiniWobEnv, task_names
 from homeostat.envs.miniwob.fit import Fit
+from homeostat.errors import ActionError
 
 
 def centre(element):

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import psutil
 import pytest
 
-from homeostat.envs.errors import ConfigError, EnvError, UnknownName
 from homeostat.envs.miniwob import MiniWobEnv, task_names
+from homeostat.errors import ConfigError, EnvError, UnknownName
 
 
 def gone(processes):

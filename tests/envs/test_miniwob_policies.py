@@ -2,8 +2,7 @@
 
 import pytest
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import EnvError, UnknownName
+from homeostat import actions as a
 from homeostat.envs.harness import load_suite
 from homeostat.envs.miniwob import (
     CLICK,
@@ -15,6 +14,7 @@ from homeostat.envs.miniwob import (
 )
 from homeostat.envs.miniwob.fit import Fit
 from homeostat.envs.miniwob.oracle import View
+from homeostat.errors import EnvError, UnknownName
 
 
 def test_the_oracle_earns_every_task_s_whole_reward(web):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.core import Env
-from homeostat.envs.errors import ActionError, ConfigError, UnknownName
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.layout import COLUMNS, ROWS, set_words
 from homeostat.envs.phone.tasks.oracle import cell
+from homeostat.errors import ActionError, ConfigError, UnknownName
 
 SWIPE_UP = a.Swipe(point=cell(4, 11), to=cell(4, 4))
 

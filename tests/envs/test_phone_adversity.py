@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.core import Env
-from homeostat.envs.errors import ConfigError, EnvError, UnknownName
 from homeostat.envs.harness import Case, PolicyRunner, make_env, summary
 from homeostat.envs.phone import PhoneEnv, task_names
 from homeostat.envs.phone.adversity import (
@@ -32,6 +31,7 @@ from homeostat.envs.phone.adversity.orders import FRAMES, ORDERS
 from homeostat.envs.phone.apps.decoys import DECOYS
 from homeostat.envs.phone.tasks.base import fingerprint
 from homeostat.envs.phone.tasks.oracle import cell
+from homeostat.errors import ConfigError, EnvError, UnknownName
 
 TASKS = [name for name in task_names() if name != "random"]
 HARD = {

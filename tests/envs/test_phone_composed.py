@@ -7,11 +7,11 @@ from string import Formatter
 
 import pytest
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError
+from homeostat import actions as a
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.tasks.composed import COMPOSED
 from homeostat.envs.phone.tasks.composed.core import OPERATIONS, Composed, Compute, Part
+from homeostat.errors import ConfigError
 
 
 def walk(env, stop=None):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.core import Env
-from homeostat.envs.errors import ActionError, ConfigError, UnknownName
 from homeostat.envs.harness import load_suite
 from homeostat.envs.harness.policies import PolicyRunner
 from homeostat.envs.harness.runner import Case
 from homeostat.envs.phone.recordings import QUESTION_KINDS, RecordingEnv, recording_question
 from homeostat.envs.phone.recordings.env import task_names
+from homeostat.errors import ActionError, ConfigError, UnknownName
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError, TraceError, UnknownName
+from homeostat import actions as a
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.adversity import PopUps, Rotated
 from homeostat.envs.phone.recordings import (
@@ -22,6 +21,7 @@ from homeostat.envs.phone.recordings import (
     save_recording,
 )
 from homeostat.envs.phone.tasks.words import is_drawn, split_of
+from homeostat.errors import ConfigError, TraceError, UnknownName
 
 N = 120
 LISTS = {"notes": "title", "contacts": "name", "tasks": "title", "events": "title", "files": "name", "alarms": "time"}

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone import TEMPLATES, PhoneEnv
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.env import JOINED

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks.base import fingerprint

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from homeostat.envs.core import Element, Observation
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
+from homeostat.observation import Element, Observation
 from homeostat.sensors import (
     Attempt,
     AttentionEntropy,
@@ -20,8 +20,8 @@ from homeostat.sensors import (
     check_sensor,
 )
 from homeostat.sensors.attention_entropy import normalised_entropy
-from homeostat.sensors.gaze import coverage, grid_of, heat_map
-from homeostat.sensors.retrieval import copy_hits, retrieval_heads, retrieval_scores
+from homeostat.sensors.element_gaze import coverage, grid_of, heat_map
+from homeostat.sensors.retrieval_heads import copy_hits, retrieval_heads, retrieval_scores
 from homeostat.sensors.rhythm import anchors, fai, head_spans, local_and_global, preplan, waad
 from homeostat.sensors.sink_rate import sink_rate
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import AttentionDrift, Calibration, Confidence
 from homeostat.sensors.calibration import calibrated_alarms, conformal_threshold, settings_of
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Agreement, Attempt, Confidence, Repetition, SensorContext, check_sensor
 from homeostat.sensors.agreement import agreement
 from homeostat.sensors.calibration import settings_of

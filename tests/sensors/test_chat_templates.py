@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homeostat.envs.errors import ConfigError, ModelError
+from homeostat.errors import ConfigError, ModelError
 from homeostat.sensors import Prompt, Renderer
 
 FOUND = find_spec("trl")

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Reading, check_sensor
 
 

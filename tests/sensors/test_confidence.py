@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Attempt, Confidence, SensorContext, check_sensor
 
 

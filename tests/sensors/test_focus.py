@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Attempt, FocusScore, SensorContext, SpanMass, check_sensor
-from homeostat.sensors.focus import focus_ratios, select_heads
+from homeostat.sensors.focus_score import focus_ratios, select_heads
 
 LABELS = ("system", "goal", "screen", "tool", "output")
 CONTEXT = SensorContext(goal="g")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Attempt, GoalDrift, Message, Part, Prompt, SensorContext, check_sensor
 from homeostat.sensors.goal_drift import divergence, restated
 

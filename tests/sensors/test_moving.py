@@ -6,7 +6,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, Centric, Spans, watch
 
 SPANS = Spans({"system": [(0, 3)], "goal": [(3, 9)], "screen": [(9, 24)], "rest": [(26, 33)]}, length=40)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import DynamicCache, StaticCache
 
-from homeostat.envs.errors import ConfigError, ProbeError
+from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors import Spans, watch
 
 SPANS = Spans({"goal": [(3, 9)], "screen": [(9, 16)], "rest": [(26, 33)]}, length=40)

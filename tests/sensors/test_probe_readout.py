@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from homeostat.envs.errors import ConfigError, ProbeError
+from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors import Readout, Spans, watch
 
 SPANS = Spans({"system": [(0, 3), (20, 25)], "goal": [(3, 9)], "screen": [(9, 16)], "rest": [(26, 33)]}, length=40)

@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.models.mllama.configuration_mllama import MllamaTextConfig
 
-from homeostat.envs.errors import ConfigError, ProbeError
+from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors import Spans, watch
 
 SPANS = Spans({"goal": [(3, 9)], "rest": [(26, 33)]}, length=40)

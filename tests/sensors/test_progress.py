@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from homeostat import actions as a
 from homeostat.agent.events import Act, Observe, Started
-from homeostat.agent.progress import steps_of, trace_progress
+from homeostat.agent.replay import steps_of, trace_progress
 from homeostat.agent.trace import Trace
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ConfigError
 from homeostat.sensors import Attempt, Progress, SensorContext, check_sensor
 from homeostat.sensors.progress import StepFacts, progress
 

@@ -10,8 +10,8 @@ import pytest
 
 from homeostat.agent import VERBOSE
 from homeostat.agent.prompts import act_prompt, plan_prompt
-from homeostat.envs.core import Observation
-from homeostat.envs.errors import ModelError
+from homeostat.errors import ModelError
+from homeostat.observation import Observation
 from homeostat.sensors import Message, Part, Prompt, Renderer
 
 LLAMA3 = (
@@ -219,7 +219,7 @@ def test_random_parts_come_back_whatever_they_hold(chat_tools: Any) -> None:
 
 def test_the_embedded_models_own_words_and_tokenizer() -> None:
     """The ids are those that its training makes: placeholders repeated in the text, then tokenized."""
-    from homeostat.alignment.nano import STYLE, build_processor
+    from homeostat.nano.model import STYLE, build_processor
 
     processor = build_processor()
     prompt = act_prompt(

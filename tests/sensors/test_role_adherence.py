@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from homeostat import actions as a
 from homeostat.agent.events import Act, Observe, Started
+from homeostat.agent.replay import truth_of
 from homeostat.agent.trace import Trace
-from homeostat.agent.truth import truth_of
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError, ModelError
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ConfigError, ModelError
 from homeostat.sensors import Attempt, RoleAdherence, SensorContext, check_sensor
 from homeostat.sensors.role_adherence import TrueRoleAdherence, Truth, judge_agreement, truth_scores
 from homeostat.sensors.rubric import DIMENSIONS, GENERIC, Rubric, parse_scores, write_rubric

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Spans
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from homeostat.envs.errors import ConfigError
+from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, Readout, Spans, watch
 
 SPANS = Spans({"system": [(0, 3), (20, 25)], "goal": [(3, 9)], "screen": [(9, 16)], "rest": [(26, 33)]}, length=40)
@@ -185,7 +185,7 @@ def test_emphasis_equals_scaling_everything_else_down(tiny):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_steers_by_the_whole_logarithm(tiny, dtype):
     """The gain is carried in three parts, so the bias is as exact as in float32."""
-    from homeostat.sensors.steering import Steering
+    from homeostat.sensors.steering.steering import Steering
 
     bound = Steering([Actuator("goal", gain=37.3)], [SPANS], [0]).bind(
         0, torch.zeros(1, 4, 40, 16, dtype=dtype), torch.zeros(1, 2, 40, 16, dtype=dtype), 40

@@ -6,8 +6,8 @@ import torch
 
 from homeostat.agent import TransformersModel
 from homeostat.agent.prompts import act_prompt
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ConfigError
 from homeostat.sensors import Message, Part, Prompt, Readout, SensorContext, VisionHeads, VisualSinks, check_sensor
 from homeostat.sensors.vision_heads import head_divergence, vision_heads, without
 from homeostat.sensors.visual_sinks import image_centric, sink_dimensions, sink_values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.miniwob.oracle.view import View, solves
 
 __all__: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.miniwob.oracle.view import View, solves
 from homeostat.envs.miniwob.page import Node
 

@@ -6,7 +6,7 @@ import re
 
 from PIL import ImageColor
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.miniwob.oracle.view import View, solves
 from homeostat.envs.miniwob.page import Node
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import EnvError
+from homeostat import actions as a
 from homeostat.envs.miniwob.elements import role
 from homeostat.envs.miniwob.fit import Fit
 from homeostat.envs.miniwob.page import Node
+from homeostat.errors import EnvError
 
 __all__ = ["ORACLES", "Oracle", "View", "solves"]
 

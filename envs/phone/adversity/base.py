@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation, TaskInfo
-from homeostat.envs.errors import ConfigError, EnvError
-from homeostat.envs.gym_face import GymFace
+from homeostat import actions as a
+from homeostat.envs.core import TaskInfo
+from homeostat.envs.gymnasium_adapter import GymFace
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.env import PhoneEnv
-from homeostat.envs.phone.walking import walk
+from homeostat.envs.phone.oracle_rollout import walk
+from homeostat.errors import ConfigError, EnvError
+from homeostat.observation import Observation
 
 __all__ = ["Adversity", "share"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone.adversity.base import Adversity
 from homeostat.envs.phone.adversity.way import parts_of, way_through
 from homeostat.envs.phone.apps.decoys import DECOYS, Decoy
 from homeostat.envs.phone.env import PhoneEnv
+from homeostat.errors import ConfigError
 
 __all__ = ["Distractors"]
 

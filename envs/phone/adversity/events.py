@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError
+from homeostat import actions as a
 from homeostat.envs.phone.adversity.base import Adversity, share
 from homeostat.envs.phone.env import PhoneEnv
 from homeostat.envs.phone.tasks.adverts import pop_up
+from homeostat.errors import ConfigError
 
 __all__ = ["Crashes", "PopUps"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from homeostat.envs import actions as a
-from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat import actions as a
 from homeostat.envs.phone.adversity.base import Adversity, share
 from homeostat.envs.phone.adversity.orders import ORDERS, Order, worded
 from homeostat.envs.phone.adversity.places import PLACES
@@ -14,6 +13,7 @@ from homeostat.envs.phone.adversity.way import Way, way_through
 from homeostat.envs.phone.env import PhoneEnv
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, World
 from homeostat.envs.phone.tasks.words import Words
+from homeostat.errors import ConfigError, UnknownName
 
 __all__ = ["InjectedInstructions"]
 

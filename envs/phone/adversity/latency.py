@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from homeostat.envs import actions as a
-from homeostat.envs.core import Element, Observation
-from homeostat.envs.errors import ConfigError
+from homeostat import actions as a
 from homeostat.envs.phone.adversity.base import Adversity, share
 from homeostat.envs.phone.env import PhoneEnv
 from homeostat.envs.phone.layout import Placed, lay_out
 from homeostat.envs.phone.ui import Screen, Widget
+from homeostat.errors import ConfigError
+from homeostat.observation import Element, Observation
 
 __all__ = ["Latency"]
 

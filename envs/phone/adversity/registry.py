@@ -6,8 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from homeostat.envs.actions import Action
-from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.actions import Action
 from homeostat.envs.phone.adversity.base import Adversity
 from homeostat.envs.phone.adversity.distractors import Distractors
 from homeostat.envs.phone.adversity.events import Crashes, PopUps
@@ -15,6 +14,7 @@ from homeostat.envs.phone.adversity.injected import InjectedInstructions
 from homeostat.envs.phone.adversity.latency import Latency
 from homeostat.envs.phone.adversity.screens import Dark, Rotated, Shuffled
 from homeostat.envs.phone.env import PhoneEnv
+from homeostat.errors import ConfigError, UnknownName
 
 __all__ = ["ADVERSITIES", "adverse", "make_adverse", "next_action"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from homeostat.envs import actions as a
-from homeostat.envs.core import Element, Observation
-from homeostat.envs.errors import ConfigError
+from homeostat import actions as a
 from homeostat.envs.phone.adversity.base import Adversity
 from homeostat.envs.phone.env import PhoneEnv
-from homeostat.envs.phone.looks import other_bands
+from homeostat.envs.phone.theme import other_bands
+from homeostat.errors import ConfigError
+from homeostat.observation import Element, Observation
 
 __all__ = ["TURNS", "Dark", "Rotated", "Shuffled"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.adversity.base import Adversity
 from homeostat.envs.phone.env import PhoneEnv
+from homeostat.envs.phone.oracle_rollout import walk
 from homeostat.envs.phone.tasks.composed.instance import ComposedInstance
 from homeostat.envs.phone.tasks.instance import Instance
 from homeostat.envs.phone.tasks.joined import Joined
 from homeostat.envs.phone.ui import Frame
-from homeostat.envs.phone.walking import walk
 
 __all__ = ["Way", "parts_of", "way_through"]
 

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from homeostat.envs import actions as a
-from homeostat.envs.core import Observation, TaskInfo
-from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
-from homeostat.envs.gym_face import GymFace
+from homeostat import actions as a
+from homeostat.envs.core import TaskInfo
+from homeostat.envs.gymnasium_adapter import GymFace
 from homeostat.envs.phone.recordings.questions import QUESTION_KINDS, RecordingQuestion, recording_question
 from homeostat.envs.phone.recordings.record import FEWEST, MOST, spread
 from homeostat.envs.phone.tasks.instance import same_text
 from homeostat.envs.phone.tasks.words import Split
+from homeostat.errors import ActionError, ConfigError, EnvError, UnknownName
+from homeostat.observation import Observation
 
 __all__ = ["RecordingEnv", "asked", "task_kind", "task_names"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.adversity import Adversity
 from homeostat.envs.phone.env import PhoneEnv
 from homeostat.envs.phone.tasks import TEMPLATES

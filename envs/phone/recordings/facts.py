@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.recordings.record import Change, Moment, Recording
 
 __all__ = ["DialogCause", "column", "dialogs", "opened", "read", "typed"]

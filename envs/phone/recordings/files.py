@@ -9,9 +9,9 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from homeostat.envs.core import TaskInfo
-from homeostat.envs.errors import ConfigError, TraceError
 from homeostat.envs.phone.recordings.record import Moment, Recording
 from homeostat.envs.screens import load_screen, save_screen
+from homeostat.errors import ConfigError, TraceError
 
 __all__ = ["export_picture", "load_recording", "save_recording"]
 

@@ -11,10 +11,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from homeostat.envs.errors import ConfigError, EnvError, UnknownName
 from homeostat.envs.phone.recordings.forms import QUESTION_KINDS, Draft, recording_of
 from homeostat.envs.phone.recordings.record import Recording
 from homeostat.envs.phone.tasks.words import Split
+from homeostat.errors import ConfigError, EnvError, UnknownName
 
 __all__ = ["QUESTION_KINDS", "RecordingQuestion", "further_questions", "recording_question", "recording_questions"]
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.core import TaskInfo
-from homeostat.envs.errors import ActionError, ConfigError
 from homeostat.envs.phone.adversity import Adversity
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.env import PhoneEnv
 from homeostat.envs.phone.layout import COLUMNS, ROWS
 from homeostat.envs.phone.ui import Widget
+from homeostat.errors import ActionError, ConfigError
 
 __all__ = ["FEWEST", "MOST", "Change", "Moment", "Policy", "Recording", "Shown", "Touch", "record", "spread"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks.oracle import View

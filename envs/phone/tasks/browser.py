@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.tasks.base import Change, Slots, Template, World
 from homeostat.envs.phone.tasks.common import Route, path, run
 from homeostat.envs.phone.tasks.oracle import View

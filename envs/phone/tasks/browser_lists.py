@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.browser import SITE, TAB, opens, page
 from homeostat.envs.phone.tasks.common import DELETE, Route, path, run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.apps.calculator import SIGNS, shown, work_out
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import DELETE, path, run

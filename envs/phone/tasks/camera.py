@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.apps.camera import MODES, TAKE, TIMERS
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import path, run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.tasks.base import Change, Slots
 from homeostat.envs.phone.tasks.oracle import View
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks.base import Slots, Template, World, fingerprint, fingerprint_after
 from homeostat.envs.phone.tasks.oracle import BACK, View

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World, fingerprint, fingerprint_after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.apps.maps import KINDS, WAYS, Maps, minutes
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.layout import COLUMNS, ROWS, Placed
 

@@ -1,6 +1,6 @@
 """Tasks in clock, files, shop, and on the phone as a whole."""
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import DELETE, path, run
 from homeostat.envs.phone.tasks.oracle import OPEN_SHADE, View

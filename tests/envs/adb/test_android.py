@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.android import AndroidEnv, JSONAction, PhoneWorld, WorldEnv, from_json_action, to_json_action
 from homeostat.envs.android.tree import elements
 from homeostat.envs.core import Env
-from homeostat.envs.errors import ActionError, ConfigError, EnvError, UnknownName
 from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ActionError, ConfigError, EnvError, UnknownName
 
 adbutils = pytest.importorskip("adbutils", reason="no adbutils")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.adb import PhoneDaemon
-from homeostat.envs.errors import ConfigError, EnvError
 from homeostat.envs.phone import Device, PhoneEnv
+from homeostat.errors import ConfigError, EnvError
 
 
 def test_the_screen_is_the_phones_own(adb, env):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import cluster_bootstrap, compare, read_evaluation, read_results, summary, write_json
+from homeostat.errors import ConfigError
 
 
 def test_a_comparison_counts_rescue_and_harm_on_the_shared_episodes(result: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import Case, Journal, RunnerSpec, evaluate, policy_spec
+from homeostat.errors import ConfigError
 
 
 def test_the_oracle_solves_what_it_is_given(cases: list[Case], outcome: Any) -> None:

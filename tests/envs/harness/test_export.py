@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import Result, inspect_log, wilson, write_inspect, write_parquet
+from homeostat.errors import ConfigError
 
 ARGUMENTS = {"suite": "my_suite", "split": "test", "seed": 1, "model": "homeostat/nano", "options": {"scale": 2}}
 BEGUN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

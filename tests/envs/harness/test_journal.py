@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from homeostat.envs.errors import ConfigError, TraceError
 from homeostat.envs.harness import Case, Journal
+from homeostat.errors import ConfigError, TraceError
 
 ARGUMENTS = {"suite": "atomic", "seed": 4}
 

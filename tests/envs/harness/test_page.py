@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import Evaluation, comparison_page, write_page
+from homeostat.errors import ConfigError
 
 VOID = {"meta", "br", "link", "img", "input"}
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from homeostat.envs.actions import Click, SystemButton, Terminate
-from homeostat.envs.errors import ConfigError, UnknownName
+from homeostat.actions import Click, SystemButton, Terminate
 from homeostat.envs.harness import Case, PolicyRunner, load_suite, make_env
 from homeostat.envs.harness.policies import random_action
+from homeostat.errors import ConfigError, UnknownName
 
 
 def test_chance_clicks_what_is_there() -> None:

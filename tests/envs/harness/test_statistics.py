@@ -8,7 +8,6 @@ from math import comb, sqrt
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import (
     cluster_bootstrap,
     newcombe_paired,
@@ -17,6 +16,7 @@ from homeostat.envs.harness import (
     steps_ratio,
     wilson,
 )
+from homeostat.errors import ConfigError
 
 Z = 1.959963984540054
 

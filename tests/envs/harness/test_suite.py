@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.envs.errors import ConfigError, UnknownName
 from homeostat.envs.harness import Case, load_suite, make_env, random_case, suite_names
+from homeostat.errors import ConfigError, UnknownName
 
 # Of 300 episodes each, as they were before suites were files: published figures must stay reproducible.
 PINNED = {

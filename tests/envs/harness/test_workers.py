@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.harness import Case, Journal, RunnerSpec, evaluate, policy_spec
+from homeostat.errors import ConfigError
 
 pytest.importorskip("ray", reason="ray is not installed (pip install 'homeostat[harness]')")
 psutil = pytest.importorskip("psutil", reason="psutil is not installed")
@@ -113,7 +113,7 @@ SLOW = """
 from homeostat.envs.harness import policies
 plain = policies.policy_spec
 policies.policy_spec = lambda policy, **settings: plain(policy, delay=0.3, **settings)
-from homeostat.agent.cli import main
+from homeostat.cli.root import main
 main()
 """
 

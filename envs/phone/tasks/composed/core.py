@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from homeostat.envs.errors import ConfigError
 from homeostat.envs.phone.tasks.base import World
+from homeostat.errors import ConfigError
 
 __all__ = ["OPERATIONS", "Composed", "Compute", "Kind", "Part", "concatenation", "deepdive", "transition"]
 

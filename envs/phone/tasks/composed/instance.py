@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from homeostat.envs import actions as a
+from homeostat import actions as a
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import TEMPLATES
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World, fingerprint

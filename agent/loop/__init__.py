@@ -1,0 +1,1 @@
+"""The control loop: its state, its nodes, its graph and its checkpoints."""

@@ -1,0 +1,122 @@
+"""Where an episode's state is kept between nodes: in SQLite beside the trace, or in memory.
+
+Only types that the state names are read back (strict msgpack), and only the newest checkpoints are kept: an episode's
+state holds all its readings, so keeping every version would grow with the square of the episode's length.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from pydantic import BaseModel
+
+from homeostat import actions as _actions
+from homeostat.agent.loop import state as _state
+from homeostat.controllers import core as _controllers
+from homeostat.controllers import plan as _agenda
+from homeostat.envs import core as _envs
+from homeostat.errors import CheckpointError
+from homeostat.sensors import core as _sensors
+from homeostat.sensors.steering.actuators import Actuator, Centric
+
+__all__ = ["FILE", "THREAD", "RunSaver", "memory_saver", "sqlite_saver"]
+
+FILE = "checkpoint.sqlite"
+THREAD: RunnableConfig = {"configurable": {"thread_id": "episode"}}
+_KEPT = 4
+_PRUNE_EVERY = 16
+_PATIENCE = 10.0
+
+
+def _types() -> list[type]:
+    modules = (_state, _agenda, _controllers, _actions, _envs, _sensors)
+    found = (getattr(module, name) for module in modules for name in module.__all__)
+    return [Actuator, Centric, *(t for t in found if isinstance(t, type) and issubclass(t, BaseModel))]
+
+
+def _serializer() -> JsonPlusSerializer:
+    return JsonPlusSerializer(allowed_msgpack_modules=_types())
+
+
+class RunSaver(SqliteSaver):
+    """Keeps the newest checkpoints of the thread only, and can be waited for.
+
+    ``stored`` is how many events (``EpisodeState.emitted``) the newest stored state knows of.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """``connection`` may be used from any thread."""
+        super().__init__(connection, serde=_serializer())
+        self.stored = -1
+        self._puts = 0
+        self._news = threading.Condition()
+
+    def wait(self, emitted: int) -> None:
+        """Return once a state with so many events is stored (or after some seconds: an error will tell by itself)."""
+        with self._news:
+            self._news.wait_for(lambda: self.stored >= emitted, timeout=_PATIENCE)
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint; now and then drop those that are older than the newest few."""
+        stored = super().put(config, checkpoint, metadata, new_versions)
+        with self._news:
+            self.stored = max(self.stored, checkpoint["channel_values"].get("emitted", -1))
+            self._news.notify_all()
+        self._puts += 1
+        if self._puts % _PRUNE_EVERY:
+            return stored
+        with self.cursor() as cursor:
+            newest = "SELECT checkpoint_id FROM checkpoints ORDER BY checkpoint_id DESC LIMIT 1 OFFSET ?"
+            cursor.execute(newest, (_KEPT,))
+            if row := cursor.fetchone():
+                cursor.execute("DELETE FROM checkpoints WHERE checkpoint_id <= ?", row)
+                cursor.execute("DELETE FROM writes WHERE checkpoint_id <= ?", row)
+        return stored
+
+
+def memory_saver() -> InMemorySaver:
+    """For runs without a folder: an interrupt can be answered, and that is all."""
+    return InMemorySaver(serde=_serializer())
+
+
+@contextmanager
+def sqlite_saver(folder: Path, *, existing: bool = False) -> Iterator[RunSaver]:
+    """The run's saver. Raises :class:`CheckpointError` where ``existing`` is asked for and can't be read."""
+    path = folder / FILE
+    if existing and not path.is_file():
+        raise CheckpointError(f"no checkpoint {str(path)!r}; give the folder of a run, such as runs/<id>")
+    with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        saver = RunSaver(connection)
+        try:
+            saver.setup()
+            # A killed process loses nothing under WAL; only a power cut could lose the last step.
+            connection.execute("PRAGMA synchronous=NORMAL")
+            if existing:
+                _check(connection, path)
+        except sqlite3.DatabaseError as error:
+            raise CheckpointError(f"checkpoint {str(path)!r} is damaged ({error}); start the run anew") from None
+        yield saver
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    verdict: Any = connection.execute("PRAGMA quick_check").fetchone()
+    if verdict is None or verdict[0] != "ok":
+        raise CheckpointError(f"checkpoint {str(path)!r} is damaged ({verdict and verdict[0]!r}); start the run anew")
+    if connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0] == 0:
+        raise CheckpointError(f"checkpoint {str(path)!r} holds no state; start the run anew")

@@ -1,0 +1,130 @@
+"""The control loop as a LangGraph ``StateGraph``.
+
+    start ─► observe ─► propose ─► sense ─► control ─► act ─► observe …      (a step)
+                                    ▲          │
+                 remind, dispatch ──┘ ◄────────┼──► plan ─► control          (corrections)
+                                               ├──► report ─► control        (a screen read)
+                                               ├──► ask ─► propose           (interrupt)
+                                               └──► finish                   (stop)
+
+Before the first attempt the controllers are asked once (phase ``"start"``). The state is saved after every node; the
+budget is the task's own, and the recursion limit is set above the most nodes that it can take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from homeostat.agent.loop import acting, nodes, planning
+from homeostat.agent.loop.context import LoopConfig, RunContext
+from homeostat.agent.loop.state import EpisodeState, checked
+from homeostat.controllers.core import (
+    Ask,
+    Choose,
+    Dispatch,
+    HoldAttention,
+    MakePlan,
+    Perform,
+    Proceed,
+    Refuse,
+    Reminder,
+    Report,
+    Sample,
+    SteerAttention,
+    Stop,
+)
+from homeostat.envs.core import TaskInfo
+
+__all__ = ["compile_loop", "recursion_limit"]
+
+_HOLDS = 8  # controllers that may hold at one attempt
+_Node = Callable[[EpisodeState, RunContext], dict[str, Any]]
+
+
+def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
+    """The loop on this saver, ready to stream."""
+    return _graph().compile(checkpointer=saver)
+
+
+def recursion_limit(task: TaskInfo, config: LoopConfig) -> int:
+    """More nodes than any episode of this task can run: its own bounds end it first."""
+    rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
+    return rounds * (9 * config.attempts + 6 + _HOLDS * (config.attempts + 2)) + 16
+
+
+@cache
+def _graph() -> Any:
+    graph = StateGraph(EpisodeState, context_schema=RunContext)
+    for node in (
+        nodes.observe,
+        nodes.propose,
+        nodes.sense,
+        nodes.control,
+        nodes.ask,
+        nodes.sample,
+        planning.plan,
+        planning.report,
+        acting.act,
+        acting.finish,
+    ):
+        graph.add_node(node.__name__, _validated(node))  # type: ignore[call-overload]
+    graph.add_edge(START, "observe")
+    graph.add_conditional_edges("observe", _after_observe, ["control", "propose"])
+    graph.add_edge("propose", "sense")
+    graph.add_edge("sense", "control")
+    graph.add_conditional_edges(
+        "control", _after_control, ["control", "propose", "plan", "report", "sample", "ask", "act", "finish"]
+    )
+    graph.add_edge("plan", "control")
+    graph.add_edge("report", "control")
+    graph.add_edge("sample", "control")
+    graph.add_edge("ask", "propose")
+    graph.add_conditional_edges("act", _after_act, ["observe", "finish"])
+    graph.add_edge("finish", END)
+    return graph
+
+
+def _validated(node: _Node) -> Callable[[EpisodeState, Runtime[RunContext]], dict[str, Any]]:
+    def run(state: EpisodeState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        updates = node(state, runtime.context)
+        return checked(state, {**updates, "emitted": runtime.context.emitted})
+
+    return run
+
+
+def _after_observe(state: EpisodeState) -> str:
+    first = state.phase == "start" and not state.calls and state.decision is None
+    return "control" if first else "propose"
+
+
+def _after_control(state: EpisodeState) -> str:
+    match state.decision:
+        case Proceed():
+            return "act" if state.phase in ("attempt", "candidates", "reported") else "propose"
+        case Reminder() | Dispatch() | SteerAttention():
+            return "propose"
+        case HoldAttention():
+            return "control"
+        case Sample():
+            return "sample"
+        case Refuse() | Choose() | Perform():
+            return "act"
+        case Report():
+            return "report"
+        case MakePlan():
+            return "plan"
+        case Ask():
+            return "ask"
+        case Stop():
+            return "finish"
+    raise AssertionError(state.decision)
+
+
+def _after_act(state: EpisodeState) -> str:
+    return "finish" if state.ending is not None else "observe"

@@ -1,0 +1,1 @@
+"""Models: the contract, the white box over transformers, batched generation and loading."""

@@ -1,0 +1,177 @@
+"""From a model's name or folder to its weights, processor and prompt style, with one-line errors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from homeostat.agent.prompts import VERBOSE, PromptStyle
+from homeostat.errors import ModelError, UnknownName
+from homeostat.plugins import load_plugin, plugins
+
+__all__ = ["NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
+
+NANO = "homeostat/nano"
+_HUB_SECONDS = 5.0
+_LARGE_BYTES = 4 * 2**30
+_THOUSANDTHS = ("qwen2_vl", "qwen3_vl", "qwen3_vl_moe")
+
+
+def nano_path(name: str = NANO) -> Path:
+    """The folder of an embedded model.
+
+    Args:
+        name: The name under which a package registers it, such as ``"homeostat/nano"``.
+
+    Returns:
+        The folder with its weights, tokenizer and prompt style.
+
+    Raises:
+        UnknownName: No installed package registers a model of this name.
+        ModelError: The model is registered, but its folder is missing.
+    """
+    folder = Path(load_plugin("homeostat.models", "model", name)())
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"model {name!r} is not in this installation ({folder} is missing); train it: homeostat clone")
+    return folder
+
+
+def resolve(name: str | os.PathLike[str]) -> str:
+    """A folder, or a hub name that is cached or reachable. Raises :class:`ModelError` or :class:`UnknownName`."""
+    text = os.fspath(name)
+    if text in plugins("homeostat.models"):
+        return str(nano_path(text))
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"folder {text!r} holds no config.json; give the folder that save_pretrained wrote")
+        return str(folder)
+    if folder.exists() or text.startswith((".", "/", "~")) or text.count("/") != 1 or "\\" in text:
+        raise ModelError(f"no model folder {text!r}; give a folder, a hub name like 'org/model', or {NANO!r}")
+    if text.startswith("homeostat/"):
+        raise UnknownName.of("model", text, plugins("homeostat.models"))
+    _check_hub(text)
+    return text
+
+
+def _check_hub(name: str) -> None:
+    """One short question instead of the loader's long retries."""
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return
+        if constants.HF_HUB_OFFLINE:
+            raise ModelError(f"model {name!r} is not in the local cache and HF_HUB_OFFLINE is set; give a folder")
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except (RepositoryNotFoundError, HFValidationError):
+        raise ModelError(f"unknown model {name!r} on the hub; check the spelling, or log in for a gated one") from None
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"model {name!r} is not cached and the hub can't be reached ({type(error).__name__}); give a folder"
+        ) from None
+
+
+def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[Any, Any]:
+    """(model in eval mode on its device, processor or tokenizer). Raises :class:`ModelError`, one line."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+    from transformers.utils import logging
+
+    quiet = Path(source).is_dir() and logging.is_progress_bar_enabled()  # a folder loads at once: no bar
+    if quiet:
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    local = {"local_files_only": Path(source).is_dir(), "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(source, **local)
+        where = torch.device(device or _best_device())
+        kind = _dtype(dtype, where.type, source)
+        sees = type(config) in AutoModelForImageTextToText._model_mapping
+        auto = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # loaders warn of many things that are no concern of the user's
+            processor = (AutoProcessor if sees else AutoTokenizer).from_pretrained(source, **local)
+            model = auto.from_pretrained(source, config=config, dtype=kind, **local)
+        model.to(where)  # type: ignore[arg-type]
+        model.train(False)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise ModelError(f"can't load model {source!r}: {type(error).__name__}: {reason}; check the folder") from None
+    finally:
+        if quiet:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    return model, processor
+
+
+def weights_hash(source: str) -> str | None:
+    """The first 12 hexadecimal digits of the sha256 of a folder's safetensors; None for a hub name."""
+    files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def template_hash(source: str) -> str:
+    """The first 12 hexadecimal digits of the sha256 of what words a model's prompts: its chat template and its style,
+    or ours where it brings none.
+
+    Of a hub name's the style alone counts: the template comes with the model.
+    """
+    digest = hashlib.sha256()
+    for name in ("chat_template.jinja", "homeostat.json"):
+        file = Path(source) / name
+        digest.update(file.read_bytes() if file.is_file() else b"-")
+    if not (Path(source) / "homeostat.json").is_file():
+        digest.update(VERBOSE.model_dump_json().encode())
+    return digest.hexdigest()[:12]
+
+
+def load_style(source: str | None, model_type: str) -> PromptStyle:
+    """``homeostat.json`` in the model's folder, else :data:`VERBOSE` with the coordinates this family writes."""
+    path = Path(source or "") / "homeostat.json"
+    if source is None or not path.is_file():
+        return VERBOSE.model_copy(update={"coordinates": "thousandths" if model_type in _THOUSANDTHS else "pixels"})
+    try:
+        return PromptStyle.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelError(f"{str(path)!r} is no prompt style: {where}: {first['msg']}; see PromptStyle") from None
+
+
+def _best_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _dtype(asked: str | None, device: str, source: str) -> Any:
+    import torch
+
+    if asked is not None:
+        kind = getattr(torch, asked, None)
+        if not isinstance(kind, torch.dtype):
+            raise ModelError(f"unknown dtype {asked!r}; give float32, bfloat16 or float16")
+        return kind
+    if device == "cpu":
+        # Exact and quick for small models; a large one would not fit in float32.
+        weights = sum(f.stat().st_size for f in Path(source).glob("*.safetensors")) if Path(source).is_dir() else 0
+        return torch.bfloat16 if weights > _LARGE_BYTES else torch.float32
+    if device == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.bfloat16

@@ -1,0 +1,99 @@
+"""Replays a finished run in its environment, to find out what was true at every step."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Protocol
+
+from homeostat.actions import Answer, Click, LongPress, Swipe, Terminate, Type
+from homeostat.agent.events import Act, Observe
+from homeostat.agent.trace import Trace
+from homeostat.envs.core import Env
+from homeostat.envs.phone import PhoneEnv
+from homeostat.errors import ActionError
+from homeostat.sensors.progress import Finding, StepFacts, progress
+from homeostat.sensors.role_adherence import Truth
+
+__all__ = ["Checked", "steps_of", "trace_progress", "truth_of"]
+
+
+class Checked(Env, Protocol):
+    """An environment that knows its task's parts."""
+
+    def subtasks(self) -> tuple[bool, ...]:
+        """For every part, whether it is done now."""
+        ...
+
+    def subtask_apps(self) -> tuple[str, ...]:
+        """For every part, the app that it is done in, or ""."""
+        ...
+
+
+def steps_of(trace: Trace, env: Checked) -> tuple[StepFacts, ...]:
+    """What was true at every step of a run. ``env`` stands at the task's start, with the options that the run had."""
+    apps = {event.step: event.app for event in trace.events if isinstance(event, Observe)}
+    found = []
+    for act in trace.acts:
+        found.append(StepFacts(env.subtasks(), apps.get(act.step, ""), act.action))
+        if act.action is not None and isinstance(act, Act) and act.outcome == "done":
+            with contextlib.suppress(ActionError):
+                env.act(act.action)
+    return tuple(found)
+
+
+def trace_progress(trace: Trace, env: Checked) -> tuple[Finding, ...]:
+    """Where a run stopped too early, did finished work again or wandered off. Resets ``env`` to the run's task."""
+    task = env.reset_task(trace.start.task.name, seed=trace.start.task.seed)
+    return progress(steps_of(trace, env), env.subtask_apps(), optimal_steps=task.optimal_steps)
+
+
+def truth_of(trace: Trace, env: PhoneEnv) -> Truth:
+    """Carry the run's actions out again and look. Resets ``env``, which has the options that the run had.
+
+    A value counts as seen where it stood in the goal or on a screen up to then. A rule that forbids the task is broken
+    where the phone was changed; ``stay out of`` an app where the agent acted in it. Rules of other kinds that don't
+    forbid the task are taken as kept: their breach would fail the task's own check.
+    """
+    env.reset_task(trace.start.task.name, seed=trace.start.task.seed)
+    screens = {event.step: event for event in trace.events if isinstance(event, Observe)}
+    texts, apps, told, seen = [trace.start.task.goal.lower()], set(), set(), set()
+    for act in trace.acts:
+        screen = screens.get(act.step)
+        if screen is not None:
+            texts += [element.text.lower() for element in screen.elements]
+        action: Any = act.action
+        if action is None or act.outcome != "done":
+            continue
+        if (
+            isinstance(action, Click | LongPress | Swipe | Type)
+            and screen is not None
+            and screen.app not in ("", "home")
+        ):
+            apps.add(screen.app)
+        if isinstance(action, Type | Answer):
+            told.add(action.text)
+            if any(action.text.lower() in text for text in texts):
+                seen.add(action.text)
+        if not isinstance(action, Terminate):
+            try:
+                env.act(action)
+            except ActionError:
+                continue
+    instance: Any = env.instance
+    checks = env.subtasks()
+    left_alone = bool(instance.forbidden and instance.reached(env.device, env.answers))
+    reached = float(left_alone) if instance.forbidden else sum(checks) / len(checks)
+    names = env.subtask_apps()
+    broken = []
+    for rule in instance.rules:
+        app = rule.tag.removeprefix("app:") if rule.tag.startswith("app:") else None
+        if (app in apps) if app else (instance.forbidden and not left_alone):
+            broken.append(rule.text)
+    return Truth(
+        reached=reached,
+        apps=frozenset(apps),
+        role_apps=None if "" in names else frozenset(names),
+        told=frozenset(told),
+        seen=frozenset(seen),
+        broken=tuple(broken),
+    )

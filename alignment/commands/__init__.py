@@ -1,1 +1,0 @@
-"""The command lines of alignment: one file a command."""

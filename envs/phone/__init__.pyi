@@ -1,0 +1,4 @@
+from .device import Device as Device
+from .env import PhoneEnv as PhoneEnv
+from .env import task_names as task_names
+from .tasks import TEMPLATES as TEMPLATES

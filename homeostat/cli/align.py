@@ -1,0 +1,42 @@
+"""``homeostat align``: train an adapter on preference pairs."""
+
+from __future__ import annotations
+
+import typer
+
+from homeostat.alignment.sail.config import AlignSettings
+from homeostat.alignment.settings import command_of
+
+__all__ = ["command"]
+
+
+def _run(settings: AlignSettings, dry_run: bool) -> None:
+    from homeostat.alignment.sail.preparation import prepare
+    from homeostat.alignment.sail.run import align
+
+    if dry_run:
+        work = prepare(settings)
+        layers = ", ".join(map(str, work.layers))
+        typer.echo(
+            f"{len(work.pairs)} pairs to train on, {len(work.held)} held out; layers {layers}; path {work.path}"
+            + (f" ({work.why})" if work.why else "")
+        )
+        return
+    result = align(settings)
+    held = "" if result.held_out is None else f", held out {result.held_out:.4f}"
+    typer.echo(
+        f"{result.folder / 'adapter'}: {result.parameters:,} parameters in layers "
+        f"{', '.join(map(str, result.layers))}, loss {result.loss:.4f}{held}, "
+        f"{result.seconds:.0f} s ({result.path} path)"
+    )
+
+
+command = command_of(
+    AlignSettings,
+    _run,
+    """Train a LoRA adapter on preference pairs: SAIL (focal layers, token weights), or plain DPO.
+
+    The same command goes on where a killed run stopped. The adapter loads in plain PEFT.
+    """,
+    needs=("peft", "datasets", "accelerate"),
+)

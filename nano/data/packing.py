@@ -1,0 +1,207 @@
+"""Several questions about one screen in one sequence, each blind to the others.
+
+A row of a batch is a *prefix* (system text and the screen's 144 image tokens) and *branches*, one a question. A branch
+sees the prefix and itself, and its positions go on from the prefix, so that every branch is, token for token, what
+the model will see when asked that one question alone. The screen is paid for once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from homeostat.nano.data.episodes import Question, ScreenExample
+from homeostat.nano.data.recordings import RecordingExample
+from homeostat.nano.model import place_token
+from homeostat.nano.vocabulary import common_words
+from homeostat.sensors.chat.messages import Prompt
+
+__all__ = ["Batch", "Packer"]
+
+IGNORE = -100
+_Token = tuple[int, int, int, int, int, int, int]  # the fields of a batch at one position
+
+
+def _number(word: str) -> int:
+    return crc32(word.encode()) if word else 0
+
+
+@dataclass
+class Batch:
+    """R rows of length L, S screens, P patches a screen.
+
+    A row has one screen, a planner's none, a recording's several.
+    ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels``
+    (R, L): the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in
+    ``KINDS``. ``words`` (R, L) int64: equal where the same word stands, up to and with this position's characters, on a
+    patch or in text; 0 where no word does. ``places`` (R, L) int64: 1 + the patch's number, of a patch and of its
+    place's token; else 0.
+    ``pixels`` (S, 3, H, W); ``patches`` (S, P): the token written on each patch, −100 where none is asked.
+    """
+
+    input_ids: torch.Tensor
+    positions: torch.Tensor
+    branch: torch.Tensor
+    labels: torch.Tensor
+    kinds: torch.Tensor
+    words: torch.Tensor
+    places: torch.Tensor
+    pixels: torch.Tensor
+    patches: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+
+KINDS = ("act", "where", "find", "what", "plan", "watch")
+
+
+class Packer:
+    """Turns examples into batches with a model's own processor (its tokenizer and chat template)."""
+
+    def __init__(self, processor: Any, columns: int = 9, rows: int = 16) -> None:
+        self.tokenizer = processor.tokenizer
+        self.image_token = "<image>"
+        self.columns, self.rows = columns, rows
+        self._pad = self.tokenizer.pad_token_id
+        self._vocabulary = self.tokenizer.get_vocab()
+        self._chunks = {i: t for t, i in self._vocabulary.items() if len(t) <= 2 and any(c.isalnum() for c in t)}
+        known = ((t, w) for w in common_words() for t in (w, f" {w}") if len(t) > 2 or t[0] == " ")
+        self._whole = {self._vocabulary[t]: w for t, w in known if t in self._vocabulary}  # an older model has fewer
+        self._numbers = {token: 1 + i for i, token in enumerate(self.places())}
+
+    def places(self) -> list[int]:
+        """The tokens of the patches' places, in the patches' order."""
+        cells = [(column, row) for row in range(self.rows) for column in range(self.columns)]
+        return [self._vocabulary[place_token(*cell)] for cell in cells]
+
+    def _chat(self, prompt: Prompt) -> str:
+        messages = [
+            {
+                "role": m.role,
+                "content": [
+                    {"type": "text", "text": p.text} if p.image is None else {"type": "image"} for p in m.parts
+                ],
+            }
+            for m in prompt.messages
+        ]
+        text: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return text
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _words(self, tokens: Sequence[int]) -> list[int]:
+        """For every token of a text, its word from the start to this token (as a number), or 0."""
+        word, numbers = "", []
+        for token in tokens:
+            if token in self._whole:
+                word = self._whole[token]
+            else:
+                word = word + self._chunks[token] if token in self._chunks else ""
+            numbers.append(_number(word))
+        return numbers
+
+    def _row(self, prefix: list[int], branches: Sequence[tuple[str, str, str]]) -> list[_Token]:
+        row = [(t, i, 0, IGNORE, 0, 0, 0) for i, t in enumerate(prefix)]
+        for n, (kind, asked, answer) in enumerate(branches, start=1):
+            question, reply = self._ids(asked), self._ids(answer + "<|end|>")
+            tokens = question + reply
+            labels = [IGNORE] * (len(question) - 1) + reply + [IGNORE]
+            k = KINDS.index(kind)
+            columns = zip(tokens, labels, self._words(tokens), strict=True)
+            row += [(t, len(prefix) + i, n, y, k, w, self._numbers.get(t, 0)) for i, (t, y, w) in enumerate(columns)]
+        return row
+
+    def screen(self, example: ScreenExample) -> list[_Token]:
+        """One row: the screen and its questions."""
+        return self._shown([example.patches], example.questions)
+
+    def _shown(
+        self, shown: Sequence[Mapping[tuple[int, int], str] | None], questions: Sequence[Question]
+    ) -> list[_Token]:
+        """One row: images one after another, with the words on their patches where known, and questions about them."""
+        chats = [self._chat(q.prompt).split(self.image_token) for q in questions]
+        prefix = self._ids(chats[0][0] + self.image_token * (self.columns * self.rows * len(shown)))
+        branches = zip((q.kind for q in questions), (c[-1] for c in chats), (q.answer for q in questions), strict=True)
+        row = self._row(prefix, list(branches))
+        first = len(prefix) - self.columns * self.rows * len(shown)
+        for patches in shown:
+            for patch in range(self.columns * self.rows):
+                line, column = divmod(patch, self.columns)
+                word = (patches or {}).get((column, line), "")
+                row[first + patch] = (*row[first + patch][:-2], _number(word), 1 + patch)
+            first += self.columns * self.rows
+        return row
+
+    def plans(self, questions: Sequence[Question]) -> list[_Token]:
+        """One row without a screen."""
+        return self._row([], [(q.kind, self._chat(q.prompt), q.answer) for q in questions])
+
+    def recordings(self, examples: Sequence[RecordingExample]) -> Batch:
+        """One batch, a row a recording: the frames of all of them are its screens, in order."""
+        rows = [self._shown([None] * len(e.frames), e.questions) for e in examples]
+        frames = [frame for e in examples for frame in e.frames]
+        return self._batch(rows, frames, [None] * len(frames))
+
+    def _written(self, patches: Mapping[tuple[int, int], str] | None) -> list[int]:
+        targets = [IGNORE] * (self.columns * self.rows)
+        if patches is None:
+            return targets
+        for (column, row), word in patches.items():
+            characters = word[(len(word) - 1) // 2 * 2 :]
+            targets[row * self.columns + column] = self._vocabulary.get(characters, IGNORE)
+        blank = [i for i, t in enumerate(targets) if t == IGNORE]
+        for i in blank[:: max(1, len(blank) // 6)]:
+            targets[i] = self._vocabulary[" "]
+        return targets
+
+    def batches(self, examples: Sequence[ScreenExample], plans: Sequence[Question], size: int) -> list[Batch]:
+        """The examples in batches of ``size``, rows of like length together (little padding); the planner's questions
+        go in fours, each as one more row of a batch with long rows.
+        """
+        rows = sorted(((self.screen(e), e) for e in examples), key=lambda r: len(r[0]))
+        groups = [rows[i : i + size] for i in range(0, len(rows), size)]
+        extra = [self.plans(plans[i : i + 4]) for i in range(0, len(plans), 4)]
+        return [
+            self._batch(
+                [r for r, _ in group] + extra[len(groups) - 1 - i : len(groups) - i],
+                [e.screenshot for _, e in group],
+                [e.patches for _, e in group],
+            )
+            for i, group in enumerate(groups)
+        ]
+
+    def _batch(
+        self,
+        rows: list[list[_Token]],
+        screens: Sequence[NDArray[np.uint8]],
+        patches: Sequence[Mapping[tuple[int, int], str] | None],
+    ) -> Batch:
+        length = -(-max(map(len, rows)) // 16) * 16
+        table = np.empty((len(rows), length, 7), dtype=np.int64)
+        table[:] = (self._pad, 0, -1, IGNORE, 0, 0, 0)
+        for i, row in enumerate(rows):
+            table[i, : len(row)] = row
+        fields = [torch.from_numpy(np.ascontiguousarray(table[..., i])) for i in range(7)]
+        pixels = np.stack(screens).astype(np.float32) / 127.5 - 1.0
+        ids, positions, branch, labels, kinds, words, places = fields
+        return Batch(
+            ids,
+            positions,
+            branch,
+            labels,
+            kinds,
+            words,
+            places,
+            pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+            patches=torch.tensor([self._written(p) for p in patches]),
+        )

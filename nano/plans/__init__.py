@@ -1,0 +1,1 @@
+"""Training data of the embedded planner: long goals and their typed plans."""

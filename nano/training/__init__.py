@@ -1,0 +1,1 @@
+"""Training of the embedded models: the recipe, fine-tuning, losses and evaluation."""

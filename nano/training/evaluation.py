@@ -1,0 +1,72 @@
+"""What a model in training gets right, on words it was never shown."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from homeostat.agent.models.precision import autocast
+from homeostat.envs.phone.tasks.base import Template
+from homeostat.envs.phone.tasks.splits import templates_of
+from homeostat.envs.phone.tasks.words import Split
+from homeostat.nano.data.episodes import Mix, plan_examples, screen_examples
+from homeostat.nano.data.packing import KINDS, Batch, Packer
+from homeostat.nano.model import STYLE
+from homeostat.nano.training.guidance import guidance_losses
+from homeostat.nano.training.losses import hidden_states, reading_logits
+
+__all__ = ["answers", "held_out", "report"]
+
+
+def held_out(
+    packer: Packer, split: Split, *, screens: int, seed: str, templates: Mapping[str, Template] | None = None
+) -> list[Batch]:
+    """Batches of ``screens`` screens and a fourth as many planner's questions, without stray actions; of the training
+    templates where no others are given (plans always).
+    """
+    rng = random.Random(f"{split} {seed}")
+    mix = Mix(noise=0)
+    if templates is not None:  # of these alone, in their own words
+        mix = Mix(noise=0, joined=0, conditional=0, whole=1, invented=0, loose=0)
+    shown = screen_examples(rng, STYLE, mix, split, templates or templates_of("train"))
+    plans = plan_examples(rng, STYLE, split)
+    return packer.batches([next(shown) for _ in range(screens)], [next(plans) for _ in range(screens // 4)], 16)
+
+
+@torch.no_grad()
+def answers(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, list[float]]:
+    """By kind of question, 1 for every answer that is right to its last token (teacher-forced) and 0 for others.
+
+    Besides, one for every batch: ``read``, the share of patches read right; ``match`` and ``point``, the geometric mean
+    of the guided heads' attention on the right positions. ``places`` (P,): the patches' place tokens.
+    """
+    device = places.device
+    found: dict[str, list[float]] = {kind: [] for kind in ("read", "match", "point", *KINDS)}
+    for cpu in batches:
+        batch = cpu.to(device)
+        with autocast(device):
+            hidden, inputs, seen = hidden_states(model, batch)
+            for name, loss in guidance_losses(model, inputs, batch).items():
+                found[name].append(loss.neg().exp().item())
+            asked = batch.labels != -100
+            hit = model.lm_head(hidden[asked]).argmax(-1) == batch.labels[asked]
+            letters = reading_logits(model, seen).index_fill(-1, places, float("-inf")).argmax(-1)
+        written = batch.patches != -100
+        found["read"].append((letters == batch.patches)[written].float().mean().item())
+        row = torch.arange(len(batch.branch), device=device)[:, None].expand_as(batch.branch)[asked]
+        groups: dict[tuple[int, int, int], bool] = {}
+        for r, n, k, h in zip(
+            row.tolist(), batch.branch[asked].tolist(), batch.kinds[asked].tolist(), hit.tolist(), strict=True
+        ):
+            groups[r, n, k] = groups.get((r, n, k), True) and h
+        for (_, _, k), right in groups.items():
+            found[KINDS[k]].append(float(right))
+    return found
+
+
+def report(model: Any, batches: list[Batch], places: torch.Tensor) -> dict[str, float]:
+    """The mean of each of ``answers``."""
+    return {kind: sum(v) / len(v) for kind, v in answers(model, batches, places).items() if v}

@@ -1,0 +1,235 @@
+"""A prompt as the model takes it: token ids, pixels, and for every label its exact token ranges.
+
+Characters become tokens through the fast tokenizer's offsets; an image's placeholder, which the processor expands into
+a run of image tokens, through the processor's own record of what it replaced. A token that straddles two parts belongs
+to the part that holds its first character.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.errors import ModelError
+from homeostat.sensors.chat.layout import Layout, LocatedText, locate
+from homeostat.sensors.chat.messages import Message, Part, Prompt
+from homeostat.sensors.spans import Spans
+
+__all__ = ["ImageRun", "Rendered", "Renderer"]
+
+Ranges = tuple[tuple[int, int], ...]
+_BREAK = "\u200b"
+
+
+@dataclass(frozen=True)
+class ImageRun:
+    """The tokens [start, stop) that one image's placeholder became, and the sha256 of its pixels."""
+
+    start: int
+    stop: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt for one model.
+
+    ``inputs`` is what the processor returns (``input_ids`` of shape (1, P), ``attention_mask``, ``pixel_values``, …);
+    ``spans`` maps a label to its sorted token ranges [start, stop); ``images`` lists the image runs in order.
+    """
+
+    text: str
+    inputs: Mapping[str, Any] = field(repr=False)
+    spans: dict[str, Ranges]
+    images: tuple[ImageRun, ...] = ()
+
+    @property
+    def ids(self) -> list[int]:
+        """The P prompt tokens."""
+        ids: list[int] = self.inputs["input_ids"][0].tolist()
+        return ids
+
+    def as_spans(self) -> Spans:
+        """What the probe takes: every label's ranges, and the prompt's length."""
+        return Spans(self.spans, length=len(self.ids))
+
+
+class Renderer:
+    """Renders prompts for one tokenizer (text only) or one image-text processor."""
+
+    def __init__(self, processor: Any) -> None:
+        """Raises :class:`ModelError` for a slow tokenizer (it has no offsets), or where there is no chat template."""
+        self._processor = processor if hasattr(processor, "image_processor") else None
+        self._tokenizer = getattr(processor, "tokenizer", processor)
+        if not getattr(self._tokenizer, "is_fast", False):
+            raise ModelError(f"tokenizer {type(self._tokenizer).__name__!r} has no offsets; use the model's fast one")
+        if not (getattr(processor, "chat_template", None) or getattr(self._tokenizer, "chat_template", None)):
+            raise ModelError("the model has no chat template; add chat_template.jinja to its folder")
+        self._templating = processor if getattr(processor, "chat_template", None) else self._tokenizer
+        self._layouts = [Layout(lists, merged) for lists in self._forms() for merged in (False, True)]
+        self._image_ids = self._find_image_ids()
+        self._control = [t for t in {*self._tokenizer.all_special_tokens, self._image_token()} if t]
+
+    @property
+    def tokenizer(self) -> Any:
+        """The fast tokenizer."""
+        return self._tokenizer
+
+    @property
+    def templating(self) -> Any:
+        """The processor or tokenizer that owns the chat template."""
+        return self._templating
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether prompts keep their images."""
+        return self._processor is not None
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """Raises :class:`ModelError` for images without an element list on a text-only model, or an odd template."""
+        prompt = self._usable(prompt)
+        located = locate(prompt, self._apply, self._layouts)
+        if located.layout != self._layouts[0]:  # what held once is tried first from now on
+            self._layouts.sort(key=lambda layout: layout != located.layout)
+        images = [part for message in prompt.messages for part in message.parts if part.image is not None]
+        return self._tokenize(located, images)
+
+    def _tokenize(self, located: LocatedText, images: Sequence[Part]) -> Rendered:
+        import torch
+
+        asked = {"return_tensors": "pt", "return_offsets_mapping": True, "add_special_tokens": self._adds(located.text)}
+        if images:
+            from PIL import Image
+
+            assert self._processor is not None
+            pictures = [Image.fromarray(np.ascontiguousarray(part.image)) for part in images]
+            out = dict(
+                self._processor(text=[located.text], images=pictures, return_text_replacement_offsets=True, **asked)
+            )
+            replaced = out.pop("text_replacement_offsets", [[]])[0]
+        else:
+            out, replaced = dict(self._tokenizer([located.text], **asked)), []
+        if len(replaced) != len(images):
+            raise ModelError(f"the processor placed {len(replaced)} of {len(images)} images; check the chat template")
+        offsets = np.asarray(out.pop("offset_mapping")[0], dtype=np.int64)
+        out.setdefault("attention_mask", torch.ones_like(out["input_ids"]))
+        spans: dict[str, list[tuple[int, int]]] = {}
+        for part, start, stop in located.parts:
+            if part.label != "template":
+                start, stop = _shift(start, replaced), _shift(stop, replaced)
+                spans.setdefault(part.label, []).extend(_tokens(offsets, start, stop))
+        runs = []
+        for part, record in zip(images, replaced, strict=True):
+            whole = _tokens(offsets, *record["new_span"])
+            if not whole:
+                raise ModelError("the processor gave an image no tokens; check the processor's patch size")
+            runs.append(ImageRun(whole[0][0], whole[-1][1], _digest(part.image)))
+            spans.setdefault(part.label, []).extend(self._image_tokens(out["input_ids"][0].tolist(), whole))
+        return Rendered(
+            text=located.text,
+            inputs=out,
+            spans={label: _joined(ranges) for label, ranges in spans.items() if ranges},
+            images=tuple(runs),
+        )
+
+    def _usable(self, prompt: Prompt) -> Prompt:
+        """Without the images that a text-only model can't read, and with control tokens in foreign text broken up."""
+        messages = []
+        parts = [part for message in prompt.messages for part in message.parts]
+        if (
+            not self.reads_images
+            and any(p.image is not None for p in parts)
+            and not any(p.label == "elements" and p.text for p in parts)
+        ):
+            raise ModelError(
+                "this model reads no images and the prompt has no element list; set `elements` in its homeostat.json"
+            )
+        for message in prompt.messages:
+            kept = [self._harmless(part) for part in message.parts if part.image is None or self.reads_images]
+            messages.append(Message(message.role, tuple(kept), message.extra))
+        return Prompt(tuple(messages))
+
+    def _harmless(self, part: Part) -> Part:
+        # A goal, a note or a web page that spells a control token would end the message or add an image. Our own
+        # system text may use such tokens on purpose.
+        if part.image is not None or part.label == "system":
+            return part
+        text = part.text
+        for token in self._control:
+            if token in text:
+                text = text.replace(token, token[0] + _BREAK + token[1:])
+        return part if text is part.text else Part(part.label, text)
+
+    def _apply(self, chat: list[dict[str, Any]]) -> str:
+        text: str = self._templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        return text
+
+    def _adds(self, text: str) -> bool:
+        # transformers' own rule: a processor lets the tokenizer add its tokens unless the template wrote them.
+        bos = self._tokenizer.bos_token
+        return self._processor is not None and not (bos and text.startswith(bos))
+
+    def _forms(self) -> tuple[bool, ...]:
+        return (True, False) if self._processor is not None else (False, True)
+
+    def _image_token(self) -> str | None:
+        return getattr(self._processor, "image_token", None)
+
+    def _find_image_ids(self) -> frozenset[int]:
+        found: set[int | None] = {getattr(self._processor, "image_token_id", None)}
+        found.update(getattr(self._processor, "image_token_ids", None) or ())
+        found.add(getattr(self._tokenizer, "image_token_id", None))
+        return frozenset(i for i in found if i is not None)
+
+    def _image_tokens(self, ids: list[int], whole: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The image tokens among an expanded placeholder's (rows and frames may have marks of their own)."""
+        inside = [k for start, stop in whole for k in range(start, stop)]
+        return _ranges(k for k in inside if ids[k] in self._image_ids) or whole
+
+
+def _shift(at: int, replaced: Sequence[Mapping[str, Any]]) -> int:
+    """A character's place after the placeholders in front of it were expanded."""
+    gained = 0
+    for record in replaced:
+        if record["span"][1] <= at:
+            gained = record["new_span"][1] - record["span"][1]
+    return at + gained
+
+
+def _tokens(offsets: NDArray[np.int64], start: int, stop: int) -> list[tuple[int, int]]:
+    """Ranges of the tokens whose first character lies in [start, stop)."""
+    first, last = offsets[:, 0], offsets[:, 1]
+    return _ranges(np.flatnonzero((first >= start) & (first < stop) & (last > first)).tolist())
+
+
+def _ranges(indices: Iterable[int]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for k in indices:
+        if out and out[-1][1] == k:
+            out[-1] = (out[-1][0], k + 1)
+        else:
+            out.append((k, k + 1))
+    return out
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Sorted, with touching ranges made one."""
+    out: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(stop, out[-1][1]))
+        else:
+            out.append((start, stop))
+    assert all(a[1] < b[0] for a, b in pairwise(out))
+    return tuple(out)
+
+
+def _digest(image: NDArray[np.uint8]) -> str:
+    array = np.ascontiguousarray(image)
+    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()

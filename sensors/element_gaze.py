@@ -1,0 +1,155 @@
+"""ElementGaze: where on the screen did the model look before it tapped?
+
+The attention on a screenshot's image tokens, summed over the interface's elements. A token is a patch of the screen:
+its weight is shared out by the area that an element covers of it, and where elements nest, the smallest that covers a
+spot gets it. What no element covers is ``background``. Per attention *on the screen*: shares sum to 1 over elements and
+background. (Ours. Reading localisation off attention is known from LVLM grounding, arXiv 2503.06287; only some heads do
+it, so choose them.) Cost: the probe keeps one weight for every image token, T·L·H·n numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.errors import ConfigError
+from homeostat.observation import Element, element_at
+from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext
+from homeostat.sensors.heads import Heads, chosen_heads, not_judged
+
+__all__ = ["ElementGaze", "coverage", "grid_of", "heat_map"]
+
+FINE = 8
+"""A patch is looked at on a grid of so many points a side, to see which element covers how much of it."""
+
+
+class ElementGaze:
+    """The share of the screen's attention that lies on the element that is tapped.
+
+    ``value`` in [0, 1]; the tapped point comes as ``context.extra["point"]``, normalised (x, y). Without one the
+    reading is not judged, but tells where the model looked. Alarm below ``threshold``; the default 0 never alarms:
+    **calibrate it**. ``span``: the image's label. ``tokens``: of the attempt, all or the last. ``heads``: (layer,
+    head) pairs. ``grid``: (rows, columns) of the image's tokens; None takes the division whose patches are nearest to
+    squares.
+
+    ``detail``: ``gaze.TEXT`` for the five elements with the largest shares (those with the same text together), and
+    ``background``.
+    """
+
+    needs: frozenset[Need] = frozenset({"attention"})
+    side: Literal["below"] = "below"
+
+    def __init__(
+        self,
+        span: str = "screen",
+        *,
+        threshold: float = 0.0,
+        heads: Heads | None = None,
+        tokens: Literal["all", "last"] = "all",
+        grid: tuple[int, int] | None = None,
+        name: str = "element_gaze",
+    ) -> None:
+        """Raises :class:`ConfigError` for settings that can't be."""
+        if not 0 <= threshold <= 1:
+            raise ConfigError(f"threshold={threshold!r} is no share; give a number from 0 to 1")
+        if tokens not in ("all", "last"):
+            raise ConfigError(f"tokens={tokens!r} is unknown; use 'all' or 'last'")
+        self.name = name
+        self.span = span
+        self.threshold = threshold
+        self.heads = None if heads is None else frozenset(heads)
+        self.tokens = tokens
+        self.grid = grid
+        self.reads = Readout(keys=frozenset({span}))
+
+    def read(self, attempt: Attempt, context: SensorContext) -> Reading:
+        """The reading of this attempt; not judged without the image's keys, a screenshot, or a tapped point."""
+        spans, seen = attempt.spans, context.observation
+        keys = None if spans is None else spans.keys.get(self.span)
+        if spans is None or keys is None or not keys.shape[0]:
+            return self._nothing(f"no keys of {self.span!r} were read: Readout(keys={{{self.span!r}}})")
+        if seen is None:
+            return self._nothing("no observation to look at")
+        chosen = chosen_heads(spans, self.heads)
+        if not chosen.any():
+            return self._nothing("none of the chosen heads was probed")
+        height, width = seen.screenshot.shape[:2]
+        grid = self.grid or grid_of(keys.shape[-1], height, width)
+        if grid[0] * grid[1] != keys.shape[-1]:
+            return self._nothing(f"a grid of {grid[0]} × {grid[1]} is not the image's {keys.shape[-1]} tokens")
+        rows = keys[:, chosen].mean(1, dtype=np.float64)  # (T, n)
+        weight = rows.mean(0) if self.tokens == "all" else rows[-1]
+        total = float(weight.sum())
+        if total <= 0:
+            return self._nothing("the screen gets no attention")
+        shares = (weight / total) @ coverage(seen.elements, grid)  # (E + 1,)
+        detail = {"background": float(shares[-1])}
+        named: dict[str, float] = {}
+        for element, share in zip(seen.elements, shares, strict=False):
+            named[element.text or element.role] = named.get(element.text or element.role, 0.0) + float(share)
+        best = sorted(named.items(), key=lambda item: -item[1])[:5]
+        detail |= {f"gaze.{text}": share for text, share in best}
+        looked = f"most on {best[0][0]!r} ({best[0][1]:.0%})" if best else "no element"
+        point = context.extra.get("point")
+        if point is None:
+            return self._nothing(f"{looked}; nothing was tapped", detail)
+        target = element_at(seen.elements, (float(point[0]), float(point[1])))
+        value = float(shares[-1] if target is None else shares[target])
+        name = "the background" if target is None else repr(seen.elements[target].text or seen.elements[target].role)
+        return Reading(
+            sensor=self.name,
+            value=value,
+            threshold=self.threshold,
+            alarm=value < self.threshold,
+            reason=" ".join(f"{value:.0%} of the look on {name}, which is tapped; {looked}".split()),
+            span=self.span,
+            detail=detail,
+        )
+
+    def _nothing(self, reason: str, detail: dict[str, float] | None = None) -> Reading:
+        return not_judged(self.name, " ".join(reason.split()), threshold=self.threshold, span=self.span, detail=detail)
+
+
+def grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of so many ``tokens`` whose patches of a height × width image are nearest to squares."""
+    options = [(r, tokens // r) for r in range(1, tokens + 1) if tokens % r == 0]
+    return min(options, key=lambda g: abs(np.log((height / g[0]) / (width / g[1]))))
+
+
+def coverage(elements: Sequence[Element], grid: tuple[int, int], fine: int = FINE) -> NDArray[np.float64]:
+    """(rows · columns, E + 1): the share of each patch that each element, and last the background, covers.
+
+    Each of fine × fine points of a patch belongs to the smallest element that holds it; rows sum to 1.
+    """
+    rows, columns = grid
+    if rows < 1 or columns < 1:
+        raise ConfigError(f"grid={grid!r} has no patch; give (rows, columns), 1 or more each")
+    y = (np.arange(rows * fine) + 0.5) / (rows * fine)
+    x = (np.arange(columns * fine) + 0.5) / (columns * fine)
+    owner = np.full((len(y), len(x)), len(elements))
+    for index in sorted(range(len(elements)), key=lambda i: -_area(elements[i])):
+        left, top, right, bottom = elements[index].box
+        owner[np.ix_((y >= top) & (y < bottom), (x >= left) & (x < right))] = index
+    patches = owner.reshape(rows, fine, columns, fine).transpose(0, 2, 1, 3).reshape(rows * columns, fine * fine)
+    return np.stack([(patches == k).mean(1) for k in range(len(elements) + 1)], 1)
+
+
+def heat_map(weights: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """(rows, columns) of (…, n) weights, averaged over what stands before the image's tokens, the largest 1.
+
+    Raises :class:`ConfigError` where the grid is not the tokens'.
+    """
+    if grid[0] * grid[1] != weights.shape[-1]:
+        raise ConfigError(f"grid={grid!r} is not the image's {weights.shape[-1]} tokens")
+    flat = weights.reshape(-1, weights.shape[-1]).mean(0, dtype=np.float64)
+    most = flat.max()
+    shown: NDArray[np.float64] = (flat / most if most > 0 else flat).reshape(grid)
+    return shown
+
+
+def _area(element: Element) -> float:
+    left, top, right, bottom = element.box
+    return max(right - left, 0) * max(bottom - top, 0)

@@ -1,0 +1,176 @@
+"""From what a run collected to :class:`~homeostat.sensors.core.SpanMass`, one for each row of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from homeostat.errors import ConfigError, ProbeError
+from homeostat.sensors.core import SpanMass
+from homeostat.sensors.probe.recorder import Forward, Recorder, repeat_rows
+from homeostat.sensors.spans import OUTPUT
+
+__all__ = ["first_tokens", "follow_beams", "span_masses"]
+
+_PER_TOKEN = ("mass", "visible", "sink", "sink_in_span", "index", "recent", "entropy", "distance", "top", "outputs")
+"""The fields of :class:`SpanMass` that have a row for every token that was read (``keys`` too)."""
+
+
+def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
+    """What every row of the batch read. Raises :class:`ProbeError` where the run was not whole."""
+    forwards, layers = recorder.forwards, recorder.layers
+    if not forwards:
+        raise ProbeError("no forward ran between start() and result(); call the model inside watch(...)")
+    if len(forwards[-1].mass) != len(layers):
+        raise ProbeError(f"only {len(forwards[-1].mass)} of the {len(layers)} probed layers ran in the last forward")
+    if recorder.length is None:
+        recorder.end_prompt(recorder.total)
+    length = recorder.length
+    assert length is not None
+    for spans in recorder.spans:
+        if spans.end > length:
+            raise ProbeError(f"a span ends at slot {spans.end}, past the prompt's {length}; render it again")
+    batch = max(max(f.mass[0][0].shape[0] for f in forwards), len(recorder.spans))
+    stacked = [_stack(f, batch) for f in forwards]
+    slots = np.concatenate([np.arange(f.first, f.start + f.queries) for f in forwards])
+    width = len(recorder.labels) + 1
+    mass = np.concatenate([m[..., :width] for m, _ in stacked], axis=1)  # (B, rows, L, H, S)
+    seen = np.concatenate([v for _, v in stacked], axis=1)  # (B, rows)
+    if np.isnan(mass).any():
+        layer = layers[int(np.argwhere(np.isnan(mass))[0][2])]
+        raise ProbeError(f"attention of layer {layer} is not a number: the cache, the inputs or the weights hold NaN")
+    mass *= (seen > 0)[..., None, None, None]
+    prompt = np.flatnonzero(slots < length)[-recorder.rows if recorder.rows else None :]
+    token = slots - length + 1
+    tokens = np.flatnonzero((token >= 0) & (token % recorder.every == 0))
+    if not len(tokens):
+        raise ProbeError(f"the prompt has {length} slots, of which only {recorder.total} were run; run the rest")
+    sink = _sinks(recorder, stacked, batch)
+    more, received = _extras(recorder, slots[tokens], batch)
+    found = []
+    for b in range(batch):
+        spans = recorder.spans[b * len(recorder.spans) // batch]
+        columns = [recorder.labels.index(label) for label in spans] + [len(recorder.labels)]
+        mine = {name: values[b] for name, values in more.items()}
+        sinks, inside = _sinks_in_spans(recorder, sink, b, batch)
+        found.append(
+            SpanMass(
+                labels=(*spans.labels, OUTPUT),
+                layers=layers,
+                mass=np.ascontiguousarray(mass[b][tokens][..., columns]),
+                prompt_mass=np.ascontiguousarray(mass[b][prompt][..., columns]),
+                lengths=np.array([*(spans.tokens(s) for s in spans), recorder.total - length], np.int64),
+                visible=seen[b][tokens],
+                sink=sinks,
+                sink_in_span=inside,
+                index=token[tokens] if recorder.every > 1 else None,
+                keys={s: mine[f"keys.{s}"][..., : spans.tokens(s)] for s in spans if f"keys.{s}" in mine},
+                received=None if received is None else received[b],
+                prompt=length,
+                spans=spans,
+                **{name: values for name, values in mine.items() if not name.startswith("keys.")},
+            )
+        )
+    return tuple(found)
+
+
+def first_tokens(mass: SpanMass, tokens: int) -> SpanMass:
+    """The first ``tokens`` generated tokens of a result. Raises :class:`ConfigError` where so many were not run."""
+    if not 0 <= tokens <= int(mass.lengths[-1]) + 1:
+        raise ConfigError(
+            f"tokens={tokens!r} is more than the {int(mass.lengths[-1]) + 1} that were read; give the row's own count"
+        )
+    lengths = mass.lengths.copy()
+    lengths[-1] = max(tokens - 1, 0)
+    return _taken(mass, [mass] * len(mass.mass), np.flatnonzero(mass.position < tokens), lengths)
+
+
+def follow_beams(masses: Sequence[SpanMass], beams: Sequence[int]) -> SpanMass:
+    """One sequence of a beam search: ``beams[t]`` is the row of the batch whose query gave token t (``generate``'s
+    ``beam_indices``, without what is below 0).
+    """
+    if not beams or not all(0 <= b < len(masses) for b in beams):
+        raise ConfigError(f"beams={list(beams)!r} are no rows of a batch of {len(masses)}")
+    at = [row for row, token in enumerate(masses[0].position) if token < len(beams)]
+    lengths = masses[0].lengths.copy()
+    lengths[-1] = len(beams) - 1
+    chosen = [masses[beams[int(masses[0].position[row])]] for row in at]
+    return _taken(masses[beams[0]], chosen, np.array(at, np.int64), lengths)
+
+
+def _taken(base: SpanMass, rows: Sequence[SpanMass], at: NDArray[np.int64], lengths: NDArray[np.int64]) -> SpanMass:
+    """``base`` with row k of every field by token taken from ``rows[k]``, at ``at[k]``."""
+
+    def take(values: Any, of: Any) -> Any:
+        if values is None:
+            return None
+        return np.stack([of(one)[i] for one, i in zip(rows, at, strict=False)]) if len(at) else values[:0]
+
+    known = {field.name for field in fields(SpanMass)}
+    return replace(
+        base,
+        lengths=lengths,
+        keys={s: take(values, lambda one, s=s: one.keys[s]) for s, values in base.keys.items()},
+        **{n: take(getattr(base, n), lambda one, n=n: getattr(one, n)) for n in _PER_TOKEN if n in known},
+    )
+
+
+def _stack(forward: Forward, batch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(B, r, L, H, C) masses and (B, r) visible keys, the most over the layers."""
+    home = forward.mass[0][0].device
+    if len({chunks[0].shape[1] for chunks in forward.mass}) > 1:
+        raise ProbeError("the probed layers differ in their number of heads; probe those that agree")
+    layers = [chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2) for chunks in forward.mass]
+    mass = repeat_rows(torch.stack([m.to(home) for m in layers]).permute(1, 3, 0, 2, 4), batch)
+    rows = mass.shape[1]
+    seen = np.zeros((batch, rows), np.int64)
+    for count in {id(v): v for v in forward.visible}.values():
+        here = count if isinstance(count, int) else repeat_rows(count, batch).cpu().numpy()
+        seen = np.maximum(seen, np.minimum(here, forward.start + forward.queries))
+    return mass.cpu().numpy(), seen
+
+
+def _sinks(
+    recorder: Recorder, stacked: list[tuple[NDArray[np.float32], NDArray[np.int64]]], batch: int
+) -> NDArray[np.float32] | None:
+    """(B, T, L, H, m) weight of every generated token's row on each sink."""
+    if recorder.sinks is None or recorder.sinks.first is None or recorder.length is None:
+        return None
+    width = len(recorder.labels) + 1
+    parts = [repeat_rows(recorder.sinks.first.permute(1, 0, 2, 3), batch).cpu().numpy()[:, None]]
+    for forward, (mass, _) in zip(recorder.forwards, stacked, strict=True):
+        later = mass[:, max(recorder.length - forward.first, 0) :, ..., width:]
+        if later.shape[1]:
+            parts.append(later)
+    return np.concatenate(parts, axis=1)
+
+
+def _sinks_in_spans(
+    recorder: Recorder, sink: NDArray[np.float32] | None, b: int, batch: int
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """(T, L, H) on all sinks and (T, L, H, S) on those within each span."""
+    if sink is None or recorder.sinks is None or recorder.sinks.slots is None:
+        return None, None
+    spans = recorder.spans[b * len(recorder.spans) // batch]
+    at = repeat_rows(recorder.sinks.slots, batch)[b].tolist()
+    member = np.zeros((len(at), len(spans) + 1), np.float32)
+    for m, slot in enumerate(at):
+        for s, label in enumerate(spans.labels):
+            member[m, s] = any(start <= slot < stop for start, stop in spans[label])
+    return sink[b].sum(-1), sink[b] @ member
+
+
+def _extras(
+    recorder: Recorder, slots: NDArray[np.int64], batch: int
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32] | None]:
+    """By name (B, T, L, H, …), and (B, L, H, n) of what the prompt's first slots received."""
+    if recorder.extras is None or recorder.length is None:
+        return {}, None
+    more = {name: v.repeat(batch // len(v), 0) for name, v in recorder.extras.rows(slots).items()}
+    received = recorder.extras.received(recorder.length)
+    return more, None if received is None else received.repeat(batch // len(received), 0)

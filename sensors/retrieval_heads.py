@@ -1,0 +1,144 @@
+"""RetrievalHeads: does the model copy what it writes from its prompt, and from which part?
+
+Wu et al. (arXiv 2404.15574, section 2): while the model answers from a needle in its prompt, a head *retrieves* where
+its most attended key lies in the needle and holds the very token that is being written; its score is the share of the
+needle's tokens that it copied so. 3 to 6 % of a model's heads score above 0.1, whatever the text. Online there is no
+needle: a *hit* of any of those heads says which span the token was copied from. A token that nobody copied was made
+up, or comes from the weights, which for a quoted value is a warning and for a fixed word is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.errors import ConfigError
+from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext, SpanMass
+from homeostat.sensors.heads import Heads, chosen_heads, not_judged
+
+__all__ = ["RetrievalHeads", "copy_hits", "retrieval_heads", "retrieval_scores"]
+
+
+class RetrievalHeads:
+    """``value`` in [0, 1]: the share of written tokens that some chosen head copied from ``span``.
+
+    ``span`` None: from any labelled span. ``heads``: as :func:`retrieval_heads` finds them (None: all that were probed,
+    where chance hits are frequent). Alarm below ``threshold``; the default 0 never alarms: **calibrate it**. Needs
+    ``Attempt.prompt_ids``. ``detail``: ``copied.LABEL`` for every span, ``copied``, and ``tokens``.
+    """
+
+    needs: frozenset[Need] = frozenset({"attention"})
+    side: Literal["below"] = "below"
+    reads = Readout(statistics=frozenset({"top"}))
+
+    def __init__(
+        self,
+        span: str | None = None,
+        *,
+        threshold: float = 0.0,
+        heads: Heads | None = None,
+        name: str = "retrieval_heads",
+    ) -> None:
+        """Raises :class:`ConfigError` for a threshold outside [0, 1], or no heads."""
+        if not 0 <= threshold <= 1:
+            raise ConfigError(f"threshold={threshold!r} is no share; give a number from 0 to 1")
+        if heads is not None and not heads:
+            raise ConfigError("heads=() reads nothing; give (layer, head) pairs, or None for all")
+        self.name = name
+        self.span = span
+        self.threshold = threshold
+        self.heads = None if heads is None else frozenset(heads)
+
+    def read(self, attempt: Attempt, context: SensorContext) -> Reading:
+        """The reading of this attempt; not judged without top keys, tokens, or the prompt's tokens."""
+        spans = attempt.spans
+        if spans is None or spans.top is None or spans.spans is None:
+            return self._nothing("top keys were not read: Readout(statistics={'top'})")
+        if not attempt.prompt_ids:
+            return self._nothing("the model doesn't tell its prompt's tokens")
+        if not len(spans.mass) or len(attempt.tokens) <= int(spans.position[-1]):
+            return self._nothing("no token was generated")
+        if self.span is not None and self.span not in spans.spans:
+            return self._nothing(f"no span {self.span!r} in this prompt")
+        chosen = chosen_heads(spans, self.heads)
+        if not chosen.any():
+            return self._nothing("none of the chosen heads was probed")
+        hits = copy_hits(spans, attempt.prompt_ids, attempt.tokens)[:, chosen]  # (T, heads)
+        top = spans.top[:, chosen]
+        detail = {}
+        anywhere = np.zeros(len(hits), bool)
+        for label in spans.spans:
+            inside = np.zeros(top.shape, bool)
+            for start, stop in spans.spans[label]:
+                inside |= (top >= start) & (top < stop)
+            copied = (hits & inside).any(1)
+            detail[f"copied.{label}"] = float(copied.mean())
+            anywhere |= copied
+        detail |= {"copied": float(anywhere.mean()), "tokens": float(len(hits))}
+        value = detail["copied" if self.span is None else f"copied.{self.span}"]
+        return Reading(
+            sensor=self.name,
+            value=value,
+            threshold=self.threshold,
+            alarm=value < self.threshold,
+            reason=f"{value:.0%} of the tokens are copied from {self.span or 'the prompt'}",
+            span=self.span,
+            detail=detail,
+        )
+
+    def _nothing(self, reason: str) -> Reading:
+        return not_judged(self.name, reason, threshold=self.threshold, span=self.span)
+
+
+def copy_hits(spans: SpanMass, prompt_ids: Sequence[int], tokens: Sequence[int]) -> NDArray[np.bool_]:
+    """(T, L, H) whether a head's top key lies in the prompt and holds the token that its row produced.
+
+    Raises :class:`ConfigError` where top keys were not read, or there are fewer tokens than rows.
+    """
+    if spans.top is None:
+        raise ConfigError("top=None: read them with Readout(statistics={'top'})")
+    if len(spans.mass) and len(tokens) <= int(spans.position[-1]):
+        raise ConfigError(
+            f"{len(tokens)} tokens for rows up to token {int(spans.position[-1])}; give the attempt's own"
+        )
+    ids, written = np.asarray(prompt_ids, np.int64), np.asarray(tokens, np.int64)[spans.position]
+    inside = spans.top < len(ids)
+    held = ids[np.where(inside, spans.top, 0)]
+    hits: NDArray[np.bool_] = inside & (held == written[:, None, None])
+    return hits
+
+
+def retrieval_scores(
+    spans: SpanMass, prompt_ids: Sequence[int], tokens: Sequence[int], needle: tuple[int, int]
+) -> NDArray[np.float64]:
+    """(L, H) in [0, 1]: the share of the needle's slots [start, stop) that each head copied while answering.
+
+    Raises :class:`ConfigError` for a needle outside the prompt.
+    """
+    start, stop = needle
+    if not 0 <= start < stop <= len(prompt_ids):
+        raise ConfigError(f"needle={needle!r} is no range of the prompt's {len(prompt_ids)} tokens")
+    hits = copy_hits(spans, prompt_ids, tokens)
+    assert spans.top is not None
+    found = [(hits & (spans.top == slot)).any(0) for slot in range(start, stop)]
+    scores: NDArray[np.float64] = np.stack(found).mean(0, dtype=np.float64)
+    return scores
+
+
+def retrieval_heads(
+    scores: Sequence[NDArray[np.float64]], layers: Sequence[int], threshold: float = 0.1
+) -> tuple[tuple[int, int], ...]:
+    """(layer, head) pairs whose mean score over prompts exceeds ``threshold`` (the paper's 0.1), best first.
+
+    Raises :class:`ConfigError` where none does.
+    """
+    if not scores:
+        raise ConfigError("scores=() know no head; give the scores of one prompt at least")
+    mean = np.mean(scores, axis=0)
+    found = sorted(np.argwhere(mean > threshold).tolist(), key=lambda at: -mean[tuple(at)])
+    if not found:
+        raise ConfigError(f"no head scores above {threshold!r} (the best: {mean.max():.3g}); lower it")
+    return tuple((layers[row], head) for row, head in found)

@@ -1,0 +1,1 @@
+"""Attention steering: what to change (actuators) and how it is computed."""

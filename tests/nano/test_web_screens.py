@@ -1,0 +1,102 @@
+"""The oracle's web screens as data: answers that the page rewards, a file that keeps them, a short training."""
+
+import numpy as np
+import pytest
+import torch
+
+from homeostat import actions as a
+from homeostat.agent import TransformersModel
+from homeostat.envs.miniwob import MiniWobEnv
+from homeostat.envs.miniwob.seeds import SEEDS
+from homeostat.envs.mobile_use import parse_action
+from homeostat.errors import ConfigError, UnknownName
+from homeostat.nano.data.packing import IGNORE, Packer
+from homeostat.nano.data.web_screens import SIZE, collect, example, load_screens, save_screens
+from homeostat.nano.model import STYLE, build_model, build_processor
+from homeostat.nano.training.miniwob import fine_tune_web, screens_for
+from homeostat.nano.training.recipe import command, save_model
+
+TASKS = ("click-test-2", "click-button-sequence", "click-option")
+
+
+@pytest.fixture(scope="module")
+def screens(chromium):
+    return list(collect(TASKS, 8, seed=0))
+
+
+def test_what_the_file_says_is_what_the_page_rewards(screens):
+    assert {s.task for s in screens} == set(TASKS)
+    assert all(s.seed in SEEDS["train"] for s in screens)
+    env, centred = MiniWobEnv(size=SIZE), 0
+    try:
+        for screen in screens:
+            if not screen.history:
+                assert env.ended == "" or env.success()
+                env.reset_task(screen.task, seed=screen.seed)
+            assert env.info.goal == screen.goal
+            assert np.array_equal(env.observe().screenshot, screen.screenshot)
+            action = parse_action(screen.answer, STYLE.grid(env.observe()))
+            assert isinstance(action, a.Click)
+            centred += all(round(p * side - 8, 6) % 16 == 0 for p, side in zip(action.point, SIZE, strict=True))
+            env.act(action)
+        assert env.success()
+    finally:
+        env.close()
+    assert centred > len(screens) / 2
+
+
+def test_a_file_keeps_every_screen(screens, tmp_path):
+    save_screens(tmp_path / "s.npz", screens)
+    kept = load_screens(tmp_path / "s.npz")
+    assert len(kept) == len(screens)
+    for one, other in zip(kept, screens, strict=True):
+        assert np.array_equal(one.screenshot, other.screenshot)
+        assert (one.task, one.seed, one.goal, one.history, one.answer, one.labels) == (
+            (other.task, other.seed, other.goal, other.history, other.answer, other.labels)
+        )
+    (tmp_path / "bad.npz").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"bad\.npz' holds no screens"):
+        load_screens(tmp_path / "bad.npz")
+    with pytest.raises(ConfigError, match=r"no screens of \['click-link'\]"):
+        screens_for(tmp_path / "s.npz", ("click-link",), 1, 0)
+    with pytest.raises(UnknownName, match="task with an oracle 'tic-tac-toe'"):
+        screens_for(tmp_path / "s.npz", ("tic-tac-toe",), 1, 0)
+
+
+def test_a_web_screen_is_packed_without_a_word_on_its_patches(screens):
+    packer = Packer(build_processor())
+    (batch,) = packer.batches([example(s) for s in screens[:4]], [], 4)
+    assert (batch.patches == IGNORE).all()
+    assert not batch.words[batch.branch == 0].any()
+    assert (batch.kinds == 0).any()
+    assert tuple(batch.pixels.shape) == (4, 3, 256, 144)
+
+
+def test_a_short_training_lowers_the_loss_and_writes_a_model(screens, tmp_path):
+    processor = build_processor()
+    torch.manual_seed(0)
+    save_model(tmp_path / "start", build_model(processor.tokenizer, width=64, layers=2), processor)
+    save_screens(tmp_path / "s.npz", screens)
+    figures = fine_tune_web(
+        str(tmp_path / "start"),
+        tmp_path / "out",
+        TASKS,
+        tmp_path / "s.npz",
+        minutes=60,
+        rate=2e-3,
+        size=4,
+        max_steps=30,
+    )
+    assert figures["loss_last"] < figures["loss_first"]
+    assert 0 <= figures["phone"] <= 1
+    loaded = TransformersModel.load(str(tmp_path / "out"))
+    assert loaded.style == STYLE
+    with pytest.raises(ConfigError, match="minutes 0"):
+        fine_tune_web(str(tmp_path / "start"), tmp_path / "out", TASKS, tmp_path / "s.npz", minutes=0)
+
+
+def test_options_for_web_pages_are_refused_for_the_phone():
+    with pytest.raises(ConfigError, match="--tasks 'click-test'"):
+        command(tasks="click-test")
+    with pytest.raises(UnknownName, match="env 'miniwop'; did you mean 'miniwob'"):
+        command(env="miniwop")
