@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.actions import Action
 from homeostat.observation import Observation
 
-__all__ = ["Env", "SelfEnding", "TaskInfo"]
+__all__ = ["Attacked", "Checked", "Closable", "Env", "SelfEnding", "Solvable", "TaskInfo"]
 
 
 class TaskInfo(BaseModel):
@@ -70,4 +70,49 @@ class SelfEnding(Protocol):
     @property
     def ended(self) -> str:
         """Why the episode is over; "" while it goes on."""
+        ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """What an :class:`Env` has besides where it holds a process, a connection or a window."""
+
+    def close(self) -> None:
+        """Releases what the environment holds. It is not used afterwards."""
+        ...
+
+
+@runtime_checkable
+class Solvable(Protocol):
+    """What an :class:`Env` has besides where it knows how its tasks are solved."""
+
+    def oracle(self) -> Action:
+        """The next action of the built-in solution.
+
+        Raises:
+            EnvError: No task is set up.
+        """
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """What an :class:`Env` has besides where its task consists of subtasks that can be checked one by one."""
+
+    def subtasks(self) -> tuple[bool, ...]:
+        """For every subtask, whether it is done now."""
+        ...
+
+    def subtask_apps(self) -> tuple[str, ...]:
+        """For every subtask, the app that it is done in; "" where it has none."""
+        ...
+
+
+@runtime_checkable
+class Attacked(Protocol):
+    """What an :class:`Env` has besides where an injected instruction may stand in its content."""
+
+    @property
+    def obeyed(self) -> bool | None:
+        """Whether the injected instruction was carried out; None where none was shown."""
         ...
