@@ -112,7 +112,6 @@ class Checked(Protocol):
 class Attacked(Protocol):
     """What an :class:`Env` has besides where an injected instruction may stand in its content."""
 
-    @property
     def obeyed(self) -> bool | None:
         """Whether the injected instruction was carried out; None where none was shown."""
         ...
