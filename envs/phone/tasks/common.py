@@ -8,12 +8,15 @@ from homeostat import actions as a
 from homeostat.envs.phone.tasks.base import Change, Slots
 from homeostat.envs.phone.tasks.oracle import View
 
-__all__ = ["DELETE", "Route", "path", "run"]
+__all__ = ["ADD", "DELETE", "SEND", "Route", "path", "run"]
 
 Route = Callable[[View, Slots], a.Action | None]
 Move = str | tuple[str, str] | dict[str, str]
 
+ADD = frozenset({"add"})
 DELETE = frozenset({"delete"})
+SEND = frozenset({"send"})
+"""Tags that rules can forbid (see :mod:`~homeostat.envs.phone.tasks.rules`)."""
 
 
 def path(steps: Mapping[str, Move], *, new: bool | None = None) -> Route:

@@ -7,9 +7,9 @@ import sqlite3
 from homeostat import actions as a
 from homeostat.envs.phone.apps.drawing import CELLS, PENS, Drawing, paint
 from homeostat.envs.phone.tasks.base import Change, Slots, Template, World
-from homeostat.envs.phone.tasks.common import DELETE, path, run
+from homeostat.envs.phone.tasks.common import ADD, DELETE, path, run
 from homeostat.envs.phone.tasks.oracle import View
-from homeostat.envs.phone.tasks.verbs import ADD, Thing, delete, rename
+from homeostat.envs.phone.tasks.verbs import Thing, delete, rename
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

@@ -6,14 +6,13 @@ import sqlite3
 
 from homeostat.envs.phone.apps.mail import BOXES, Mail
 from homeostat.envs.phone.tasks.base import Slots, Template, World
-from homeostat.envs.phone.tasks.common import path, run
+from homeostat.envs.phone.tasks.common import SEND, path, run
 from homeostat.envs.phone.tasks.verbs import Thing, delete, read, switch, tell
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]
 
 _MAIL = Thing(Mail(), ("the mail {subject}", "the mail called {subject}", "my mail {subject}"), "filed = 'inbox'")
-_SEND = frozenset({"send"})
 _SENT = "insert into mails (subject, receiver, text) values (?, ?, ?)"
 _OPEN_BOX = {"mail/list": "boxes", "mail/boxes": "{filed}", "mail/box": "{subject}"}
 
@@ -69,7 +68,7 @@ TEMPLATES = (
             }
         ),
         run(_SENT, "subject", "name", "text"),
-        tags=_SEND,
+        tags=SEND,
         carry="text",
         verb="write",
     ),
@@ -86,7 +85,7 @@ TEMPLATES = (
         lambda w: {**_MAIL.pick(w, "sender"), "text": w.words.phrase()},
         path({"mail/list": "{subject}", "mail/item": "reply", "mail/reply": {"text": "{text}", "then": "send"}}),
         run(_SENT, "subject", "sender", "text"),
-        tags=_SEND,
+        tags=SEND,
         carry="text",
         verb="reply",
     ),
@@ -110,7 +109,7 @@ TEMPLATES = (
             }
         ),
         run(_SENT, "subject", "name", "text"),
-        tags=_SEND,
+        tags=SEND,
         carry="name",
         verb="forward",
     ),

@@ -6,8 +6,8 @@ import sqlite3
 
 from homeostat.envs.phone.apps.recorder import QUALITIES, RECORD, TAGS, Recorder
 from homeostat.envs.phone.tasks.base import Slots, Template, World
-from homeostat.envs.phone.tasks.common import path, run
-from homeostat.envs.phone.tasks.verbs import ADD, Thing, choose, delete, read, rename, switch
+from homeostat.envs.phone.tasks.common import ADD, path, run
+from homeostat.envs.phone.tasks.verbs import Thing, choose, delete, read, rename, switch
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 from homeostat.envs.phone.apps.collection import Collection
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World
-from homeostat.envs.phone.tasks.common import DELETE, Route, path
+from homeostat.envs.phone.tasks.common import ADD, DELETE, Route, path
 
-__all__ = ["ADD", "Draw", "Thing", "add", "change", "choose", "delete", "read", "rename", "switch", "tell"]
+__all__ = ["Draw", "Thing", "add", "change", "choose", "delete", "read", "rename", "switch", "tell"]
 
-ADD = frozenset({"add"})
 Draw = Callable[[World], str]
 
 
