@@ -1,7 +1,8 @@
-"""The root command: lazily found commands, one-line errors, exit statuses."""
+"""The root command: lazily found commands, their help, one-line errors, exit statuses, shell completion."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -11,7 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from homeostat import plugins
 from homeostat.cli import root as cli
+from homeostat.cli.summaries import summary
 
 runner = CliRunner()
 
@@ -29,7 +32,7 @@ def plus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "third_broken.py").write_text("raise RuntimeError('no good\\nat all')\n")
     (tmp_path / "third_exits.py").write_text("import sys\nsys.exit(3)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    ours = list(cli.entry_points(group=cli.GROUP))
+    ours = list(plugins.entry_points(group=cli.GROUP))
     theirs = [
         entry("hello", "third_good:hello"),
         entry("broken", "third_broken:command"),
@@ -37,7 +40,7 @@ def plus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         entry("gone", "third_gone.deep:command"),
         entry("run", "third_good:hello"),
     ]
-    monkeypatch.setattr(cli, "entry_points", lambda group: [*ours, *theirs])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [*ours, *theirs])
     return tmp_path
 
 
@@ -47,8 +50,39 @@ def test_help_names_every_command_without_loading_any(plus: Path) -> None:
     for name in ("run", "eval", "doctor", "clone", "hello", "broken", "gone"):
         assert name in result.output
     assert "unavailable" in next(line for line in result.output.splitlines() if "gone" in line)
-    assert "Measure success" in result.output
+    assert "Greet. (third_good)" in result.output
     assert "third_broken" not in sys.modules
+
+
+def help_of(command: object) -> str:
+    return " ".join(str(getattr(command, "help", "")).split())
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands()))
+def test_the_summary_is_the_commands_own_first_sentence(name: str) -> None:
+    one = cli.commands()[name]
+    text = summary(one)
+    assert len(text) > 15
+    assert help_of(cli.load_command(one)).startswith(text)
+    helped = runner.invoke(cli.app, [name, "-h"])
+    assert helped.exit_code == 0
+    assert helped.output == runner.invoke(cli.app, [name, "--help"]).output
+    assert text in " ".join(helped.output.split())
+
+
+def test_a_summary_is_found_behind_imports_and_calls(plus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = plus / "third_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("import third_missing\nfrom .inner import command as go\nraise SystemExit\n")
+    (package / "inner.py").write_text(
+        "from somewhere import make\ncommand = make(str, doc='Go there. Then back.')\n"
+        'other = make(\'x\')\n"""Stay here."""\nplain = 3\n'
+    )
+    assert summary(entry("go", "third_package:go")) == "Go there."
+    assert summary(entry("other", "third_package.inner:other")) == "Stay here."
+    assert summary(entry("plain", "third_package.inner:plain")) == "third_package"
+    assert summary(entry("maxsize", "sys:maxsize")) == "sys"
+    assert not {"third_package", "third_package.inner"} & set(sys.modules)
 
 
 def test_a_strangers_command_runs_and_can_not_take_ours_away(plus: Path) -> None:
@@ -67,7 +101,7 @@ def test_a_broken_command_is_one_line_and_spoils_no_other(plus: Path, name: str)
 
 
 def test_an_entry_that_is_no_command_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "entry_points", lambda group: [entry("odd", "sys:maxsize")])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry("odd", "sys:maxsize")])
     result = runner.invoke(cli.app, ["odd"])
     assert result.exit_code == 2
     assert "register a function or a typer app" in result.stderr
@@ -85,20 +119,53 @@ def test_a_typer_app_may_be_a_command(plus: Path) -> None:
 def test_an_unknown_command_suggests_the_nearest() -> None:
     result = runner.invoke(cli.app, ["evla"])
     assert result.exit_code == 2
-    known = "adb, align, calibrate, clone, diagnose, doctor, eval, ground, localize, mine, profile, run"
+    known = ", ".join(sorted(cli.commands()))
     assert result.stderr == f"homeostat: unknown command 'evla'; did you mean 'eval'? known: {known}\n"
 
 
 def test_version_and_bad_options() -> None:
     assert runner.invoke(cli.app, ["--version"]).output.startswith("homeostat 0.")
-    assert runner.invoke(cli.app, ["--bogus"]).exit_code == 2
+    assert runner.invoke(cli.app, ["-h"]).output == runner.invoke(cli.app, ["--help"]).output
+    for arguments, text in (
+        (["--bogus"], "no such option: --bogus; see homeostat --help"),
+        (["eval", "--seeed"], "no such option: --seeed (Possible options: --seed); see homeostat eval --help"),
+        (["eval", "--json"], "option '--json' requires an argument; see homeostat eval --help"),
+        (["run", "a", "b"], "got unexpected extra argument(s) (b); see homeostat run --help"),
+    ):
+        result = runner.invoke(cli.app, arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == f"homeostat: {text}\n"
+
+
+def complete(words: str, position: int) -> list[str]:
+    environment = {"_HOMEOSTAT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(position)}
+    code = "import sys; sys.argv[0] = 'homeostat'; from homeostat.cli.root import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    assert complete("homeostat ev", 1) == ["eval"]
+    assert complete("homeostat eval --see", 2) == ["--seed"]
+    assert complete("homeostat evla --see", 2) == []
+    shown = runner.invoke(cli.app, ["--show-completion", "bash"], prog_name="homeostat")
+    assert shown.exit_code == 0
+    assert "_HOMEOSTAT_COMPLETE" in shown.output
 
 
 def test_help_needs_no_heavy_import() -> None:
     code = (
         "import sys\nfrom homeostat.cli.root import main\nsys.argv = ['homeostat', '--help']\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
-        "heavy = {'torch', 'transformers', 'langgraph', 'numpy', 'PIL', 'gymnasium', 'ray', 'pyarrow'}\n"
+        "heavy = set('torch transformers langgraph numpy PIL gymnasium ray pyarrow rich pydantic'.split())\n"
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
