@@ -16,12 +16,11 @@ import math
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 
-__all__ = ["FLAT", "PEAKED", "Box", "Labels", "inside", "peak_label", "pointer_loss"]
+__all__ = ["FLAT", "PEAKED", "Box", "Labels", "inside", "peak_label"]
 
 Box = tuple[float, float, float, float]
 """left, top, right, bottom, normalised."""
@@ -54,15 +53,6 @@ def peak_label(box: Box, rows: int, columns: int, labels: Labels, sharpness: flo
         wanted = np.outer(y, x).ravel() * touched
     label: NDArray[np.float32] = (wanted / wanted.sum()).astype(np.float32)
     return label
-
-
-def pointer_loss(
-    attention: torch.Tensor, wanted: torch.Tensor, outside: torch.Tensor, valley: float = 1.0
-) -> torch.Tensor:
-    """Mean of peak + ``valley`` · suppression. ``attention``, ``wanted`` (B, P) sum to 1; ``outside`` (B, P) 0 or 1."""
-    logs = attention.clamp_min(1e-12).log()
-    peak = (wanted * (wanted.clamp_min(1e-12).log() - logs)).sum(-1)
-    return (peak + valley * (attention * outside).sum(-1)).mean()
 
 
 def _overlap(low: float, high: float, count: int) -> NDArray[np.float64]:

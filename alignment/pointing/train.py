@@ -13,7 +13,8 @@ import torch
 from homeostat.agent.models.batching import answer_all
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.pointing.head import Pointer, patch_grid, read_point
-from homeostat.alignment.pointing.labels import Labels, inside, peak_label, pointer_loss
+from homeostat.alignment.pointing.labels import Labels, inside, peak_label
+from homeostat.alignment.pointing.loss import pointer_loss
 from homeostat.alignment.pointing.targets import SIZES, Target, asked, size_of
 from homeostat.envs.harness import wilson
 from homeostat.errors import ConfigError

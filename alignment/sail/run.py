@@ -21,8 +21,8 @@ from homeostat.alignment.sail.fast import FastTrainer, PairStates
 from homeostat.alignment.sail.layout import adapter_targets
 from homeostat.alignment.sail.preparation import Work, pair_weights, prepare
 from homeostat.alignment.sail.states import StateCache, skipping, weights_digest
-from homeostat.alignment.settings import save_settings
 from homeostat.errors import ConfigError
+from homeostat.settings import save_settings
 
 __all__ = ["Aligned", "align"]
 

@@ -19,7 +19,6 @@ attention.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -34,9 +33,8 @@ from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.core import Readout
 from homeostat.sensors.heads import Heads, chosen_heads
 
-__all__ = ["Source", "attention_weights", "blend", "contrast_weights", "judge_weights", "normalised", "reward_weights"]
+__all__ = ["attention_weights", "blend", "contrast_weights", "judge_weights", "normalised", "reward_weights"]
 
-Source = Literal["uniform", "attention", "reward", "contrast", "judge"]
 Raw = list[tuple[torch.Tensor, torch.Tensor]]
 """For every pair, (C,) and (R,) unnormalised weights."""
 

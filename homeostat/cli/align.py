@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from homeostat.alignment.sail.config import AlignSettings
-from homeostat.alignment.settings import command_of
+from homeostat.cli.settings import command_of
 
 __all__ = ["command"]
 

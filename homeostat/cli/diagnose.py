@@ -9,7 +9,8 @@ from typing import Literal
 import typer
 from pydantic import Field, model_validator
 
-from homeostat.alignment.settings import Settings, command_of, save_settings
+from homeostat.cli.settings import command_of
+from homeostat.settings import Settings, save_settings
 
 __all__ = ["DiagnoseSettings", "command"]
 

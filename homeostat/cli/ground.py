@@ -9,7 +9,8 @@ import typer
 from pydantic import Field
 
 from homeostat.alignment.pointing.labels import PEAKED, Labels
-from homeostat.alignment.settings import Settings, command_of, save_settings
+from homeostat.cli.settings import command_of
+from homeostat.settings import Settings, save_settings
 
 __all__ = ["GroundSettings", "command"]
 

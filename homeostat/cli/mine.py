@@ -8,7 +8,8 @@ from typing import Literal
 import typer
 from pydantic import Field
 
-from homeostat.alignment.settings import Settings, command_of, save_settings
+from homeostat.cli.settings import command_of
+from homeostat.settings import Settings, save_settings
 
 __all__ = ["MineSettings", "command"]
 

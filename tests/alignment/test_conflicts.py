@@ -161,7 +161,7 @@ class Obedient:
     """Answers every case with what its hierarchy asks for, or with what it forbids; judges with fixed scores."""
 
     name = "fake"
-    provides = frozenset()
+    capabilities = frozenset()
 
     def __init__(self, cases, keeps):
         self.answers = {id(c.prompt): c.chosen if keeps(c) else c.rejected for c in cases}

@@ -9,7 +9,8 @@ import torch
 from scipy import stats
 
 from homeostat.alignment.pointing.head import Pointer, patch_grid, read_point
-from homeostat.alignment.pointing.labels import inside, peak_label, pointer_loss
+from homeostat.alignment.pointing.labels import inside, peak_label
+from homeostat.alignment.pointing.loss import pointer_loss
 from homeostat.alignment.pointing.targets import asked, phone_targets, read_screenspot, size_of, write_screenspot
 from homeostat.alignment.pointing.train import hits_by_size, pointed, spoken, train_pointer
 from homeostat.errors import ConfigError

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner
 
+from homeostat.cli.mine import MineSettings
 from homeostat.cli.root import app
+from homeostat.cli.settings import command_of
+from homeostat.settings import Settings, load_settings, save_settings
 
 runner = CliRunner()
 
@@ -86,14 +93,58 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert "localization" in refused("align", "--data", "x")
     assert "no data at 'x'" in refused("align", "--data", "x", "--layers", "all", "--weights", "uniform")
-    assert "epochs 0.0: " in refused("align", "--data", "x", "--layers", "all", "--weights", "uniform", "--epochs", "0")
+    assert "epochs '0': " in refused("align", "--data", "x", "--layers", "all", "--weights", "uniform", "--epochs", "0")
+    assert "batch 'q': " in refused("align", "--data", "x", "--batch", "q")
+    assert "weights 'none': " in refused("align", "--data", "x", "--weights", "none")
     Path("c.yaml").write_text("lambda: 1\n")
     assert "extra" in refused("align", "--config", "c.yaml").lower()
+    assert "'missing.yaml' is not a file" in refused("align", "--config", "missing.yaml")
+    Path("list.yaml").write_text("- 1\n")
+    assert "holds no fields" in refused("align", "--config", "list.yaml")
+    Path("broken.yaml").write_text("data: [\n")
+    assert "is not valid YAML" in refused("align", "--config", "broken.yaml")
     Path("rows.jsonl").write_text('{"prompt": "q", "chosen": "a"}\n')
     said = refused("align", "--data", "rows.jsonl", "--layers", "all", "--weights", "uniform")
     assert "row 1, field 'rejected'" in said
     assert "needs a path" in refused("diagnose", "--suite", "iheval")
     assert "no traces" in refused("mine", "--traces", "nowhere")
+
+
+def test_flags_win_over_the_file_and_the_environment_is_not_read(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SEED", "5")
+    file = tmp_path / "c.yaml"
+    file.write_text("traces: [a]\nheld_out: 0.5\nsources: [loop]\n")
+    told: list[MineSettings] = []
+    single = typer.Typer()
+    single.command("mine")(command_of(MineSettings, lambda settings, dry_run: told.append(settings), "Test."))
+    args = ["--config", str(file), "--traces", "b,c", "--traces", "null", "--held-out", "0.0"]
+    assert runner.invoke(single, args).exit_code == 0
+    assert [str(path) for path in told[0].traces] == ["b,c", "null"]
+    assert (told[0].held_out, told[0].sources, told[0].seed) == (0.0, ["loop"], 0)
+    save_settings(told[0], tmp_path / "saved")
+    assert load_settings(MineSettings, tmp_path / "saved" / "config.yaml", {}).model_dump() == told[0].model_dump()
+
+
+@pytest.mark.parametrize("name", ["align", "diagnose", "ground", "localize", "mine"])
+def test_help_lists_every_field_and_loads_no_torch(name: str) -> None:
+    code = f"""
+import sys
+from homeostat.cli.root import app
+try:
+    app(["{name}", "--help"])
+except SystemExit:
+    pass
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    module = importlib.import_module(f"homeostat.cli.{name}")
+    kind = next(
+        v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Settings) and v is not Settings
+    )
+    for field, info in kind.model_fields.items():
+        assert f"--{field.replace('_', '-')}" in shown
+        assert info.description
+        assert " ".join(info.description.split()) in " ".join(shown.split())
 
 
 @pytest.fixture
