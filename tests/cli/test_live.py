@@ -12,12 +12,12 @@ from rich.console import Console
 
 from homeostat.actions import Click
 from homeostat.agent import events as e
-from homeostat.cli.live import DrawnView, PlainView, lines, spans_of, view_for
-from homeostat.cli.picture import Picture
-from homeostat.controllers import Ask, Dispatch, MakePlan, Plan, Proceed, Reminder, Stop, Subtask
+from homeostat.cli.event_text import lines, spans_of
+from homeostat.cli.live import DrawnView, PlainView, picture, view_for
+from homeostat.controllers import Ask, Dispatch, MakePlan, Plan, Proceed, Refuse, Reminder, Stop, Subtask
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.mobile_use import Grid
-from homeostat.sensors.core import Reading
+from homeostat.sensors.core import Reading, SpanReading
 
 TASK = TaskInfo(name="clock_timer", goal="start the timer [now]", rules=("never call",), optimal_steps=3, max_steps=9)
 PLAN = Plan(parts=(Subtask(instruction="one", status="active"), Subtask(instruction="two")), active=0)
@@ -26,7 +26,7 @@ READING = Reading(
     value=-1.2,
     alarm=True,
     reason="goal fell",
-    detail={"intensity.goal": 4.0, "mass.goal": 0.1},
+    by_span={"goal": SpanReading(mass=0.1, intensity=4.0)},
 )
 
 
@@ -64,23 +64,32 @@ def test_a_picture_puts_two_pixels_in_a_cell() -> None:
     pixels[1, 0] = (1, 2, 3)
     pixels[3, 2] = (9, 8, 7)
     out = console(force_terminal=True, color_system="truecolor")
-    out.print(Picture(pixels, columns=80, rows=40))
-    cells = re.findall(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀", drawn(out))
+    out.print(picture(pixels, columns=80, rows=40))
+    cells = re.findall(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▄", drawn(out))
     assert len(cells) == 6
-    assert cells[0] == ("255", "10", "20", "1", "2", "3")
-    assert cells[5] == ("0", "0", "0", "9", "8", "7")
+    assert cells[0] == ("1", "2", "3", "255", "10", "20")
+    assert cells[5] == ("9", "8", "7", "0", "0", "0")
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(40, 20), (10, 50), (500, 500), (0, 0)])
-def test_a_picture_fits_and_keeps_its_proportions(columns: int, rows: int) -> None:
-    picture = Picture(np.full((256, 144, 3), 200, np.uint8), columns, rows)
-    height, width = picture.pixels.shape[:2]
-    assert width <= max(columns, 1)
+@pytest.mark.parametrize("shape", [(256, 144), (101, 333), (1, 1)])
+def test_a_picture_fits_and_keeps_its_aspect_ratio(shape: tuple[int, int], columns: int, rows: int) -> None:
+    out = console(600)
+    out.print(picture(np.full((*shape, 3), 200, np.uint8), columns, rows))
+    inside = [line for line in drawn(out).splitlines() if "▄" in line]
+    height, width = 2 * len(inside), len(inside[0]) - 2
+    assert all(line == "│" + width * "▄" + "│" for line in inside)
+    assert width <= min(max(columns, 1), shape[1])
     assert height <= 2 * max(rows, 1)
-    assert height % 2 == 0
+    assert height <= shape[0] + 1
     if width > 5:
-        assert height / width == pytest.approx(256 / 144, rel=0.1)
-    assert (picture.pixels == 200).all()
+        assert abs(height - width * shape[0] / shape[1]) <= 2  # one cell
+
+
+def test_a_picture_is_drawn_with_256_colours_too() -> None:
+    out = console(force_terminal=True, color_system="256")
+    out.print(picture(np.full((2, 1, 3), (255, 0, 0), np.uint8), 10, 10))
+    assert "\x1b[38;5;196;48;5;196m▄" in drawn(out)
 
 
 def test_the_words_of_an_episode() -> None:
@@ -91,7 +100,7 @@ def test_the_words_of_an_episode() -> None:
         "rule: never call",
         "decompose asks for a plan",
         "plan: one | two",
-        "decompose dispatches part 1 of 2: one",
+        "decompose dispatches subtask 1 of 2: one",
         "step 1: on clock",
         "attention goal 4.00",
         "attention_drift -1.20 ALARM (goal fell)",
@@ -99,7 +108,7 @@ def test_the_words_of_an_episode() -> None:
         "attention goal 25.00",
         "unparsable: no tool call in '?'",
         "click [72, 64]",
-        "nothing done: the answer held no action",
+        "no action: the model's answer contained none",
         "success: the check holds",
     ]
 
@@ -121,6 +130,7 @@ def test_bars_show_intensities_or_else_shares() -> None:
     assert spans_of(e.Sense(instruction="", text="", readings=(READING,), mass={"goal": 0.1})) == {"goal": 4.0}
     assert spans_of(e.Sense(instruction="", text="", mass={"goal": 0.1})) == pytest.approx({"goal": 10.0})
     assert spans_of(e.Sense(instruction="", text="")) == {}
+    assert spans_of(e.Sense(instruction="", text="", mass={"goal": 0.5, "rules": float("nan")})) == {"goal": 50.0}
 
 
 def test_plain_lines_carry_no_escape_and_take_brackets_as_they_are() -> None:
@@ -146,7 +156,7 @@ def test_the_board_shows_screen_goal_bars_and_log(colours: Any, width: int) -> N
         with view.pause():
             out.print("asked")
     text = drawn(out)
-    assert "▀" in text
+    assert "▄" in text
     if width == 120:
         for words in ("one", "step 1 of at most 9", "ALARM", "goal", "success: the check holds"):
             assert words in text
@@ -154,3 +164,13 @@ def test_the_board_shows_screen_goal_bars_and_log(colours: Any, width: int) -> N
 
 def test_plain_is_a_choice_on_a_terminal_too() -> None:
     assert isinstance(view_for(console(force_terminal=True), plain=True), PlainView)
+
+
+def test_the_board_takes_what_a_run_may_bring() -> None:
+    out = console(20, force_terminal=True, color_system="truecolor")
+    odd = Reading(sensor="x[/]", value=float("nan"), reason="[bold", by_span={"a": SpanReading(intensity=float("inf"))})
+    with view_for(out) as view:
+        view.show(e.Observe(app="clock", screenshot=np.zeros((7, 2, 3), np.uint8)))
+        view.show(e.Sense(instruction="[/]", text="", readings=(odd,), mass={"a": 0.0}))
+        view.show(e.Decide(phase="attempt", controller="c", decision=Refuse(reason="[/no]")))
+    assert "▄" in drawn(out)

@@ -1,0 +1,116 @@
+"""The text of events, as a plain log and the live view print it.
+
+A span's number is its attention intensity where a sensor measured it: the mass per token relative to an even
+distribution, so that 1 means as much attention as any other text of the same length would get. Where no sensor did, it
+is the span's share of the attention mass in percent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from homeostat.agent.events import Act, Asked, Decide, Event, Finish, Observe, Planned, ScreenRead, Sense, Started
+from homeostat.agent.prompts import describe
+from homeostat.controllers.core import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
+from homeostat.envs.mobile_use import Grid
+from homeostat.sensors.core import Reading
+
+__all__ = ["lines", "reading_line", "spans_of"]
+
+
+def lines(event: Event, grid: Grid) -> Iterator[str]:
+    """Describes an event.
+
+    Args:
+        event: The event.
+        grid: The grid on which points are printed, usually the screenshot's pixels.
+
+    Yields:
+        The event's lines; details are indented by two spaces. None for an event that says nothing new.
+    """
+    match event:
+        case Started():
+            yield f"{event.run}: {event.model}, {event.task.name}, seed {event.seed}"
+            yield f"goal: {event.task.goal}"
+            for rule in event.task.rules:
+                yield f"rule: {rule}"
+        case Observe():
+            yield f"step {event.step + 1}: on {event.app}"
+        case Sense():
+            if spans := spans_of(event):
+                yield "  attention " + "  ".join(f"{label} {value:.2f}" for label, value in spans.items())
+            for reading in event.readings:
+                yield f"  {reading_line(reading)}"
+            if event.unparsable is not None:
+                yield f"  unparsable: {event.unparsable}"
+        case Decide():
+            yield from _decision_lines(event)
+        case Planned(plan=None):
+            yield f"  no plan: {event.error}"
+        case Planned(plan=plan) if plan is not None:
+            yield "  plan: " + " | ".join(map(str, plan.parts))
+        case ScreenRead(report=report):
+            found = [f"{key} = {value}" for key, value in report.facts.items()]
+            found += [] if report.check is None else [f"check {'holds' if report.check else 'fails'}"]
+            yield "  read: " + (", ".join(found) or report.error or "nothing")
+        case Act(action=None):
+            yield "  no action: the model's answer contained none"
+        case Act(action=action) if action is not None:
+            refused = f" refused: {event.error}" if event.outcome == "refused" else ""
+            yield f"  {describe(action, grid)}{refused}"
+        case Asked():
+            yield f"  asked: {event.question} answered: {event.answer}"
+        case Finish():
+            yield f"{event.ended}: {event.reason}"
+
+
+def _decision_lines(event: Decide) -> Iterator[str]:
+    match event.decision:
+        case Proceed():
+            return
+        case Reminder(text=text):
+            yield f"  {event.controller} reminds: {text}"
+        case MakePlan():
+            yield f"  {event.controller} asks for a plan"
+        case Dispatch(instruction=instruction, plan=plan):
+            number = 0 if plan.active is None else plan.active + 1
+            yield f"  {event.controller} dispatches subtask {number} of {len(plan.parts)}: {instruction}"
+        case SteerAttention(actuators=actuators):
+            yield f"  {event.controller} steers: " + (", ".join(map(str, actuators)) or "no more")
+        case HoldAttention(actuators=actuators):
+            yield f"  {event.controller} steers from now on: " + (", ".join(map(str, actuators)) or "no more")
+        case Refuse(reason=reason):
+            yield f"  {event.controller} refuses: {reason}"
+        case decision:
+            yield f"  {event.controller} wants to {decision.kind}: {decision.cause}"
+
+
+def reading_line(reading: Reading) -> str:
+    """Describes a reading.
+
+    Args:
+        reading: The reading.
+
+    Returns:
+        The sensor, the value, whether it alarms, and the reason in parentheses.
+    """
+    alarm = " ALARM" if reading.alarm else ""
+    return f"{reading.sensor} {reading.value:+.2f}{alarm}" + (f" ({reading.reason})" if reading.reason else "")
+
+
+def spans_of(event: Sense) -> dict[str, float]:
+    """Returns one number for every labelled span of the prompt.
+
+    Args:
+        event: One attempt with its readings.
+
+    Returns:
+        By label, the span's attention intensity where a sensor measured it, else its share of the attention in percent.
+        Spans without a finite number are left out.
+    """
+    for reading in event.readings:
+        found = {label: span.intensity for label, span in reading.by_span.items() if span.intensity is not None}
+        if found:
+            return {label: value for label, value in found.items() if math.isfinite(value)}
+    return {label: 100 * mass for label, mass in event.mass.items() if math.isfinite(mass)}
