@@ -1,1 +1,8 @@
-"""Offline alignment: diagnose, localize, align, mine preference pairs, and ground."""
+"""Offline alignment: measure a model, locate what goes wrong, and train an adapter that repairs it.
+
+Importing this package is cheap: every name is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,1 @@
-"""Instructions that can't both be followed, each with an aligned twin."""
+"""Pairs of instructions that can't both be followed, each with an aligned twin in which they agree."""

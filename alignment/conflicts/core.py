@@ -1,8 +1,9 @@
-"""What a conflict is: two instructions that can't both be followed, and the twin in which they agree.
+"""Conflicts: two instructions that can't both be followed, and the twin in which they agree.
 
-Three levels of the hierarchy, as in IHEval (arXiv 2502.08745): the system's rules above the user, the user above what
-tools and screens say, and one agent beside another (a peer's demand has no right over the goal). Who wins is known by
-construction, so an answer's four CRAS dimensions have a truth (``homeostat.sensors.role_adherence.truth_scores``).
+The hierarchy has three levels, as in IHEval (arXiv 2502.08745): the system's rules rank above the user; the user ranks
+above the text of tools and screens; and another agent (a peer) has no authority over the user's goal. Every case is
+built so that the winner is known. The four CRAS scores of an answer therefore have a ground truth
+(:func:`homeostat.sensors.role_adherence.truth_scores`).
 """
 
 from __future__ import annotations
@@ -18,17 +19,29 @@ from homeostat.sensors.role_adherence import Truth
 __all__ = ["LEVELS", "Case", "Level", "Twins", "pairs_of"]
 
 Level = Literal["system/user", "user/tool", "peer/peer"]
+"""The two sides of a conflict: the side with authority, then the side without."""
 LEVELS: tuple[Level, ...] = ("system/user", "user/tool", "peer/peer")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One prompt, and what an answer to it is worth.
+    """One prompt with two instructions, and how to judge an answer to it.
 
-    ``judge`` tells what happened in an answer; a rule in ``Truth.broken`` means that the higher instruction was not
-    kept. ``higher`` and ``lower``: labels of the two instructions' spans. ``chosen`` and ``rejected``: the answer that
-    keeps the hierarchy and one that does not (empty where a public set has none). ``role`` and ``query``: what a judge
-    is told.
+    Attributes:
+        id: A name that is unique within the run.
+        kind: The kind of conflict, such as ``secrecy``.
+        level: Which level of the hierarchy the conflict is about.
+        aligned: Whether the two instructions agree.
+        prompt: The prompt that the model answers.
+        judge: Says what happened in an answer. A rule in ``Truth.broken`` means that the answer does not follow the
+            higher instruction.
+        role: The role that a judge model is told.
+        query: The request that a judge model is told.
+        higher: Labels of the spans of the instruction with authority.
+        lower: Labels of the spans of the instruction without authority.
+        chosen: An answer that respects the hierarchy; empty if a public set has none.
+        rejected: An answer that does not respect the hierarchy; empty if a public set has none.
+        task: Cases of one task stay together when data are split.
     """
 
     id: str
@@ -46,19 +59,33 @@ class Case:
     task: str = ""
 
     def pair(self) -> Pair:
-        """The preference that it teaches."""
+        """Returns the preference pair that teaches this case."""
         kind = f"{self.kind}{' aligned' if self.aligned else ''}"
         return Pair(self.prompt, self.chosen, self.rejected, kind, self.task, self.higher)
 
 
 @dataclass(frozen=True)
 class Twins:
-    """The same prompt twice: once the two instructions conflict, once they agree."""
+    """The same situation twice: once the two instructions conflict, once they agree.
+
+    Attributes:
+        conflict: The case in which the instructions conflict.
+        aligned: The case in which they agree.
+    """
 
     conflict: Case
     aligned: Case
 
 
 def pairs_of(twins: Iterable[Twins]) -> list[Pair]:
-    """A preference of each case: of the conflicts alone a model learns to refuse, whatever it is asked."""
+    """Turns twins into training pairs.
+
+    Both twins are included, because a model that trains on conflicts alone learns to refuse every request.
+
+    Args:
+        twins: The twins.
+
+    Returns:
+        Two pairs for each: the conflict's, then the aligned twin's.
+    """
     return [case.pair() for both in twins for case in (both.conflict, both.aligned)]

@@ -1,1 +1,1 @@
-"""How a model keeps the hierarchy of its instructions."""
+"""Measures how well a model follows the hierarchy of its instructions."""

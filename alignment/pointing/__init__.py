@@ -1,1 +1,1 @@
-"""V2P: a head that points by attention."""
+"""A pointer head, which reads a point on the screen from attention over image patches."""

@@ -14,5 +14,3 @@ def pointer_loss(
     logs = attention.clamp_min(1e-12).log()
     peak = (wanted * (wanted.clamp_min(1e-12).log() - logs)).sum(-1)
     return (peak + valley * (attention * outside).sum(-1)).mean()
-
-

@@ -1,1 +1,1 @@
-"""Preference pairs: how they are written, read and made from traces."""
+"""Preference pairs: their form on disk, and how they are mined from traces."""

@@ -1,1 +1,1 @@
-"""SAIL: adapters on focal layers alone, with a token-weighted preference loss."""
+"""SAIL: an adapter on the focal layers only, trained with a token-weighted preference loss."""
