@@ -1,4 +1,4 @@
-"""Results as files: JSON for people and scripts, Parquet for tables of many runs."""
+"""Results as files: JSON for people and scripts, Parquet for tables that cover many runs."""
 
 from __future__ import annotations
 
@@ -11,31 +11,80 @@ from typing import Any
 from homeostat.envs.harness.results import Result, nexus_ending
 from homeostat.errors import ConfigError
 
-__all__ = ["has_parquet", "write_json", "write_parquet", "write_text"]
+__all__ = ["has_parquet", "write_json", "write_parquet", "write_text", "write_whole"]
 
 
 def write_json(figures: Mapping[str, Any], path: Path) -> None:
-    """Whole or not at all. Raises :class:`ConfigError` where the file can't be written."""
+    """Writes figures as JSON. The file is replaced as a whole, so an interruption never leaves half of it.
+
+    Args:
+        figures: Plain data, such as :func:`homeostat.envs.harness.summary` returns.
+        path: The file.
+
+    Raises:
+        ConfigError: The file can't be written.
+    """
     write_text(json.dumps(figures, indent=1) + "\n", path)
 
 
 def write_text(text: str, path: Path, option: str = "--json") -> None:
-    """Whole or not at all: a kill can't leave half a file. Raises :class:`ConfigError` that names the option."""
-    _whole(path, option, lambda part: part.write_text(text, encoding="utf-8"))
+    """Writes a text file. The file is replaced as a whole, so an interruption never leaves half of it.
+
+    Args:
+        text: The file's content.
+        path: The file.
+        option: The command-line option that named the file, for the error message.
+
+    Raises:
+        ConfigError: The file can't be written.
+    """
+    write_whole(path, option, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_whole(path: Path, option: str, write: Callable[[Path], Any]) -> None:
+    """Writes a file under a temporary name beside it, then renames it, so that it is either old or complete.
+
+    Args:
+        path: The file. Missing folders are created.
+        option: The command-line option that named the file, for the error message.
+        write: Writes the content to the path that it is given.
+
+    Raises:
+        ConfigError: The file can't be written.
+    """
+    part = Path(f"{path}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        os.replace(part, path)
+    except OSError as error:
+        raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another {option}") from None
 
 
 def has_parquet() -> bool:
-    """Whether pyarrow is installed."""
+    """Whether pyarrow, which writes Parquet files, is installed.
+
+    Returns:
+        True if it can be imported.
+    """
     from importlib.util import find_spec
 
     return find_spec("pyarrow") is not None
 
 
 def write_parquet(results: Sequence[Result], arguments: Mapping[str, Any], path: Path) -> None:
-    """One row an episode: the fields of :class:`Result` and ``ended_nexus``.
+    """Writes one row per episode: the fields of :class:`Result`, and ``ended_nexus``.
 
-    The run's arguments are JSON under ``homeostat.arguments`` in the file's own metadata, and a column each as text, so
-    that files of many runs can be read as one table. Raises :class:`ConfigError` without pyarrow.
+    The run's arguments are stored twice: as JSON under ``homeostat.arguments`` in the file's metadata, and as one text
+    column each (``run_model``, …), so that the files of many runs can be read as one table.
+
+    Args:
+        results: The run's episodes.
+        arguments: What the run was started with.
+        path: The file.
+
+    Raises:
+        ConfigError: pyarrow is not installed, or the file can't be written.
     """
     try:
         import pyarrow as pa
@@ -64,7 +113,7 @@ def write_parquet(results: Sequence[Result], arguments: Mapping[str, Any], path:
         "corrections": pa.map_(text, whole),
         "readings": pa.map_(text, pa.list_(number)),
     }
-    said = {f"run_{name}": _text(value) for name, value in arguments.items()}
+    run = {f"run_{name}": _text(value) for name, value in arguments.items()}
     rows = [
         r.model_dump()
         | {
@@ -72,24 +121,14 @@ def write_parquet(results: Sequence[Result], arguments: Mapping[str, Any], path:
             "corrections": list(r.corrections.items()),
             "readings": list(r.readings.items()),
         }
-        | said
+        | run
         for r in results
     ]
-    fields = [pa.field(name, kind) for name, kind in (types | dict.fromkeys(said, text)).items()]
+    fields = [pa.field(name, kind) for name, kind in (types | dict.fromkeys(run, text)).items()]
     schema = pa.schema(fields, metadata={"homeostat.arguments": json.dumps(dict(arguments))})
     table = pa.Table.from_pylist(rows, schema=schema)
-    _whole(path, "--json", lambda part: pq.write_table(table, part, compression="zstd"))
+    write_whole(path, "--json", lambda part: pq.write_table(table, part, compression="zstd"))
 
 
 def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
-
-
-def _whole(path: Path, option: str, write: Callable[[Path], Any]) -> None:
-    part = Path(f"{path}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        os.replace(part, path)
-    except OSError as error:
-        raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another {option}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,40 +48,55 @@ def test_parquet_holds_every_field(results: Sequence[Result], tmp_path: Path) ->
 def test_without_pyarrow_one_line_says_what_to_install(
     results: Sequence[Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'homeostat\[harness\]'"):
         write_parquet(results, ARGUMENTS, tmp_path / "r.parquet")
 
 
 def test_the_inspect_log_says_what_the_results_say(results: Sequence[Result]) -> None:
+    pytest.importorskip("inspect_ai.log", reason="inspect_ai is not installed (homeostat[inspect])")
     log = inspect_log(results, ARGUMENTS, BEGUN)
-    assert (log["version"], log["status"], log["eval"]["created"]) == (2, "success", "2026-03-04T05:06:07+00:00")
-    assert [s["scores"]["device_state"]["value"] for s in log["samples"]] == ["C", "I", "I"]
-    assert log["results"]["completed_samples"] == 2
-    metrics = log["results"]["scores"][0]["metrics"]
-    assert metrics["accuracy"]["value"] == pytest.approx(wilson(1, 3).mean)
-    assert metrics["stderr"]["value"] == pytest.approx(((1 / 3) * (2 / 3) / 2) ** 0.5)
-    assert log["samples"][2]["error"]["message"] == "its worker died 3 times"
-    assert log["stats"]["model_usage"]["homeostat/nano"] == {
-        "input_tokens": 300,
-        "output_tokens": 30,
-        "total_tokens": 330,
-    }
-    assert json.loads(json.dumps(log)) == log
+    assert (log.version, log.status, log.eval.created) == (2, "success", "2026-03-04T05:06:07+00:00")
+    assert [s.scores["device_state"].value for s in log.samples] == ["C", "I", "I"]
+    assert log.results.completed_samples == 2
+    metrics = log.results.scores[0].metrics
+    assert metrics["accuracy"].value == pytest.approx(wilson(1, 3).mean)
+    assert metrics["stderr"].value == pytest.approx(((1 / 3) * (2 / 3) / 2) ** 0.5)
+    assert [s.error and s.error.message for s in log.samples] == [None, None, "its worker died 3 times"]
+    usage = log.stats.model_usage["homeostat/nano"]
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (300, 30, 330)
+    assert inspect_log(results, ARGUMENTS, BEGUN).eval.run_id == log.eval.run_id
 
 
-def test_the_log_is_named_as_inspect_finds_it(results: Sequence[Result], tmp_path: Path) -> None:
-    path = write_inspect(results, ARGUMENTS, tmp_path / "my_run.json", BEGUN)
-    assert path.name == "2026-03-04T05-06-07+00-00_my-suite_my-run.json"
-    assert write_inspect(results, ARGUMENTS, tmp_path / "my_run.json", BEGUN) == path
-
-
-@pytest.mark.filterwarnings("default")
-def test_inspect_itself_reads_the_log(results: Sequence[Result], tmp_path: Path) -> None:
-    inspect = pytest.importorskip("inspect_ai.log", reason="inspect_ai is not installed")
-    path = write_inspect(results, ARGUMENTS, tmp_path / "r.json", BEGUN)
+def test_inspect_reads_the_log_and_finds_it_by_its_name(results: Sequence[Result], tmp_path: Path) -> None:
+    inspect = pytest.importorskip("inspect_ai.log", reason="inspect_ai is not installed (homeostat[inspect])")
+    path = write_inspect(results, ARGUMENTS, tmp_path / "deep" / "my_run.json", BEGUN)
+    assert path.name == "2026-03-04T05-06-07+00-00_my-suite_my.run.json"
     log = inspect.read_eval_log(str(path))
+    assert (log.status, log.eval.task, log.eval.model) == ("success", "my_suite", "homeostat/nano")
+    assert log.eval.task_args == ARGUMENTS
     assert [s.input for s in log.samples] == [r.goal for r in results]
     assert log.samples[0].metadata["steps"] == 6
+    assert log.samples[1].metadata["readings"] == {"confidence": [0.5, 0.25]}
+    assert log.samples[0].total_time == results[0].seconds
     assert log.results.scores[0].metrics["accuracy"].value == pytest.approx(1 / 3)
-    assert [(i.task, i.task_id) for i in inspect.list_eval_logs(str(tmp_path))] == [("my-suite", "r")]
+    assert [(i.task, i.task_id) for i in inspect.list_eval_logs(str(path.parent))] == [("my-suite", "my.run")]
+    assert write_inspect(results, ARGUMENTS, tmp_path / "deep" / "my_run.json", BEGUN) == path
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_log_that_can_not_be_written_is_named(results: Sequence[Result], tmp_path: Path) -> None:
+    pytest.importorskip("inspect_ai.log", reason="inspect_ai is not installed (homeostat[inspect])")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"can't write .*; give another --json"):
+        write_inspect(results, ARGUMENTS, tmp_path / "file" / "r.json", BEGUN)
+
+
+def test_without_inspect_one_line_says_what_to_install(
+    results: Sequence[Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
+    with pytest.raises(ConfigError, match=r"pip install 'homeostat\[inspect\]'"):
+        write_inspect(results, ARGUMENTS, tmp_path / "r.json", BEGUN)
+    assert list(tmp_path.iterdir()) == []
