@@ -8,7 +8,7 @@ TYPES := $(VENV)/types/homeostat
 
 PACKAGES := agent alignment controllers envs nano sensors
 
-.PHONY: setup demo test bench lint format typecheck evidence clean
+.PHONY: setup types demo test bench lint format typecheck evidence clean
 
 setup: $(STAMP)
 
@@ -16,9 +16,11 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+types: setup
 	rm -rf $(TYPES) && mkdir -p $(TYPES)
 	for path in homeostat/* $(PACKAGES); do ln -s "$(CURDIR)/$$path" $(TYPES)/; done
-	touch $@
 
 demo: setup
 	$(BIN)/homeostat doctor
@@ -39,10 +41,10 @@ bench: setup
 	$(BIN)/python benchmarks/ray_workers.py --json runs/bench/ray_workers.json
 	$(BIN)/python benchmarks/align_speed.py --json runs/bench/align_speed.json
 
-typecheck: setup
+typecheck: types
 	$(BIN)/mypy
 
-lint: setup
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
