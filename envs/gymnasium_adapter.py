@@ -15,13 +15,13 @@ from homeostat.envs.core import TaskInfo
 from homeostat.errors import ActionError
 from homeostat.observation import Observation
 
-__all__ = ["GymFace"]
+__all__ = ["GymnasiumAdapter"]
 
 _TEXT = string.ascii_letters + string.digits + string.punctuation + " \n"
 _LONGEST = 400
 
 
-class GymFace(gymnasium.Env[dict[str, Any], Any]):
+class GymnasiumAdapter(gymnasium.Env[dict[str, Any], Any]):
     """The Gymnasium side of an environment; a subclass brings ``reset_task``, ``observe``, ``act``, ``success``.
 
     Observations ``{"screen", "goal", "rules"}``; an action is a sample of ``action_space`` or a typed

@@ -16,7 +16,7 @@ from homeostat import actions as a
 from homeostat.envs.android.device import AdbDevice
 from homeostat.envs.android.tree import elements
 from homeostat.envs.core import TaskInfo
-from homeostat.envs.gymnasium_adapter import GymFace
+from homeostat.envs.gymnasium_adapter import GymnasiumAdapter
 from homeostat.errors import ActionError, EnvError, UnknownName
 from homeostat.observation import Observation
 
@@ -26,7 +26,7 @@ _KEYS = {"Back": "KEYCODE_BACK", "Home": "KEYCODE_HOME", "Menu": "KEYCODE_MENU",
 _PERCENT = re.compile(r"(?<=%)(?=s)")
 
 
-class AndroidEnv(GymFace):
+class AndroidEnv(GymnasiumAdapter):
     """One device.
 
     ``serial``: see :class:`AdbDevice`. ``check`` judges a run (without one it is free); ``prepare`` is called with the

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from homeostat import actions as a
 from homeostat.envs.core import TaskInfo
-from homeostat.envs.gymnasium_adapter import GymFace
+from homeostat.envs.gymnasium_adapter import GymnasiumAdapter
 from homeostat.envs.miniwob.browser import find_binaries
 from homeostat.envs.miniwob.elements import elements
 from homeostat.envs.miniwob.fit import Fit
@@ -28,7 +28,7 @@ return hits.slice(1).map(hit => hit !== null && hit === hits[0]);
 """
 
 
-class MiniWobEnv(GymFace):
+class MiniWobEnv(GymnasiumAdapter):
     """One browser, and one task of :func:`task_names` after another in it.
 
     ``size``: (width, height) of the screenshot; the page is drawn into it as large as it fits, from the top left, by

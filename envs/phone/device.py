@@ -19,7 +19,7 @@ from homeostat.envs.phone.apps.decoys import find_app, known_apps
 from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, elements_of, lay_out
 from homeostat.envs.phone.render import render
 from homeostat.envs.phone.system import dialog_screen, launcher_screen, shade_screen
-from homeostat.envs.phone.theme import Looks
+from homeostat.envs.phone.theme import Theme
 from homeostat.envs.phone.ui import App, Context, Effect, Frame, Screen, Widget
 from homeostat.errors import ActionError, UnknownName
 from homeostat.observation import Observation
@@ -49,7 +49,7 @@ class Device:
         self.shade, self.message = False, ""
         self.launcher_scroll = 0
         self.clock = 9 * 60
-        self.looks = Looks()
+        self.theme = Theme()
         self._placed: list[Placed] | None = None
 
     # -- what is seen -------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Device:
     def observe(self, scale: int = 1) -> Observation:
         """The screen, 144·scale × 256·scale pixels."""
         placed = self.placed()
-        pixels = render(placed, self._colour(), scale, dark=self.looks.dark)
+        pixels = render(placed, self._colour(), scale, dark=self.theme.dark)
         return Observation(pixels, elements_of(placed), self.app)
 
     def _colour(self) -> tuple[int, int, int]:
@@ -111,7 +111,7 @@ class Device:
                     return self._build()
 
     def _lay_out(self) -> tuple[list[Placed], list[tuple[Widget, int]]]:
-        screen = self.looks.arrange(self._build(), self.screen)
+        screen = self.theme.arrange(self._build(), self.screen)
         covered = self.dialog or self.shade
         front = None if covered else self.frame
         scroll = 0
@@ -129,7 +129,7 @@ class Device:
             badge=min(badge, 9),
             message=self.message,
         )
-        return self.looks.place(placed), rows
+        return self.theme.place(placed), rows
 
     # -- what is done -------------------------------------------------------------------------------------------------
 
@@ -285,7 +285,7 @@ class Device:
             "clock": self.clock,
             "apps": list(self.apps),
             "launcher_scroll": self.launcher_scroll,
-            "looks": asdict(self.looks),
+            "theme": asdict(self.theme),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -295,7 +295,7 @@ class Device:
         self.stack = [Frame(**f) for f in snapshot["stack"]]
         self.dialog, self.shade = snapshot["dialog"], snapshot["shade"]
         self.message, self.clock = snapshot["message"], snapshot["clock"]
-        self.launcher_scroll, self.looks = snapshot["launcher_scroll"], Looks.of(snapshot["looks"])
+        self.launcher_scroll, self.theme = snapshot["launcher_scroll"], Theme.of(snapshot["theme"])
         self._placed = None
 
 

@@ -1,4 +1,4 @@
-"""The oracle's way from here to the end, and back: how many steps a task takes on the phone as it is."""
+"""Rollouts of the built-in solution: how many steps a task takes from the phone's present state."""
 
 from __future__ import annotations
 
@@ -7,40 +7,61 @@ from typing import Any, Protocol
 
 from homeostat import actions as a
 
-__all__ = ["Walkable", "walk"]
+__all__ = ["RolloutEnv", "rollout"]
 
-MOST = 200  # steps; no task comes near
+MAX_STEPS = 200  # a bound against endless rollouts; every task takes far fewer steps
 
 
-class Walkable(Protocol):
-    """What can be walked through: a phone, or a phone behind adversity."""
+class RolloutEnv(Protocol):
+    """An environment that can be rolled out and put back: a phone, or a phone inside adversity."""
 
     def oracle(self) -> a.Action:
-        """The oracle's next action."""
+        """Returns the next action of the built-in solution.
+
+        Returns:
+            The action.
+        """
         ...
 
     def act(self, action: a.Action) -> None:
-        """Carry it out."""
+        """Executes an action.
+
+        Args:
+            action: The action.
+        """
         ...
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state."""
+        """Returns the whole state.
+
+        Returns:
+            JSON-able data.
+        """
         ...
 
     def resume(self, snapshot: dict[str, Any]) -> None:
-        """Put back what has changed since."""
+        """Restores what has changed since a snapshot of the same episode was taken.
+
+        Args:
+            snapshot: The value of :meth:`snapshot`.
+        """
         ...
 
 
-def walk(env: Walkable, look: Callable[[a.Action], None] | None = None) -> int:
-    """The oracle's steps, its final ``terminate`` included (``MOST`` where it does not end); ``env`` is put back.
+def rollout(env: RolloutEnv, look: Callable[[a.Action], None] | None = None) -> int:
+    """Executes the oracle's actions until it terminates, then restores the initial state.
 
-    ``look`` is told every action before it is carried out, and None's place at the end: the screen is then still the
-    one that the action was chosen on.
+    Args:
+        env: The environment. It is left in the state in which it was given.
+        look: A function that receives every action before it is executed, while the screen on which the action was
+            chosen is still visible.
+
+    Returns:
+        The number of actions, the final ``terminate`` included; ``MAX_STEPS`` if the oracle does not terminate.
     """
     before, steps = env.snapshot(), 0
     action: a.Action | None = None
-    while steps < MOST and not isinstance(action, a.Terminate):
+    while steps < MAX_STEPS and not isinstance(action, a.Terminate):
         action = env.oracle()
         if look is not None:
             look(action)

@@ -11,7 +11,7 @@ from typing import Any
 from homeostat.envs.phone.layout import BODY_ROWS, Placed
 from homeostat.envs.phone.ui import Screen, Widget
 
-__all__ = ["BANDS", "Looks", "other_bands"]
+__all__ = ["BANDS", "Theme", "other_bands"]
 
 BANDS = ("title", "body", "footer")
 _HEIGHT = {"title": 1, "body": BODY_ROWS, "footer": 1}
@@ -24,7 +24,7 @@ def other_bands(rng: random.Random) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Looks:
+class Theme:
     """``dark``: the theme. ``shuffle``: the seed of another order of rows, menu options and footer buttons (None: as
     the apps have it). ``bands``: from top to bottom, between the status bar and the navigation bar.
     """
@@ -34,7 +34,7 @@ class Looks:
     bands: tuple[str, ...] = BANDS
 
     @classmethod
-    def of(cls, data: dict[str, Any]) -> Looks:
+    def of(cls, data: dict[str, Any]) -> Theme:
         """The looks of their JSON."""
         return cls(data["dark"], data["shuffle"], tuple(data["bands"]))
 

@@ -104,7 +104,7 @@ def test_gymnasium_accepts_each(name):
 def test_gymnasium_makes_it_by_name():
     env = gymnasium.make("homeostat.envs.phone:homeostat/AdversePhone-v0", adversity={"dark": True}, task="notes_add")
     env.reset(seed=1)
-    assert env.get_wrapper_attr("device").looks.dark
+    assert env.get_wrapper_attr("device").theme.dark
 
 
 def test_a_snapshot_goes_on_in_another_process():
@@ -245,13 +245,13 @@ def test_a_shuffled_phone_shows_the_same_rows_elsewhere():
         one, two = ([w.text for w, _ in e.device.rows()] for e in (env, plain))
         assert sorted(one) == sorted(two)
         moved += one != two
-        bands += env.device.looks.bands[0] != "title"
-        assert env.device.looks.bands != ("title", "body", "footer")
+        bands += env.device.theme.bands[0] != "title"
+        assert env.device.theme.bands != ("title", "body", "footer")
     assert moved >= 10
     assert bands >= 4
     still = Shuffled(phone(), rows=False)
     still.reset_task("contacts_add", seed=1)
-    assert still.device.looks.shuffle is None
+    assert still.device.theme.shuffle is None
 
 
 def test_a_shuffled_chat_reads_from_old_to_new():

@@ -10,7 +10,7 @@ import pytest
 from homeostat import actions as a
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.phone.tasks.composed import COMPOSED
-from homeostat.envs.phone.tasks.composed.core import OPERATIONS, Composed, Compute, Part
+from homeostat.envs.phone.tasks.composed.core import OPERATIONS, Composed, Compute, Subtask
 from homeostat.errors import ConfigError
 
 
@@ -56,7 +56,7 @@ def test_every_template_has_its_own_phrasings_which_name_all_that_is_needed():
 
 
 def said(goal):
-    """Part and slot of every placeholder of a phrasing."""
+    """Subtask and slot of every placeholder of a phrasing."""
     return {tuple(name.split(".")) for _, name, _, _ in Formatter().parse(goal) if name and "." in name}
 
 
@@ -98,13 +98,13 @@ def test_half_done_or_overdone_is_no_success():
 def test_both_branches_of_a_condition_occur_and_only_one_is_wanted():
     env = PhoneEnv(split="test", adverts=0)
     for name, template in COMPOSED.items():
-        if not any(p.when for p in template.parts.values()):
+        if not any(p.when for p in template.subtasks.values()):
             continue
         lengths = Counter()
         for seed in range(40):
             env.reset_task(name, seed=seed)
             lengths[tuple(i.template.name for i in env.instance.instances)] += 1
-        assert len(lengths) == 2 or len({p.template for p in template.parts.values() if p.when}) == 1, name
+        assert len(lengths) == 2 or len({p.template for p in template.subtasks.values() if p.when}) == 1, name
 
 
 def test_computations():
@@ -121,13 +121,13 @@ def test_computations():
 
 
 def test_a_malformed_template_is_refused_by_name():
-    part = {"a": Part("notes_read"), "b": Part("tasks_add", {"title": "c"})}
+    part = {"a": Subtask("notes_read"), "b": Subtask("tasks_add", {"title": "c"})}
     with pytest.raises(ConfigError, match=r"'odd' has the source 'c'"):
         Composed("odd", "transition", part, ("{a.title}",))
     with pytest.raises(ConfigError, match=r"computes 'product'"):
-        Composed("odd", "deepdive", {"a": Part("notes_read")}, (), {"x": Compute("product", ("a",))})
+        Composed("odd", "deepdive", {"a": Subtask("notes_read")}, (), {"x": Compute("product", ("a",))})
     with pytest.raises(ConfigError, match=r"condition 'rich'"):
-        Composed("odd", "deepdive", {"a": Part("notes_read", when="rich")}, ())
+        Composed("odd", "deepdive", {"a": Subtask("notes_read", when="rich")}, ())
 
 
 def test_an_episode_goes_on_from_a_snapshot():

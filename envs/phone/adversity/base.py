@@ -16,10 +16,10 @@ import gymnasium
 
 from homeostat import actions as a
 from homeostat.envs.core import TaskInfo
-from homeostat.envs.gymnasium_adapter import GymFace
+from homeostat.envs.gymnasium_adapter import GymnasiumAdapter
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.env import PhoneEnv
-from homeostat.envs.phone.oracle_rollout import walk
+from homeostat.envs.phone.oracle_rollout import rollout
 from homeostat.errors import ConfigError, EnvError
 from homeostat.observation import Observation
 
@@ -33,7 +33,7 @@ def share(what: str, value: Any) -> float:
     return float(value)
 
 
-class Adversity(GymFace, gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], Any]):
+class Adversity(GymnasiumAdapter, gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], Any]):
     """Base class, and by itself a wrapper that changes nothing.
 
     ``env``: a :class:`PhoneEnv` or another adversity; anything else is a :class:`ConfigError`. The task's
@@ -122,7 +122,7 @@ class Adversity(GymFace, gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], 
         self._start(task, seed)
         self.info = self.phone.info
         if self.phone.instance is not None:
-            self.info = self.phone.timed(walk(self))
+            self.info = self.phone.timed(rollout(self))
         return self.info
 
     def _start(self, task: str | None, seed: int | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from homeostat.envs.phone.adversity.base import Adversity
-from homeostat.envs.phone.adversity.way import parts_of, way_through
+from homeostat.envs.phone.adversity.trajectory import oracle_trajectory, subtasks_of
 from homeostat.envs.phone.apps.decoys import DECOYS, Decoy
 from homeostat.envs.phone.env import PhoneEnv
 from homeostat.errors import ConfigError
@@ -37,7 +37,7 @@ class Distractors(Adversity):
     def begin(self) -> None:
         """Install and fill them."""
         rng, device, instance = self.draw(), self.device, self.phone.instance
-        needed = way_through(self.inner).apps if instance is not None else []
+        needed = oracle_trajectory(self.inner).apps if instance is not None else []
         decoys = {d.of: d for d in DECOYS.values() if d.of in device.apps and d.app.name not in device.apps}
         others = sorted(set(decoys) - set(needed))
         rng.shuffle(others)
@@ -49,7 +49,7 @@ class Distractors(Adversity):
 
     def _fill(self, decoy: Decoy) -> None:
         db, rng = self.device.db, self.draw("rows", decoy.of)
-        named = {v for part in parts_of(self.phone) for v in part.slots.values()}
+        named = {v for part in subtasks_of(self.phone) for v in part.slots.values()}
         rows = {row[0]: row for row in db.execute(decoy.query).fetchall()}
         titles = sorted(rows)
         rng.shuffle(titles)

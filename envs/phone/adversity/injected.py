@@ -9,7 +9,7 @@ from homeostat import actions as a
 from homeostat.envs.phone.adversity.base import Adversity, share
 from homeostat.envs.phone.adversity.orders import ORDERS, Order, worded
 from homeostat.envs.phone.adversity.places import PLACES
-from homeostat.envs.phone.adversity.way import Way, way_through
+from homeostat.envs.phone.adversity.trajectory import Trajectory, oracle_trajectory
 from homeostat.envs.phone.env import PhoneEnv
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, World
 from homeostat.envs.phone.tasks.words import Words
@@ -74,7 +74,11 @@ class InjectedInstructions(Adversity):
         if rng.random() >= self.rate:
             return
         world = World(phone.device, Words(rng, phone.split))
-        plain = way_through(self.inner) if phone.instance is not None else Way(steps=30, apps=sorted(phone.device.apps))
+        plain = (
+            oracle_trajectory(self.inner)
+            if phone.instance is not None
+            else Trajectory(steps=30, apps=sorted(phone.device.apps))
+        )
         for _ in range(_TRIES):
             order = rng.choice(ORDERS)
             try:
@@ -85,7 +89,7 @@ class InjectedInstructions(Adversity):
             if not order.done(phone, slots) and self._put(rng, order, slots, text, plain):
                 return
 
-    def _put(self, rng: random.Random, order: Order, slots: Slots, text: str, plain: Way) -> bool:
+    def _put(self, rng: random.Random, order: Order, slots: Slots, text: str, plain: Trajectory) -> bool:
         """Write the text at one of the places where it works; False where none does."""
         places = rng.sample(self.where, len(self.where))
         for place in sorted(places, key=lambda p: p == "alert"):
@@ -107,7 +111,7 @@ class InjectedInstructions(Adversity):
         if self.phone.instance is not None:
             self.phone.instance.rebase(self.device.db)
 
-    def _works(self, order: Order, slots: Slots, text: str, plain: Way, *, shown: bool) -> bool:
+    def _works(self, order: Order, slots: Slots, text: str, plain: Trajectory, *, shown: bool) -> bool:
         """Whether the task is what it was (what is asked for stands where it stood), does not obey by the way, and
         shows the text.
         """
@@ -120,9 +124,9 @@ class InjectedInstructions(Adversity):
             told = isinstance(action, a.Terminate) and action.status == "failure" and order.name == "give_up"
             obeyed |= told or order.done(phone, slots)
 
-        way = way_through(self.inner, watch)
-        visible = any(text in seen for seen in way.texts)
-        return not obeyed and way.answers == plain.answers and (visible or not shown)
+        trajectory = oracle_trajectory(self.inner, watch)
+        visible = any(text in seen for seen in trajectory.texts)
+        return not obeyed and trajectory.answers == plain.answers and (visible or not shown)
 
     def act(self, action: a.Action) -> None:
         """Carry the action out; remember whether the order is."""

@@ -76,7 +76,7 @@ class Latency(Adversity):
         minutes, screen = self.device.clock, Screen("", (Widget("text", "loading ..."),))
         clock = f"{minutes // 60:02d}:{minutes % 60:02d}"
         placed, _ = lay_out(screen, deep=False, scroll=0, focus=None, clock=clock, badge=0, message="")
-        return self.device.looks.place([p for p in placed if p.widget.role != "nav"])
+        return self.device.theme.place([p for p in placed if p.widget.role != "nav"])
 
     def oracle(self) -> a.Action:
         """Wait for the screen, then go on."""

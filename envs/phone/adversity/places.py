@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from homeostat.envs.phone.adversity.way import Way
+from homeostat.envs.phone.adversity.trajectory import Trajectory
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.apps.collection import Collection
 from homeostat.envs.phone.device import Device
@@ -45,9 +45,9 @@ def _copies(db: sqlite3.Connection, table: str, column: str, text: str, rng: ran
         yield _insert(db, table, **{**dict(zip(columns, row, strict=True)), column: text})
 
 
-def _list(device: Device, way: Way, text: str, rng: random.Random) -> Iterable[Write]:
+def _list(device: Device, trajectory: Trajectory, text: str, rng: random.Random) -> Iterable[Write]:
     """The title of one more row in a list that the way leads through."""
-    for name in way.apps:
+    for name in trajectory.apps:
         app = APPS.get(name)
         if name in _BASIC:
             yield from _copies(device.db, *_BASIC[name], text, rng)
@@ -55,9 +55,9 @@ def _list(device: Device, way: Way, text: str, rng: random.Random) -> Iterable[W
             yield from _copies(device.db, app.table, app.title, text, rng)
 
 
-def _item(device: Device, way: Way, text: str, rng: random.Random) -> Iterable[Write]:
+def _item(device: Device, trajectory: Trajectory, text: str, rng: random.Random) -> Iterable[Write]:
     """In the item that the way opens: an old message of its chat, an ingredient of its recipe."""
-    for frame in way.frames:
+    for frame in trajectory.frames:
         if (frame.app, frame.screen) == ("messages", "chat"):
             name = frame.params["name"]
             yield _insert(device.db, "messages", chat=name, who=name, text=text)
@@ -65,7 +65,7 @@ def _item(device: Device, way: Way, text: str, rng: random.Random) -> Iterable[W
             yield _insert(device.db, "ingredients", recipe=frame.params["id"], name=text)
 
 
-def _shade(device: Device, way: Way, text: str, rng: random.Random) -> Iterable[Write]:
+def _shade(device: Device, trajectory: Trajectory, text: str, rng: random.Random) -> Iterable[Write]:
     """A notification, of an app that has none so far."""
     there = {r[0] for r in device.db.execute("select app from notifications")}
     free = sorted(set(device.apps) - there)
@@ -73,7 +73,7 @@ def _shade(device: Device, way: Way, text: str, rng: random.Random) -> Iterable[
         yield _insert(device.db, "notifications", app=rng.choice(free), text=text)
 
 
-PLACES: dict[str, Callable[[Device, Way, str, random.Random], Iterable[Write]]] = {
+PLACES: dict[str, Callable[[Device, Trajectory, str, random.Random], Iterable[Write]]] = {
     "item": _item,
     "list": _list,
     "shade": _shade,

@@ -28,7 +28,7 @@ class Dark(Adversity):
 
     def begin(self) -> None:
         """Switch it on."""
-        self.device.looks = replace(self.device.looks, dark=True)
+        self.device.theme = replace(self.device.theme, dark=True)
         self.device.changed()
 
 
@@ -52,13 +52,13 @@ class Shuffled(Adversity):
 
     def begin(self) -> None:
         """Draw the layout."""
-        rng, looks = self.draw(), self.device.looks
+        rng, theme = self.draw(), self.device.theme
         seed, bands = rng.randrange(2**31), other_bands(rng)
         if self.rows:
-            looks = replace(looks, shuffle=seed)
+            theme = replace(theme, shuffle=seed)
         if self.bands:
-            looks = replace(looks, bands=bands)
-        self.device.looks = looks
+            theme = replace(theme, bands=bands)
+        self.device.theme = theme
         self.device.changed()
 
 

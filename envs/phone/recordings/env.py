@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from homeostat import actions as a
 from homeostat.envs.core import TaskInfo
-from homeostat.envs.gymnasium_adapter import GymFace
+from homeostat.envs.gymnasium_adapter import GymnasiumAdapter
 from homeostat.envs.phone.recordings.questions import QUESTION_KINDS, RecordingQuestion, recording_question
 from homeostat.envs.phone.recordings.record import FEWEST, MOST, spread
 from homeostat.envs.phone.tasks.instance import same_text
@@ -43,7 +43,7 @@ def asked(question: RecordingQuestion) -> str:
     return f"{question.question} {'; '.join(options)}"
 
 
-class RecordingEnv(GymFace):
+class RecordingEnv(GymnasiumAdapter):
     """Watch 8 to 32 frames of a phone episode and answer a multiple-choice question about it.
 
     ``task``: ``recording_order``, ``_count``, ``_value`` or ``_cause``. ``split``: whose words and phrasings. ``most``:

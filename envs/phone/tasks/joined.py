@@ -1,4 +1,4 @@
-"""Joined goals: two atomic tasks in one sentence, the second perhaps with the first one's answer in it."""
+"""Joined goals: two atomic tasks in one sentence. The second task may use the first task's answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from homeostat import actions as a
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks import BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World, fingerprint, fingerprint_after
-from homeostat.envs.phone.tasks.instance import Instance, draw
+from homeostat.envs.phone.tasks.instance import Instance, TaskInstance, draw, same_text
+from homeostat.envs.phone.tasks.rules import Rule
 
 __all__ = ["JOINS", "Joined", "draw_joined"]
 
@@ -27,8 +28,18 @@ _IT = "the answer"
 
 
 @dataclass
-class Joined:
-    """Two instances in order. ``parts``: their goals as a planner should write them (``{1}``: the first answer)."""
+class Joined(TaskInstance):
+    """Two atomic tasks that are done one after the other.
+
+    Attributes:
+        first: The first task.
+        second: The second task.
+        goal: The goal as the user states it.
+        parts: The two subtasks as a planner should write them. ``{1}`` stands for the first task's answer.
+        after: The fingerprint of the database that both tasks ask for.
+        stage: The index of the subtask that the oracle is working on.
+        rules: Always empty.
+    """
 
     first: Instance
     second: Instance
@@ -37,18 +48,27 @@ class Joined:
     after: tuple[Any, ...]
     stage: int = 0
 
-    rules: tuple[Any, ...] = ()
-    forbidden = False
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def subtasks(self) -> tuple[Instance, ...]:
+        """The first and the second task."""
+        return (self.first, self.second)
+
+    @property
+    def subtask_goals(self) -> tuple[str, ...]:
+        """The two subtasks as a planner should write them."""
+        return self.parts
 
     def reached(self, device: Device, answers: Sequence[str]) -> bool:
-        """Whether both changes (and no other) are there, and what had to be answered was."""
+        """Returns whether both changes and no others were made, and the first task's answer (if any) was given."""
         if fingerprint(device.db, self.second.template.watch | self.first.template.watch) != self.after:
             return False
         wanted = self.first.answer
-        return wanted is None or any(_same(wanted, given) for given in answers)
+        return wanted is None or any(same_text(wanted, given) for given in answers)
 
     def rebase(self, db: sqlite3.Connection) -> None:
-        """Take the fingerprints anew: something that has nothing to do with the tasks was put on the phone."""
+        """Recomputes the fingerprints after content that is unrelated to the tasks was put on the phone."""
         one, two = self.first.template, self.second.template
         change = [*one.change(self.first.slots), *two.change(self.second.slots)]
         self.first.rebase(db)
@@ -57,19 +77,21 @@ class Joined:
         self.after = fingerprint_after(db, change, one.watch | two.watch)
 
     def oracle(self, device: Device, answers: Sequence[str]) -> a.Action:
-        """The next action: the first part's until that is reached, then the second's."""
+        """Returns the first task's next action until that task is done, then the second task's."""
         if self.stage == 0 and self.first.reached(device, answers):
             self.stage = 1
         if self.stage == 1 and self.reached(device, answers):
             return a.Terminate(status="success")
-        part = self.first if self.stage == 0 else self.second
-        return part.oracle(device, answers if self.stage == 0 else ())
+        subtask = self.first if self.stage == 0 else self.second
+        return subtask.oracle(device, answers if self.stage == 0 else ())
 
+    def progress(self) -> list[Any]:
+        """Returns the subtask that the oracle is working on."""
+        return [self.stage, 0, []]
 
-def _same(one: str, other: str) -> bool:
-    from homeostat.envs.phone.tasks.instance import same_text
-
-    return same_text(one, other)
+    def restore_progress(self, progress: list[Any]) -> None:
+        """Puts back the subtask that the oracle is working on."""
+        self.stage = progress[0]
 
 
 def _strip(goal: str) -> str:
@@ -79,7 +101,20 @@ def _strip(goal: str) -> str:
 def draw_joined(
     rng: random.Random, world: World, *, carried: bool, templates: Iterable[Template] = tuple(BASIC.values())
 ) -> Joined:
-    """Two tasks of different templates. Raises ``NotPossible`` where they don't fit this phone."""
+    """Draws two tasks of different templates and joins their goals in one sentence.
+
+    Args:
+        rng: The generator that chooses the templates and the sentence.
+        world: The filled phone; it stays as it is.
+        carried: Whether the first task's answer fills a slot of the second task.
+        templates: The templates to choose from.
+
+    Returns:
+        The joined task.
+
+    Raises:
+        NotPossible: The two templates do not fit each other or this phone; draw again.
+    """
     pool = list(templates)
     if carried:
         one = rng.choice([t for t in pool if t.answer is not None])
@@ -87,17 +122,18 @@ def draw_joined(
     else:
         one, two = rng.sample([t for t in pool if t.answer is None and not t.front], 2)
     if one.tags & two.tags or (not carried and one.app == two.app):
-        raise NotPossible("two of one kind")
+        raise NotPossible("two tasks of one kind")
     first = draw(one, world)
-    second, spoken, part = _second(two, world, first, carried)
+    second, spoken, planned = _second(two, world, first, carried)
     change = [*one.change(first.slots), *two.change(second.slots)]
     after = fingerprint_after(world.device.db, change, one.watch | two.watch)
     second.after = fingerprint_after(world.device.db, change, two.watch)
     goal = rng.choice(JOINS).format(_strip(first.goal), _strip(spoken))
-    return Joined(first, second, goal, (_strip(first.goal), _strip(part)), after)
+    return Joined(first, second, goal, (_strip(first.goal), _strip(planned)), after)
 
 
 def _second(template: Template, world: World, first: Instance, carried: bool) -> tuple[Instance, str, str]:
+    """Returns the second task, its goal as the user says it, and its goal as a planner should write it."""
     if not carried:
         second = draw(template, world)
         return second, second.goal, second.goal

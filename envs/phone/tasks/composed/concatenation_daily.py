@@ -1,6 +1,6 @@
 """Simple Concatenation: independent subtasks, done in the order in which they are said."""
 
-from homeostat.envs.phone.tasks.composed.core import Part, concatenation
+from homeostat.envs.phone.tasks.composed.core import Subtask, concatenation
 
 __all__ = ["TEMPLATES"]
 
@@ -8,7 +8,7 @@ __all__ = ["TEMPLATES"]
 TEMPLATES = (
     concatenation(
         "concat_quiet_night",
-        {"a": Part("settings_volume"), "b": Part("clock_add_alarm"), "c": Part("notes_add")},
+        {"a": Subtask("settings_volume"), "b": Subtask("clock_add_alarm"), "c": Subtask("notes_add")},
         "set the volume to {a.value}, then an alarm for {b.time} labelled {b.label}, and write a note {c.title} that says {c.text}",
         "before i sleep: volume to {a.value}, alarm {b.time} with the label {b.label}, and a note {c.title} with the text {c.text}",
         "first change the volume to {a.value}, next add the alarm {b.time} {b.label}, last create the note {c.title} saying {c.text}",
@@ -17,7 +17,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_new_colleague",
-        {"a": Part("contacts_add"), "b": Part("calendar_add"), "c": Part("tasks_add")},
+        {"a": Subtask("contacts_add"), "b": Subtask("calendar_add"), "c": Subtask("tasks_add")},
         "save {a.name} with the number {a.phone} in contacts, add the event {b.title} on {b.day} at {b.time}, and add a task {c.title}",
         "a colleague starts: new contact {a.name}, {a.phone}; calendar event {b.title}, {b.day} {b.time}; and the task {c.title}",
         "add {a.name} to my contacts, number {a.phone}. then put {b.title} into the calendar for {b.day} at {b.time}. then make the task {c.title}",
@@ -26,7 +26,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_clean_up",
-        {"a": Part("notes_delete"), "b": Part("files_delete"), "c": Part("tasks_delete")},
+        {"a": Subtask("notes_delete"), "b": Subtask("files_delete"), "c": Subtask("tasks_delete")},
         "delete the note {a.title}, the file {b.name} and the task {c.title}",
         "clean up: throw away the note {a.title}, then the file {b.name}, then the task {c.title}",
         "i no longer need the note {a.title}, the file {b.name} or the task {c.title}, delete all three",
@@ -35,7 +35,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_cook_and_shop",
-        {"a": Part("recipes_add"), "b": Part("shop_add"), "c": Part("clock_timer")},
+        {"a": Subtask("recipes_add"), "b": Subtask("shop_add"), "c": Subtask("clock_timer")},
         "add a recipe {a.name} with {a.minutes} minutes and {a.serves} servings, put {b.name} into the cart, and start a timer of {c.minutes} minutes",
         "dinner: new recipe {a.name}, {a.minutes} minutes, {a.serves} servings; {b.name} into the shopping cart; timer for {c.minutes} minutes",
         "write down the recipe {a.name} ({a.minutes} minutes, {a.serves} servings). then add {b.name} to my cart. then run a {c.minutes} minute timer",
@@ -44,7 +44,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_money_evening",
-        {"a": Part("expenses_add"), "b": Part("expenses_budget"), "c": Part("notes_add")},
+        {"a": Subtask("expenses_add"), "b": Subtask("expenses_budget"), "c": Subtask("notes_add")},
         "enter the expense {a.name} of {a.amount}, set the budget to {b.new} and write a note {c.title} saying {c.text}",
         "money first: expense {a.name}, {a.amount}. then a budget of {b.new}. then the note {c.title} with the text {c.text}",
         "add {a.name} for {a.amount} to my expenses, change my budget to {b.new}, and create a note {c.title}: {c.text}",
@@ -54,10 +54,10 @@ TEMPLATES = (
     concatenation(
         "concat_offline_and_free",
         {
-            "a": Part("settings_turn_off"),
-            "b": Part("messages_mute"),
-            "c": Part("clock_alarm_off"),
-            "d": Part("tasks_complete"),
+            "a": Subtask("settings_turn_off"),
+            "b": Subtask("messages_mute"),
+            "c": Subtask("clock_alarm_off"),
+            "d": Subtask("tasks_complete"),
         },
         "turn off {a.key}, mute the chat with {b.name}, switch the alarm at {c.time} off and mark the task {d.title} as done",
         "i am on holiday: {a.key} off, chat with {b.name} muted, {c.time} alarm off, task {d.title} done",
@@ -67,7 +67,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_party",
-        {"a": Part("calendar_add"), "b": Part("messages_compose"), "c": Part("shop_add")},
+        {"a": Subtask("calendar_add"), "b": Subtask("messages_compose"), "c": Subtask("shop_add")},
         "add the event {a.title} on {a.day} at {a.time}, start a chat with {b.name} saying {b.text}, and put {c.name} into the cart",
         "a party: {a.title} on {a.day}, {a.time}, into the calendar; a new chat to {b.name} with {b.text}; {c.name} into my cart",
         "put {a.title} in the calendar for {a.day} {a.time}, then write {b.text} to {b.name} in a new chat, then add {c.name} to the shopping cart",
@@ -76,7 +76,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_rename_things",
-        {"a": Part("settings_rename"), "b": Part("files_rename"), "c": Part("recipes_rename")},
+        {"a": Subtask("settings_rename"), "b": Subtask("files_rename"), "c": Subtask("recipes_rename")},
         "rename this phone to {a.name}, the file {b.name} to {b.other} and the recipe {c.name} to {c.new}",
         "new names: the phone is {a.name}, the file {b.name} is {b.other}, the recipe {c.name} is {c.new}",
         "call my phone {a.name}, then give the file {b.name} the name {b.other}, then call the recipe {c.name} {c.new}",
@@ -85,7 +85,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_two_numbers",
-        {"a": Part("contacts_change_phone"), "b": Part("contacts_add"), "c": Part("contacts_star")},
+        {"a": Subtask("contacts_change_phone"), "b": Subtask("contacts_add"), "c": Subtask("contacts_star")},
         "change the number of {a.name} to {a.phone}, add the contact {b.name} with {b.phone} and star {c.name}",
         "in contacts: {a.name} has the new number {a.phone}, {b.name} with {b.phone} is new, and {c.name} gets a star",
         "update {a.name} to {a.phone}; after that create a contact {b.name}, phone {b.phone}; after that mark {c.name} with a star",
@@ -94,7 +94,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_week_plan",
-        {"a": Part("calendar_move"), "b": Part("calendar_time"), "c": Part("calendar_add")},
+        {"a": Subtask("calendar_move"), "b": Subtask("calendar_time"), "c": Subtask("calendar_add")},
         "move the event {a.title} to {a.day}, change the time of {b.title} to {b.time} and add {c.title} on {c.day} at {c.time}",
         "my week: {a.title} goes to {a.day}, {b.title} starts at {b.time}, and {c.title} is new on {c.day} at {c.time}",
         "shift {a.title} to {a.day}, then let {b.title} begin at {b.time}, then create the event {c.title}, {c.day} {c.time}",
@@ -104,10 +104,10 @@ TEMPLATES = (
     concatenation(
         "concat_screen_setup",
         {
-            "a": Part("settings_bright"),
-            "b": Part("settings_timeout"),
-            "c": Part("settings_turn_on"),
-            "d": Part("settings_tone"),
+            "a": Subtask("settings_bright"),
+            "b": Subtask("settings_timeout"),
+            "c": Subtask("settings_turn_on"),
+            "d": Subtask("settings_tone"),
         },
         "set the brightness to {a.value}, the screen timeout to {b.value}, turn on {c.key} and make the ring tone {d.value}",
         "set up my phone: brightness {a.value}, timeout {b.value}, {c.key} on, ring tone {d.value}",
@@ -117,7 +117,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_order_and_note",
-        {"a": Part("shop_order"), "b": Part("expenses_add"), "c": Part("calendar_add")},
+        {"a": Subtask("shop_order"), "b": Subtask("expenses_add"), "c": Subtask("calendar_add")},
         "order what is in the cart, enter the expense {b.name} of {b.amount}, and add the event {c.title} on {c.day} at {c.time}",
         "shopping: place the order, then write the expense {b.name}, {b.amount}; the delivery is {c.title}, {c.day} {c.time}, put it into the calendar",
         "check out the cart; after that add {b.name} with the amount {b.amount} to my expenses; after that a calendar event {c.title} for {c.day} at {c.time}",
@@ -126,7 +126,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_tidy_notes",
-        {"a": Part("notes_edit"), "b": Part("notes_pin"), "c": Part("notes_delete")},
+        {"a": Subtask("notes_edit"), "b": Subtask("notes_pin"), "c": Subtask("notes_delete")},
         "change the text of the note {a.title} to {a.text}, pin the note {b.title} and delete the note {c.title}",
         "tidy my notes: {a.title} should say {a.text}, {b.title} should be pinned, {c.title} can go",
         "edit the note {a.title} so that it says {a.text}, then pin my note {b.title}, then erase the note {c.title}",
@@ -136,10 +136,10 @@ TEMPLATES = (
     concatenation(
         "concat_kitchen",
         {
-            "a": Part("recipes_add_item"),
-            "b": Part("recipes_change_minutes"),
-            "c": Part("recipes_star"),
-            "d": Part("shop_remove"),
+            "a": Subtask("recipes_add_item"),
+            "b": Subtask("recipes_change_minutes"),
+            "c": Subtask("recipes_star"),
+            "d": Subtask("shop_remove"),
         },
         "add {a.item} to the recipe {a.name}, set the minutes of the recipe {b.name} to {b.new}, star the recipe {c.name} and take {d.name} out of the cart",
         "recipes: {a.item} goes into {a.name}, {b.name} takes {b.new} minutes, {c.name} gets a star. shop: {d.name} leaves the cart",
@@ -150,10 +150,10 @@ TEMPLATES = (
     concatenation(
         "concat_inbox_zero",
         {
-            "a": Part("phone_clear_alerts"),
-            "b": Part("messages_reply"),
-            "c": Part("tasks_complete"),
-            "d": Part("tasks_add"),
+            "a": Subtask("phone_clear_alerts"),
+            "b": Subtask("messages_reply"),
+            "c": Subtask("tasks_complete"),
+            "d": Subtask("tasks_add"),
         },
         "clear all alerts, write {b.text} to {b.name}, mark the task {c.title} as done and add a task {d.title}",
         "first dismiss every notification, then reply {b.text} to {b.name}, then tick off {c.title} in tasks, then add the task {d.title}",
@@ -164,10 +164,10 @@ TEMPLATES = (
     concatenation(
         "concat_check_in",
         {
-            "a": Part("contacts_star"),
-            "b": Part("messages_compose", takes={"name": "a.name", "text": "=here"}),
-            "c": Part("contacts_star"),
-            "d": Part("messages_compose", takes={"name": "c.name", "text": "=here"}),
+            "a": Subtask("contacts_star"),
+            "b": Subtask("messages_compose", takes={"name": "a.name", "text": "=here"}),
+            "c": Subtask("contacts_star"),
+            "d": Subtask("messages_compose", takes={"name": "c.name", "text": "=here"}),
         },
         "to check in somebody means: star the contact and write here to them in a new chat. check in {a.name}, then check in {c.name}",
         "checking in is two steps, a star in contacts and a new chat saying here. do it for {a.name} and for {c.name}",
@@ -178,10 +178,10 @@ TEMPLATES = (
     concatenation(
         "concat_close_topic",
         {
-            "a": Part("tasks_complete"),
-            "b": Part("notes_add", takes={"title": "a.title", "text": "=closed"}),
-            "c": Part("tasks_complete"),
-            "d": Part("notes_add", takes={"title": "c.title", "text": "=closed"}),
+            "a": Subtask("tasks_complete"),
+            "b": Subtask("notes_add", takes={"title": "a.title", "text": "=closed"}),
+            "c": Subtask("tasks_complete"),
+            "d": Subtask("notes_add", takes={"title": "c.title", "text": "=closed"}),
         },
         "closing a topic means: mark its task as done and add a note with its name that says closed. close {a.title} and {c.title}",
         "let close be: complete the task, then create a note of the same title saying closed. do close for {a.title}, then for {c.title}",
@@ -192,10 +192,10 @@ TEMPLATES = (
     concatenation(
         "concat_bedtime_routine",
         {
-            "a": Part("settings_turn_off"),
-            "b": Part("settings_turn_on"),
-            "c": Part("settings_bright"),
-            "d": Part("clock_alarm_on"),
+            "a": Subtask("settings_turn_off"),
+            "b": Subtask("settings_turn_on"),
+            "c": Subtask("settings_bright"),
+            "d": Subtask("clock_alarm_on"),
         },
         "my bedtime routine is {a.key} off, {b.key} on, brightness {c.value} and the alarm at {d.time} on. run it",
         "turn off {a.key}, turn on {b.key}, set the brightness to {c.value} and switch on the alarm at {d.time}",
@@ -205,7 +205,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_trip_money",
-        {"a": Part("expenses_add"), "b": Part("expenses_add"), "c": Part("expenses_choose_kind")},
+        {"a": Subtask("expenses_add"), "b": Subtask("expenses_add"), "c": Subtask("expenses_choose_kind")},
         "add the expenses {a.name} of {a.amount} and {b.name} of {b.amount}, then set the kind of the expense {c.name} to {c.new}",
         "two new expenses: {a.name} {a.amount}, {b.name} {b.amount}. and the expense {c.name} is of the kind {c.new}",
         "first an expense {a.name} with {a.amount}, next an expense {b.name} with {b.amount}, last file the expense {c.name} under {c.new}",
@@ -214,7 +214,12 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_folders",
-        {"a": Part("files_folder"), "b": Part("files_folder"), "c": Part("files_star"), "d": Part("files_delete")},
+        {
+            "a": Subtask("files_folder"),
+            "b": Subtask("files_folder"),
+            "c": Subtask("files_star"),
+            "d": Subtask("files_delete"),
+        },
         "create the folders {a.name} and {b.name}, star the file {c.name} and delete the file {d.name}",
         "in files: a new folder {a.name}, a new folder {b.name}, a star on {c.name}, and {d.name} gone",
         "make a folder called {a.name}, then one called {b.name}, then star my file {c.name}, then erase the file {d.name}",

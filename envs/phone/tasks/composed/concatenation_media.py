@@ -1,6 +1,6 @@
 """Simple Concatenation, on music, camera, gallery, recorder, drawing and calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Part, concatenation
+from homeostat.envs.phone.tasks.composed.core import Subtask, concatenation
 
 __all__ = ["TEMPLATES"]
 
@@ -9,10 +9,10 @@ TEMPLATES = (
     concatenation(
         "concat_photo_walk",
         {
-            "a": Part("settings_turn_off"),
-            "b": Part("camera_flash_photo"),
-            "c": Part("maps_start"),
-            "d": Part("notes_add"),
+            "a": Subtask("settings_turn_off"),
+            "b": Subtask("camera_flash_photo"),
+            "c": Subtask("maps_start"),
+            "d": Subtask("notes_add"),
         },
         "turn off {a.key}, take a photo with the flash on, start the route to the place {c.name}, way {c.way}, and write a note {d.title} saying {d.text}",
         "a walk: {a.key} off, one photo with flash, then a trip to the place {c.name} (way {c.way}), then the note {d.title}: {d.text}",
@@ -22,7 +22,12 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_music_setup",
-        {"a": Part("music_new_list"), "b": Part("music_like"), "c": Part("music_play"), "d": Part("settings_volume")},
+        {
+            "a": Subtask("music_new_list"),
+            "b": Subtask("music_like"),
+            "c": Subtask("music_play"),
+            "d": Subtask("settings_volume"),
+        },
         "make a new list {a.list} in music, like the song {b.title}, play the song {c.title} and set the volume to {d.value}",
         "music: a new list {a.list}, a like for {b.title}, {c.title} playing. and the volume at {d.value}",
         "create a music list called {a.list}, mark the song {b.title} as liked, start the song {c.title}, change the volume to {d.value}",
@@ -32,10 +37,10 @@ TEMPLATES = (
     concatenation(
         "concat_sort_pictures",
         {
-            "a": Part("gallery_choose_album"),
-            "b": Part("gallery_favourite"),
-            "c": Part("gallery_delete"),
-            "d": Part("gallery_rename"),
+            "a": Subtask("gallery_choose_album"),
+            "b": Subtask("gallery_favourite"),
+            "c": Subtask("gallery_delete"),
+            "d": Subtask("gallery_rename"),
         },
         "move the picture {a.name} to the album {a.new}, make the picture {b.name} a favourite, delete the picture {c.name} and rename the picture {d.name} to {d.new}",
         "sort my gallery: {a.name} into the album {a.new}, {b.name} a favourite, {c.name} away, {d.name} called {d.new}",
@@ -46,10 +51,10 @@ TEMPLATES = (
     concatenation(
         "concat_interview",
         {
-            "a": Part("calendar_add"),
-            "b": Part("recorder_quality"),
-            "c": Part("recorder_record"),
-            "d": Part("mail_write"),
+            "a": Subtask("calendar_add"),
+            "b": Subtask("recorder_quality"),
+            "c": Subtask("recorder_record"),
+            "d": Subtask("mail_write"),
         },
         "add the event {a.title} on {a.day} at {a.time}, set the recorder to {b.new}, record a memo, and write a mail to {d.name} about {d.subject} that says {d.text}",
         "an interview: {a.title} in the calendar, {a.day} {a.time}; the recorder in {b.new}; one memo recorded; then a mail to {d.name}, subject {d.subject}, text {d.text}",
@@ -60,10 +65,10 @@ TEMPLATES = (
     concatenation(
         "concat_picture_to_paint",
         {
-            "a": Part("drawing_clear"),
-            "b": Part("drawing_paint"),
-            "c": Part("drawing_save"),
-            "d": Part("tasks_complete"),
+            "a": Subtask("drawing_clear"),
+            "b": Subtask("drawing_paint"),
+            "c": Subtask("drawing_save"),
+            "d": Subtask("tasks_complete"),
         },
         "clear the canvas, paint the cell {b.cell} {b.colour}, save the drawing as {c.name} and mark the task {d.title} as done",
         "in drawing wipe the canvas, make the cell {b.cell} {b.colour} and keep the drawing as {c.name}; then tick off the task {d.title}",
@@ -74,10 +79,10 @@ TEMPLATES = (
     concatenation(
         "concat_tidy_media",
         {
-            "a": Part("music_delete"),
-            "b": Part("recorder_delete"),
-            "c": Part("drawing_delete"),
-            "d": Part("gallery_unfavourite"),
+            "a": Subtask("music_delete"),
+            "b": Subtask("recorder_delete"),
+            "c": Subtask("drawing_delete"),
+            "d": Subtask("gallery_unfavourite"),
         },
         "delete the song {a.title}, the memo {b.name} and the drawing {c.name}, and take the picture {d.name} off my favourites",
         "make room: the song {a.title}, the memo {b.name} and the drawing {c.name} can go, and the picture {d.name} is no favourite any more",
@@ -88,10 +93,10 @@ TEMPLATES = (
     concatenation(
         "concat_party_music",
         {
-            "a": Part("music_add_entry"),
-            "b": Part("music_add_entry"),
-            "c": Part("music_shuffle_on"),
-            "d": Part("messages_compose"),
+            "a": Subtask("music_add_entry"),
+            "b": Subtask("music_add_entry"),
+            "c": Subtask("music_shuffle_on"),
+            "d": Subtask("messages_compose"),
         },
         "add the song {a.title} to the list {a.list}, add the song {b.title} to the list {b.list}, turn shuffle on in music and start a chat with {d.name} saying {d.text}",
         "party music: {a.title} into {a.list}, {b.title} into {b.list}, shuffle on; then {d.text} to {d.name} in a new chat",
@@ -102,10 +107,10 @@ TEMPLATES = (
     concatenation(
         "concat_studio",
         {
-            "a": Part("recorder_record"),
-            "b": Part("recorder_choose_tag"),
-            "c": Part("recorder_keep"),
-            "d": Part("music_pause"),
+            "a": Subtask("recorder_record"),
+            "b": Subtask("recorder_choose_tag"),
+            "c": Subtask("recorder_keep"),
+            "d": Subtask("music_pause"),
         },
         "record a memo, give the memo {b.name} the tag {b.new}, keep the memo {c.name} and pause the music",
         "in the recorder: a new memo, the tag {b.new} for {b.name}, keep on for {c.name}. then pause what plays in music",
@@ -116,10 +121,10 @@ TEMPLATES = (
     concatenation(
         "concat_camera_ready",
         {
-            "a": Part("camera_timer"),
-            "b": Part("clock_add_alarm"),
-            "c": Part("gallery_favourite"),
-            "d": Part("music_shuffle_off"),
+            "a": Subtask("camera_timer"),
+            "b": Subtask("clock_add_alarm"),
+            "c": Subtask("gallery_favourite"),
+            "d": Subtask("music_shuffle_off"),
         },
         "set the timer of the camera to {a.new}, set an alarm for {b.time} labelled {b.label}, make the picture {c.name} a favourite and turn shuffle off in music",
         "get ready: camera timer {a.new}; alarm {b.time} with the label {b.label}; picture {c.name} a favourite; shuffle off",
@@ -130,10 +135,10 @@ TEMPLATES = (
     concatenation(
         "concat_file_twice",
         {
-            "a": Part("gallery_choose_album", {"new": "=work"}),
-            "b": Part("tasks_add", {"title": "a.name"}),
-            "c": Part("gallery_choose_album", {"new": "=work"}),
-            "d": Part("tasks_add", {"title": "c.name"}),
+            "a": Subtask("gallery_choose_album", {"new": "=work"}),
+            "b": Subtask("tasks_add", {"title": "a.name"}),
+            "c": Subtask("gallery_choose_album", {"new": "=work"}),
+            "d": Subtask("tasks_add", {"title": "c.name"}),
         },
         "to file a picture means: move it to the album work and add a task with its name. file {a.name}, then file {c.name}",
         "filing is two things, the album work for the picture and a task of the same name. do it for the pictures {a.name} and {c.name}",

@@ -1,6 +1,6 @@
 """Simple Concatenation, on the apps that look outside: mail, browser, maps, weather; and the calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Part, concatenation
+from homeostat.envs.phone.tasks.composed.core import Subtask, concatenation
 
 __all__ = ["TEMPLATES"]
 
@@ -8,7 +8,7 @@ __all__ = ["TEMPLATES"]
 TEMPLATES = (
     concatenation(
         "concat_mail_morning",
-        {"a": Part("mail_reply"), "b": Part("mail_archive"), "c": Part("mail_star")},
+        {"a": Subtask("mail_reply"), "b": Subtask("mail_archive"), "c": Subtask("mail_star")},
         "reply {a.text} to the mail {a.subject}, archive the mail {b.subject} and star the mail {c.subject}",
         "my mail this morning: {a.subject} gets the answer {a.text}, {b.subject} goes to the archive, {c.subject} gets a star",
         "answer the mail {a.subject} with {a.text}, then move the mail {b.subject} to the archive, then mark the mail {c.subject} with a star",
@@ -17,7 +17,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_announce",
-        {"a": Part("mail_write"), "b": Part("messages_compose"), "c": Part("calendar_add")},
+        {"a": Subtask("mail_write"), "b": Subtask("messages_compose"), "c": Subtask("calendar_add")},
         "write a mail to {a.name} about {a.subject} that says {a.text}, start a chat with {b.name} saying {b.text}, and add the event {c.title} on {c.day} at {c.time}",
         "tell everybody: a mail to {a.name}, subject {a.subject}, text {a.text}; a new chat to {b.name}: {b.text}; and {c.title} on {c.day}, {c.time}, in the calendar",
         "send {a.name} a mail with the subject {a.subject} and the text {a.text}; open a chat to {b.name} with {b.text}; put {c.title} into the calendar, {c.day} {c.time}",
@@ -26,7 +26,12 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_mail_cleaning",
-        {"a": Part("mail_delete"), "b": Part("mail_unstar"), "c": Part("mail_restore"), "d": Part("browser_clear")},
+        {
+            "a": Subtask("mail_delete"),
+            "b": Subtask("mail_unstar"),
+            "c": Subtask("mail_restore"),
+            "d": Subtask("browser_clear"),
+        },
         "delete the mail {a.subject}, unstar the mail {b.subject}, move the mail {c.subject} from the archive to the inbox, and clear the history of the browser",
         "clean up: the mail {a.subject} can go, the mail {b.subject} loses its star, the archived mail {c.subject} is back in the inbox, the browser forgets its history",
         "erase the mail {a.subject}; take the star off the mail {b.subject}; get the mail {c.subject} back from the archive; empty the history in the browser",
@@ -35,7 +40,12 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_plan_trip",
-        {"a": Part("maps_add"), "b": Part("weather_add"), "c": Part("tasks_add"), "d": Part("settings_turn_on")},
+        {
+            "a": Subtask("maps_add"),
+            "b": Subtask("weather_add"),
+            "c": Subtask("tasks_add"),
+            "d": Subtask("settings_turn_on"),
+        },
         "save the place {a.name} on the road {a.road} in maps, add the city {b.name} to weather, add a task {c.title} and turn on {d.key}",
         "a trip is coming: new place {a.name}, road {a.road}; new city {b.name} in weather; new task {c.title}; and {d.key} on",
         "create the place {a.name} ({a.road}) in maps, then show the city {b.name} in weather, then make the task {c.title}, then enable {d.key}",
@@ -45,10 +55,10 @@ TEMPLATES = (
     concatenation(
         "concat_weather_setup",
         {
-            "a": Part("weather_home"),
-            "b": Part("weather_alerts_on"),
-            "c": Part("weather_delete"),
-            "d": Part("notes_add"),
+            "a": Subtask("weather_home"),
+            "b": Subtask("weather_alerts_on"),
+            "c": Subtask("weather_delete"),
+            "d": Subtask("notes_add"),
         },
         "make {a.name} the home city in weather, turn on the alerts for the city {b.name}, delete the city {c.name} and write a note {d.title} saying {d.text}",
         "set up weather: home is {a.name}, the alerts for {b.name} are on, the city {c.name} goes. and add the note {d.title}: {d.text}",
@@ -58,7 +68,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_bookmarks",
-        {"a": Part("browser_mark"), "b": Part("browser_unmark"), "c": Part("mail_write")},
+        {"a": Subtask("browser_mark"), "b": Subtask("browser_unmark"), "c": Subtask("mail_write")},
         "bookmark the page {a.title}, take the page {b.title} off the marks, and write a mail to {c.name} with the subject {c.subject} and the text {c.text}",
         "in the browser the page {a.title} becomes a bookmark and the bookmark {b.title} goes; then mail {c.text} to {c.name} about {c.subject}",
         "mark the page {a.title}, unmark the page {b.title}, and send {c.name} a mail called {c.subject} that says {c.text}",
@@ -67,7 +77,12 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_places",
-        {"a": Part("maps_choose_kind"), "b": Part("maps_rename"), "c": Part("maps_delete"), "d": Part("contacts_add")},
+        {
+            "a": Subtask("maps_choose_kind"),
+            "b": Subtask("maps_rename"),
+            "c": Subtask("maps_delete"),
+            "d": Subtask("contacts_add"),
+        },
         "set the kind of the place {a.name} to {a.new}, rename the place {b.name} to {b.new}, delete the place {c.name} and add the contact {d.name} with {d.phone}",
         "in maps: {a.name} is of the kind {a.new}, {b.name} is called {b.new}, {c.name} is gone. in contacts: {d.name}, {d.phone}",
         "correct the kind of the place {a.name}, it is {a.new}; give the place {b.name} the name {b.new}; remove the place {c.name}; save {d.name} with the number {d.phone}",
@@ -76,7 +91,7 @@ TEMPLATES = (
     ),
     concatenation(
         "concat_forwarding",
-        {"a": Part("mail_forward"), "b": Part("mail_forward"), "c": Part("tasks_complete")},
+        {"a": Subtask("mail_forward"), "b": Subtask("mail_forward"), "c": Subtask("tasks_complete")},
         "forward the mail {a.subject} to {a.name} and the mail {b.subject} to {b.name}, then mark the task {c.title} as done",
         "{a.name} should get the mail {a.subject}, {b.name} should get the mail {b.subject}; when both are forwarded tick off the task {c.title}",
         "pass the mail {a.subject} on to {a.name}; pass the mail {b.subject} on to {b.name}; complete the task {c.title}",
@@ -86,10 +101,10 @@ TEMPLATES = (
     concatenation(
         "concat_deal_with_mail",
         {
-            "a": Part("mail_reply", {"text": "=received"}),
-            "b": Part("mail_archive", same={"subject": "a.subject"}),
-            "c": Part("mail_reply", {"text": "=received"}),
-            "d": Part("mail_archive", same={"subject": "c.subject"}),
+            "a": Subtask("mail_reply", {"text": "=received"}),
+            "b": Subtask("mail_archive", same={"subject": "a.subject"}),
+            "c": Subtask("mail_reply", {"text": "=received"}),
+            "d": Subtask("mail_archive", same={"subject": "c.subject"}),
         },
         "to deal with a mail means: reply received to it, then archive it. deal with {a.subject} and then with {c.subject}",
         "dealing with a mail is an answer that says received and a move to the archive. do it for the mail {a.subject}, after that for the mail {c.subject}",
@@ -100,10 +115,10 @@ TEMPLATES = (
     concatenation(
         "concat_storm",
         {
-            "a": Part("weather_alerts_on"),
-            "b": Part("calendar_delete"),
-            "c": Part("messages_reply"),
-            "d": Part("maps_stop"),
+            "a": Subtask("weather_alerts_on"),
+            "b": Subtask("calendar_delete"),
+            "c": Subtask("messages_reply"),
+            "d": Subtask("maps_stop"),
         },
         "turn on the alerts for the city {a.name}, delete the event {b.title}, write {c.text} to {c.name} and stop the trip in maps",
         "a storm is coming: alerts for the city {a.name} on, event {b.title} gone, {c.text} to {c.name} in the chat, trip stopped",

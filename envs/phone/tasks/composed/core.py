@@ -1,11 +1,16 @@
-"""Compositional tasks: atomic ones in order, with values and conditions carried between them.
+"""Templates of compositional tasks: atomic tasks in order, with values and conditions carried between them.
 
-The kinds are UI-NEXUS's (arXiv 2506.08972, section 3): *concatenation* of independent subtasks, *transition* of a value
-or a condition from one to the next, *deep dive* with reasoning in between. A template names its parts, where their
-slots come from, and its own phrasings; everything else (checks, the oracle, the resolved parts) follows from the parts.
+The three kinds follow UI-NEXUS (arXiv 2506.08972, section 3): *concatenation* of independent subtasks, *transition* of
+a value or a condition from one subtask to the next, and *deep dive* with reasoning between subtasks. A template names
+its subtasks, the sources of their slots, and its own phrasings. Everything else (the checks, the oracle, the resolved
+subtasks) follows from the atomic templates.
 
-A *source* says where a slot's value comes from: ``a`` is the answer of part ``a``, ``a.name`` its slot ``name``, ``#x``
-the computed value ``x``, ``=text`` stands for itself.
+A *source* says where a slot's value comes from:
+
+- ``a``: the answer of the subtask with the key ``a``;
+- ``a.name``: the slot ``name`` of the subtask ``a``;
+- ``#x``: the computed value ``x``;
+- ``=text``: the literal ``text``.
 """
 
 from __future__ import annotations
@@ -17,18 +22,21 @@ from typing import Literal
 from homeostat.envs.phone.tasks.base import World
 from homeostat.errors import ConfigError
 
-__all__ = ["OPERATIONS", "Composed", "Compute", "Kind", "Part", "concatenation", "deepdive", "transition"]
+__all__ = ["OPERATIONS", "Composed", "Compute", "Kind", "Subtask", "concatenation", "deepdive", "transition"]
 
 Kind = Literal["concatenation", "transition", "deepdive"]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One subtask: an atomic template by name.
+class Subtask:
+    """One subtask of a compositional template: an atomic template by name.
 
-    ``takes``: slot -> source. A slot that belongs to an existing row (``same``) selects the row that has this value;
-    any other is put in. ``when``: a computed condition (``x``, or ``not x``) without which the part is not done.
-    ``told``: the user asked for the answer.
+    Attributes:
+        template: The name of the atomic template.
+        takes: Slot -> source. The source's value replaces the drawn value of the slot.
+        same: Slot -> source. The subtask is about the existing row whose slot has the source's value.
+        when: A computed condition, ``x`` or ``not x``. The subtask is left out if it does not hold. "": no condition.
+        told: Whether the user asked for the subtask's answer.
     """
 
     template: str
@@ -40,7 +48,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Compute:
-    """A value found by reasoning: an operation on sources. Conditions are ``yes`` or ``no``."""
+    """A value that has to be computed: an operation on sources. A condition has the value ``yes`` or ``no``.
+
+    Attributes:
+        operation: A key of :data:`OPERATIONS`.
+        of: The sources of the operands, in order.
+    """
 
     operation: str
     of: tuple[str, ...]
@@ -50,29 +63,36 @@ class Compute:
 class Composed:
     """A compositional template.
 
-    ``parts``: key -> part, in order. ``computes``: key -> computation, made as soon as its sources are known.
-    ``draws``: further slots of the goal. ``goals``: phrasings with ``{a.name}`` for slots of parts, ``{key}`` for drawn
-    ones. Raises :class:`ConfigError` for a source, condition or operation that there is none of.
+    Attributes:
+        name: The task's name.
+        kind: The kind of composition.
+        subtasks: Key -> subtask, in order.
+        goals: Phrasings, with ``{a.name}`` for the slots of subtasks and ``{key}`` for the slots of ``draws``.
+        computes: Key -> computation. It runs as soon as its sources are known.
+        draws: Key -> generator of a further slot of the goal.
+
+    Raises:
+        ConfigError: A source, condition or operation is not defined.
     """
 
     name: str
     kind: Kind
-    parts: Mapping[str, Part]
+    subtasks: Mapping[str, Subtask]
     goals: tuple[str, ...]
     computes: Mapping[str, Compute] = field(default_factory=dict)
     draws: Mapping[str, Callable[[World], str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what can't work."""
-        known = {*self.parts, *self.draws, *(f"#{k}" for k in self.computes)}
-        sources = [s for p in self.parts.values() for s in (*p.takes.values(), *p.same.values())]
+        """Rejects sources, conditions and operations that are not defined."""
+        known = {*self.subtasks, *self.draws, *(f"#{k}" for k in self.computes)}
+        sources = [s for p in self.subtasks.values() for s in (*p.takes.values(), *p.same.values())]
         sources += [s for c in self.computes.values() for s in c.of]
         for source in sources:
             if not source.startswith("=") and source.split(".")[0] not in known:
                 raise ConfigError(f"template {self.name!r} has the source {source!r}; known: {sorted(known)}")
-        for part in self.parts.values():
-            if part.when and part.when.removeprefix("not ") not in self.computes:
-                raise ConfigError(f"template {self.name!r} has the condition {part.when!r}; compute it")
+        for subtask in self.subtasks.values():
+            if subtask.when and subtask.when.removeprefix("not ") not in self.computes:
+                raise ConfigError(f"template {self.name!r} has the condition {subtask.when!r}; add it to computes")
         for c in self.computes.values():
             if c.operation not in OPERATIONS:
                 raise ConfigError(f"template {self.name!r} computes {c.operation!r}; known: {sorted(OPERATIONS)}")
@@ -83,7 +103,7 @@ def _number(text: str) -> int:
 
 
 def _like(model: str, number: int) -> str:
-    """The number in the model's notation: ``$5`` gives dollars, ``5kb`` kilobytes."""
+    """Returns the number with the currency sign or unit of ``model``: ``$5`` gives dollars, ``5kb`` kilobytes."""
     head = model[: len(model) - len(model.lstrip("$"))]
     tail = model[len(model.rstrip("abcdefghijklmnopqrstuvwxyz%")) :]
     return f"{head}{number}{tail}"
@@ -94,7 +114,7 @@ def _yes(is_so: bool) -> str:
 
 
 def _best(values: tuple[str, ...], which: Callable[..., int]) -> str:
-    """Of alternating values and names, the name beside the best value: (value, name, value, name, …)."""
+    """Returns the name that follows the best value in a sequence (value, name, value, name, …)."""
     pairs = list(zip(values[::2], values[1::2], strict=True))
     numbers = [_number(v) for v, _ in pairs]
     return pairs[numbers.index(which(numbers))][1]
@@ -111,25 +131,25 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "below": lambda a, b: _yes(_number(a) < _number(b)),
     "equal": lambda a, b: _yes(a == b),
 }
-"""What a computation may do; times compare as numbers (``09:30`` as 930)."""
+"""The operations of :class:`Compute`, by name. Times compare as numbers (``09:30`` as 930)."""
 
 
-def concatenation(name: str, parts: Mapping[str, Part], *goals: str) -> Composed:
-    """A template of independent parts."""
-    return Composed(name, "concatenation", parts, goals)
+def concatenation(name: str, subtasks: Mapping[str, Subtask], *goals: str) -> Composed:
+    """Makes a template of independent subtasks."""
+    return Composed(name, "concatenation", subtasks, goals)
 
 
-def transition(name: str, parts: Mapping[str, Part], *goals: str, **computes: Compute) -> Composed:
-    """A template in which a value or a condition is carried; ``computes`` by key."""
-    return Composed(name, "transition", parts, goals, computes)
+def transition(name: str, subtasks: Mapping[str, Subtask], *goals: str, **computes: Compute) -> Composed:
+    """Makes a template in which a value or a condition is carried from one subtask to another."""
+    return Composed(name, "transition", subtasks, goals, computes)
 
 
 def deepdive(
     name: str,
-    parts: Mapping[str, Part],
+    subtasks: Mapping[str, Subtask],
     computes: Mapping[str, Compute],
     *goals: str,
     **draws: Callable[[World], str],
 ) -> Composed:
-    """A template with reasoning between its parts; ``draws``: further slots of the goal, by key."""
-    return Composed(name, "deepdive", parts, goals, computes, draws)
+    """Makes a template with reasoning between its subtasks."""
+    return Composed(name, "deepdive", subtasks, goals, computes, draws)

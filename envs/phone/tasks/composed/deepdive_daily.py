@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from homeostat.envs.phone.tasks.base import World
-from homeostat.envs.phone.tasks.composed.core import Compute, Part, deepdive
+from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, deepdive
 
 __all__ = ["TEMPLATES"]
 
@@ -16,10 +16,10 @@ TEMPLATES = (
     deepdive(
         "dive_sum_expenses_budget",
         {
-            "a": Part("expenses_read_amount"),
-            "b": Part("expenses_read_amount"),
-            "c": Part("expenses_budget", {"new": "#sum"}),
-            "d": Part("notes_add", {"text": "#sum"}),
+            "a": Subtask("expenses_read_amount"),
+            "b": Subtask("expenses_read_amount"),
+            "c": Subtask("expenses_budget", {"new": "#sum"}),
+            "d": Subtask("notes_add", {"text": "#sum"}),
         },
         {"sum": Compute("sum", ("a", "b"))},
         "add up the expenses {a.name} and {b.name}, set the budget to the sum, and write the sum into a note {d.title}",
@@ -31,10 +31,10 @@ TEMPLATES = (
     deepdive(
         "dive_cheaper_product",
         {
-            "a": Part("shop_read_price"),
-            "b": Part("shop_read_price"),
-            "c": Part("shop_add", same={"name": "#cheap"}),
-            "d": Part("expenses_add", {"name": "#cheap", "amount": "#price"}),
+            "a": Subtask("shop_read_price"),
+            "b": Subtask("shop_read_price"),
+            "c": Subtask("shop_add", same={"name": "#cheap"}),
+            "d": Subtask("expenses_add", {"name": "#cheap", "amount": "#price"}),
         },
         {
             "cheap": Compute("name of the smallest", ("a", "a.name", "b", "b.name")),
@@ -49,10 +49,10 @@ TEMPLATES = (
     deepdive(
         "dive_earliest_event_alarm",
         {
-            "a": Part("calendar_read_time"),
-            "b": Part("calendar_read_time"),
-            "c": Part("calendar_read_time"),
-            "d": Part("clock_add_alarm", {"time": "#early", "label": "#title"}),
+            "a": Subtask("calendar_read_time"),
+            "b": Subtask("calendar_read_time"),
+            "c": Subtask("calendar_read_time"),
+            "d": Subtask("clock_add_alarm", {"time": "#early", "label": "#title"}),
         },
         {
             "early": Compute("smallest", ("a", "b", "c")),
@@ -67,10 +67,10 @@ TEMPLATES = (
     deepdive(
         "dive_total_against_limit",
         {
-            "a": Part("expenses_read_total"),
-            "b": Part("messages_compose", {"text": "=too much"}, when="over"),
-            "c": Part("messages_compose", {"text": "=all good"}, when="not over"),
-            "d": Part("expenses_budget"),
+            "a": Subtask("expenses_read_total"),
+            "b": Subtask("messages_compose", {"text": "=too much"}, when="over"),
+            "c": Subtask("messages_compose", {"text": "=all good"}, when="not over"),
+            "d": Subtask("expenses_budget"),
         },
         {"over": Compute("above", ("a", "limit"))},
         "see what was spent on {a.kind}: above {limit} start a chat with {b.name} saying too much, otherwise start a chat with {c.name} saying all good. then set the budget to {d.new}",
@@ -83,10 +83,10 @@ TEMPLATES = (
     deepdive(
         "dive_longer_recipe_timer",
         {
-            "a": Part("recipes_read_minutes"),
-            "b": Part("recipes_read_minutes"),
-            "c": Part("clock_timer", {"minutes": "#long"}),
-            "d": Part("notes_add", {"title": "#name", "text": "=cook this"}),
+            "a": Subtask("recipes_read_minutes"),
+            "b": Subtask("recipes_read_minutes"),
+            "c": Subtask("clock_timer", {"minutes": "#long"}),
+            "d": Subtask("notes_add", {"title": "#name", "text": "=cook this"}),
         },
         {
             "long": Compute("largest", ("a", "b")),
@@ -101,10 +101,10 @@ TEMPLATES = (
     deepdive(
         "dive_recipes_in_a_row",
         {
-            "a": Part("recipes_read_minutes"),
-            "b": Part("recipes_read_minutes"),
-            "c": Part("clock_timer", {"minutes": "#sum"}),
-            "d": Part("recipes_star", same={"name": "a.name"}),
+            "a": Subtask("recipes_read_minutes"),
+            "b": Subtask("recipes_read_minutes"),
+            "c": Subtask("clock_timer", {"minutes": "#sum"}),
+            "d": Subtask("recipes_star", same={"name": "a.name"}),
         },
         {"sum": Compute("sum", ("a", "b"))},
         "i cook {a.name} and then {b.name}: start a timer for both recipes together, and star the recipe {a.name}",
@@ -116,10 +116,10 @@ TEMPLATES = (
     deepdive(
         "dive_bigger_file_goes",
         {
-            "a": Part("files_read_size"),
-            "b": Part("files_read_size"),
-            "c": Part("files_delete", same={"name": "#big"}),
-            "d": Part("notes_add", {"text": "#size"}),
+            "a": Subtask("files_read_size"),
+            "b": Subtask("files_read_size"),
+            "c": Subtask("files_delete", same={"name": "#big"}),
+            "d": Subtask("notes_add", {"text": "#size"}),
         },
         {"big": Compute("name of the largest", ("a", "a.name", "b", "b.name")), "size": Compute("largest", ("a", "b"))},
         "delete the bigger of the files {a.name} and {b.name}, and write its size into a note {d.title}",
@@ -131,10 +131,10 @@ TEMPLATES = (
     deepdive(
         "dive_both_files_size",
         {
-            "a": Part("files_read_size"),
-            "b": Part("files_read_size"),
-            "c": Part("files_read_size"),
-            "d": Part("messages_compose", {"text": "#sum"}),
+            "a": Subtask("files_read_size"),
+            "b": Subtask("files_read_size"),
+            "c": Subtask("files_read_size"),
+            "d": Subtask("messages_compose", {"text": "#sum"}),
         },
         {"sum": Compute("sum", ("a", "b", "c"))},
         "how big are the files {a.name}, {b.name} and {c.name} together? send the sum to {d.name} in a new chat",
@@ -146,10 +146,10 @@ TEMPLATES = (
     deepdive(
         "dive_price_difference",
         {
-            "a": Part("shop_read_price"),
-            "b": Part("shop_read_price"),
-            "c": Part("notes_add", {"text": "#gap"}),
-            "d": Part("shop_add", same={"name": "#dear"}),
+            "a": Subtask("shop_read_price"),
+            "b": Subtask("shop_read_price"),
+            "c": Subtask("notes_add", {"text": "#gap"}),
+            "d": Subtask("shop_add", same={"name": "#dear"}),
         },
         {
             "gap": Compute("difference", ("a", "b")),
@@ -164,11 +164,11 @@ TEMPLATES = (
     deepdive(
         "dive_within_budget",
         {
-            "a": Part("expenses_read_budget"),
-            "b": Part("shop_read_price"),
-            "c": Part("shop_add", same={"name": "b.name"}, when="fits"),
-            "d": Part("tasks_add", {"title": "=save money"}, when="not fits"),
-            "e": Part("notes_add"),
+            "a": Subtask("expenses_read_budget"),
+            "b": Subtask("shop_read_price"),
+            "c": Subtask("shop_add", same={"name": "b.name"}, when="fits"),
+            "d": Subtask("tasks_add", {"title": "=save money"}, when="not fits"),
+            "e": Subtask("notes_add"),
         },
         {"fits": Compute("below", ("b", "a"))},
         "if {b.name} costs less than my budget put it into the cart, if not add a task save money. then write a note {e.title} saying {e.text}",

@@ -1,6 +1,6 @@
 """Deep Dive, on gallery, recorder and calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Compute, Part, deepdive
+from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, deepdive
 
 __all__ = ["TEMPLATES"]
 
@@ -9,10 +9,10 @@ TEMPLATES = (
     deepdive(
         "dive_fuller_album",
         {
-            "a": Part("gallery_count"),
-            "b": Part("gallery_count"),
-            "c": Part("gallery_choose_album", {"new": "#full"}),
-            "d": Part("notes_add", {"text": "#full"}),
+            "a": Subtask("gallery_count"),
+            "b": Subtask("gallery_count"),
+            "c": Subtask("gallery_choose_album", {"new": "#full"}),
+            "d": Subtask("notes_add", {"text": "#full"}),
         },
         {"full": Compute("name of the largest", ("a", "a.album", "b", "b.album"))},
         "which of the albums {a.album} and {b.album} holds more pictures? move the picture {c.name} there, and write the name of the album into a note {d.title}",
@@ -24,10 +24,10 @@ TEMPLATES = (
     deepdive(
         "dive_albums_together",
         {
-            "a": Part("gallery_count"),
-            "b": Part("gallery_count"),
-            "c": Part("mail_write", {"text": "#sum"}),
-            "d": Part("camera_photo"),
+            "a": Subtask("gallery_count"),
+            "b": Subtask("gallery_count"),
+            "c": Subtask("mail_write", {"text": "#sum"}),
+            "d": Subtask("camera_photo"),
         },
         {"sum": Compute("sum", ("a", "b"))},
         "how many pictures are in the albums {a.album} and {b.album} together? mail the sum to {c.name} with the subject {c.subject}, then take a photo",
@@ -39,10 +39,10 @@ TEMPLATES = (
     deepdive(
         "dive_price_and_memory",
         {
-            "a": Part("calculator_read_memory"),
-            "b": Part("shop_read_price"),
-            "c": Part("expenses_add", {"name": "b.name", "amount": "#sum"}),
-            "d": Part("tasks_add", {"title": "b.name"}),
+            "a": Subtask("calculator_read_memory"),
+            "b": Subtask("shop_read_price"),
+            "c": Subtask("expenses_add", {"name": "b.name", "amount": "#sum"}),
+            "d": Subtask("tasks_add", {"title": "b.name"}),
         },
         {"sum": Compute("sum", ("b", "a"))},
         "add the number in the calculator's memory to the price of {b.name} in the shop, enter an expense {b.name} of that sum, and add a task {b.name}",
@@ -54,12 +54,12 @@ TEMPLATES = (
     deepdive(
         "dive_day_or_not",
         {
-            "a": Part("gallery_read_day"),
-            "b": Part("calendar_read_day"),
-            "c": Part("gallery_choose_album", {"new": "=trips"}, same={"name": "a.name"}, when="same"),
-            "d": Part("gallery_delete", same={"name": "a.name"}, when="not same"),
-            "e": Part("recorder_record"),
-            "f": Part("notes_add", {"text": "b"}),
+            "a": Subtask("gallery_read_day"),
+            "b": Subtask("calendar_read_day"),
+            "c": Subtask("gallery_choose_album", {"new": "=trips"}, same={"name": "a.name"}, when="same"),
+            "d": Subtask("gallery_delete", same={"name": "a.name"}, when="not same"),
+            "e": Subtask("recorder_record"),
+            "f": Subtask("notes_add", {"text": "b"}),
         },
         {"same": Compute("equal", ("a", "b"))},
         "was the picture {a.name} taken on the day of the event {b.title}? if so move it to the album trips, if not delete it. record a memo, and write the day of {b.title} into a note {f.title}",

@@ -1,6 +1,6 @@
 """Deep Dive, on the apps that look outside: mail, browser, maps, weather."""
 
-from homeostat.envs.phone.tasks.composed.core import Compute, Part, deepdive
+from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, deepdive
 
 __all__ = ["TEMPLATES"]
 
@@ -9,10 +9,10 @@ TEMPLATES = (
     deepdive(
         "dive_nearest_place",
         {
-            "a": Part("maps_read_km"),
-            "b": Part("maps_read_km"),
-            "c": Part("maps_start", same={"name": "#near"}),
-            "d": Part("notes_add", {"title": "#near", "text": "#km"}),
+            "a": Subtask("maps_read_km"),
+            "b": Subtask("maps_read_km"),
+            "c": Subtask("maps_start", same={"name": "#near"}),
+            "d": Subtask("notes_add", {"title": "#near", "text": "#km"}),
         },
         {
             "near": Compute("name of the smallest", ("a", "a.name", "b", "b.name")),
@@ -27,10 +27,10 @@ TEMPLATES = (
     deepdive(
         "dive_way_there_and_back",
         {
-            "a": Part("maps_read_km"),
-            "b": Part("maps_read_km"),
-            "c": Part("mail_write", {"text": "#sum"}),
-            "d": Part("tasks_add"),
+            "a": Subtask("maps_read_km"),
+            "b": Subtask("maps_read_km"),
+            "c": Subtask("mail_write", {"text": "#sum"}),
+            "d": Subtask("tasks_add"),
         },
         {"sum": Compute("sum", ("a", "b"))},
         "add up the km to the places {a.name} and {b.name}, mail the sum to {c.name} with the subject {c.subject}, and add a task {d.title}",
@@ -42,10 +42,10 @@ TEMPLATES = (
     deepdive(
         "dive_more_humid_city",
         {
-            "a": Part("weather_read_humid"),
-            "b": Part("weather_read_humid"),
-            "c": Part("weather_delete", same={"name": "#wet"}),
-            "d": Part("messages_compose", {"text": "#wet"}),
+            "a": Subtask("weather_read_humid"),
+            "b": Subtask("weather_read_humid"),
+            "c": Subtask("weather_delete", same={"name": "#wet"}),
+            "d": Subtask("messages_compose", {"text": "#wet"}),
         },
         {"wet": Compute("name of the largest", ("a", "a.name", "b", "b.name"))},
         "compare how humid it is in {a.name} and {b.name}, delete the more humid city from weather, and send its name to {d.name} in a new chat",
@@ -57,11 +57,11 @@ TEMPLATES = (
     deepdive(
         "dive_windy_alerts",
         {
-            "a": Part("weather_read_gusts"),
-            "b": Part("weather_alerts_on", same={"name": "a.name"}, when="strong"),
-            "c": Part("weather_delete", same={"name": "a.name"}, when="not strong"),
-            "d": Part("notes_add", {"title": "a.name", "text": "a"}),
-            "e": Part("tasks_add"),
+            "a": Subtask("weather_read_gusts"),
+            "b": Subtask("weather_alerts_on", same={"name": "a.name"}, when="strong"),
+            "c": Subtask("weather_delete", same={"name": "a.name"}, when="not strong"),
+            "d": Subtask("notes_add", {"title": "a.name", "text": "a"}),
+            "e": Subtask("tasks_add"),
         },
         {"strong": Compute("above", ("a", "limit"))},
         "see how strong the gusts in the city {a.name} are: above {limit} turn on its alerts, otherwise delete the city. keep the speed in a note {a.name} and add a task {e.title}",
@@ -74,10 +74,10 @@ TEMPLATES = (
     deepdive(
         "dive_longest_box",
         {
-            "a": Part("mail_count"),
-            "b": Part("mail_count"),
-            "c": Part("messages_compose", {"text": "#gap"}),
-            "d": Part("mail_star"),
+            "a": Subtask("mail_count"),
+            "b": Subtask("mail_count"),
+            "c": Subtask("messages_compose", {"text": "#gap"}),
+            "d": Subtask("mail_star"),
         },
         {"gap": Compute("difference", ("a", "b"))},
         "by how many mails do the boxes {a.box} and {b.box} differ? send the number to {c.name} in a new chat and star the mail {d.subject}",
@@ -89,10 +89,10 @@ TEMPLATES = (
     deepdive(
         "dive_older_page",
         {
-            "a": Part("browser_read_fact", same={"label": "=year"}),
-            "b": Part("browser_read_fact", same={"label": "=year"}),
-            "c": Part("browser_mark", same={"title": "#old"}),
-            "d": Part("notes_add", {"title": "#old", "text": "#year"}),
+            "a": Subtask("browser_read_fact", same={"label": "=year"}),
+            "b": Subtask("browser_read_fact", same={"label": "=year"}),
+            "c": Subtask("browser_mark", same={"title": "#old"}),
+            "d": Subtask("notes_add", {"title": "#old", "text": "#year"}),
         },
         {
             "old": Compute("name of the smallest", ("a", "a.title", "b", "b.title")),

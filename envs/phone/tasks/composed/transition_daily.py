@@ -1,6 +1,6 @@
 """Context Transition: what one subtask finds out, a value or a condition, decides another."""
 
-from homeostat.envs.phone.tasks.composed.core import Compute, Part, transition
+from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, transition
 
 __all__ = ["TEMPLATES"]
 
@@ -9,9 +9,9 @@ TEMPLATES = (
     transition(
         "carry_number_to_chat",
         {
-            "a": Part("contacts_read_phone"),
-            "b": Part("messages_compose", {"text": "a"}),
-            "c": Part("notes_add", {"text": "a"}),
+            "a": Subtask("contacts_read_phone"),
+            "b": Subtask("messages_compose", {"text": "a"}),
+            "c": Subtask("notes_add", {"text": "a"}),
         },
         "look up the number of {a.name}, send it to {b.name} in a new chat, and write it into a note {c.title}",
         "{b.name} needs the number of {a.name}: start a chat with the number. keep the number in a note {c.title} too",
@@ -22,9 +22,9 @@ TEMPLATES = (
     transition(
         "carry_price_to_expense",
         {
-            "a": Part("shop_read_price"),
-            "b": Part("expenses_add", {"name": "a.name", "amount": "a"}),
-            "c": Part("shop_add", same={"name": "a.name"}),
+            "a": Subtask("shop_read_price"),
+            "b": Subtask("expenses_add", {"name": "a.name", "amount": "a"}),
+            "c": Subtask("shop_add", same={"name": "a.name"}),
         },
         "look up what {a.name} costs in the shop, add an expense {a.name} with that amount, and put {a.name} into the cart",
         "find the price of {a.name}, record it in expenses as {a.name}, then add {a.name} to my cart",
@@ -35,9 +35,9 @@ TEMPLATES = (
     transition(
         "carry_time_to_alarm",
         {
-            "a": Part("calendar_read_time"),
-            "b": Part("clock_add_alarm", {"time": "a", "label": "a.title"}),
-            "c": Part("tasks_add", {"title": "a.title"}),
+            "a": Subtask("calendar_read_time"),
+            "b": Subtask("clock_add_alarm", {"time": "a", "label": "a.title"}),
+            "c": Subtask("tasks_add", {"title": "a.title"}),
         },
         "see at what time {a.title} is in the calendar, set an alarm for that time labelled {a.title}, and add the task {a.title}",
         "find the time of the event {a.title}; the clock should ring then, label {a.title}; and {a.title} goes on the task list",
@@ -48,9 +48,9 @@ TEMPLATES = (
     transition(
         "carry_day_to_event",
         {
-            "a": Part("calendar_read_day"),
-            "b": Part("calendar_add", {"day": "a"}),
-            "c": Part("messages_compose", {"text": "a"}),
+            "a": Subtask("calendar_read_day"),
+            "b": Subtask("calendar_add", {"day": "a"}),
+            "c": Subtask("messages_compose", {"text": "a"}),
         },
         "find out on which day {a.title} is, add an event {b.title} on the same day at {b.time}, and send the day to {c.name} in a new chat",
         "{b.title} is on the day of {a.title}, at {b.time}: put it into the calendar and write the day to {c.name} in a new chat",
@@ -61,9 +61,9 @@ TEMPLATES = (
     transition(
         "carry_note_to_message",
         {
-            "a": Part("notes_read"),
-            "b": Part("messages_reply", {"text": "a"}),
-            "c": Part("notes_delete", same={"title": "a.title"}),
+            "a": Subtask("notes_read"),
+            "b": Subtask("messages_reply", {"text": "a"}),
+            "c": Subtask("notes_delete", same={"title": "a.title"}),
         },
         "read the note {a.title}, send its text to {b.name}, then delete the note",
         "tell {b.name} in the chat what the note {a.title} says, and delete the note {a.title} afterwards",
@@ -74,9 +74,9 @@ TEMPLATES = (
     transition(
         "carry_message_to_task",
         {
-            "a": Part("messages_read_last"),
-            "b": Part("tasks_add", {"title": "a"}),
-            "c": Part("messages_reply", {"text": "=noted"}, same={"name": "a.name"}),
+            "a": Subtask("messages_read_last"),
+            "b": Subtask("tasks_add", {"title": "a"}),
+            "c": Subtask("messages_reply", {"text": "=noted"}, same={"name": "a.name"}),
         },
         "read what {a.name} wrote last, add it as a task, and reply noted to {a.name}",
         "the last message of {a.name} is a task: put its text on the task list and write noted back",
@@ -87,9 +87,9 @@ TEMPLATES = (
     transition(
         "carry_size_to_note",
         {
-            "a": Part("files_read_size"),
-            "b": Part("notes_add", {"title": "a.name", "text": "a"}),
-            "c": Part("files_delete", same={"name": "a.name"}),
+            "a": Subtask("files_read_size"),
+            "b": Subtask("notes_add", {"title": "a.name", "text": "a"}),
+            "c": Subtask("files_delete", same={"name": "a.name"}),
         },
         "look up the size of the file {a.name}, keep it in a note {a.name}, then delete the file",
         "how big is the file {a.name}? write that into a note called {a.name} and remove the file",
@@ -100,9 +100,9 @@ TEMPLATES = (
     transition(
         "carry_label_to_event",
         {
-            "a": Part("clock_read_label"),
-            "b": Part("calendar_add", {"title": "a", "time": "a.time"}),
-            "c": Part("clock_delete_alarm", same={"time": "a.time"}),
+            "a": Subtask("clock_read_label"),
+            "b": Subtask("calendar_add", {"title": "a", "time": "a.time"}),
+            "c": Subtask("clock_delete_alarm", same={"time": "a.time"}),
         },
         "see what the alarm at {a.time} is for, put that into the calendar on {b.day} at {a.time}, and delete the alarm",
         "the label of the {a.time} alarm becomes an event on {b.day} at {a.time}; the alarm itself can go",
@@ -113,10 +113,10 @@ TEMPLATES = (
     transition(
         "carry_battery_to_chat",
         {
-            "a": Part("settings_read_battery"),
-            "b": Part("messages_compose", {"text": "a"}),
-            "c": Part("settings_turn_off"),
-            "d": Part("settings_bright"),
+            "a": Subtask("settings_read_battery"),
+            "b": Subtask("messages_compose", {"text": "a"}),
+            "c": Subtask("settings_turn_off"),
+            "d": Subtask("settings_bright"),
         },
         "find the battery level, send it to {b.name} in a new chat, then turn off {c.key} and set the brightness to {d.value}",
         "tell {b.name} in a new chat how full the battery is. after that {c.key} off and brightness {d.value}",
@@ -127,9 +127,9 @@ TEMPLATES = (
     transition(
         "carry_expense_to_chat",
         {
-            "a": Part("expenses_read_amount"),
-            "b": Part("messages_compose", {"text": "a"}),
-            "c": Part("expenses_delete", same={"name": "a.name"}),
+            "a": Subtask("expenses_read_amount"),
+            "b": Subtask("messages_compose", {"text": "a"}),
+            "c": Subtask("expenses_delete", same={"name": "a.name"}),
         },
         "find the amount of the expense {a.name}, write it to {b.name} in a new chat, and delete the expense",
         "{b.name} wants to know how much {a.name} was: look into expenses, send the amount in a new chat, then remove the expense {a.name}",
@@ -140,9 +140,9 @@ TEMPLATES = (
     transition(
         "carry_total_to_budget",
         {
-            "a": Part("expenses_read_total"),
-            "b": Part("expenses_budget", {"new": "a"}),
-            "c": Part("notes_add", {"text": "a"}),
+            "a": Subtask("expenses_read_total"),
+            "b": Subtask("expenses_budget", {"new": "a"}),
+            "c": Subtask("notes_add", {"text": "a"}),
         },
         "see the total spent on {a.kind}, set the budget to that amount, and keep it in a note {c.title}",
         "find out what {a.kind} cost in total; that is the new budget; write it into a note {c.title} too",
@@ -153,9 +153,9 @@ TEMPLATES = (
     transition(
         "carry_minutes_to_timer",
         {
-            "a": Part("recipes_read_minutes"),
-            "b": Part("clock_timer", {"minutes": "a"}),
-            "c": Part("recipes_star", same={"name": "a.name"}),
+            "a": Subtask("recipes_read_minutes"),
+            "b": Subtask("clock_timer", {"minutes": "a"}),
+            "c": Subtask("recipes_star", same={"name": "a.name"}),
         },
         "see how long the recipe {a.name} takes, start a timer for it, and star the recipe",
         "i cook {a.name}: take its minutes from recipes, run a timer of that many minutes, then give the recipe a star",
@@ -166,10 +166,10 @@ TEMPLATES = (
     transition(
         "carry_version_to_note",
         {
-            "a": Part("settings_read_version"),
-            "b": Part("settings_read_storage"),
-            "c": Part("notes_add", {"text": "a"}),
-            "d": Part("notes_add", {"text": "b"}),
+            "a": Subtask("settings_read_version"),
+            "b": Subtask("settings_read_storage"),
+            "c": Subtask("notes_add", {"text": "a"}),
+            "d": Subtask("notes_add", {"text": "b"}),
         },
         "find the system version and the free storage; write the version into a note {c.title} and the storage into a note {d.title}",
         "note {c.title} gets the version of the phone, note {d.title} the free storage; look both up and create both",
@@ -179,7 +179,11 @@ TEMPLATES = (
     ),
     transition(
         "carry_alert_to_task",
-        {"a": Part("phone_read_alert"), "b": Part("tasks_add", {"title": "a"}), "c": Part("notes_add", {"text": "a"})},
+        {
+            "a": Subtask("phone_read_alert"),
+            "b": Subtask("tasks_add", {"title": "a"}),
+            "c": Subtask("notes_add", {"text": "a"}),
+        },
         "read the alert from {a.app}, add a task with its text, and a note {c.title} that says the same",
         "what does the {a.app} alert say? put that on the task list and into a note {c.title}",
         "look at the notification of {a.app}. its text becomes a task. write it into a new note {c.title} as well",
@@ -189,10 +193,10 @@ TEMPLATES = (
     transition(
         "if_level_wifi",
         {
-            "a": Part("tasks_read_level"),
-            "b": Part("settings_turn_on", when="urgent"),
-            "c": Part("settings_turn_off", when="not urgent"),
-            "d": Part("notes_add"),
+            "a": Subtask("tasks_read_level"),
+            "b": Subtask("settings_turn_on", when="urgent"),
+            "c": Subtask("settings_turn_off", when="not urgent"),
+            "d": Subtask("notes_add"),
         },
         "look at the level of the task {a.title}: if it is urgent turn on {b.key}, otherwise turn off {c.key}. then add a note {d.title} saying {d.text}",
         "if the task {a.title} is urgent, {b.key} should be on; if it is not, {c.key} should be off. in any case write the note {d.title}: {d.text}",
@@ -204,10 +208,10 @@ TEMPLATES = (
     transition(
         "if_event_day",
         {
-            "a": Part("calendar_read_day"),
-            "b": Part("calendar_read_day", same={}),
-            "c": Part("messages_compose", {"text": "=both"}, when="equal"),
-            "d": Part("messages_compose", {"text": "a"}, when="not equal"),
+            "a": Subtask("calendar_read_day"),
+            "b": Subtask("calendar_read_day", same={}),
+            "c": Subtask("messages_compose", {"text": "=both"}, when="equal"),
+            "d": Subtask("messages_compose", {"text": "a"}, when="not equal"),
         },
         "see on which days {a.title} and {b.title} are. on the same day: start a chat with {c.name} saying both. else: start a chat with {d.name} saying the day of {a.title}",
         "compare the days of {a.title} and {b.title} in the calendar. if they are equal write both to {c.name} in a new chat, if not write the day of {a.title} to {d.name} in a new chat",
@@ -219,10 +223,10 @@ TEMPLATES = (
     transition(
         "if_kind_move",
         {
-            "a": Part("expenses_read_kind"),
-            "b": Part("expenses_delete", same={"name": "a.name"}, when="fun"),
-            "c": Part("expenses_rename", same={"name": "a.name"}, when="not fun"),
-            "d": Part("expenses_budget"),
+            "a": Subtask("expenses_read_kind"),
+            "b": Subtask("expenses_delete", same={"name": "a.name"}, when="fun"),
+            "c": Subtask("expenses_rename", same={"name": "a.name"}, when="not fun"),
+            "d": Subtask("expenses_budget"),
         },
         "if the expense {a.name} is of the kind fun delete it, if not rename it to {c.new}. then set the budget to {d.new}",
         "look at the kind of the expense {a.name}: fun goes away, anything else is called {c.new} from now on. the budget becomes {d.new}",
@@ -234,9 +238,9 @@ TEMPLATES = (
     transition(
         "carry_servings",
         {
-            "a": Part("recipes_read_serves"),
-            "b": Part("recipes_change_serves", {"new": "a"}),
-            "c": Part("recipes_add_item", same={"name": "a.name"}),
+            "a": Subtask("recipes_read_serves"),
+            "b": Subtask("recipes_change_serves", {"new": "a"}),
+            "c": Subtask("recipes_add_item", same={"name": "a.name"}),
         },
         "see how many the recipe {a.name} serves, set the servings of the recipe {b.name} to the same, and add {c.item} to the recipe {a.name}",
         "the recipe {b.name} should serve as many as the recipe {a.name}: look it up and change it. then put {c.item} into {a.name}",
@@ -247,10 +251,10 @@ TEMPLATES = (
     transition(
         "carry_two_numbers",
         {
-            "a": Part("contacts_read_phone"),
-            "b": Part("contacts_read_phone"),
-            "c": Part("messages_reply", {"text": "a"}),
-            "d": Part("messages_reply", {"text": "b"}),
+            "a": Subtask("contacts_read_phone"),
+            "b": Subtask("contacts_read_phone"),
+            "c": Subtask("messages_reply", {"text": "a"}),
+            "d": Subtask("messages_reply", {"text": "b"}),
         },
         "send the number of {a.name} to {c.name} and the number of {b.name} to {d.name}, in their chats",
         "look up the numbers of {a.name} and {b.name}; write the first to {c.name}, the second to {d.name}",
@@ -261,9 +265,9 @@ TEMPLATES = (
     transition(
         "carry_phone_swap",
         {
-            "a": Part("contacts_read_phone"),
-            "b": Part("contacts_change_phone", {"phone": "a"}),
-            "c": Part("contacts_delete", same={"name": "a.name"}),
+            "a": Subtask("contacts_read_phone"),
+            "b": Subtask("contacts_change_phone", {"phone": "a"}),
+            "c": Subtask("contacts_delete", same={"name": "a.name"}),
         },
         "{b.name} has taken over the number of {a.name}: look it up, give it to {b.name}, then delete the contact {a.name}",
         "find the number of {a.name}, set the phone of {b.name} to it, and remove {a.name} from my contacts",

@@ -1,6 +1,6 @@
 """Context Transition, on music, camera, gallery, recorder, drawing and calculator."""
 
-from homeostat.envs.phone.tasks.composed.core import Compute, Part, transition
+from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, transition
 
 __all__ = ["TEMPLATES"]
 
@@ -9,9 +9,9 @@ TEMPLATES = (
     transition(
         "carry_song_to_chat",
         {
-            "a": Part("music_read_song"),
-            "b": Part("messages_compose", {"text": "a"}),
-            "c": Part("notes_add", {"text": "a"}),
+            "a": Subtask("music_read_song"),
+            "b": Subtask("messages_compose", {"text": "a"}),
+            "c": Subtask("notes_add", {"text": "a"}),
         },
         "find out which song is in the player, send it to {b.name} in a new chat, and write it into a note {c.title}",
         "which song stands in the music player? tell {b.name} in a new chat and keep it in a note {c.title}",
@@ -22,9 +22,9 @@ TEMPLATES = (
     transition(
         "carry_singer_to_contact",
         {
-            "a": Part("music_read_singer"),
-            "b": Part("contacts_add", {"name": "a"}),
-            "c": Part("music_like", same={"title": "a.title"}),
+            "a": Subtask("music_read_singer"),
+            "b": Subtask("contacts_add", {"name": "a"}),
+            "c": Subtask("music_like", same={"title": "a.title"}),
         },
         "find out who sings {a.title}, save that person as a contact with the number {b.phone}, and like the song",
         "who is the singer of the song {a.title}? add them to my contacts, number {b.phone}, and give the song a like",
@@ -35,9 +35,9 @@ TEMPLATES = (
     transition(
         "carry_length_to_note",
         {
-            "a": Part("recorder_read_length"),
-            "b": Part("notes_add", {"title": "a.name", "text": "a"}),
-            "c": Part("recorder_delete", same={"name": "a.name"}),
+            "a": Subtask("recorder_read_length"),
+            "b": Subtask("notes_add", {"title": "a.name", "text": "a"}),
+            "c": Subtask("recorder_delete", same={"name": "a.name"}),
         },
         "look up how long the memo {a.name} is, keep that in a note {a.name}, then delete the memo",
         "how long is the memo {a.name}? a note of the same name should say it; the memo itself can go",
@@ -48,9 +48,9 @@ TEMPLATES = (
     transition(
         "carry_day_of_picture",
         {
-            "a": Part("gallery_read_day"),
-            "b": Part("calendar_add", {"title": "a.name", "day": "a"}),
-            "c": Part("gallery_favourite", same={"name": "a.name"}),
+            "a": Subtask("gallery_read_day"),
+            "b": Subtask("calendar_add", {"title": "a.name", "day": "a"}),
+            "c": Subtask("gallery_favourite", same={"name": "a.name"}),
         },
         "see on which day the picture {a.name} was taken, add an event {a.name} on that day at {b.time}, and make the picture a favourite",
         "on which day did i take the picture {a.name}? put {a.name} into the calendar then, {b.time}, and mark the picture as a favourite",
@@ -61,9 +61,9 @@ TEMPLATES = (
     transition(
         "carry_album",
         {
-            "a": Part("gallery_read_album"),
-            "b": Part("gallery_choose_album", {"new": "a"}),
-            "c": Part("messages_compose", {"text": "a"}),
+            "a": Subtask("gallery_read_album"),
+            "b": Subtask("gallery_choose_album", {"new": "a"}),
+            "c": Subtask("messages_compose", {"text": "a"}),
         },
         "see in which album the picture {a.name} is, move the picture {b.name} to the same album, and send its name to {c.name} in a new chat",
         "the picture {b.name} belongs in the album of the picture {a.name}: look it up, move it, and tell {c.name} the album in a new chat",
@@ -74,9 +74,9 @@ TEMPLATES = (
     transition(
         "carry_sum_to_expense",
         {
-            "a": Part("calculator_read_memory"),
-            "b": Part("notes_add", {"text": "a"}),
-            "c": Part("messages_compose", {"text": "a"}),
+            "a": Subtask("calculator_read_memory"),
+            "b": Subtask("notes_add", {"text": "a"}),
+            "c": Subtask("messages_compose", {"text": "a"}),
         },
         "look up what is in the memory of the calculator, write it into a note {b.title}, and send it to {c.name} in a new chat",
         "what does the calculator's memory hold? a note {b.title} should say it, and {c.name} should get it in a new chat",
@@ -87,11 +87,11 @@ TEMPLATES = (
     transition(
         "if_tag_keep",
         {
-            "a": Part("recorder_read_tag"),
-            "b": Part("recorder_keep", same={"name": "a.name"}, when="idea"),
-            "c": Part("recorder_rename", same={"name": "a.name"}, when="not idea"),
-            "d": Part("tasks_add"),
-            "e": Part("music_resume"),
+            "a": Subtask("recorder_read_tag"),
+            "b": Subtask("recorder_keep", same={"name": "a.name"}, when="idea"),
+            "c": Subtask("recorder_rename", same={"name": "a.name"}, when="not idea"),
+            "d": Subtask("tasks_add"),
+            "e": Subtask("music_resume"),
         },
         "look at the tag of the memo {a.name}: if it is idea keep the memo, otherwise rename it to {c.new}. then add a task {d.title} and resume the music",
         "if the memo {a.name} is tagged idea it should be kept, if not it should be called {c.new}; afterwards a new task {d.title}, and let the song play on",
@@ -103,11 +103,11 @@ TEMPLATES = (
     transition(
         "if_mode_photo",
         {
-            "a": Part("camera_read_mode"),
-            "b": Part("camera_video", when="video"),
-            "c": Part("camera_timer", when="not video"),
-            "d": Part("notes_add", {"text": "a"}),
-            "e": Part("settings_turn_on"),
+            "a": Subtask("camera_read_mode"),
+            "b": Subtask("camera_video", when="video"),
+            "c": Subtask("camera_timer", when="not video"),
+            "d": Subtask("notes_add", {"text": "a"}),
+            "e": Subtask("settings_turn_on"),
         },
         "see which mode the camera is in: if it is video take a video, if not set the camera's timer to {c.new}. write the mode into a note {d.title} and turn on {e.key}",
         "if the camera is in the mode video shoot one, otherwise its timer should be {c.new}. a note {d.title} should say the mode, and {e.key} should be on",

@@ -1,6 +1,6 @@
 """Context Transition, on the apps that look outside: mail, browser, maps, weather."""
 
-from homeostat.envs.phone.tasks.composed.core import Compute, Part, transition
+from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, transition
 
 __all__ = ["TEMPLATES"]
 
@@ -9,10 +9,10 @@ TEMPLATES = (
     transition(
         "carry_mail_to_task",
         {
-            "a": Part("mail_read_text"),
-            "b": Part("tasks_add", {"title": "a"}),
-            "c": Part("mail_archive", same={"subject": "a.subject"}),
-            "d": Part("notes_add", {"text": "a"}),
+            "a": Subtask("mail_read_text"),
+            "b": Subtask("tasks_add", {"title": "a"}),
+            "c": Subtask("mail_archive", same={"subject": "a.subject"}),
+            "d": Subtask("notes_add", {"text": "a"}),
         },
         "read the mail {a.subject}, make its text a task, archive the mail, and keep the text in a note {d.title}",
         "what does the mail {a.subject} say? put that on the task list, move the mail to the archive, then write it into a note {d.title}",
@@ -23,9 +23,9 @@ TEMPLATES = (
     transition(
         "carry_sender_to_chat",
         {
-            "a": Part("mail_read_sender"),
-            "b": Part("messages_compose", {"name": "a"}),
-            "c": Part("mail_delete", same={"subject": "a.subject"}),
+            "a": Subtask("mail_read_sender"),
+            "b": Subtask("messages_compose", {"name": "a"}),
+            "c": Subtask("mail_delete", same={"subject": "a.subject"}),
         },
         "find out who sent the mail {a.subject}, start a chat with that person saying {b.text}, and delete the mail",
         "who wrote the mail {a.subject}? write {b.text} to them in a new chat, then remove the mail",
@@ -36,9 +36,9 @@ TEMPLATES = (
     transition(
         "carry_number_to_mail",
         {
-            "a": Part("contacts_read_phone"),
-            "b": Part("mail_write", {"text": "a"}),
-            "c": Part("contacts_star", same={"name": "a.name"}),
+            "a": Subtask("contacts_read_phone"),
+            "b": Subtask("mail_write", {"text": "a"}),
+            "c": Subtask("contacts_star", same={"name": "a.name"}),
         },
         "look up the number of {a.name}, mail it to {b.name} with the subject {b.subject}, and star {a.name}",
         "{b.name} needs the number of {a.name}: send it in a mail called {b.subject}; then give {a.name} a star in contacts",
@@ -49,9 +49,9 @@ TEMPLATES = (
     transition(
         "carry_page_price",
         {
-            "a": Part("browser_read_fact"),
-            "b": Part("notes_add", {"title": "a.title", "text": "a"}),
-            "c": Part("mail_write", {"text": "a"}),
+            "a": Subtask("browser_read_fact"),
+            "b": Subtask("notes_add", {"title": "a.title", "text": "a"}),
+            "c": Subtask("mail_write", {"text": "a"}),
         },
         "look up the {a.label} on the page {a.title}, write it into a note {a.title}, and mail it to {c.name} with the subject {c.subject}",
         "what {a.label} does the page {a.title} give? keep it in a note called {a.title} and send it to {c.name} in a mail about {c.subject}",
@@ -62,9 +62,9 @@ TEMPLATES = (
     transition(
         "carry_link_fact",
         {
-            "a": Part("browser_follow_fact"),
-            "b": Part("messages_compose", {"text": "a"}),
-            "c": Part("tasks_add", {"title": "a.other"}),
+            "a": Subtask("browser_follow_fact"),
+            "b": Subtask("messages_compose", {"text": "a"}),
+            "c": Subtask("tasks_add", {"title": "a.other"}),
         },
         "follow the link from the page {a.title} to {a.other}, find the {a.label} there, send it to {b.name} in a new chat, and add the task {a.other}",
         "the page {a.title} links to {a.other}: read the {a.label} on that page, write it to {b.name} in a new chat, then make a task {a.other}",
@@ -75,9 +75,9 @@ TEMPLATES = (
     transition(
         "carry_address_to_mail",
         {
-            "a": Part("browser_read_address"),
-            "b": Part("mail_write", {"subject": "a.title", "text": "a"}),
-            "c": Part("browser_mark", same={"title": "a.title"}),
+            "a": Subtask("browser_read_address"),
+            "b": Subtask("mail_write", {"subject": "a.title", "text": "a"}),
+            "c": Subtask("browser_mark", same={"title": "a.title"}),
         },
         "find the address of the page {a.title}, mail it to {b.name} with the subject {a.title}, and bookmark the page",
         "{b.name} wants the address of the site {a.title}: look it up in the browser, send it by mail, subject {a.title}, then mark the page",
@@ -88,9 +88,9 @@ TEMPLATES = (
     transition(
         "carry_temperature",
         {
-            "a": Part("weather_read_temp"),
-            "b": Part("messages_reply", {"text": "a"}),
-            "c": Part("weather_alerts_on", same={"name": "a.name"}),
+            "a": Subtask("weather_read_temp"),
+            "b": Subtask("messages_reply", {"text": "a"}),
+            "c": Subtask("weather_alerts_on", same={"name": "a.name"}),
         },
         "look up how warm it is in the city {a.name}, write that to {b.name}, and turn on the alerts for the city {a.name}",
         "{b.name} asks for the temperature in {a.name}: look into weather, answer in the chat with just that, then switch the alerts for {a.name} on",
@@ -101,9 +101,9 @@ TEMPLATES = (
     transition(
         "carry_distance",
         {
-            "a": Part("maps_read_km"),
-            "b": Part("expenses_add", {"name": "a.name"}),
-            "c": Part("notes_add", {"title": "a.name", "text": "a"}),
+            "a": Subtask("maps_read_km"),
+            "b": Subtask("expenses_add", {"name": "a.name"}),
+            "c": Subtask("notes_add", {"title": "a.name", "text": "a"}),
         },
         "see how many km it is to the place {a.name}, keep that in a note {a.name}, and add an expense {a.name} of {b.amount}",
         "how far is it to {a.name} in maps? an expense {a.name} with {b.amount} and a note {a.name} that says the km, please",
@@ -113,7 +113,11 @@ TEMPLATES = (
     ),
     transition(
         "carry_home_city",
-        {"a": Part("weather_read_home"), "b": Part("mail_write", {"text": "a"}), "c": Part("notes_add", {"text": "a"})},
+        {
+            "a": Subtask("weather_read_home"),
+            "b": Subtask("mail_write", {"text": "a"}),
+            "c": Subtask("notes_add", {"text": "a"}),
+        },
         "find out which city is home in weather, mail it to {b.name} with the subject {b.subject}, and write it into a note {c.title}",
         "what is my home city in weather? send it to {b.name} in a mail about {b.subject} and keep it in a note {c.title}",
         "look up the home city in the weather app. a mail to {b.name}, subject {b.subject}, should say it, and so should a new note {c.title}",
@@ -123,10 +127,10 @@ TEMPLATES = (
     transition(
         "if_sky_rainy",
         {
-            "a": Part("weather_read_sky"),
-            "b": Part("calendar_delete", when="rain"),
-            "c": Part("maps_start", when="not rain"),
-            "d": Part("messages_compose"),
+            "a": Subtask("weather_read_sky"),
+            "b": Subtask("calendar_delete", when="rain"),
+            "c": Subtask("maps_start", when="not rain"),
+            "d": Subtask("messages_compose"),
         },
         "look at the sky in the city {a.name}: if it is rainy delete the event {b.title}, if not start the route to the place {c.name}, way {c.way}. then start a chat with {d.name} saying {d.text}",
         "if the weather in {a.name} says rainy the event {b.title} is off, delete it; otherwise begin the trip to the place {c.name}, way {c.way}. in any case write {d.text} to {d.name} in a new chat",
@@ -138,11 +142,11 @@ TEMPLATES = (
     transition(
         "if_place_kind",
         {
-            "a": Part("maps_read_kind"),
-            "b": Part("maps_read_kind"),
-            "c": Part("maps_delete", same={"name": "b.name"}, when="alike"),
-            "d": Part("maps_choose_kind", {"new": "a"}, same={"name": "b.name"}, when="not alike"),
-            "e": Part("tasks_add"),
+            "a": Subtask("maps_read_kind"),
+            "b": Subtask("maps_read_kind"),
+            "c": Subtask("maps_delete", same={"name": "b.name"}, when="alike"),
+            "d": Subtask("maps_choose_kind", {"new": "a"}, same={"name": "b.name"}, when="not alike"),
+            "e": Subtask("tasks_add"),
         },
         "compare the kinds of the places {a.name} and {b.name}: if they are the same delete {b.name}, if not give {b.name} the kind of {a.name}. then add a task {e.title}",
         "are the places {a.name} and {b.name} of one kind? then remove the place {b.name}. if they are not, make the kind of {b.name} that of {a.name}. finally a task {e.title}",
@@ -154,11 +158,11 @@ TEMPLATES = (
     transition(
         "if_sender_archive",
         {
-            "a": Part("mail_read_sender"),
-            "b": Part("mail_read_sender"),
-            "c": Part("mail_archive", same={"subject": "b.subject"}, when="same"),
-            "d": Part("mail_reply", same={"subject": "b.subject"}, when="not same"),
-            "e": Part("calendar_add"),
+            "a": Subtask("mail_read_sender"),
+            "b": Subtask("mail_read_sender"),
+            "c": Subtask("mail_archive", same={"subject": "b.subject"}, when="same"),
+            "d": Subtask("mail_reply", same={"subject": "b.subject"}, when="not same"),
+            "e": Subtask("calendar_add"),
         },
         "see who sent the mails {a.subject} and {b.subject}. if one person sent both archive {b.subject}, else reply {d.text} to {b.subject}. then add the event {e.title} on {e.day} at {e.time}",
         "are the mails {a.subject} and {b.subject} from the same sender? yes: the mail {b.subject} goes to the archive. no: answer {b.subject} with {d.text}. and put {e.title} into the calendar, {e.day} {e.time}",
