@@ -1,6 +1,7 @@
 """Instructions that a program can verify, named as in IFEval (Zhou et al., arXiv 2311.07911, table 1).
 
-Those are here that need the answer alone; :data:`CHECKS` has their names. Written anew from the paper's descriptions.
+:data:`CHECKS` holds the instructions that can be verified from the answer alone. The code was written from the paper's
+descriptions; none of IFEval's code is used.
 """
 
 from __future__ import annotations
@@ -81,8 +82,21 @@ CHECKS: dict[str, Callable[..., bool]] = {
     ),
     "combination:two_responses": lambda t, **k: len({b.strip() for b in _blocks(t, r"\*{6}")}) == 2,
 }
+"""A check for every supported instruction: ``check(answer, **arguments)``."""
 
 
 def follows(text: str, name: str, arguments: Mapping[str, Any]) -> bool:
-    """Whether an answer follows one instruction. Raises ``KeyError`` for a name that is not in :data:`CHECKS`."""
+    """Checks an answer against one instruction.
+
+    Args:
+        text: The answer. An empty one follows no instruction.
+        name: The instruction, a key of :data:`CHECKS`.
+        arguments: The instruction's arguments, named as in IFEval. Those that are None are ignored.
+
+    Returns:
+        Whether the answer follows the instruction.
+
+    Raises:
+        KeyError: The name is not in :data:`CHECKS`.
+    """
     return bool(text.strip()) and CHECKS[name](text, **{k: v for k, v in arguments.items() if v is not None})

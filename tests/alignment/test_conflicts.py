@@ -13,7 +13,7 @@ from homeostat.alignment.conflicts.verifiable import follows
 from homeostat.alignment.diagnosis.run import diagnose, generated, summarise
 from homeostat.envs.harness import wilson
 from homeostat.errors import ConfigError, UnknownName
-from homeostat.nano.model import STYLE
+from homeostat.nano.style import STYLE
 from homeostat.sensors.core import Attempt
 
 SPLITS = ("train", "dev", "test")
@@ -149,7 +149,7 @@ def test_public_sets_that_do_not_fit_name_row_and_field(tmp_path):
     with pytest.raises(ConfigError, match=r"row 1, field 'attack'"):
         load_public("tensortrust", file)
     file.write_text("{")
-    with pytest.raises(ConfigError, match="no JSON"):
+    with pytest.raises(ConfigError, match="not valid JSON"):
         load_public("tensortrust", file)
     with pytest.raises(UnknownName):
         load_public("ihevall", file)

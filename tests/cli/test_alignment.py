@@ -154,7 +154,7 @@ def phone_pairs_folder(tmp_path: Path) -> Path:
     from homeostat.alignment.conflicts.core import pairs_of
     from homeostat.alignment.conflicts.phone import phone_twins
     from homeostat.alignment.preference.pairs import write_pairs
-    from homeostat.nano.model import STYLE
+    from homeostat.nano.style import STYLE
 
     write_pairs(pairs_of(islice(phone_twins(STYLE, "train", 3), 5)), tmp_path / "pairs")
     return tmp_path / "pairs"
