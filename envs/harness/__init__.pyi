@@ -19,9 +19,9 @@ from .comparison import (
 from .comparison import (
     read_results as read_results,
 )
-from .environments import ENVS as ENVS
 from .environments import EnvKind as EnvKind
 from .environments import env_kind as env_kind
+from .environments import env_names as env_names
 from .environments import make_env as make_env
 from .execution import evaluate as evaluate
 from .export import write_json as write_json
@@ -76,6 +76,4 @@ from .suite import (
 from .suite import (
     random_case as random_case,
 )
-from .suite import (
-    suite_names as suite_names,
-)
+from .suite_files import suite_names as suite_names

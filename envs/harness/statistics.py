@@ -1,11 +1,15 @@
-"""The formulas of the harness, each in this one place.
+"""The statistical formulas of the harness. Each is defined in this file only.
 
-- k of n successes, p̂ = k/n, z the normal quantile of the confidence. Wilson (1927) solves |p̂ − p| = z √(p(1−p)/n) for
-  p; it stays inside [0, 1] and keeps its coverage near 0 and 1, where the usual p̂ ± z·se fails.
-- Newcombe (1998): the difference of two proportions measured on the same trials.
-- Episodes of one template resemble one another, so n episodes of few templates say less than n independent ones. The
-  cluster bootstrap (Davison & Hinkley 1997, section 3.8; Cameron, Gelbach & Miller 2008) draws whole templates.
+- Wilson's score interval (1927) for k successes in n trials, computed by SciPy. With p̂ = k/n and z the normal quantile
+  of the confidence, its bounds solve |p̂ − p| = z √(p(1−p)/n) for p. It stays inside [0, 1] and keeps its coverage near
+  0 and 1, where the usual interval p̂ ± z·se fails.
+- Newcombe's interval (1998) for the difference of two proportions that were measured on the same trials.
+- The cluster bootstrap (Davison & Hinkley 1997, section 3.8; Cameron, Gelbach & Miller 2008). Episodes of one template
+  resemble one another, so n episodes of a few templates carry less information than n independent ones. Therefore
+  whole templates are drawn.
 - The reversed redundancy ratio of AndroidLab (arXiv 2410.24024, section 3.2.3).
+
+SciPy has no interval for paired proportions, and its bootstrap draws single values, so these two are written out here.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import NormalDist
 
 from homeostat.errors import ConfigError
 
@@ -30,47 +33,76 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Interval:
-    """A point estimate and its bounds."""
+    """A point estimate and its confidence interval.
+
+    Attributes:
+        mean: The point estimate.
+        low: The lower bound.
+        high: The upper bound.
+    """
 
     mean: float
     low: float
     high: float
 
     def as_dict(self) -> dict[str, float]:
-        """``{"mean", "low", "high"}``."""
+        """Returns the fields by name, as plain data."""
         return {"mean": self.mean, "low": self.low, "high": self.high}
 
     def percent(self) -> str:
-        """``93.5 % [89.2, 96.2]``."""
+        """Returns the interval as text in percent, such as ``93.5 % [89.2, 96.2]``."""
         return f"{100 * self.mean:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def _z(confidence: float) -> float:
+def _check(confidence: float) -> None:
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence {confidence!r} is not between 0 and 1; 0.95 is usual")
-    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval. Without trials nothing is known: [0, 1], mean 0. Raises :class:`ConfigError`."""
+    """Computes Wilson's score interval for a proportion (``scipy.stats.binomtest``).
+
+    Args:
+        successes: The number of successes k.
+        trials: The number of trials n.
+        confidence: The two-sided confidence.
+
+    Returns:
+        The proportion k/n and its interval. Without trials: mean 0 and the interval [0, 1].
+
+    Raises:
+        ConfigError: The counts contradict each other, or the confidence is not between 0 and 1.
+    """
     if not 0 <= successes <= trials:
-        raise ConfigError(f"{successes!r} successes in {trials!r} trials can't be; check the counts")
-    z = _z(confidence)
+        raise ConfigError(f"{successes!r} successes in {trials!r} trials are impossible; check the counts")
+    _check(confidence)
     if trials == 0:
         return Interval(0.0, 0.0, 1.0)
-    p, n = successes / trials, trials
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return Interval(p, low, high)
+    from scipy.stats import binomtest  # takes about a second to import
+
+    bounds = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Interval(successes / trials, float(bounds.low), float(bounds.high))
 
 
 def newcombe_paired(both: int, only_a: int, only_b: int, neither: int, confidence: float = 0.95) -> Interval:
-    """The difference p_a − p_b of two proportions measured on the same trials.
+    """Computes the interval of the difference p_a − p_b of two proportions that were measured on the same trials.
 
-    Newcombe (1998, Statistics in Medicine 17, 2635), method 10: Wilson's intervals of both, joined by the correlation φ
-    of the paired outcomes (with his continuity correction). Raises :class:`ConfigError` for a negative count.
+    Newcombe (1998, Statistics in Medicine 17, 2635), method 10: combines Wilson's intervals of the two proportions by
+    the correlation φ of the paired outcomes, with his continuity correction. SciPy has no interval for paired
+    proportions, so the formula is written out here.
+
+    Args:
+        both: The number of trials in which a and b succeeded.
+        only_a: The number of trials in which only a succeeded.
+        only_b: The number of trials in which only b succeeded.
+        neither: The number of trials in which neither succeeded.
+        confidence: The two-sided confidence.
+
+    Returns:
+        The difference and its interval. Without trials: 0 and [−1, 1].
+
+    Raises:
+        ConfigError: A count is negative, or the confidence is not between 0 and 1.
     """
     if min(both, only_a, only_b, neither) < 0:
         raise ConfigError(f"counts {(both, only_a, only_b, neither)!r} hold a negative one")
@@ -99,17 +131,30 @@ def cluster_bootstrap(
     draws: int = 4000,
     seed: int = 0,
 ) -> Interval | None:
-    """The mean of ``values`` with the percentile interval of a cluster bootstrap.
+    """Computes the mean of values with the percentile interval of a cluster bootstrap.
 
-    With C clusters, every draw takes C of them with replacement and pools their values: Σ sums / Σ sizes. None below
-    two clusters and where all values are equal: nothing varies then, which the method takes for certainty. The same
-    seed gives the same interval. Raises :class:`ConfigError`.
+    With C clusters, every draw takes C of them with replacement and pools their values: Σ sums / Σ sizes. The same seed
+    gives the same interval.
+
+    Args:
+        values: The values, such as 1 for a solved episode and 0 for another.
+        clusters: The cluster of each value, such as its template.
+        confidence: The two-sided confidence.
+        draws: The number of bootstrap draws.
+        seed: The seed of the draws.
+
+    Returns:
+        The mean and its interval. None for fewer than two clusters, and if all values are equal: then no draw differs
+        from another, and the method would report a certainty that the data do not support.
+
+    Raises:
+        ConfigError: The two sequences differ in length, there are no draws, or the confidence is not between 0 and 1.
     """
     import numpy as np
 
-    _z(confidence)
+    _check(confidence)
     if len(values) != len(clusters):
-        raise ConfigError(f"{len(values)!r} values in {len(clusters)!r} clusters; name one cluster a value")
+        raise ConfigError(f"{len(values)!r} values in {len(clusters)!r} clusters; give one cluster per value")
     if draws < 1:
         raise ConfigError(f"draws {draws!r} is below 1; 4000 are usual")
     place = {name: row for row, name in enumerate(dict.fromkeys(clusters))}
@@ -125,23 +170,48 @@ def cluster_bootstrap(
 
 
 def reversed_redundancy(solved: Iterable[tuple[int, int]]) -> float | None:
-    """AndroidLab's RRR over solved episodes: the mean of optimal steps / steps taken; higher is less redundant.
+    """Computes AndroidLab's RRR: the mean of optimal steps / steps over solved episodes. Higher is less redundant.
 
-    ``solved``: (steps, optimal steps) each. Ours are an oracle's steps where theirs are a person's; above 1 an episode
-    was shorter than that. Episodes without a known optimum or without a step don't count; None where none is left.
+    AndroidLab counts a person's steps as optimal. Here they are the oracle's, so a ratio above 1 says that an episode
+    was shorter than the oracle's.
+
+    Args:
+        solved: (steps, optimal steps) of each solved episode. Episodes without a known optimum or without a step do
+            not count.
+
+    Returns:
+        The mean ratio; None if no episode counts.
     """
     ratios = [optimal / steps for steps, optimal in solved if steps and optimal]
     return sum(ratios) / len(ratios) if ratios else None
 
 
 def steps_ratio(solved: Iterable[tuple[int, int]]) -> float | None:
-    """The mean of steps taken / optimal steps over solved episodes, (steps, optimal steps) each; lower is better."""
+    """Computes the mean of steps / optimal steps over solved episodes. Lower is better.
+
+    Args:
+        solved: (steps, optimal steps) of each solved episode. Episodes without a known optimum do not count.
+
+    Returns:
+        The mean ratio; None if no episode counts.
+    """
     ratios = [steps / optimal for steps, optimal in solved if optimal]
     return sum(ratios) / len(ratios) if ratios else None
 
 
 def quantile(values: Sequence[float], q: float) -> float | None:
-    """The q-quantile, linear between order statistics (Hyndman & Fan's type 7, as numpy's); None without values."""
+    """Computes a quantile, linear between order statistics (type 7 of Hyndman & Fan, NumPy's default).
+
+    Args:
+        values: The values, in any order.
+        q: Which quantile, from 0 to 1.
+
+    Returns:
+        The quantile; None without values.
+
+    Raises:
+        ConfigError: ``q`` is not between 0 and 1.
+    """
     if not 0 <= q <= 1:
         raise ConfigError(f"quantile {q!r} is not between 0 and 1; 0.5 is the median")
     if not values:

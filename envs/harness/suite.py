@@ -1,14 +1,13 @@
-"""Suites: which episodes a figure is made of, as a YAML file or a name that ships with the package.
+"""Suites: which episodes a figure is computed from, as a YAML file or as a registered name.
 
-Paired by construction: the same suite, split, seed and number of episodes give the same tasks from the same initial
-states, whatever agent plays them.
+Runs of one suite are paired by construction: the same suite, split, seed and number of episodes give the same tasks
+from the same initial states, whatever agent plays them.
 """
 
 from __future__ import annotations
 
 import random
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -16,16 +15,22 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from homeostat.envs.harness.environments import check_options, env_kind
 from homeostat.envs.harness.runner import Case
+from homeostat.envs.harness.suite_files import is_yaml, read_suite, suite_names
 from homeostat.errors import ConfigError, UnknownName
 
-__all__ = ["Limits", "Suite", "load_suite", "random_case", "suite_names"]
+__all__ = ["Limits", "Suite", "load_suite", "random_case"]
 
 Split = Literal["train", "dev", "test"]
 Text = Annotated[str, Field(min_length=1)]
 
 
 class Limits(BaseModel):
-    """What an episode may use: ``max_steps`` instead of the task's own, ``seconds`` of wall-clock time."""
+    """What an episode may use.
+
+    Attributes:
+        max_steps: The step budget. None: the task's own.
+        seconds: The limit of wall-clock time in seconds. None: no limit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -34,11 +39,19 @@ class Limits(BaseModel):
 
 
 class Suite(BaseModel):
-    """A named list of tasks and how to play them.
+    """A named list of tasks, and how to play them. :func:`load_suite` builds it and checks all names.
 
-    ``tasks``: names, or globs over the environment's names (``clock_*``), in this order and each once. ``split``: whose
-    words fill the environment. ``options``: the environment's own, such as ``adverts`` or ``scale`` of the phone.
-    ``controllers``: ``none``, ``default`` or names with commas. Build it with :func:`load_suite`, which checks names.
+    Attributes:
+        name: The suite's name, which its random draws depend on.
+        env: The environment's registered name.
+        tasks: Task names, or patterns over the environment's task names such as ``clock_*``. The order counts;
+            duplicates are dropped.
+        split: The data split that the environment's content is drawn from.
+        episodes: The number of episodes.
+        seed: The seed of the order of tasks and of the episodes' seeds.
+        controllers: ``none``, ``default``, or controller names separated by commas.
+        options: Options of the environment, such as ``adverts`` or ``scale`` of the phone.
+        limits: What an episode may use.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -54,8 +67,8 @@ class Suite(BaseModel):
     limits: Limits = Limits()
 
     def cases(self) -> list[Case]:
-        """Every task in turn, in an order and with seeds drawn from ``seed``, until there are ``episodes``."""
-        rng, seeds = random.Random(f"{self.name} {self.split} {self.seed}"), env_kind(self.env).seeds(self.split)
+        """Returns the suite's episodes: rounds over all tasks, each in a new random order and with new seeds."""
+        rng, seeds = random.Random(f"{self.name} {self.split} {self.seed}"), env_kind(self.env).seed_range(self.split)
         tasks = self.task_names()
         cases: list[Case] = []
         while len(cases) < self.episodes:
@@ -64,7 +77,12 @@ class Suite(BaseModel):
         return cases[: self.episodes]
 
     def task_names(self) -> tuple[str, ...]:
-        """``tasks`` with its globs filled in. Raises :class:`UnknownName` or :class:`ConfigError`."""
+        """Returns ``tasks`` with every pattern replaced by the names that it matches.
+
+        Raises:
+            UnknownName: The environment has no such task.
+            ConfigError: A pattern matches no task.
+        """
         known = env_kind(self.env).task_names()
         found: dict[str, None] = {}
         for entry in self.tasks:
@@ -80,25 +98,26 @@ class Suite(BaseModel):
         return tuple(found)
 
 
-def suite_names() -> tuple[str, ...]:
-    """The suites that ship with the package."""
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if _is_yaml(entry.name)))
-
-
 def load_suite(name: str, **changes: Any) -> Suite:
-    """A shipped suite by name, or the one in a YAML file; ``changes`` override its keys (None leaves one as it is).
+    """Loads a registered suite, or the one in a YAML file, and checks every name in it.
 
-    Raises :class:`UnknownName` for a name, key, env, task, split or option there is none of, :class:`ConfigError` for a
-    file that can't be read or a value that can't be; each names the file, the key and the fix.
+    Args:
+        name: A registered name, or the path of a YAML file.
+        **changes: Values that replace the suite's own, by key. None leaves a key as it is.
+
+    Returns:
+        The suite.
+
+    Raises:
+        UnknownName: There is no such suite, key, environment, task, split or option.
+        ConfigError: A file can't be read, or a value can't be used. The message names the file, the key and the fix.
     """
     path = Path(name)
-    if _is_yaml(name) or len(path.parts) > 1:
+    if is_yaml(name) or len(path.parts) > 1:
         where = f"suite file {name!r}"
         text = _read(path, where)
-    elif name in suite_names():
-        where, text = "", (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
     else:
-        raise UnknownName.of("suite", name, suite_names())
+        where, text = "", read_suite(name)
     data = {"name": path.stem if where else name} | _mapping(text, where or f"suite {name!r}")
     given = {key: value for key, value in changes.items() if value is not None}
     _suite(data, where)  # the file's own mistakes first, so that they are named as the file's
@@ -106,8 +125,22 @@ def load_suite(name: str, **changes: Any) -> Suite:
 
 
 def random_case(env: str, seed: int) -> Case:
-    """A held-out task of an environment, drawn by the seed. Raises :class:`UnknownName`."""
-    return load_suite(env_kind(env).sample, split="test", episodes=1, seed=seed).cases()[0]
+    """Draws a held-out task of an environment.
+
+    Args:
+        env: The environment's registered name.
+        seed: The seed of the draw.
+
+    Returns:
+        The task, and the seed of its initial state.
+
+    Raises:
+        UnknownName: There is no such environment.
+    """
+    suite = env_kind(env).default_suite
+    if suite:
+        return load_suite(suite, split="test", episodes=1, seed=seed).cases()[0]
+    return Suite(name=env, env=env, tasks=("*",), episodes=1, seed=seed).cases()[0]
 
 
 def _suite(data: dict[str, Any], where: str) -> Suite:
@@ -130,7 +163,7 @@ def _suite(data: dict[str, Any], where: str) -> Suite:
 
 
 def _refused(error: ValidationError, prefix: str) -> ConfigError:
-    """One line for pydantic's first complaint."""
+    """Pydantic's first complaint in one line."""
     first = error.errors()[0]
     loc = first["loc"]
     where = ".".join(map(str, loc))
@@ -152,7 +185,8 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{where}{line}: {getattr(error, 'problem', None) or 'not YAML'}; mend the YAML") from None
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"{where}{line}: {problem}; correct the YAML") from None
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise ConfigError(f"{where} holds {data!r}; write a mapping with the keys {', '.join(Suite.model_fields)}")
     return data
@@ -167,11 +201,3 @@ def _read(path: Path, where: str) -> str:
         ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{where} is not UTF-8 text; write it as YAML") from None
-
-
-def _is_yaml(name: str) -> bool:
-    return name.endswith((".yaml", ".yml"))
-
-
-def _folder() -> Any:
-    return files("homeostat.envs.harness") / "suites"

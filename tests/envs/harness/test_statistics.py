@@ -41,6 +41,19 @@ def test_wilson_solves_its_equation(k: int, n: int) -> None:
     assert interval.high == pytest.approx(bisect(k / n, 1.0, k / n, k / n, n), abs=1e-9)
 
 
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_wilson_is_its_closed_formula(confidence: float) -> None:
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    for n in (1, 2, 7, 10, 60, 200, 1000):
+        for k in {0, 1, n // 3, n // 2, n - 1, n}:
+            p = k / n
+            centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+            half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+            low, high = (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
+            found = wilson(k, n, confidence)
+            assert (found.mean, found.low, found.high) == pytest.approx((p, low, high), rel=0, abs=1e-12)
+
+
 def test_wilson_at_the_ends_and_without_trials() -> None:
     assert wilson(0, 20).low == 0.0
     assert wilson(20, 20).high == 1.0
@@ -113,7 +126,7 @@ def test_the_bootstrap_says_nothing_where_nothing_varies() -> None:
     assert cluster_bootstrap([1.0, 0.0], ["a", "a"]) is None
     assert cluster_bootstrap([1.0, 1.0], ["a", "b"]) is None
     assert cluster_bootstrap([], []) is None
-    with pytest.raises(ConfigError, match="name one cluster a value"):
+    with pytest.raises(ConfigError, match="give one cluster per value"):
         cluster_bootstrap([1.0], [])
     with pytest.raises(ConfigError, match="draws 0"):
         cluster_bootstrap([1.0, 0.0], ["a", "b"], draws=0)

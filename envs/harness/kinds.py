@@ -1,0 +1,49 @@
+"""The environments of this package, as ``pyproject.toml`` registers them. Loading this file imports none of them."""
+
+from __future__ import annotations
+
+from homeostat.envs.harness.environments import EnvKind
+
+__all__ = ["ANDROID", "MINIWOB", "PHONE", "RECORDING"]
+
+PHONE = EnvKind(
+    constructor="homeostat.envs.phone.env:PhoneEnv",
+    tasks="homeostat.envs.phone.env:task_names",
+    task_kinds="homeostat.envs.phone.kinds:task_kind",
+    default_suite="atomic",
+    wrapper="homeostat.envs.phone.adversity:adverse",
+    fixed={"task": None},
+    reserved=frozenset({"goal", "rules", "max_steps", "render_mode"}),
+)
+"""The phone simulator."""
+
+RECORDING = EnvKind(
+    constructor="homeostat.envs.phone.recordings.env:RecordingEnv",
+    tasks="homeostat.envs.phone.recordings.env:task_names",
+    task_kinds="homeostat.envs.phone.recordings.env:task_kind",
+    default_suite="recording",
+    random_policy="homeostat.envs.phone.recordings.env:RecordingEnv.guess",
+    reserved=frozenset({"task", "render_mode"}),
+)
+"""Questions about screen recordings."""
+
+MINIWOB = EnvKind(
+    constructor="homeostat.envs.miniwob.env:MiniWobEnv",
+    tasks="homeostat.envs.miniwob.tasks:task_names",
+    task_kinds="homeostat.envs.miniwob.tasks:task_kind",
+    default_suite="miniwob",
+    oracle="homeostat.envs.miniwob.policies:oracle_policy",
+    defaults={"size": (144, 256)},  # the embedded model's screen
+    reserved=frozenset({"task", "render_mode"}),
+    seeds="homeostat.envs.miniwob.seeds:seeds_of",
+)
+"""The web pages of MiniWoB++, in a headless Chromium."""
+
+ANDROID = EnvKind(
+    constructor="homeostat.envs.android.env:AndroidEnv",
+    tasks="homeostat.envs.android.env:task_names",
+    task_kinds="homeostat.envs.android.env:task_kind",
+    default_suite="android",
+    reserved=frozenset({"goal", "rules", "check", "prepare", "render_mode"}),
+)
+"""A real Android device or emulator."""
