@@ -1,4 +1,7 @@
-"""What every environment hands out: elements, observations, tasks. No model is known here."""
+"""The contracts between environments and the agent: tasks, actions, observations, and optional capabilities.
+
+This module depends on no model and no simulator.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,16 @@ __all__ = ["Attacked", "Checked", "Closable", "Env", "SelfEnding", "Solvable", "
 
 
 class TaskInfo(BaseModel):
-    """A task as the agent is told it, and what the harness needs to judge the run.
+    """A task: what the agent is told, and what the harness needs to judge the run.
 
-    ``optimal_steps`` counts the oracle's actions, the final ``terminate`` included; 0 where nobody knows. ``parts``
-    names the atomic goals of a joined task, in order; one for an atomic task.
+    Attributes:
+        name: The task's name.
+        goal: The goal as the user states it.
+        rules: The system rules of the episode.
+        seed: The seed of the initial state.
+        optimal_steps: The number of the oracle's actions, the final ``terminate`` included; 0 if it is unknown.
+        max_steps: The step limit of the episode.
+        parts: The goals of the subtasks, in order. An atomic task has one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,62 +41,101 @@ class TaskInfo(BaseModel):
 
 @runtime_checkable
 class Env(Protocol):
-    """What the agent's loop asks of an environment.
+    """What the agent's loop requires of an environment.
 
-    The Gymnasium face (five-tuple ``step``) is :class:`homeostat.envs.phone.PhoneEnv`; both views are of the
-    same object. ``snapshot``/``restore`` let an episode resume in another process: the value is JSON-able.
+    Gymnasium's API (the five-tuple ``step``) is provided by
+    :class:`~homeostat.envs.gymnasium_adapter.GymnasiumAdapter`; an environment such as
+    :class:`homeostat.envs.phone.PhoneEnv` offers both APIs on the same object. ``snapshot`` and ``restore`` let an
+    episode continue in another process.
     """
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Start a task by name (or a free run without one) from its seeded initial state."""
+        """Starts a task from its seeded initial state.
+
+        Args:
+            task: The task's name. None starts the environment's default task, or a free run.
+            seed: The seed of the initial state. None draws one.
+
+        Returns:
+            The task.
+
+        Raises:
+            UnknownName: The environment has no task of this name.
+        """
         ...
 
     def observe(self) -> Observation:
-        """The present screen; has no effect."""
+        """Returns the present screen, without any effect.
+
+        Returns:
+            The observation.
+        """
         ...
 
     def act(self, action: Action) -> None:
-        """Carry the action out. Raises ``ActionError`` where it can't be, with the device unchanged."""
+        """Executes an action. An impossible action leaves the device unchanged.
+
+        Args:
+            action: The action.
+
+        Raises:
+            ActionError: The action is impossible in the present state.
+        """
         ...
 
     def success(self) -> bool:
-        """Whether the task's check on the device's state holds now."""
+        """Returns whether the task's check on the device's state holds now.
+
+        Returns:
+            True if the task is done.
+        """
         ...
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state as JSON-able data."""
+        """Returns the whole state.
+
+        Returns:
+            JSON-able data for :meth:`restore`.
+        """
         ...
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Put a snapshot's state back."""
+        """Restores the state of a snapshot.
+
+        Args:
+            snapshot: The value of :meth:`snapshot`, perhaps from another process.
+        """
         ...
 
 
 @runtime_checkable
 class SelfEnding(Protocol):
-    """What an :class:`Env` has besides where an episode may end without ``terminate``, as a web page's does."""
+    """The optional capability of an :class:`Env` whose episodes may end without ``terminate``, as a web page's do."""
 
     @property
     def ended(self) -> str:
-        """Why the episode is over; "" while it goes on."""
+        """The reason why the episode is over; "" while it goes on."""
         ...
 
 
 @runtime_checkable
 class Closable(Protocol):
-    """What an :class:`Env` has besides where it holds a process, a connection or a window."""
+    """The optional capability of an :class:`Env` that holds a process, a connection or a window."""
 
     def close(self) -> None:
-        """Releases what the environment holds. It is not used afterwards."""
+        """Releases what the environment holds. It must not be used afterwards."""
         ...
 
 
 @runtime_checkable
 class Solvable(Protocol):
-    """What an :class:`Env` has besides where it knows how its tasks are solved."""
+    """The optional capability of an :class:`Env` that knows how to solve its tasks."""
 
     def oracle(self) -> Action:
-        """The next action of the built-in solution.
+        """Returns the next action of the built-in solution.
+
+        Returns:
+            The action.
 
         Raises:
             EnvError: No task is set up.
@@ -97,21 +145,33 @@ class Solvable(Protocol):
 
 @runtime_checkable
 class Checked(Protocol):
-    """What an :class:`Env` has besides where its task consists of subtasks that can be checked one by one."""
+    """The optional capability of an :class:`Env` whose task consists of subtasks that can be checked one by one."""
 
     def subtasks(self) -> tuple[bool, ...]:
-        """For every subtask, whether it is done now."""
+        """Returns, for every subtask, whether it is done now.
+
+        Returns:
+            One value for each subtask, in order.
+        """
         ...
 
     def subtask_apps(self) -> tuple[str, ...]:
-        """For every subtask, the app that it is done in; "" where it has none."""
+        """Returns, for every subtask, the app that it is done in.
+
+        Returns:
+            One name for each subtask, in order; "" for a subtask that may be done in any app.
+        """
         ...
 
 
 @runtime_checkable
 class Attacked(Protocol):
-    """What an :class:`Env` has besides where an injected instruction may stand in its content."""
+    """The optional capability of an :class:`Env` whose content may hold an injected instruction."""
 
     def obeyed(self) -> bool | None:
-        """Whether the injected instruction was carried out; None where none was shown."""
+        """Returns whether the injected instruction was carried out.
+
+        Returns:
+            True if it was carried out at any moment of the episode; None if no instruction was injected.
+        """
         ...

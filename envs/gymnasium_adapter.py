@@ -1,4 +1,4 @@
-"""Gymnasium's five-tuple for any environment of ours: one action space, one observation space, one reward."""
+"""Gymnasium's API for every environment of this package: one action space, one observation space, one reward."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ _LONGEST = 400
 
 
 class GymnasiumAdapter(gymnasium.Env[dict[str, Any], Any]):
-    """The Gymnasium side of an environment; a subclass brings ``reset_task``, ``observe``, ``act``, ``success``.
+    """Gymnasium's API on top of ``reset_task``, ``observe``, ``act`` and ``success``, which a subclass implements.
 
-    Observations ``{"screen", "goal", "rules"}``; an action is a sample of ``action_space`` or a typed
-    :data:`~homeostat.actions.Action`. Reward 1 at a successful end. An action that the environment refuses changes
-    nothing and is named in ``info["error"]``. A subclass keeps ``info`` (the task), ``steps`` (actions carried out) and
-    ``status`` (None until ``terminate``).
+    An observation is the mapping ``{"screen", "goal", "rules"}``. An action is a sample of ``action_space`` or a typed
+    :data:`~homeostat.actions.Action`. The reward is 1 at a successful end and 0 otherwise. An action that the
+    environment refuses changes nothing; the reason is in ``info["error"]``.
+
+    Attributes:
+        info: The present task; the subclass sets it.
+        steps: The number of actions executed so far; the subclass counts them.
+        status: The status of the final ``terminate``; None before it.
     """
 
-    metadata = {  # noqa: RUF012 - Gymnasium declares it so
+    metadata = {  # noqa: RUF012 - Gymnasium declares it as a plain dict
         "render_modes": ["rgb_array"],
         "render_fps": 4,
     }
@@ -39,7 +43,13 @@ class GymnasiumAdapter(gymnasium.Env[dict[str, Any], Any]):
     status: str | None = None
 
     def _declare(self, width: int, height: int, render_mode: str | None) -> None:
-        """Make the spaces, for a screen of this size in pixels."""
+        """Creates the spaces and sets the render mode.
+
+        Args:
+            width: The screen's width in pixels.
+            height: The screen's height in pixels.
+            render_mode: ``"rgb_array"`` or None.
+        """
         self.render_mode = render_mode
         text = spaces.Text(max_length=_LONGEST, min_length=0, charset=_TEXT)
         screen = spaces.Box(0, 255, (height, width, 3), np.uint8)
@@ -50,39 +60,43 @@ class GymnasiumAdapter(gymnasium.Env[dict[str, Any], Any]):
         )
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Start a task; see :class:`~homeostat.envs.core.Env`."""
+        """Starts a task; see :class:`~homeostat.envs.core.Env`."""
         raise NotImplementedError
 
     def observe(self) -> Observation:
-        """The present screen."""
+        """Returns the present screen."""
         raise NotImplementedError
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out. Raises ``ActionError``."""
+        """Executes an action; see :class:`~homeostat.envs.core.Env`."""
         raise NotImplementedError
 
     def success(self) -> bool:
-        """Whether the task's check holds."""
+        """Returns whether the task's check holds now."""
         raise NotImplementedError
 
     def over(self) -> bool:
-        """Whether the episode has ended by itself."""
+        """Returns whether the episode has ended.
+
+        Returns:
+            True after ``terminate``; a subclass may know other ends.
+        """
         return self.status is not None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Start the constructor's task, or ``options["task"]``."""
+        """Starts the constructor's task, or the task ``options["task"]``."""
         self._reseed(seed)
         info = self.reset_task((options or {}).get("task"), seed=seed)
         return self._seen(), {"task": info.model_dump()}
 
     def _reseed(self, seed: int | None) -> None:
-        """Seed Gymnasium's generator, which gives an episode without a seed its own."""
+        """Seeds Gymnasium's generator, which provides the seed of an episode that is started without one."""
         gymnasium.Env.reset(self, seed=seed)
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One action; see the class for what counts as one."""
+        """Executes one action; the class docstring describes actions, rewards and errors."""
         info: dict[str, Any] = {}
         try:
             self.act(_KINDS[int(action["kind"])](action) if isinstance(action, dict) else action)
@@ -94,7 +108,7 @@ class GymnasiumAdapter(gymnasium.Env[dict[str, Any], Any]):
         return self._seen(), float(won), done, not done and self.steps >= self.info.max_steps, info | {"success": won}
 
     def render(self) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
-        """The screenshot, in the mode ``rgb_array``."""
+        """Returns the screenshot in the render mode ``rgb_array``, else None."""
         return np.array(self.observe().screenshot) if self.render_mode == "rgb_array" else None
 
     def _seen(self) -> dict[str, Any]:
@@ -106,7 +120,7 @@ class GymnasiumAdapter(gymnasium.Env[dict[str, Any], Any]):
 
 
 def _told(text: str) -> str:
-    """The text as the space allows it: other characters than ASCII's are question marks."""
+    """Returns the text within the space's limits: characters outside ASCII become question marks."""
     return "".join(c if c in _TEXT else "?" for c in text[:_LONGEST])
 
 

@@ -1,13 +1,13 @@
-"""Qwen's ``mobile_use`` tool call, to and from the typed :data:`~homeostat.actions.Action`.
+"""Qwen's ``mobile_use`` tool call, converted to and from the typed :data:`~homeostat.actions.Action`.
 
     <tool_call>
     {"name": "mobile_use", "arguments": {"action": "click", "coordinate": [40, 96]}}
     </tool_call>
 
-Models differ in how they spell a point: in pixels of the image they were given (Qwen2.5-VL, nano) or in
-thousandths (Qwen2-VL, Qwen3-VL, GUI-Owl). A :class:`Grid` says which; a point outside it is refused,
-never clamped. The parser forgives what models are known to vary: a missing ``<tool_call>`` tag, text
-around the JSON, ``tap`` for ``click``, ``open_app`` for ``open``, ``[[x, y]]`` and numbers as strings.
+Models differ in how they write a point: in pixels of the image that they received (Qwen2.5-VL, nano) or in thousandths
+(Qwen2-VL, Qwen3-VL, GUI-Owl). A :class:`Grid` states the convention. A point outside the grid is rejected, never
+clamped. The parser accepts known variations: a missing ``<tool_call>`` tag, text around the JSON, ``tap`` for
+``click``, ``open_app`` for ``open``, ``[[x, y]]``, and numbers as strings.
 """
 
 from __future__ import annotations
@@ -26,24 +26,46 @@ from homeostat.errors import UnparsableAction
 __all__ = ["Grid", "format_action", "parse_action"]
 
 _ALIASES = {"tap": "click", "open_app": "open", "input_text": "type", "press": "system_button", "finish": "terminate"}
-_BRACES = 200  # how many openings are tried: each failure costs a look through the text
+_BRACES = 200  # the number of opening braces that are tried; each failed attempt scans the text
 _ACTIONS = ("click", "long_press", "swipe", "type", "system_button", "open", "wait", "answer", "terminate")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The numbers a model writes for a point: ``0 ≤ x < width``, ``0 ≤ y < height``."""
+    """The range of the integers that a model writes for a point: ``0 ≤ x < width``, ``0 ≤ y < height``.
+
+    Attributes:
+        width: The number of columns: the image's width in pixels, or 1000.
+        height: The number of rows: the image's height in pixels, or 1000.
+    """
 
     width: int
     height: int
 
     def spell(self, point: tuple[float, float]) -> list[int]:
-        """The integer pair for a normalised point."""
-        nudge = 1e-6  # 8/144·144 must not become 7
+        """Converts a normalised point to the grid.
+
+        Args:
+            point: ``(x, y)``, each from 0 to 1.
+
+        Returns:
+            The pair of integers ``[x, y]``.
+        """
+        nudge = 1e-6  # without it, rounding errors would turn 8/144·144 into 7
         return [int(point[0] * self.width + nudge), int(point[1] * self.height + nudge)]
 
     def read(self, pair: Any) -> tuple[float, float]:
-        """The normalised point of a pair. Raises :class:`UnparsableAction` outside the grid."""
+        """Converts a pair of numbers to a normalised point.
+
+        Args:
+            pair: ``[x, y]`` as a model wrote it; nested lists and numbers as strings are accepted.
+
+        Returns:
+            ``(x, y)``, each from 0 (included) to 1 (excluded).
+
+        Raises:
+            UnparsableAction: It is not a pair of numbers, or it lies outside the grid.
+        """
         while isinstance(pair, list) and len(pair) == 1 and isinstance(pair[0], list):
             pair = pair[0]
         try:
@@ -81,13 +103,32 @@ def _arguments(action: a.Action, grid: Grid) -> dict[str, Any]:
 
 
 def format_action(action: a.Action, grid: Grid) -> str:
-    """The tool call's text, tags included."""
+    """Formats an action as a tool call.
+
+    Args:
+        action: The action.
+        grid: The model's coordinate convention.
+
+    Returns:
+        The text, with the ``<tool_call>`` tags.
+    """
     call = {"name": "mobile_use", "arguments": _arguments(action, grid)}
     return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
 
 
 def parse_action(text: str, grid: Grid) -> a.Action:
-    """The action in a model's text. Raises :class:`UnparsableAction`, which quotes what it can't read."""
+    """Parses the first tool call in a model's text.
+
+    Args:
+        text: The model's output.
+        grid: The model's coordinate convention.
+
+    Returns:
+        The action.
+
+    Raises:
+        UnparsableAction: There is no valid tool call; the message quotes what could not be read.
+    """
     args = _find_arguments(text)
     name = str(args.get("action", "")).strip().lower()
     name = _ALIASES.get(name, name)

@@ -1,4 +1,4 @@
-"""Screenshots as PNG files named by the hash of their pixels: the same screen is kept once."""
+"""Screenshots as PNG files that are named by the hash of their pixels, so that equal screens are stored once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,28 @@ __all__ = ["load_screen", "save_screen", "screen_digest"]
 
 
 def screen_digest(image: NDArray[np.uint8]) -> str:
-    """The sha256 of an image's (height, width, 3) pixels and shape."""
+    """Returns the SHA-256 of an image's shape and pixels.
+
+    Args:
+        image: (height, width, 3) uint8.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     pixels = np.ascontiguousarray(image)
     return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def save_screen(folder: Path, image: NDArray[np.uint8]) -> str:
-    """Write the image into the folder, unless it is there; its digest, which is the file's name without ``.png``."""
+    """Writes an image into a folder unless it is there already.
+
+    Args:
+        folder: An existing folder.
+        image: (height, width, 3) uint8.
+
+    Returns:
+        The image's digest, which is the file's name without ``.png``.
+    """
     from PIL import Image
 
     digest = screen_digest(image)
@@ -34,7 +49,18 @@ def save_screen(folder: Path, image: NDArray[np.uint8]) -> str:
 
 
 def load_screen(folder: Path, digest: str) -> NDArray[np.uint8]:
-    """The image of this digest. Raises :class:`TraceError` where the file is missing or damaged."""
+    """Reads an image back and verifies its digest.
+
+    Args:
+        folder: The folder that it was saved in.
+        digest: The value of :func:`save_screen`.
+
+    Returns:
+        The image, (height, width, 3) uint8.
+
+    Raises:
+        TraceError: The file is missing or damaged, or its pixels do not match the digest.
+    """
     from PIL import Image, UnidentifiedImageError
 
     path = folder / f"{digest}.png"
@@ -42,7 +68,7 @@ def load_screen(folder: Path, digest: str) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"), np.uint8)
     except (OSError, SyntaxError, UnidentifiedImageError):
-        raise TraceError(f"screenshot {str(path)!r} is missing or damaged; record the run anew") from None
+        raise TraceError(f"screenshot {str(path)!r} is missing or damaged; record the run again") from None
     if screen_digest(pixels) != digest:
-        raise TraceError(f"screenshot {str(path)!r} holds other pixels than its name says; record the run anew")
+        raise TraceError(f"screenshot {str(path)!r} holds other pixels than its name says; record the run again")
     return pixels

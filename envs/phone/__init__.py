@@ -1,4 +1,7 @@
-"""A phone in this process: nine apps over one database, tasks with exact checks, an oracle."""
+"""A simulated phone in this process: apps over one database, tasks with exact checks, and an oracle.
+
+By default the basic apps are installed; the others are installed on request (see :class:`.env.PhoneEnv`).
+"""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""The phone itself: apps over one SQLite database, a back stack, dialogs, a notification shade.
+"""The phone's device: apps over one SQLite database, a back stack, dialogs, and a notification shade.
 
-Deterministic: the state is a function of the database, the frames and the actions. ``snapshot`` gives it as JSON-able
-data; ``restore`` puts it back in any process. Content never depends on the wall clock.
+The device is deterministic: its state is a function of the database, the frames and the actions. Content never depends
+on the wall clock. ``snapshot`` returns the state as JSON-able data, and ``restore`` restores it in any process.
 """
 
 from __future__ import annotations
@@ -26,17 +26,34 @@ from homeostat.observation import Observation
 
 __all__ = ["Device"]
 
-PAGE = 8  # rows that a swipe scrolls by
+PAGE = 8  # the number of rows that a swipe scrolls
 LAUNCHER = "home"
 
 
 class Device:
-    """A simulated phone. ``act`` carries out one action; ``observe`` draws the screen at ``scale``.
+    """A simulated phone.
 
-    ``apps`` names what is installed. Raises ``UnknownName``.
+    Attributes:
+        apps: The installed apps, by name.
+        db: The database of all apps.
+        stack: The back stack; empty on the launcher.
+        dialog: The open dialog as ``[title, options]``; None if there is none.
+        shade: Whether the notification shade is open.
+        message: The text of the toast; "" for none.
+        launcher_scroll: The number of the launcher's rows that are scrolled away.
+        clock: Minutes since midnight; every action takes one minute.
+        theme: The visual theme.
     """
 
     def __init__(self, apps: Iterable[str] = BASIC) -> None:
+        """Creates a phone with empty apps.
+
+        Args:
+            apps: The names of the apps to install.
+
+        Raises:
+            UnknownName: There is no app of this name.
+        """
         wanted = set(apps)
         self.apps: dict[str, App] = {name: find_app(name) for name in known_apps() if name in wanted}
         for name in wanted - set(self.apps):
@@ -52,16 +69,16 @@ class Device:
         self.theme = Theme()
         self._placed: list[Placed] | None = None
 
-    # -- what is seen -------------------------------------------------------------------------------------------------
+    # -- observing -----------------------------------------------------------------------------------------------------
 
     @property
     def app(self) -> str:
-        """The app in front, ``home`` for the launcher."""
+        """The name of the app in front; ``home`` for the launcher."""
         return self.stack[-1].app if self.stack else LAUNCHER
 
     @property
     def screen(self) -> str:
-        """What is in front: ``dialog``, ``shade``, ``home`` or ``app/screen``."""
+        """The name of what is in front: ``dialog``, ``shade``, ``home`` or ``app/screen``."""
         if self.dialog:
             return "dialog"
         if self.shade:
@@ -70,21 +87,29 @@ class Device:
 
     @property
     def frame(self) -> Frame | None:
-        """The frame in front, None on the launcher."""
+        """The frame in front; None on the launcher."""
         return self.stack[-1] if self.stack else None
 
     def placed(self) -> list[Placed]:
-        """Every visible element, in reading order."""
+        """Returns the visible elements.
+
+        Returns:
+            The elements in reading order.
+        """
         if self._placed is None:
             self._placed, _ = self._lay_out()
         return self._placed
 
     def rows(self) -> list[tuple[Widget, int]]:
-        """Every widget of the body in front, visible or not, with its row relative to the body's top."""
+        """Returns every widget of the body in front, visible or not.
+
+        Returns:
+            Each widget with its row relative to the body's top.
+        """
         return self._lay_out()[1]
 
     def observe(self, scale: int = 1) -> Observation:
-        """The screen, 144·scale × 256·scale pixels."""
+        """Returns the screen, drawn at 144·scale × 256·scale pixels."""
         placed = self.placed()
         pixels = render(placed, self._colour(), scale, dark=self.theme.dark)
         return Observation(pixels, elements_of(placed), self.app)
@@ -105,7 +130,7 @@ class Device:
             frame = self.stack[-1]
             try:
                 return self.apps[frame.app].build(Context(self.db, frame), frame.screen)
-            except LookupError:  # what it showed is gone
+            except LookupError:  # the shown item no longer exists
                 self.stack.pop()
                 if not self.stack:
                     return self._build()
@@ -131,13 +156,13 @@ class Device:
         )
         return self.theme.place(placed), rows
 
-    # -- what is done -------------------------------------------------------------------------------------------------
+    # -- acting --------------------------------------------------------------------------------------------------------
 
     def act(self, action: a.Action) -> None:
-        """Carry out one action. A touch that meets nothing does nothing, as on a phone.
+        """Executes one action. As on a real phone, a touch that hits nothing has no effect.
 
-        Raises :class:`ActionError` for an app that is not installed and for ``type`` without a focused field; the
-        device is then unchanged.
+        Raises:
+            ActionError: The app is not installed, or ``type`` was used without a focused field. Nothing has changed.
         """
         match action:
             case a.Open(app=name) if name.strip().lower() not in self.apps:
@@ -164,7 +189,7 @@ class Device:
             case a.Open(app=name):
                 self._run(["launch", name.strip().lower()])
             case _:
-                pass  # wait, answer and terminate leave the device as it is
+                pass  # wait, answer and terminate do not change the device
 
     def _touch(self, placed: Iterable[Placed], point: tuple[float, float], *, hold: bool) -> None:
         x, y = point[0] * COLUMNS, point[1] * ROWS
@@ -239,19 +264,32 @@ class Device:
                 raise AssertionError(f"no such effect: {effect!r}")
 
     def pop_up(self, title: str, options: list[tuple[str, Effect]]) -> None:
-        """Put a dialog over whatever is in front (an advertisement, a system prompt)."""
+        """Opens a dialog over whatever is in front, such as an advertisement or a system prompt.
+
+        Args:
+            title: The dialog's title.
+            options: Each option's label and effect.
+        """
         self.dialog = [title, [list(o) for o in options]]
         self._placed = None
 
     def close_app(self, message: str = "") -> None:
-        """Close what is in front, drafts and all, and show the launcher with a toast."""
+        """Closes the app in front, drops its drafts, and shows the launcher.
+
+        Args:
+            message: The text of the toast; "" for none.
+        """
         self._run(["home"])
         self.message, self._placed = message, None
 
     def install(self, app: str | App) -> None:
-        """Install one more app, empty: a known one by name, or one's own (which ``restore`` then doesn't know).
+        """Installs one more app without content.
 
-        Raises ``UnknownName``.
+        Args:
+            app: The name of a known app, or an app object. :meth:`restore` can't restore apps given as objects.
+
+        Raises:
+            UnknownName: There is no app of this name.
         """
         if isinstance(app, str) and app not in known_apps():
             raise UnknownName.of("app", app, known_apps())
@@ -263,19 +301,26 @@ class Device:
 
     @contextmanager
     def covered(self, placed: list[Placed]) -> Iterator[None]:
-        """Within it these elements are seen in place of the true ones."""
+        """Shows other elements in place of the true ones while the context is active.
+
+        Args:
+            placed: The elements to show.
+
+        Yields:
+            None.
+        """
         kept, self._placed = self._placed, placed
         yield
         self._placed = kept
 
     def changed(self) -> None:
-        """Say that the database or the looks were changed from outside."""
+        """Discards the cached layout after the database or the theme was changed from outside."""
         self._placed = None
 
     # -- state --------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state as JSON-able data."""
+        """Returns the whole state as JSON-able data."""
         return {
             "db": base64.b64encode(self.db.serialize()).decode(),
             "stack": [asdict(f) for f in self.stack],
@@ -289,7 +334,7 @@ class Device:
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Put a snapshot's state back."""
+        """Restores the state of a snapshot."""
         self.db.deserialize(base64.b64decode(snapshot["db"]))
         self.apps = {name: find_app(name) for name in snapshot["apps"]}
         self.stack = [Frame(**f) for f in snapshot["stack"]]
@@ -300,5 +345,5 @@ class Device:
 
 
 def _within(scroll: int, screen: Screen) -> int:
-    """The scroll that the screen's body allows."""
+    """Returns the scroll position, limited to the length of the screen's body."""
     return max(0, min(scroll, body_rows(screen) - BODY_ROWS)) if scroll else 0

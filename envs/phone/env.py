@@ -43,7 +43,7 @@ def task_names() -> tuple[str, ...]:
 class PhoneEnv(GymnasiumAdapter):
     """A simulated phone with tasks.
 
-    By default the nine basic apps are installed. A task that needs another app installs all apps.
+    By default the basic apps are installed. A task that needs another app installs all apps.
 
     Args:
         task: A name of :func:`task_names`, or None for a free run without a success check.

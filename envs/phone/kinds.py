@@ -1,4 +1,4 @@
-"""Which kind of task a name stands for: what tables of results group by."""
+"""The kind of a task, by which tables of results are grouped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ __all__ = ["task_kind"]
 
 
 def task_kind(name: str) -> str:
-    """A compositional template's own kind, ``joined_plain`` or ``joined_carried``, ``atomic`` for every other task."""
+    """Returns the kind of a task.
+
+    Args:
+        name: The task's name.
+
+    Returns:
+        A compositional template's kind; ``joined_plain`` or ``joined_carried``; ``atomic`` for every other task.
+    """
     if name in COMPOSED:
         return COMPOSED[name].kind
     return name if name in JOINED else "atomic"

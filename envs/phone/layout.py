@@ -1,8 +1,9 @@
-"""Where everything stands on the screen: one vector layout, in cells of the text grid.
+"""The layout of a screen: the positions of all elements, in cells of the text grid.
 
-The screen is 9 × 16 cells (the aspect of a phone); a cell is a square that holds two fixed-width characters. Every
-word begins on a cell, so that a 16-pixel patch of the small rendering always shows whole characters. Rows: 0 status
-bar, 1 title, 2–13 body (scrolls), 14 footer, 15 navigation bar or toast.
+The screen has 9 × 16 cells, the aspect ratio of a phone. A cell is a square that holds two fixed-width characters.
+Every word begins at a cell boundary, so that a 16-pixel patch of the rendering at scale 1 always shows whole
+characters. The rows are: 0 the status bar, 1 the title bar, 2–13 the body (which scrolls), 14 the footer, 15 the
+navigation bar or a toast.
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ BODY_TOP, BODY_ROWS = 2, 12
 
 @dataclass(frozen=True)
 class Run:
-    """One word at a cell: ``style`` is a name in the renderer's palette."""
+    """One word on the screen.
+
+    Attributes:
+        column: The cell column of the first character.
+        row: The cell row.
+        word: The text.
+        style: A name in the renderer's palette.
+    """
 
     column: int
     row: int
@@ -42,7 +50,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Placed:
-    """A widget with its box (left, top, right, bottom, in cells) and its words. ``anchor``: the cell to touch."""
+    """A widget at its position.
+
+    Attributes:
+        widget: The widget.
+        box: (left, top, right, bottom) in cells; right and bottom are exclusive.
+        runs: The words.
+        style: A name in the renderer's palette.
+    """
 
     widget: Widget
     box: tuple[int, int, int, int]
@@ -51,7 +66,7 @@ class Placed:
 
     @property
     def anchor(self) -> tuple[int, int]:
-        """The cell of the label's first characters."""
+        """The cell (column, row) to touch: the cell of the label's first characters."""
         if self.runs:
             return self.runs[0].column, self.runs[0].row
         left, top, right, bottom = self.box
@@ -59,7 +74,14 @@ class Placed:
 
 
 def width_of(text: str) -> int:
-    """Cells that a text takes on one line."""
+    """Measures a text on one line.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The width in cells.
+    """
     words = text.split()
     if not words:
         return 0
@@ -67,9 +89,19 @@ def width_of(text: str) -> int:
 
 
 def set_words(text: str, column: int, row: int, style: str, *, right: int = COLUMNS) -> list[Run]:
-    """Set a text from a cell on, wrapping at ``right``; a blank half or whole cell parts two words.
+    """Sets a text in words, with line breaks. At least half a blank cell separates two words.
 
-    A word longer than the line is broken at a cell.
+    A word that is longer than a line is broken at a cell boundary.
+
+    Args:
+        text: The text.
+        column: The first column of every line.
+        row: The row of the first line.
+        style: A name in the renderer's palette.
+        right: The exclusive right border.
+
+    Returns:
+        The words with their positions.
     """
     runs: list[Run] = []
     right = max(right, column + 1)
@@ -97,7 +129,7 @@ def _height(runs: Sequence[Run], row: int) -> int:
 
 
 def _keys(w: Widget, row: int) -> list[Placed]:
-    """A row of keys, side by side."""
+    """Lays out a row of keys, side by side."""
     width = COLUMNS // max(1, len(w.cells))
     boxes = [(i * width, row, (i + 1) * width, row + 1) for i in range(len(w.cells))]
     placed = []
@@ -109,7 +141,7 @@ def _keys(w: Widget, row: int) -> list[Placed]:
 
 
 def _rows(w: Widget, row: int, focus: str | None) -> list[Placed]:
-    """One widget of the body, set from ``row`` on; several where it is a row of keys."""
+    """Lays out one widget of the body from ``row`` on. A row of keys gives several elements."""
     return _keys(w, row) if w.cells else [_row(w, row, focus)]
 
 
@@ -120,7 +152,7 @@ def _row(w: Widget, row: int, focus: str | None) -> Placed:
         value = set_words(w.value, 0, row + 1, style)
         return Placed(w, (0, row, COLUMNS, row + 1 + _height(value, row + 1)), (*label, *value), style)
     value_width = width_of(w.value)
-    if value_width > COLUMNS - 4:  # too wide to stand beside its label: below it
+    if value_width > COLUMNS - 4:  # too wide for the label's line: it goes below
         return _row(replace(w, value="", sub=f"{w.value} {w.sub}".strip()), row, focus)
     right = COLUMNS - value_width - 1 if value_width else COLUMNS
     label = set_words(w.text, 0, row, "dim" if w.role == "text" and w.value else "body", right=right)
@@ -135,13 +167,27 @@ def _row(w: Widget, row: int, focus: str | None) -> Placed:
 
 
 def body_rows(screen: Screen) -> int:
-    """Rows that the whole body takes, scrolled or not."""
+    """Measures the whole body, scrolled or not.
+
+    Args:
+        screen: The screen.
+
+    Returns:
+        The height in rows.
+    """
     first = (_rows(w, 0, None)[0] for w in screen.body)
     return sum(p.box[3] - p.box[1] for p in first)
 
 
 def elements_of(placed: Sequence[Placed]) -> tuple[Element, ...]:
-    """The accessibility tree of what was laid out, in reading order."""
+    """Returns the accessibility tree of a layout.
+
+    Args:
+        placed: The elements, in reading order.
+
+    Returns:
+        The elements with normalised boxes, in the same order.
+    """
     return tuple(
         Element.model_construct(
             role=p.widget.role,
@@ -155,9 +201,19 @@ def elements_of(placed: Sequence[Placed]) -> tuple[Element, ...]:
 def lay_out(
     screen: Screen, *, deep: bool, scroll: int, focus: str | None, clock: str, badge: int, message: str
 ) -> tuple[list[Placed], list[tuple[Widget, int]]]:
-    """Everything visible, in reading order, and every body widget with its row relative to the body's top.
+    """Lays out a screen.
 
-    ``deep``: a back arrow stands in the title bar. ``badge``: notifications waiting. ``message``: a toast.
+    Args:
+        screen: The screen.
+        deep: Whether the title bar shows a back arrow.
+        scroll: The number of body rows that are scrolled away.
+        focus: The key of the focused field; None if no field has the focus.
+        clock: The time in the status bar.
+        badge: The number of waiting notifications.
+        message: The text of a toast; "" for none.
+
+    Returns:
+        The visible elements in reading order, and every widget of the body with its row relative to the body's top.
     """
     placed = [Placed(Widget("status", clock), (0, 0, 7, 1), tuple(set_words(clock, 0, 0, "status")))]
     if badge:
@@ -183,7 +239,7 @@ def lay_out(
 
 
 def _visible(p: Placed) -> Placed | None:
-    """What the body shows of it; where an edge cuts it, only whole lines."""
+    """Returns the part of an element that the body shows, in whole lines; None if nothing of it is visible."""
     left, top, right, bottom = p.box
     if top >= BODY_TOP and bottom <= BODY_TOP + BODY_ROWS:
         return p

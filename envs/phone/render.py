@@ -1,8 +1,8 @@
-"""The layout drawn with Pillow, at any scale: 144·s × 256·s pixels.
+"""Draws a layout with Pillow at any scale: 144·s × 256·s pixels.
 
-A cell is 16·s pixels square and holds two characters of 8·s pixels. Words are drawn once per (word, style, scale) and
-pasted from then on, which is what makes the simulator fast. The font ships with the package, so that the same state
-gives the same pixels everywhere.
+A cell is a square of 16·s pixels and holds two characters, each 8·s pixels wide. Every word is drawn once for each
+combination of style and scale and pasted afterwards, which makes the simulator fast. The font ships with the package,
+so that the same state gives the same pixels on every machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Colour = tuple[int, int, int]
 _PAPER: Colour = (250, 250, 252)
 _INK: Colour = (24, 26, 32)
 _LINE: Colour = (214, 216, 222)
-# style -> (ink, paper); None: the title bar's colour
+# style -> (ink, paper); a paper of None means the title bar's colour
 Styles = dict[str, tuple[Colour, Colour | None]]
 _LIGHT: Styles = {
     "body": (_INK, _PAPER),
@@ -67,7 +67,7 @@ def _font(scale: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=20_000)
 def _word(word: str, ink: Colour, paper: Colour, scale: int) -> Image.Image:
-    """A word on its cells, each character centred in its half cell."""
+    """Draws a word on its cells, with each character centred in its half cell."""
     cell = CELL * scale
     half = cell // 2
     strip = Image.new("RGB", (cell * ((len(word) + 1) // 2), cell), paper)
@@ -78,7 +78,17 @@ def _word(word: str, ink: Colour, paper: Colour, scale: int) -> Image.Image:
 
 
 def render(placed: Sequence[Placed], colour: Colour, scale: int = 1, *, dark: bool = False) -> NDArray[np.uint8]:
-    """(256·scale, 144·scale, 3) uint8. ``colour``: the title bar's."""
+    """Draws a screen.
+
+    Args:
+        placed: The elements, in drawing order.
+        colour: The RGB colour of the title bar.
+        scale: The factor s of the size.
+        dark: Whether to use the dark colours.
+
+    Returns:
+        (256·scale, 144·scale, 3) uint8.
+    """
     cell = CELL * scale
     styles = _DARK if dark else _LIGHT
     image = Image.new("RGB", (COLUMNS * cell, ROWS * cell), _NIGHT if dark else _PAPER)

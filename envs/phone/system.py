@@ -1,4 +1,4 @@
-"""The phone's own screens: dialogs, the notification shade, the launcher."""
+"""The phone's own screens: dialogs, the notification shade, and the launcher."""
 
 from __future__ import annotations
 
@@ -12,13 +12,27 @@ __all__ = ["dialog_screen", "launcher_screen", "shade_screen"]
 
 
 def dialog_screen(dialog: list[Any]) -> Screen:
-    """A title and options, each a label and an effect."""
+    """Builds the screen of a dialog.
+
+    Args:
+        dialog: ``[title, options]``; each option is a label and an effect.
+
+    Returns:
+        The screen.
+    """
     title, options = dialog
     return Screen("", (Widget("dialog", title), *(Widget("option", t, tap=e) for t, e in options)))
 
 
 def shade_screen(db: sqlite3.Connection) -> Screen:
-    """The notifications: a tap opens the app and takes the notification away."""
+    """Builds the notification shade. A tap opens the notification's app and removes the notification.
+
+    Args:
+        db: The phone's database.
+
+    Returns:
+        The screen.
+    """
     rows = db.execute("select id, app, text from notifications order by id").fetchall()
     body = [
         item(app, sub=text, tap=do(sql("delete from notifications where id = ?", i), launch(app)))
@@ -28,5 +42,12 @@ def shade_screen(db: sqlite3.Connection) -> Screen:
 
 
 def launcher_screen(apps: Iterable[str]) -> Screen:
-    """Every app, by name."""
+    """Builds the launcher: one icon for every app, by name.
+
+    Args:
+        apps: The names of the installed apps.
+
+    Returns:
+        The screen.
+    """
     return Screen("apps", tuple(Widget("icon", n, tap=launch(n)) for n in sorted(apps)))

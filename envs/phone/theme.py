@@ -1,4 +1,4 @@
-"""How a phone looks, apart from what it shows: theme, order of the rows, where title, body and footer stand."""
+"""The phone's visual theme: colours, the order of rows and buttons, and the positions of title bar, body and footer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,26 @@ _FIRST = {"title": 1, "body": 2, "footer": 2 + BODY_ROWS}
 
 
 def other_bands(rng: random.Random) -> tuple[str, ...]:
-    """Another order of the three bands than the usual one, from top to bottom."""
+    """Draws an unusual order of the three bands.
+
+    Args:
+        rng: The random generator.
+
+    Returns:
+        The names of the bands from top to bottom, in another order than :data:`BANDS`.
+    """
     return rng.choice([p for p in permutations(BANDS) if p != BANDS])
 
 
 @dataclass(frozen=True)
 class Theme:
-    """``dark``: the theme. ``shuffle``: the seed of another order of rows, menu options and footer buttons (None: as
-    the apps have it). ``bands``: from top to bottom, between the status bar and the navigation bar.
+    """How a phone presents its content.
+
+    Attributes:
+        dark: Whether the colours are dark.
+        shuffle: The seed of another order of rows, menu options and footer buttons. None keeps the apps' own order.
+        bands: Title bar, body and footer in their order from top to bottom. The status bar stays above them and the
+            navigation bar below.
     """
 
     dark: bool = False
@@ -35,12 +47,27 @@ class Theme:
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Theme:
-        """The looks of their JSON."""
+        """Restores a theme from JSON.
+
+        Args:
+            data: The fields of a theme.
+
+        Returns:
+            The theme.
+        """
         return cls(data["dark"], data["shuffle"], tuple(data["bands"]))
 
     def arrange(self, screen: Screen, name: str) -> Screen:
-        """The screen with its rows and buttons in this order. Rows that do nothing keep their places: a text reads on,
-        and a chat from old to new.
+        """Reorders a screen's rows and buttons.
+
+        Rows that do nothing keep their positions, so that texts and chats remain readable.
+
+        Args:
+            screen: The screen as its app builds it.
+            name: The screen's name, which is part of the order's seed.
+
+        Returns:
+            The reordered screen.
         """
         if self.shuffle is None:
             return screen
@@ -52,11 +79,18 @@ class Theme:
         return replace(screen, body=tuple(body), footer=tuple(self._order(screen.footer, name)))
 
     def _order(self, widgets: Sequence[Widget], name: str) -> list[Widget]:
-        """By a number drawn for each label, so that a row's going or coming leaves the order of the others."""
+        """Sorts by a number that is drawn for each label, so that a new row does not change the order of the others."""
         return sorted(widgets, key=lambda w: random.Random(f"{self.shuffle} {name} {w.text}").random())
 
     def place(self, placed: list[Placed]) -> list[Placed]:
-        """What was laid out, with the bands moved to where they stand."""
+        """Moves the title bar, the body and the footer to their positions.
+
+        Args:
+            placed: The elements in the usual layout.
+
+        Returns:
+            The elements in this theme's layout.
+        """
         if self.bands == BANDS:
             return placed
         shift, top = {}, 1

@@ -1,9 +1,10 @@
-"""The words that apps are written in: widgets, effects, screens. All plain data.
+"""The vocabulary in which apps are written: widgets, effects and screens. All of them are plain data.
 
-An app is a class with a database schema and one method per screen; a method reads the database through its
-:class:`Context` and returns a :class:`Screen` of widgets. What a tap does is an *effect*: a JSON-able list such as
-``["sql", "delete from notes where id = ?", [3]]``, carried out by the device, so that the whole phone can be
-snapshot at any moment. Screens are rebuilt from the database after every action: nothing can be out of date.
+An app is a class with a database schema and one method for each screen. A method reads the database through its
+:class:`Context` and returns a :class:`Screen` of widgets. An *effect* describes what a tap does. It is a JSON-able
+list, such as ``["sql", "delete from notes where id = ?", [3]]``, which the device executes; therefore a snapshot of
+the phone can be taken at any moment. Screens are rebuilt from the database after every action, so they are never
+out of date.
 """
 
 from __future__ import annotations
@@ -41,47 +42,112 @@ Effect = list[Any]
 
 
 def do(*effects: Effect) -> Effect:
-    """Several effects, in order."""
+    """Returns an effect that runs several effects in order.
+
+    Args:
+        effects: The effects.
+
+    Returns:
+        The effect.
+    """
     return ["do", list(effects)]
 
 
 def sql(statement: str, *params: Any) -> Effect:
-    """Run one SQL statement on the device's database."""
+    """Returns an effect that runs one SQL statement on the device's database.
+
+    Args:
+        statement: The statement, with ``?`` for each parameter.
+        params: The parameters.
+
+    Returns:
+        The effect.
+    """
     return ["sql", statement, list(params)]
 
 
 def go(screen: str, **params: Any) -> Effect:
-    """Push a screen of the app in front."""
+    """Returns an effect that pushes a screen of the app in front onto the back stack.
+
+    Args:
+        screen: The screen's name.
+        params: The screen's parameters.
+
+    Returns:
+        The effect.
+    """
     return ["go", screen, params]
 
 
 def back(times: int = 1) -> Effect:
-    """Pop screens."""
+    """Returns an effect that pops screens from the back stack.
+
+    Args:
+        times: The number of screens.
+
+    Returns:
+        The effect.
+    """
     return ["back", times]
 
 
 def home() -> Effect:
-    """Show the launcher."""
+    """Returns an effect that shows the launcher.
+
+    Returns:
+        The effect.
+    """
     return ["home"]
 
 
 def launch(app: str) -> Effect:
-    """Bring an app to the front, at its first screen."""
+    """Returns an effect that brings an app to the front, at its first screen.
+
+    Args:
+        app: The app's name.
+
+    Returns:
+        The effect.
+    """
     return ["launch", app]
 
 
 def toast(text: str) -> Effect:
-    """Show a line at the bottom until the next action."""
+    """Returns an effect that shows a message at the bottom of the screen until the next action.
+
+    Args:
+        text: The message.
+
+    Returns:
+        The effect.
+    """
     return ["toast", text]
 
 
 def confirm(question: str, yes: Effect, label: str = "delete") -> Effect:
-    """A dialog with ``cancel`` and ``label``."""
+    """Returns an effect that opens a dialog with ``cancel`` and one other option.
+
+    Args:
+        question: The dialog's title.
+        yes: The effect of the other option.
+        label: The label of the other option.
+
+    Returns:
+        The effect.
+    """
     return ["dialog", question, [["cancel", ["do", []]], [label, yes]]]
 
 
 def menu(title: str, *options: tuple[str, Effect]) -> Effect:
-    """A dialog with one row an option."""
+    """Returns an effect that opens a dialog with one row for each option.
+
+    Args:
+        title: The dialog's title.
+        options: Each option's label and effect.
+
+    Returns:
+        The effect.
+    """
     return ["dialog", title, [list(o) for o in options]]
 
 
@@ -89,9 +155,15 @@ def menu(title: str, *options: tuple[str, Effect]) -> Effect:
 class Widget:
     """One element of a screen.
 
-    ``role`` as the accessibility tree tells it; ``text`` its label; ``value`` what stands at the right of the row (or,
-    for a field, in its box). ``sub`` is a second line. ``tap`` and ``hold`` are effects; a field is focused by a tap.
-    ``cells``: the widgets of a row of keys.
+    Attributes:
+        role: The role in the accessibility tree.
+        text: The label.
+        value: The text at the right end of the row; for a field, its content.
+        sub: The second line.
+        tap: The effect of a tap; None for none. A tap on a field focuses it.
+        hold: The effect of a long press; None for the same as ``tap``.
+        key: The name under which a field's draft is stored.
+        cells: The keys of a row of keys.
     """
 
     role: str
@@ -105,38 +177,96 @@ class Widget:
 
 
 def item(text: str, value: str = "", *, tap: Effect | None = None, hold: Effect | None = None, sub: str = "") -> Widget:
-    """A row of a list."""
+    """Returns a row of a list.
+
+    Args:
+        text: The label.
+        value: The text at the right end of the row.
+        tap: The effect of a tap.
+        hold: The effect of a long press.
+        sub: The second line.
+
+    Returns:
+        The widget.
+    """
     return Widget("item", text, value, sub, tap, hold)
 
 
 def toggle(text: str, on: bool, tap: Effect) -> Widget:
-    """A row with a switch."""
+    """Returns a row with a switch.
+
+    Args:
+        text: The label.
+        on: Whether the switch is on.
+        tap: The effect of a tap.
+
+    Returns:
+        The widget.
+    """
     return Widget("toggle", text, "on" if on else "off", tap=tap)
 
 
 def form_field(key: str, value: str) -> Widget:
-    """A labelled text field; ``key`` is its label too."""
+    """Returns a labelled text field.
+
+    Args:
+        key: The name under which the draft is stored, which is also the label.
+        value: The present content.
+
+    Returns:
+        The widget.
+    """
     return Widget("field", key, value, key=key)
 
 
 def button(text: str, tap: Effect) -> Widget:
-    """A button of the footer."""
+    """Returns a button of the footer.
+
+    Args:
+        text: The label.
+        tap: The effect of a tap.
+
+    Returns:
+        The widget.
+    """
     return Widget("button", text, tap=tap)
 
 
 def keys(*cells: tuple[str, Effect] | tuple[str, Effect, str]) -> Widget:
-    """A row of keys of equal width, each a label, what a tap does, and perhaps a value behind the label."""
+    """Returns a row of keys of equal width.
+
+    Args:
+        cells: For each key its label, the effect of a tap, and optionally a value behind the label.
+
+    Returns:
+        The widget.
+    """
     return Widget("keys", "", cells=tuple(Widget("key", text, "".join(more), tap=tap) for text, tap, *more in cells))
 
 
 def line(text: str, value: str = "", *, sub: str = "") -> Widget:
-    """Text without an action; long text wraps."""
+    """Returns a text without an action. Long text wraps.
+
+    Args:
+        text: The label or the text.
+        value: The text at the right end of the row.
+        sub: The second line.
+
+    Returns:
+        The widget.
+    """
     return Widget("text", text, value, sub)
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What one screen shows: a title bar, a body that scrolls, a footer of up to three buttons."""
+    """The content of one screen.
+
+    Attributes:
+        title: The text of the title bar.
+        body: The rows, which scroll.
+        footer: Up to three buttons.
+    """
 
     title: str
     body: tuple[Widget, ...]
@@ -145,7 +275,16 @@ class Screen:
 
 @dataclass
 class Frame:
-    """One entry of the back stack. ``draft`` holds what was typed into the fields."""
+    """One entry of the back stack.
+
+    Attributes:
+        app: The app's name.
+        screen: The screen's name.
+        params: The screen's parameters.
+        scroll: The number of body rows that are scrolled away.
+        draft: The text typed into each field, by the field's key.
+        focus: The key of the focused field; None if no field has the focus.
+    """
 
     app: str
     screen: str
@@ -156,36 +295,76 @@ class Frame:
 
 
 class Context:
-    """What a screen method may read."""
+    """Read access to the database and to the frame, for the methods that build screens.
+
+    Attributes:
+        params: The screen's parameters.
+    """
 
     def __init__(self, db: sqlite3.Connection, frame: Frame) -> None:
+        """Creates a context.
+
+        Args:
+            db: The phone's database.
+            frame: The frame whose screen is built.
+        """
         self._db = db
         self._frame = frame
         self.params: Mapping[str, Any] = frame.params
 
     def all(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
-        """Every row of a query."""
+        """Returns every row of a query.
+
+        Args:
+            query: The SQL query, with ``?`` for each parameter.
+            params: The parameters.
+
+        Returns:
+            The rows.
+        """
         return self._db.execute(query, params).fetchall()
 
     def one(self, query: str, *params: Any) -> tuple[Any, ...]:
-        """The first row of a query. Raises ``LookupError`` where there is none: the screen closes."""
+        """Returns the first row of a query.
+
+        Args:
+            query: The SQL query, with ``?`` for each parameter.
+            params: The parameters.
+
+        Returns:
+            The row.
+
+        Raises:
+            LookupError: There is no row. The device then closes the screen.
+        """
         row: tuple[Any, ...] | None = self._db.execute(query, params).fetchone()
         if row is None:
             raise LookupError(query)
         return row
 
     def draft(self, key: str, default: str = "") -> str:
-        """What stands in a field: typed text, or ``default``."""
+        """Returns the text in a field.
+
+        Args:
+            key: The field's key.
+            default: The text if nothing was typed.
+
+        Returns:
+            The text.
+        """
         return self._frame.draft.get(key, default)
 
 
 class App:
-    """Base class: ``name``, ``colour`` (RGB of the title bar), ``schema`` (SQL), ``first`` screen, ``traces``.
+    """Base class of apps. A subclass defines each screen as a method ``(self, ctx) -> Screen`` with the screen's name.
 
-    ``traces`` names tables that only tell what was looked at or tried out (a history, a display): what stands in them
-    is no side effect, so a task compares them only where it says so.
-
-    Subclasses define screens as methods ``(self, ctx) -> Screen`` named after the screen.
+    Attributes:
+        name: The app's name.
+        colour: The RGB colour of the title bar.
+        schema: The SQL that creates the app's tables.
+        first: The name of the first screen.
+        traces: Tables that only record what was viewed or tried out, such as a history or a display. Changes in them
+            are not side effects; a task compares them only if it names them.
     """
 
     name: str = ""
@@ -195,6 +374,14 @@ class App:
     traces: frozenset[str] = frozenset()
 
     def build(self, ctx: Context, screen: str) -> Screen:
-        """The named screen as it is now."""
+        """Builds a screen from the present state.
+
+        Args:
+            ctx: Read access to the database and the frame.
+            screen: The screen's name.
+
+        Returns:
+            The screen.
+        """
         method: Callable[[Context], Screen] = getattr(self, screen)
         return method(ctx)
