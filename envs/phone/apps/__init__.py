@@ -1,4 +1,4 @@
-"""The phone's apps, by name. ``BASIC`` names the nine that a phone has where nothing else is said."""
+"""The phone's apps, by name. ``BASIC`` names the apps that are installed by default."""
 
 from homeostat.envs.phone.apps.browser import Browser
 from homeostat.envs.phone.apps.calculator import Calculator

@@ -1,4 +1,4 @@
-"""A browser with pages of its own: sites, links, facts, marks, a history, an address field."""
+"""Browser: an offline web of pages with links and facts, bookmarks, a history, and an address field."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Browser"]
 
 
 class Browser(App):
-    """Pages of an offline web. There is one tab, and the database says what is open in it."""
+    """The app. There is one tab; the database stores the page that is open in it."""
 
     name = "browser"
     colour = (38, 112, 180)
@@ -39,7 +39,7 @@ class Browser(App):
     """
 
     def list(self, ctx: Context) -> Screen:
-        """The address field and the sites."""
+        """Shows the address field and the sites."""
         address = ctx.draft("address")
         known = ctx.all("select title from pages where address = ?", address)
         leads = _open(known[0][0]) if known else toast("no such page")
@@ -50,7 +50,7 @@ class Browser(App):
         )
 
     def page(self, ctx: Context) -> Screen:
-        """The page in the tab. A tap on a link opens another one in its place."""
+        """Shows the page in the tab. A tap on a link opens another page in its place."""
         title, address, text, marked = ctx.one(
             "select title, address, text, marked from pages where title = (select page from tab)"
         )
@@ -69,12 +69,12 @@ class Browser(App):
         return Screen(title, body, (mark,))
 
     def marks(self, ctx: Context) -> Screen:
-        """The marked pages."""
+        """Shows the bookmarked pages."""
         marked = _items(ctx, "marked = 'on' order by title")
         return Screen("marks", (line("total", str(len(marked))), *marked))
 
     def history(self, ctx: Context) -> Screen:
-        """The pages that were visited, the last one first; one that is held can be forgotten."""
+        """Shows the visited pages, the latest first. A long press offers to remove one."""
         body = []
         for i, page in ctx.all("select id, page from visits order by id desc"):
             gone = do(sql("delete from visits where id = ?", i), toast("forgotten"))
@@ -88,7 +88,7 @@ def _items(ctx: Context, which: str) -> tuple[Widget, ...]:
 
 
 def _visit(page: str) -> Effect:
-    """Put a page into the tab; the history holds it once, as the last."""
+    """Opens a page in the tab. The history holds each page once, at its latest visit."""
     return do(
         sql("delete from visits where page = ?", page),
         sql("insert into visits (page) values (?)", page),

@@ -1,4 +1,4 @@
-"""Calculator: two whole numbers and a sign; one memory, a list of results."""
+"""Calculator: arithmetic on two whole numbers, a memory, and a history of results."""
 
 from __future__ import annotations
 
@@ -22,14 +22,20 @@ __all__ = ["SIGNS", "Calculator", "Display", "shown", "work_out"]
 
 SIGNS = "+-*/"
 _PAD = ("789/", "456*", "123-", "c0=+")
-_DIGITS, _LARGEST = 3, 999_999  # digits of a number that is typed; a result that the display holds
+_DIGITS, _LARGEST = 3, 999_999  # the digits of a typed number; the largest result that fits the display
 Display = tuple[str, str, str, str]  # left, sign, right, result
 
 
 def work_out(left: str, sign: str, right: str) -> str:
-    """What a sum comes to; empty where a part is missing, it can't be, or the display can't hold it.
+    """Computes a calculation. A division drops the remainder.
 
-    Division leaves the remainder away.
+    Args:
+        left: The first number as typed.
+        sign: One of ``+-*/``.
+        right: The second number as typed.
+
+    Returns:
+        The result. "" if an operand is missing, the divisor is 0, or the result does not fit the display.
     """
     if not (left and sign and right) or (sign == "/" and int(right) == 0):
         return ""
@@ -47,12 +53,24 @@ def work_out(left: str, sign: str, right: str) -> str:
 
 
 def shown(left: str, sign: str = "", right: str = "") -> str:
-    """A sum as it stands on the screen."""
+    """Formats a calculation as the display shows it.
+
+    Args:
+        left: The first number.
+        sign: The sign; "" if none was typed yet.
+        right: The second number; "" if none was typed yet.
+
+    Returns:
+        The text.
+    """
     return f"{left or '0'} {sign} {right}".strip()
 
 
 def _press(display: Display, key: str) -> Display:
-    """The display after a key. After a result a digit begins a new sum and a sign goes on from the result."""
+    """Returns the display after a key was pressed.
+
+    After a result, a digit starts a new calculation and a sign continues with the result.
+    """
     left, sign, right, result = display
     if key == "c":
         return "", "", "", ""
@@ -74,7 +92,7 @@ def _longer(number: str, digit: str) -> str:
 
 
 class Calculator(App):
-    """A pad of keys under a display."""
+    """The app: a keypad under a display."""
 
     name = "calculator"
     colour = (78, 84, 96)
@@ -89,7 +107,7 @@ class Calculator(App):
     """
 
     def pad(self, ctx: Context) -> Screen:
-        """The display, the keys, the ways to the memory and the history."""
+        """Shows the display, the keys, and the links to the memory and the history."""
         left, sign, right, result = ctx.one("select one, sign, two, result from display")
         display = (left, sign, right, result)
         (memory,) = ctx.one("select value from memory")
@@ -119,13 +137,13 @@ class Calculator(App):
         return toast("no result") if key == "=" and not after[3] else _set(after)
 
     def memory(self, ctx: Context) -> Screen:
-        """What the memory holds."""
+        """Shows the number in memory."""
         (value,) = ctx.one("select value from memory")
         clear = do(sql("update memory set value = ''"), toast("cleared"))
         return Screen("memory", (line("holds", value or "nothing"),), (button("clear", clear),))
 
     def history(self, ctx: Context) -> Screen:
-        """The results, the last one first; a tap removes one."""
+        """Shows the results, the latest first. A tap offers to remove one."""
         body = []
         for i, total, value in ctx.all("select id, sum, value from results order by id desc"):
             out = do(sql("delete from results where id = ?", i), toast("removed"))

@@ -1,4 +1,4 @@
-"""Calendar: events of one week."""
+"""Calendar: the events of one week."""
 
 from homeostat.envs.phone.ui import (
     App,
@@ -24,7 +24,7 @@ _ORDER = "case day " + " ".join(f"when '{d}' then {i}" for i, d in enumerate(DAY
 
 
 class Calendar(App):
-    """Events by day and time."""
+    """The app: events by day and time."""
 
     name = "calendar"
     colour = (150, 40, 60)
@@ -32,13 +32,13 @@ class Calendar(App):
         (id integer primary key, title text not null, day text not null, time text not null);"""
 
     def list(self, ctx: Context) -> Screen:
-        """The week's events."""
+        """Shows the events of the week."""
         rows = ctx.all(f"select id, title, time from events order by {_ORDER}, time, id")
         body = tuple(item(title, tap=go("event", id=i)) for i, title, _ in rows)
         return Screen("calendar", body, (button("new", go("edit")),))
 
     def event(self, ctx: Context) -> Screen:
-        """One event."""
+        """Shows one event."""
         i = ctx.params["id"]
         title, day, time = ctx.one("select title, day, time from events where id = ?", i)
         gone = do(sql("delete from events where id = ?", i), back(), toast("deleted"))
@@ -47,7 +47,7 @@ class Calendar(App):
         return Screen(title, (item("day", day, tap=move), line("time", time)), footer)
 
     def edit(self, ctx: Context) -> Screen:
-        """The form for a new or an existing event."""
+        """Shows the form for a new or an existing event."""
         i = ctx.params.get("id")
         old = ("", "", "") if i is None else ctx.one("select title, day, time from events where id = ?", i)
         title, day, time = ctx.draft("title", old[0]), ctx.draft("day", old[1]), ctx.draft("time", old[2])

@@ -1,4 +1,4 @@
-"""Camera: modes, flash, timer, grid; what it takes goes to the gallery."""
+"""Camera: modes, flash, timer and grid. Its photos and videos go to the gallery."""
 
 from homeostat.envs.phone.apps.gallery import Gallery
 from homeostat.envs.phone.ui import App, Context, Screen, button, do, item, line, menu, sql, toast, toggle
@@ -12,7 +12,7 @@ TAKE = """insert into photos (name, kind) select mode || ' ' || (select coalesce
 
 
 class Camera(App):
-    """One screen: how to take, and take."""
+    """The app: one screen with the settings and the shutter button."""
 
     name = "camera"
     colour = (58, 58, 66)
@@ -23,7 +23,7 @@ class Camera(App):
     """
 
     def main(self, ctx: Context) -> Screen:
-        """The camera's settings and its button."""
+        """Shows the settings and the shutter button."""
         mode, flash, timer, grid = ctx.one("select mode, flash, timer, grid from camera")
         last = ctx.all("select name from photos order by id desc limit 1")
         modes = menu("mode", *((m, sql("update camera set mode = ?", m)) for m in MODES))

@@ -20,7 +20,7 @@ __all__ = ["Clock"]
 
 
 class Clock(App):
-    """Alarms by time, each with a label and a switch; a timer in minutes."""
+    """The app: alarms by time, each with a label and a switch, and a timer in minutes."""
 
     name = "clock"
     colour = (150, 80, 30)
@@ -32,13 +32,13 @@ class Clock(App):
     """
 
     def alarms(self, ctx: Context) -> Screen:
-        """Every alarm, by time."""
+        """Shows every alarm, by time."""
         rows = ctx.all("select id, time, state from alarms order by time, id")
         body = tuple(item(time, state, tap=go("alarm", id=i)) for i, time, state in rows)
         return Screen("alarms", body, (button("new", go("edit")), button("timer", go("timer"))))
 
     def alarm(self, ctx: Context) -> Screen:
-        """One alarm."""
+        """Shows one alarm."""
         i = ctx.params["id"]
         time, label, state = ctx.one("select time, label, state from alarms where id = ?", i)
         flip = sql("update alarms set state = ? where id = ?", "off" if state == "on" else "on", i)
@@ -47,7 +47,7 @@ class Clock(App):
         return Screen(time, body, (button("edit", go("edit", id=i)), button("delete", delete)))
 
     def edit(self, ctx: Context) -> Screen:
-        """The form for a new or an existing alarm."""
+        """Shows the form for a new or an existing alarm."""
         i = ctx.params.get("id")
         old = ("", "") if i is None else ctx.one("select time, label from alarms where id = ?", i)
         time, label = ctx.draft("time", old[0]), ctx.draft("label", old[1])
@@ -60,7 +60,7 @@ class Clock(App):
         return Screen("new alarm" if i is None else "edit", fields, (button("save", save),))
 
     def timer(self, ctx: Context) -> Screen:
-        """The timer."""
+        """Shows the timer."""
         old, state = ctx.one("select minutes, state from timer")
         minutes = ctx.draft("minutes", old)
         start = do(sql("update timer set minutes = ?, state = 'on'", minutes), toast("started"))

@@ -1,7 +1,7 @@
-"""An app that is a collection: rows of one table, each with a screen and a form. Most utility apps are one.
+"""The base class of apps that present the rows of one table, each with a screen and a form. Most apps are collections.
 
-A subclass names its table and fields; what else it has (a player, a route, a total) it adds through ``doors``,
-``below`` and ``buttons``, and as screens of its own.
+A subclass names its table and its fields. It adds other elements (a player, a route, a total) by overriding ``doors``,
+``below`` and ``buttons``, and by defining further screens.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ __all__ = ["Collection", "Field"]
 class Field:
     """One column of a collection's table.
 
-    ``kind``: ``text`` is typed in the form; ``switch`` (on or off) and ``choice`` (one of ``options``) are set on the
-    item's own screen; ``fact`` is only shown; ``hidden`` not even that. ``default``: what a new row holds.
+    Attributes:
+        name: The column's name, which is also the label on the screen.
+        kind: ``text`` is typed in the form. ``switch`` (on or off) and ``choice`` (one of ``options``) are set on the
+            item's screen. ``fact`` is only shown. ``hidden`` is not shown.
+        options: The values of a choice.
+        default: The value in a new row.
     """
 
     name: str
@@ -48,12 +52,21 @@ class Field:
 
 
 class Collection(App):
-    """Screens ``list``, ``item`` and ``edit`` over one table.
+    """An app with the screens ``list``, ``item`` and ``edit`` over one table.
 
-    ``one``: what a row is called. ``fields``: the first is its title. ``beside``: the field shown beside the title in
-    the list (a switch by its name where it is on). ``order``: SQL. ``more``: SQL of further tables. ``new``,
-    ``editable``, ``deletable``: which buttons there are. ``inside``: SQL that narrows the list. ``shared``: another app
-    may have made the table.
+    Attributes:
+        one: The noun for one row.
+        table: The table's name.
+        fields: The columns; the first is the title.
+        beside: The field that the list shows next to the title: a switch by its name while it is on, any other by its
+            value. "" for none.
+        order: SQL that orders the list; "" for the order by title.
+        more: SQL that creates further tables.
+        new: Whether the list has a button for a new row.
+        shared: Whether another app may have created the table.
+        editable: Whether an item has the button ``edit``.
+        deletable: Whether an item has the button ``delete``.
+        inside: SQL condition of the rows that the list shows; "" for all.
     """
 
     one: ClassVar[str]
@@ -69,7 +82,7 @@ class Collection(App):
     inside: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
-        """Make the schema from the fields."""
+        """Derives the schema from the fields."""
         columns = ", ".join(f"{f.name} text not null default '{f.default}'" for f in cls.fields)
         create = "create table if not exists" if cls.shared else "create table"
         cls.schema = f"{create} {cls.table} (id integer primary key, {columns});\n{cls.more}"
@@ -80,39 +93,39 @@ class Collection(App):
         return self.fields[0].name
 
     def field(self, name: str) -> Field:
-        """The field of this name."""
+        """Returns the field of this name."""
         return next(f for f in self.fields if f.name == name)
 
-    # -- what a subclass adds -----------------------------------------------------------------------------------------
+    # -- hooks for subclasses ------------------------------------------------------------------------------------------
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """More buttons under the list."""
+        """Returns further buttons under the list."""
         return ()
 
     def below(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
-        """More rows on an item's screen."""
+        """Returns further rows on an item's screen."""
         return ()
 
     def buttons(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
-        """Buttons before an item's own ``edit`` and ``delete``."""
+        """Returns the buttons before an item's own ``edit`` and ``delete``."""
         return ()
 
     def gone(self, i: int) -> tuple[Effect, ...]:
-        """What goes with a deleted item."""
+        """Returns the effects that remove what belongs to a deleted item."""
         return ()
 
     def removal(self, i: int) -> tuple[Effect, ...]:
-        """What ``delete`` does."""
+        """Returns the effects of the button ``delete``."""
         return (sql(f"delete from {self.table} where id = ?", i), *self.gone(i))
 
     def told(self, ctx: Context, f: Field, value: str) -> str:
-        """How a field's value is shown on the item's screen."""
+        """Returns a field's value as the item's screen shows it."""
         return value
 
     # -- screens ------------------------------------------------------------------------------------------------------
 
     def rows(self, ctx: Context, where: str = "", *params: Any) -> tuple[Widget, ...]:
-        """The rows of the table as items that open, in the list's order."""
+        """Returns the table's rows as items that can be opened, in the list's order."""
         columns = ", ".join(f.name for f in self.fields)
         where = f" where {where}" if where else ""
         order = self.order or f"{self.title}, id"
@@ -123,12 +136,12 @@ class Collection(App):
         return tuple(body)
 
     def list(self, ctx: Context) -> Screen:
-        """Every row."""
+        """Shows every row."""
         add = (button("new", go("edit")),) if self.new else ()
         return Screen(self.name, self.rows(ctx, self.inside), (*add, *self.doors(ctx)))
 
     def item(self, ctx: Context) -> Screen:
-        """One row: its fields, its buttons."""
+        """Shows one row with its fields and buttons."""
         i = ctx.params["id"]
         row = self._row(ctx, i)
         body = [self._shown(i, f, self.told(ctx, f, row[f.name])) for f in self.fields[1:] if f.kind != "hidden"]
@@ -141,7 +154,7 @@ class Collection(App):
         return Screen(row[self.title], (*body, *self.below(ctx, i, row)), tuple(footer))
 
     def edit(self, ctx: Context) -> Screen:
-        """The form for a new or an existing row."""
+        """Shows the form for a new or an existing row."""
         i = ctx.params.get("id")
         typed = [f for f in self.fields if f.kind == "text"]
         old = {f.name: "" for f in typed} if i is None else self._row(ctx, i)

@@ -21,7 +21,7 @@ __all__ = ["Contacts"]
 
 
 class Contacts(App):
-    """People by name."""
+    """The app: people by name."""
 
     name = "contacts"
     colour = (40, 110, 170)
@@ -30,12 +30,12 @@ class Contacts(App):
     )
 
     def list(self, ctx: Context) -> Screen:
-        """Everybody, by name."""
+        """Shows every person, by name."""
         rows = ctx.all("select id, name from contacts order by name, id")
         return Screen("contacts", tuple(item(n, tap=go("person", id=i)) for i, n in rows), (button("new", go("edit")),))
 
     def person(self, ctx: Context) -> Screen:
-        """One person."""
+        """Shows one person."""
         i = ctx.params["id"]
         name, phone, star = ctx.one("select name, phone, star from contacts where id = ?", i)
         flip = sql("update contacts set star = ? where id = ?", "off" if star == "on" else "on", i)
@@ -44,7 +44,7 @@ class Contacts(App):
         return Screen(name, body, (button("edit", go("edit", id=i)), button("delete", confirm(f"delete {name}", gone))))
 
     def edit(self, ctx: Context) -> Screen:
-        """The form for a new or an existing person."""
+        """Shows the form for a new or an existing person."""
         i = ctx.params.get("id")
         old = ("", "") if i is None else ctx.one("select name, phone from contacts where id = ?", i)
         name, phone = ctx.draft("name", old[0]), ctx.draft("phone", old[1])

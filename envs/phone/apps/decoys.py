@@ -1,7 +1,8 @@
-"""Apps that look like another one: red herrings, never installed unless somebody asks for them by name.
+"""Decoys: apps that resemble another app. They are installed only if they are requested by name.
 
-A basic app has a decoy with a name of its own (``memos`` beside ``notes``); a collection has its ``lite`` edition, so
-that every collection that joins the phone brings one along. A decoy has its own table, and rows of the same look.
+The decoy of a basic app has a name of its own (``memos`` for ``notes``). The decoy of a collection is its ``lite``
+edition, so every new collection automatically has one. A decoy has a table of its own, with rows that resemble the real
+app's rows.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ __all__ = ["DECOYS", "Decoy", "find_app", "known_apps"]
 
 @dataclass(frozen=True)
 class Decoy:
-    """``app``: the decoy itself. ``of``: whom it looks like. ``query``: the rows of the real app that its own rows are
-    made of, one column a field, the title first.
+    """A decoy and the app that it resembles.
+
+    Attributes:
+        app: The decoy.
+        of: The name of the app that it resembles.
+        query: SQL that selects the real app's rows, from which the decoy's rows are made: one column for each field,
+            the title first.
     """
 
     app: Collection
@@ -68,10 +74,20 @@ DECOYS: dict[str, Decoy] = {d.app.name: d for app in APPS.values() if (d := _dec
 
 
 def known_apps() -> tuple[str, ...]:
-    """Every app that can be installed, decoys last."""
+    """Returns the names of every app that can be installed, decoys last."""
     return (*APPS, *DECOYS)
 
 
 def find_app(name: str) -> App:
-    """The app or decoy of this name. Raises ``KeyError``."""
+    """Returns the app or decoy of this name.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The app.
+
+    Raises:
+        KeyError: There is no app of this name.
+    """
     return APPS[name] if name in APPS else DECOYS[name].app

@@ -1,4 +1,4 @@
-"""Drawing: a canvas of cells, a pen, saved drawings."""
+"""Drawing: a canvas of cells, a pen, and saved drawings."""
 
 from homeostat.envs.phone.apps.collection import Collection, Field
 from homeostat.envs.phone.ui import Context, Effect, Screen, button, confirm, do, go, item, keys, menu, sql, toast
@@ -11,13 +11,21 @@ CELLS = tuple(c + r for r in _ROWS for c in _COLUMNS)
 
 
 def paint(cell: str, colour: str) -> list[tuple[str, tuple[str, ...]]]:
-    """The SQL that gives a cell a colour; ``blank`` takes it away."""
+    """Returns the SQL that paints a cell.
+
+    Args:
+        cell: The cell.
+        colour: The colour; ``blank`` erases the cell.
+
+    Returns:
+        The statement and its parameters.
+    """
     away = ("delete from canvas where cell = ?", (cell,))
     return [away] if colour == "blank" else [away, ("insert into canvas values (?, ?)", (cell, colour))]
 
 
 class Drawing(Collection):
-    """A tap paints a cell with the pen; a cell shows the first letters of its colour."""
+    """The app. A tap paints a cell with the pen; a cell shows the first letters of its colour."""
 
     name = "drawing"
     colour = (222, 130, 40)
@@ -32,7 +40,7 @@ class Drawing(Collection):
     """
 
     def canvas(self, ctx: Context) -> Screen:
-        """The pen and the cells."""
+        """Shows the pen and the cells."""
         (pen,) = ctx.one("select colour from pen")
         colours = dict(ctx.all("select cell, colour from canvas"))
         pens = menu("pen", *((p, sql("update pen set colour = ?", p)) for p in PENS))

@@ -1,4 +1,4 @@
-"""Expenses: amounts by kind, their totals, a budget."""
+"""Expenses: amounts by kind, their totals, and a budget."""
 
 from collections.abc import Iterable
 
@@ -11,12 +11,19 @@ KINDS = ("food", "travel", "home", "fun")
 
 
 def dollars(amount: str) -> int:
-    """What an amount counts for in a total: its digits, 0 where it has none."""
+    """Converts an amount to a number.
+
+    Args:
+        amount: The amount as typed.
+
+    Returns:
+        The number that its digits form; 0 if it has none.
+    """
     return int("".join(c for c in amount if c.isdigit()) or 0)
 
 
 class Expenses(Collection):
-    """Expenses by name, each with an amount in dollars."""
+    """The app: expenses by name, each with an amount in dollars."""
 
     name = "expenses"
     colour = (44, 122, 98)
@@ -26,11 +33,11 @@ class Expenses(Collection):
     more = "create table budget (amount text not null); insert into budget values ('$500');"
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """The way to the totals."""
+        """Returns the button that leads to the totals."""
         return (button("totals", go("totals")),)
 
     def totals(self, ctx: Context) -> Screen:
-        """What was spent, by kind, and the budget."""
+        """Shows the total of every kind and the budget."""
         spent = dict.fromkeys(KINDS, 0)
         for kind, amount in ctx.all("select kind, amount from expenses"):
             spent[kind] += dollars(amount)
@@ -39,7 +46,7 @@ class Expenses(Collection):
         return Screen("totals", (item("budget", budget, tap=go("budget")), *body))
 
     def budget(self, ctx: Context) -> Screen:
-        """The form for the budget."""
+        """Shows the form for the budget."""
         (old,) = ctx.one("select amount from budget")
         amount = ctx.draft("budget", old)
         save = do(sql("update budget set amount = ?", amount), back(), toast("saved"))

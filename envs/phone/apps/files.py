@@ -1,4 +1,4 @@
-"""Files: a flat folder of files and folders."""
+"""Files: a flat list of files and folders."""
 
 from homeostat.envs.phone.ui import (
     App,
@@ -21,7 +21,7 @@ __all__ = ["Files"]
 
 
 class Files(App):
-    """Files by name, each with a size and a star; a long press offers what can be done."""
+    """The app: files by name, each with a size and a star. A long press opens a menu of operations."""
 
     name = "files"
     colour = (90, 70, 150)
@@ -29,7 +29,7 @@ class Files(App):
         (id integer primary key, name text not null, size text not null, kind text not null, star text not null);"""
 
     def list(self, ctx: Context) -> Screen:
-        """Everything, folders first."""
+        """Shows all files and folders, the folders first."""
         body = []
         for i, name, kind, star in ctx.all("select id, name, kind, star from files order by kind = 'file', name, id"):
             flip = sql("update files set star = ? where id = ?", "no" if star == "yes" else "yes", i)
@@ -41,13 +41,13 @@ class Files(App):
         return Screen("files", tuple(body), (button("folder", go("folder")),))
 
     def info(self, ctx: Context) -> Screen:
-        """One file."""
+        """Shows one file."""
         i = ctx.params["id"]
         name, size, kind = ctx.one("select name, size, kind from files where id = ?", i)
         return Screen(name, (line("kind", kind), line("size", size)), (button("rename", go("rename", id=i)),))
 
     def rename(self, ctx: Context) -> Screen:
-        """The form for a new name."""
+        """Shows the form for a new name."""
         i = ctx.params["id"]
         (old,) = ctx.one("select name from files where id = ?", i)
         name = ctx.draft("name", old)
@@ -55,7 +55,7 @@ class Files(App):
         return Screen("rename", (form_field("name", name),), (button("save", save),))
 
     def folder(self, ctx: Context) -> Screen:
-        """The form for a new folder."""
+        """Shows the form for a new folder."""
         name = ctx.draft("name")
         save = do(
             sql("insert into files (name, size, kind, star) values (?, '0kb', 'folder', 'no')", name),

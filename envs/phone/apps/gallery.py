@@ -1,4 +1,4 @@
-"""Gallery: what the camera took, in albums."""
+"""Gallery: the camera's photos and videos, in albums."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ ALBUMS = ("roll", "family", "trips", "work")
 
 
 class Gallery(Collection):
-    """Photos and videos by name."""
+    """The app: photos and videos by name."""
 
     name = "gallery"
     colour = (72, 96, 160)
@@ -27,10 +27,10 @@ class Gallery(Collection):
     new = False
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """The way to the albums."""
+        """Returns the button that leads to the albums."""
         return (button("albums", go("albums")),)
 
     def albums(self, ctx: Context) -> Screen:
-        """How many there are in each album."""
+        """Shows the number of items in each album."""
         counts = dict(ctx.all("select album, count(*) from photos group by album"))
         return Screen("albums", tuple(line(album, str(counts.get(album, 0))) for album in ALBUMS))

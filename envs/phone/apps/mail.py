@@ -1,4 +1,4 @@
-"""Mail: boxes of mails; write, answer, forward, file, star."""
+"""Mail: mailboxes, and mails that can be written, answered, forwarded, filed and starred."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOXES = ("inbox", "archive", "sent")
 
 
 class Mail(Collection):
-    """Mails by subject. The list is the inbox; the other boxes are a screen away."""
+    """The app: mails by subject. The list is the inbox; the other boxes are on a screen of their own."""
 
     name = "mail"
     colour = (176, 64, 48)
@@ -47,11 +47,11 @@ class Mail(Collection):
     new = editable = False
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """The ways to a new mail and to the boxes."""
+        """Returns the buttons that lead to a new mail and to the boxes."""
         return (button("write", go("write")), button("boxes", go("boxes")))
 
     def buttons(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
-        """What can be done with a mail."""
+        """Returns the operations on a mail."""
         forward = ("forward", go("forward", id=i))
         if row["filed"] == "sent":
             return (button("more", menu("more", forward)),)
@@ -60,30 +60,30 @@ class Mail(Collection):
         return (button("reply", go("reply", id=i)), button("more", menu("more", forward, (f"to {other}", move))))
 
     def boxes(self, ctx: Context) -> Screen:
-        """The boxes, each with the number of its mails."""
+        """Shows the boxes, each with the number of its mails."""
         count = "select count(*) from mails where filed = ?"
         return Screen("boxes", tuple(item(b, str(ctx.one(count, b)[0]), tap=go("box", box=b)) for b in BOXES))
 
     def box(self, ctx: Context) -> Screen:
-        """One box's mails."""
+        """Shows the mails of one box."""
         box = ctx.params["box"]
         return Screen(box, self.rows(ctx, "filed = ?", box))
 
     def write(self, ctx: Context) -> Screen:
-        """The form for a new mail."""
+        """Shows the form for a new mail."""
         to, subject, text = (ctx.draft(key) for key in ("to", "subject", "text"))
         body = (form_field("to", to), form_field("subject", subject), form_field("text", text))
         return Screen("new mail", body, (button("send", _send(subject, to, text)),))
 
     def reply(self, ctx: Context) -> Screen:
-        """The form for an answer to the sender."""
+        """Shows the form for an answer to the sender."""
         subject, sender = ctx.one("select subject, sender from mails where id = ?", ctx.params["id"])
         text = ctx.draft("text")
         send = button("send", _send(subject, sender, text))
         return Screen("reply", (line("to", sender), form_field("text", text)), (send,))
 
     def forward(self, ctx: Context) -> Screen:
-        """The form that sends the same text to somebody else."""
+        """Shows the form that sends the same text to another person."""
         subject, text = ctx.one("select subject, text from mails where id = ?", ctx.params["id"])
         to = ctx.draft("to")
         return Screen("forward", (form_field("to", to),), (button("send", _send(subject, to, text)),))

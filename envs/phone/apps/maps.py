@@ -1,4 +1,4 @@
-"""Maps: places, how far they are, the way there, and the trip that is under way."""
+"""Maps: places with their distances and routes, and the present trip."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from homeostat.envs.phone.ui import Context, Effect, Screen, Widget, back, butto
 __all__ = ["KINDS", "WAYS", "Maps", "minutes"]
 
 KINDS = ("cafe", "bank", "clinic", "sight", "fuel")
-WAYS = {"drive": 2, "ride": 3, "cycle": 5, "walk": 12}  # minutes for a kilometre
+WAYS = {"drive": 2, "ride": 3, "cycle": 5, "walk": 12}  # means of travel -> minutes per kilometre
 
 
 def minutes(km: str, way: str) -> str:
-    """The minutes to a place ``km`` away, with five to start with unless one walks."""
+    """Returns the travel time to a place.
+
+    Args:
+        km: The distance in kilometres.
+        way: The means of travel.
+
+    Returns:
+        The minutes. Every means except walking adds five minutes.
+    """
     return str(int(km) * WAYS[way] + (0 if way == "walk" else 5))
 
 
 class Maps(Collection):
-    """Places by name. Each has a route, by one of the ways; one trip at a time."""
+    """The app: places by name, each with a route by a chosen means of travel. There is at most one trip at a time."""
 
     name = "maps"
     colour = (52, 130, 84)
@@ -40,19 +48,19 @@ class Maps(Collection):
     """
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """The way to the trip."""
+        """Returns the button that leads to the trip."""
         return (button("trip", go("trip")),)
 
     def buttons(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
-        """The way to the route."""
+        """Returns the button that leads to the route."""
         return (button("route", go("route", id=i)),)
 
     def gone(self, i: int) -> tuple[Effect, ...]:
-        """A trip to a deleted place ends."""
+        """Returns the effect that ends a trip to a deleted place."""
         return (sql("update trip set place = 0, way = '' where place = ?", i),)
 
     def route(self, ctx: Context) -> Screen:
-        """The route to a place: the way, how long it takes; start or stop."""
+        """Shows the route to a place: the means of travel, its duration, and a button to start or stop."""
         i = ctx.params["id"]
         name, km = ctx.one("select name, km from places where id = ?", i)
         (way,) = ctx.one("select way from way")
@@ -62,7 +70,7 @@ class Maps(Collection):
         return Screen("route", body, (button("start", start),))
 
     def trip(self, ctx: Context) -> Screen:
-        """Where one is going, if anywhere."""
+        """Shows the destination of the present trip, if there is one."""
         rows = ctx.all("select p.name, p.km, t.way from trip t join places p on p.id = t.place")
         if not rows:
             return Screen("trip", (line("no trip"),))

@@ -1,4 +1,4 @@
-"""Messages: one chat a person."""
+"""Messages: one chat for each person."""
 
 from homeostat.envs.phone.ui import (
     App,
@@ -20,7 +20,7 @@ __all__ = ["Messages"]
 
 
 class Messages(App):
-    """Chats by person; a chat shows its messages and a field to write in."""
+    """The app: chats by person. A chat shows its messages and a text field."""
 
     name = "messages"
     colour = (30, 130, 90)
@@ -30,7 +30,7 @@ class Messages(App):
     """
 
     def list(self, ctx: Context) -> Screen:
-        """Every chat, by name."""
+        """Shows every chat, by name."""
         body = []
         for name, muted in ctx.all("select name, muted from chats order by name"):
             mute = sql("update chats set muted = ? where name = ?", "no" if muted == "yes" else "yes", name)
@@ -46,7 +46,7 @@ class Messages(App):
         return Screen("messages", tuple(body), (button("new", go("compose")),))
 
     def chat(self, ctx: Context) -> Screen:
-        """One chat's last messages."""
+        """Shows the last messages of one chat."""
         name = ctx.params["name"]
         ctx.one("select name from chats where name = ?", name)
         rows = ctx.all("select who, text from messages where chat = ? order by id desc limit 3", name)
@@ -60,7 +60,7 @@ class Messages(App):
         return Screen(name, (form_field("text", text), *body), (button("send", send),))
 
     def compose(self, ctx: Context) -> Screen:
-        """The form for a message to anybody."""
+        """Shows the form for a message to any person."""
         name, text = ctx.draft("to"), ctx.draft("text")
         send = do(
             sql("insert or ignore into chats values (?, 'no')", name),

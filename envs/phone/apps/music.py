@@ -1,4 +1,4 @@
-"""Music: songs, lists of them, a player."""
+"""Music: songs, playlists, and a player."""
 
 from collections.abc import Iterable
 
@@ -26,7 +26,7 @@ __all__ = ["Music"]
 
 
 class Music(Collection):
-    """Songs by title; the player plays one of them."""
+    """The app: songs by title. The player plays one of them."""
 
     name = "music"
     colour = (150, 52, 140)
@@ -42,11 +42,11 @@ class Music(Collection):
     """
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """The ways to the player and to the lists."""
+        """Returns the buttons that lead to the player and to the playlists."""
         return (button("player", go("player")), button("lists", go("lists")))
 
     def buttons(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
-        """Play it, put it into a list."""
+        """Returns the buttons that play a song and add it to a playlist."""
         play = do(sql("update player set song = ?, playing = 'on'", row["title"]), toast("playing"))
         lists = [
             (name, do(sql("insert into entries (list, song) values (?, ?)", name, row["title"]), toast("added")))
@@ -55,11 +55,11 @@ class Music(Collection):
         return (button("play", play), button("add", menu("add to list", *lists)))
 
     def gone(self, i: int) -> tuple[Effect, ...]:
-        """A song leaves the lists too."""
+        """Returns the effect that removes a deleted song from the playlists."""
         return (sql("delete from entries where song not in (select title from songs)"),)
 
     def player(self, ctx: Context) -> Screen:
-        """What plays, and how."""
+        """Shows the present song and the player's settings."""
         song, playing, shuffle = ctx.one("select song, playing, shuffle from player")
         flip = sql("update player set shuffle = ?", "off" if shuffle == "on" else "on")
         after = ctx.all("select title from songs where title > ? order by title limit 1", song)
@@ -74,12 +74,12 @@ class Music(Collection):
         return Screen("player", (*body, toggle("shuffle", shuffle == "on", flip)), footer)
 
     def lists(self, ctx: Context) -> Screen:
-        """Every list."""
+        """Shows every playlist."""
         rows = ctx.all("select id, name from lists order by name, id")
         return Screen("lists", tuple(item(n, tap=go("songs", id=i)) for i, n in rows), (button("new", go("start")),))
 
     def songs(self, ctx: Context) -> Screen:
-        """One list's songs; a tap takes one out."""
+        """Shows the songs of one playlist. A tap offers to remove one."""
         i = ctx.params["id"]
         (name,) = ctx.one("select name from lists where id = ?", i)
         body = []
@@ -91,7 +91,7 @@ class Music(Collection):
         return Screen(name, tuple(body), (button("delete", confirm(f"delete {name}", gone)),))
 
     def start(self, ctx: Context) -> Screen:
-        """The form for a new list."""
+        """Shows the form for a new playlist."""
         name = ctx.draft("name")
         save = do(sql("insert into lists (name) values (?)", name), back(), toast("saved"))
         return Screen("new list", (form_field("name", name),), (button("save", save),))

@@ -1,4 +1,4 @@
-"""Notes: titles and texts, some pinned."""
+"""Notes: titles and texts, some of them pinned."""
 
 from homeostat.envs.phone.ui import (
     App,
@@ -21,7 +21,7 @@ __all__ = ["Notes"]
 
 
 class Notes(App):
-    """Notes by title."""
+    """The app: notes by title."""
 
     name = "notes"
     colour = (176, 132, 10)
@@ -30,7 +30,7 @@ class Notes(App):
     )
 
     def list(self, ctx: Context) -> Screen:
-        """Every note, the pinned ones first."""
+        """Shows every note, the pinned ones first."""
         rows = ctx.all("select id, title, pinned from notes order by pinned = 'no', title, id")
         body = []
         for i, title, pinned in rows:
@@ -41,14 +41,14 @@ class Notes(App):
         return Screen("notes", tuple(body), (button("new", go("edit")),))
 
     def note(self, ctx: Context) -> Screen:
-        """One note."""
+        """Shows one note."""
         i = ctx.params["id"]
         title, body = ctx.one("select title, body from notes where id = ?", i)
         delete = confirm(f"delete {title}", do(sql("delete from notes where id = ?", i), back(), toast("deleted")))
         return Screen(title, (line(body),), (button("edit", go("edit", id=i)), button("delete", delete)))
 
     def edit(self, ctx: Context) -> Screen:
-        """The form for a new or an existing note."""
+        """Shows the form for a new or an existing note."""
         i = ctx.params.get("id")
         old = ("", "") if i is None else ctx.one("select title, body from notes where id = ?", i)
         title, body = ctx.draft("title", old[0]), ctx.draft("text", old[1])

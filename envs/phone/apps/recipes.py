@@ -1,4 +1,4 @@
-"""Recipes: minutes, servings, a star, and what goes in."""
+"""Recipes: cooking time, servings, a star, and ingredients."""
 
 from collections.abc import Iterable
 
@@ -23,7 +23,7 @@ __all__ = ["Recipes"]
 
 
 class Recipes(Collection):
-    """Recipes by name; a tap on an ingredient takes it out."""
+    """The app: recipes by name. A tap on an ingredient offers to remove it."""
 
     name = "recipes"
     colour = (196, 78, 82)
@@ -33,21 +33,21 @@ class Recipes(Collection):
     more = "create table ingredients (id integer primary key, recipe integer not null, name text not null);"
 
     def below(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
-        """The ingredients."""
+        """Returns the ingredients."""
         for k, name in ctx.all("select id, name from ingredients where recipe = ? order by name, id", i):
             out = do(sql("delete from ingredients where id = ?", k), toast("removed"))
             yield item(name, tap=confirm(f"remove {name}", out, "remove"))
 
     def buttons(self, ctx: Context, i: int, row: dict[str, str]) -> Iterable[Widget]:
-        """A way to add an ingredient."""
+        """Returns the button that adds an ingredient."""
         return (button("add", go("add", id=i)),)
 
     def gone(self, i: int) -> tuple[Effect, ...]:
-        """A recipe's ingredients go with it."""
+        """Returns the effect that removes a deleted recipe's ingredients."""
         return (sql("delete from ingredients where recipe = ?", i),)
 
     def add(self, ctx: Context) -> Screen:
-        """The form for one more ingredient."""
+        """Shows the form for a new ingredient."""
         name = ctx.draft("item")
         save = do(
             sql("insert into ingredients (recipe, name) values (?, ?)", ctx.params["id"], name), back(), toast("added")

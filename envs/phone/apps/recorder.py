@@ -1,4 +1,4 @@
-"""Recorder: memos that were recorded, with tags."""
+"""Recorder: voice memos with tags."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ RECORD = """insert into memos (name, length, tag)
 
 
 class Recorder(Collection):
-    """Memos by name."""
+    """The app: memos by name."""
 
     name = "recorder"
     colour = (170, 44, 44)
@@ -30,16 +30,16 @@ class Recorder(Collection):
     more = "create table recorder (quality text not null); insert into recorder values ('mono');"
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """Record, and how."""
+        """Returns the buttons for a new recording and for the settings."""
         return (button("record", go("record")), button("setup", go("setup")))
 
     def record(self, ctx: Context) -> Screen:
-        """While it records."""
+        """Shows the recording in progress."""
         stop = do(sql(RECORD), back(), toast("saved"))
         return Screen("recording", (line("listening"),), (button("stop", stop), button("cancel", back())))
 
     def setup(self, ctx: Context) -> Screen:
-        """How it records."""
+        """Shows the recording quality."""
         (quality,) = ctx.one("select quality from recorder")
         options = menu("quality", *((q, sql("update recorder set quality = ?", q)) for q in QUALITIES))
         return Screen("setup", (item("quality", quality, tap=options),))

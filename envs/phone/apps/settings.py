@@ -1,4 +1,4 @@
-"""Settings: switches, choices, the phone's name, facts about it; and the notifications table."""
+"""Settings: switches, choices, the phone's name, and facts about the phone. It also owns the table of notifications."""
 
 from homeostat.envs.phone.ui import (
     App,
@@ -36,7 +36,7 @@ PAGES = ("network", "display", "sound", "security", "about")
 
 
 class Settings(App):
-    """Pages of switches and choices over one key-value table."""
+    """The app: pages of switches and choices over one key-value table."""
 
     name = "settings"
     colour = (84, 96, 116)
@@ -48,13 +48,13 @@ class Settings(App):
     """
 
     def main(self, ctx: Context) -> Screen:
-        """The list of pages."""
+        """Shows the list of pages."""
         return Screen(
             "settings", tuple(item(p, tap=go("page", page=p) if p != "about" else go("about")) for p in PAGES)
         )
 
     def page(self, ctx: Context) -> Screen:
-        """One page's choices and switches."""
+        """Shows the choices and switches of one page."""
         page = ctx.params["page"]
         rows: list[Widget] = []
         for key, (on, options) in CHOICES.items():
@@ -69,7 +69,7 @@ class Settings(App):
         return Screen(page, tuple(rows))
 
     def about(self, ctx: Context) -> Screen:
-        """Facts about the phone."""
+        """Shows facts about the phone."""
         rows = [
             line(k, ctx.one("select value from settings where key = ?", k)[0])
             for k in ("version", "storage", "battery")
@@ -78,7 +78,7 @@ class Settings(App):
         return Screen("about", (item("name", name, tap=go("rename")), *rows))
 
     def rename(self, ctx: Context) -> Screen:
-        """The form for the phone's name."""
+        """Shows the form for the phone's name."""
         (name,) = ctx.one("select value from settings where key = 'name'")
         value = ctx.draft("name", name)
         save = do(sql("update settings set value = ? where key = 'name'", value), back(), toast("saved"))

@@ -1,4 +1,4 @@
-"""Shop: products with prices, a cart, orders."""
+"""Shop: products with prices, a cart, and orders."""
 
 from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, go, item, line, sql, toast
 
@@ -6,7 +6,7 @@ __all__ = ["Shop"]
 
 
 class Shop(App):
-    """Products by name; the cart can be ordered."""
+    """The app: products by name. The content of the cart can be ordered."""
 
     name = "shop"
     colour = (170, 60, 20)
@@ -17,20 +17,20 @@ class Shop(App):
     """
 
     def list(self, ctx: Context) -> Screen:
-        """Every product."""
+        """Shows every product."""
         rows = ctx.all("select id, name from products order by name, id")
         (count,) = ctx.one("select count(*) from cart")
         footer = (button(f"cart {count}", go("cart")),)
         return Screen("shop", tuple(item(n, tap=go("product", id=i)) for i, n in rows), footer)
 
     def product(self, ctx: Context) -> Screen:
-        """One product."""
+        """Shows one product."""
         name, price = ctx.one("select name, price from products where id = ?", ctx.params["id"])
         add = do(sql("insert into cart (name) values (?)", name), toast("added"))
         return Screen(name, (line("price", price),), (button("add", add), button("cart", go("cart"))))
 
     def cart(self, ctx: Context) -> Screen:
-        """What is in the cart: a tap takes a thing out."""
+        """Shows the cart. A tap offers to remove a product."""
         body = []
         for i, name in ctx.all("select id, name from cart order by name, id"):
             out = confirm(f"remove {name}", do(sql("delete from cart where id = ?", i), toast("removed")), "remove")

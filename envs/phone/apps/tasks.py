@@ -23,7 +23,7 @@ PRIORITIES = ("low", "normal", "urgent")
 
 
 class Tasks(App):
-    """Things to do, open ones first."""
+    """The app: tasks by title, open ones first."""
 
     name = "tasks"
     colour = (20, 120, 130)
@@ -32,13 +32,13 @@ class Tasks(App):
     )
 
     def list(self, ctx: Context) -> Screen:
-        """Everything, by title."""
+        """Shows every task, open ones first."""
         rows = ctx.all("select id, title, done from tasks order by done = 'on', title, id")
         body = tuple(item(t, "done" if d == "on" else "", tap=go("task", id=i)) for i, t, d in rows)
         return Screen("tasks", body, (button("new", go("edit")),))
 
     def task(self, ctx: Context) -> Screen:
-        """One thing to do."""
+        """Shows one task."""
         i = ctx.params["id"]
         title, done, level = ctx.one("select title, done, level from tasks where id = ?", i)
         flip = sql("update tasks set done = ? where id = ?", "off" if done == "on" else "on", i)
@@ -48,7 +48,7 @@ class Tasks(App):
         return Screen(title, (toggle("done", done == "on", flip), item("level", level, tap=rank)), footer)
 
     def edit(self, ctx: Context) -> Screen:
-        """The form for a new or an existing thing to do."""
+        """Shows the form for a new or an existing task."""
         i = ctx.params.get("id")
         old = "" if i is None else ctx.one("select title from tasks where id = ?", i)[0]
         title = ctx.draft("title", old)

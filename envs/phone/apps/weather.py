@@ -1,4 +1,4 @@
-"""Weather: cities with what it is like there; a unit, a home city."""
+"""Weather: cities with their present weather, a unit of temperature, and a home city."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ UNITS = ("celsius", "kelvin")
 
 
 def degrees(celsius: str, unit: str) -> str:
-    """A temperature as it is shown: ``21c`` or ``294k``."""
+    """Formats a temperature as the screen shows it: ``21c`` or ``294k``.
+
+    Args:
+        celsius: The temperature in degrees Celsius.
+        unit: ``celsius`` or ``kelvin``.
+
+    Returns:
+        The text.
+    """
     return f"{celsius}c" if unit == "celsius" else f"{int(celsius) + 273}k"
 
 
 class Weather(Collection):
-    """Cities by name. A deleted city can be added again."""
+    """The app: cities by name. A deleted city can be added again."""
 
     name = "weather"
     colour = (70, 120, 170)
@@ -42,35 +50,35 @@ class Weather(Collection):
     """
 
     def told(self, ctx: Context, f: Field, value: str) -> str:
-        """The temperature in the unit."""
+        """Returns the temperature in the chosen unit; any other field unchanged."""
         return degrees(value, ctx.one("select unit from climate")[0]) if f.name == "temp" else value
 
     def removal(self, i: int) -> tuple[Effect, ...]:
-        """A deleted city is no longer shown; it may have been home."""
+        """Returns the effects that hide a deleted city and, if it was the home city, clear the home city."""
         return (
             sql("update cities set shown = 'no', alerts = 'off' where id = ?", i),
             sql("update climate set home = 0 where home = ?", i),
         )
 
     def doors(self, ctx: Context) -> Iterable[Widget]:
-        """The ways to other cities and to the options."""
+        """Returns the buttons that lead to other cities and to the options."""
         return (button("add", go("add")), button("options", go("options")))
 
     def add(self, ctx: Context) -> Screen:
-        """The cities that are not shown; a tap adds one."""
+        """Shows the cities that are not in the list. A tap adds one."""
         rows = ctx.all("select id, name from cities where shown = 'no' order by name, id")
         put = "update cities set shown = 'yes' where id = ?"
         body = (item(name, "+", tap=do(sql(put, i), back(), toast("added"))) for i, name in rows)
         return Screen("add city", tuple(body))
 
     def options(self, ctx: Context) -> Screen:
-        """The unit and the home city."""
+        """Shows the unit and the home city."""
         unit, home = ctx.one("select unit, coalesce(name, '') from climate left join cities c on c.id = home")
         choose = menu("unit", *((u, sql("update climate set unit = ?", u)) for u in UNITS))
         return Screen("options", (item("unit", unit, tap=choose), item("home", home, tap=go("home"))))
 
     def home(self, ctx: Context) -> Screen:
-        """The cities; a tap makes one home."""
+        """Shows the cities. A tap selects the home city."""
         rows = ctx.all("select id, name from cities where shown = 'yes' order by name, id")
         put = "update climate set home = ?"
         return Screen("home", tuple(item(n, tap=do(sql(put, i), back(), toast("saved"))) for i, n in rows))
