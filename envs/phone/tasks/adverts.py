@@ -1,4 +1,4 @@
-"""Pop-ups that distract: a dialog over whatever is in front, with a way out and a way astray."""
+"""Pop-ups that distract: dialogs with one option that dismisses them and one that leads astray."""
 
 from __future__ import annotations
 
@@ -21,8 +21,14 @@ _WAYS_OUT = ("later", "no", "skip", "close")
 
 
 def pop_up(rng: random.Random, device: Device, *, system: bool = False) -> None:
-    """Show one of the pop-ups. An advert's wrong button leads into the shop; a system dialog's (``system``) into
-    settings, or changes one.
+    """Shows a pop-up.
+
+    The bait of an advertisement leads to the shop. The bait of a system dialog leads to the settings or changes one.
+
+    Args:
+        rng: The generator that chooses the pop-up and the order of its options.
+        device: The phone.
+        system: Whether to show a system dialog instead of an advertisement.
     """
     if system:
         title, bait, effect = rng.choice(_SYSTEM)

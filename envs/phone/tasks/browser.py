@@ -1,4 +1,4 @@
-"""Browser: its pages, and the tasks of opening and reading them."""
+"""Browser: its content, and the tasks of opening and reading pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _facts(w: Words) -> dict[str, str]:
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Nine to fourteen pages with two facts and up to three links each; about half of them are sites."""
+    """Fills the app with 9 to 14 pages, each with two facts and one to three links. Three to six of them are sites."""
     rng = w.rng
     titles = w.some("noun", rng.randint(9, 14))
     n = rng.randint(3, 6)
@@ -51,7 +51,16 @@ def fill(db: sqlite3.Connection, w: Words) -> None:
 
 
 def page(w: World, *columns: str, where: str = "site = 'on'") -> Slots:
-    """A page that is not in the tab."""
+    """Draws a page that is not open in the tab.
+
+    Args:
+        w: The filled phone.
+        columns: Further columns of the page.
+        where: SQL condition of the pages to draw from.
+
+    Returns:
+        The slots.
+    """
     names = ("title", *columns)
     values = w.pick(f"select {', '.join(names)} from pages where {where} and title != (select page from tab)")
     return dict(zip(names, values, strict=True))
@@ -68,7 +77,7 @@ def _fact(w: World, slots: Slots, page: str) -> Slots:
 
 
 def _link(w: World) -> Slots:
-    """A site and a page that it links to, which is no site itself."""
+    """Draws a site and a linked page that is not a site."""
     title, other = w.pick(
         "select p.title, q.title from pages p join links l on l.page = p.title join pages q on q.title = l.target"
         " where p.site = 'on' and q.site = 'off' and q.title != (select page from tab)"
@@ -77,7 +86,7 @@ def _link(w: World) -> Slots:
 
 
 def _on(page: str, there: Route) -> Route:
-    """A route that answers once the page of this slot is in front."""
+    """Returns a route that answers once the page in this slot is in front."""
 
     def route(v: View, s: Slots) -> a.Action | None:
         if v.screen == "browser/page" and v.title == s[page]:
@@ -88,7 +97,7 @@ def _on(page: str, there: Route) -> Route:
 
 
 def opens(s: Slots) -> Change:
-    """The change that opening the page leaves."""
+    """Returns the change that opening the page makes."""
     return [("update tab set page = ?", (s["title"],))]
 
 

@@ -1,4 +1,4 @@
-"""Browser: the tasks of marking pages and of the history."""
+"""Browser: the tasks of bookmarks and of the history."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VISITS = frozenset({"visits"})
 
 
 def _marker(state: str) -> Route:
-    """A route that marks or unmarks the page when it is in front."""
+    """Returns a route that marks or unmarks the page once it is in front."""
     there = path({"browser/list" if state == "on" else "browser/marks": "{title}"})
 
     def route(v: View, s: Slots) -> a.Action | None:

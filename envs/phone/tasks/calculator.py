@@ -1,4 +1,4 @@
-"""Calculator: what was worked out before, and its tasks."""
+"""Calculator: its content and its tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESULTS = frozenset({"results"})
 
 
 def _numbers(w: Words, sign: str) -> tuple[str, str]:
-    """Two numbers for a sum of at most four digits; one that is divided leaves no remainder."""
+    """Draws two numbers for a calculation whose result has at most four digits. Divisions have no remainder."""
     rng = w.rng
     if sign in "*/":
         one, two = rng.randint(2, 99), rng.randint(2, 9)
@@ -29,7 +29,7 @@ def _numbers(w: Words, sign: str) -> tuple[str, str]:
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Results, often a number in memory, often something left on the display."""
+    """Fills the app with results, often a number in memory, and often a calculation on the display."""
     rng = w.rng
     sums: dict[str, str] = {}
     for _ in range(rng.randint(2, 7)):
@@ -48,7 +48,7 @@ def fill(db: sqlite3.Connection, w: Words) -> None:
 
 
 def _typed(v: View, wanted: str) -> a.Action | None:
-    """The next key for a sum such as ``12+7`` or a number; None once all of it is typed."""
+    """Returns the next key for a calculation such as ``12+7`` or for a number; None once all of it is typed."""
     there = (v.value("typed") or "").replace(" ", "")
     there = "" if there == "0" else there
     if v.value("result") or not wanted.startswith(there):
@@ -57,7 +57,7 @@ def _typed(v: View, wanted: str) -> a.Action | None:
 
 
 def _calculate(v: View, s: Slots) -> a.Action | None:
-    """Type the sum, take its result, then do what is asked with it."""
+    """Types the calculation, takes its result, then does what the task asks for."""
     if v.screen != _PAD:
         return None
     typed = (v.value("typed") or "").replace(" ", "")
@@ -103,7 +103,7 @@ def _result(w: World) -> Slots:
 
 
 def _work_out(name: str, sign: str, noun: str, goals: tuple[str, ...]) -> Template:
-    """A sum with this sign; ``noun`` and ``goals`` name its numbers."""
+    """Makes the template of a calculation with this sign. ``noun`` and ``goals`` name the numbers."""
     goals = (
         f"what is {{one}} {name} {{two}}?",
         f"work out {{one}} {sign} {{two}}",
@@ -116,7 +116,7 @@ def _work_out(name: str, sign: str, noun: str, goals: tuple[str, ...]) -> Templa
 
 
 def _read(name: str, screen: str, noun: str, goals: tuple[str, ...], draw: Callable[[World], Slots]) -> Template:
-    """Something that the memory's or the history's screen tells."""
+    """Makes a template that reads something on the screen of the memory or of the history."""
     return tell(
         f"calculator_{name}",
         "calculator",

@@ -1,4 +1,4 @@
-"""Calendar: the tasks of the week's events."""
+"""Calendar: its tasks."""
 
 from homeostat.envs.phone.apps.calendar import DAYS
 from homeostat.envs.phone.tasks.base import Slots, Template, World

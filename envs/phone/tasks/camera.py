@@ -1,4 +1,4 @@
-"""Camera: its state and its tasks."""
+"""Camera: its content and its tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAIN = "camera/main"
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Any setting; the photos are the gallery's."""
+    """Draws the camera's settings. The gallery holds the photos."""
     rng = w.rng
     state = (rng.choice(MODES), rng.choice(("on", "off")), rng.choice(TIMERS), rng.choice(("on", "off")))
     db.execute("update camera set mode = ?, flash = ?, timer = ?, grid = ?", state)
@@ -51,7 +51,7 @@ def _read(column: str, noun: str, *goals: str) -> Template:
 
 
 def _take(mode: str, flash: str, name: str, *goals: str) -> Template:
-    """One shot in a mode, and with the flash on or off where that is asked for."""
+    """Makes the template of one shot in a mode, with the flash on or off if the task asks for it."""
 
     def route(v: View, s: Slots) -> a.Action | None:
         if v.screen == "dialog":

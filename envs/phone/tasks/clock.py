@@ -1,4 +1,4 @@
-"""Clock: the tasks of alarms and the timer."""
+"""Clock: the tasks of alarms and of the timer."""
 
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import ADD, DELETE, path, run

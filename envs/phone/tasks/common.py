@@ -1,4 +1,4 @@
-"""Routes as data, which is how nearly every template is written."""
+"""Routes written as data, the form that nearly every template uses, and the tags of operations."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ SEND = frozenset({"send"})
 
 
 def path(steps: Mapping[str, Move], *, new: bool | None = None) -> Route:
-    """A route: screen (or ``dialog:title``) -> what to do there; anywhere else, back.
+    """Makes a route from a mapping of screens to moves. On any other screen the route goes back.
 
-    A string is a label to touch, ``("hold", label)`` one to hold, a mapping the fields to fill with ``then``, the
-    button. ``{slots}`` are filled in everywhere. Where the slots hold ``_id``, screens of another item lead back;
-    ``new`` says that a form must (or must not) be for a new item.
+    A move is a label to touch, ``("hold", label)`` for a label to hold, or a mapping of fields to their contents that
+    has the button under ``then``. ``{slots}`` are filled in everywhere. If the slots contain ``_id``, the route goes
+    back from the screens of any other item.
+
+    Args:
+        steps: Screen, or ``dialog:title`` -> move.
+        new: Whether a form must be for a new item; None accepts any form.
+
+    Returns:
+        The route.
     """
 
     def route(v: View, s: Slots) -> a.Action | None:
@@ -50,5 +57,13 @@ def path(steps: Mapping[str, Move], *, new: bool | None = None) -> Route:
 
 
 def run(statement: str, *names: str) -> Callable[[Slots], Change]:
-    """The change that one SQL statement makes, its parameters taken from the named slots."""
+    """Makes the change of one SQL statement.
+
+    Args:
+        statement: The statement, with ``?`` for each parameter.
+        names: The slots that hold the parameters.
+
+    Returns:
+        The function from slots to the change.
+    """
     return lambda s: [(statement, tuple(s[n] for n in names))]

@@ -1,4 +1,4 @@
-"""Contacts: the tasks of the address book."""
+"""Contacts: its tasks."""
 
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import DELETE, path, run

@@ -22,7 +22,7 @@ _COLOURS = PENS[:-1]
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Some painted cells, some saved drawings."""
+    """Fills the app with painted cells and saved drawings."""
     rng = w.rng
     painted = [(c, rng.choice(_COLOURS)) for c in rng.sample(CELLS, rng.randint(0, 8))]
     db.executemany("insert into canvas values (?, ?)", painted)
@@ -41,7 +41,7 @@ def _painted(w: World) -> Slots:
 
 
 def _paint(v: View, s: Slots) -> a.Action | None:
-    """The pen first, then the cell."""
+    """Chooses the pen first, then paints the cell."""
     if v.screen == "dialog":
         return v.tap(s["colour"]) if v.title == "pen" else None
     if v.screen != _CANVAS:

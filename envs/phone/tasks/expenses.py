@@ -1,4 +1,4 @@
-"""Expenses: their content and their tasks."""
+"""Expenses: its content and its tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXPENSE = Thing(Expenses(), ("the expense {name}", "the {name} expense", "my ex
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Expenses of every kind, and a budget."""
+    """Fills the app with expenses of every kind and a budget."""
     rng = w.rng
     rows = [(n, f"${rng.randint(1, 250)}", rng.choice(KINDS)) for n in w.some("noun", rng.randint(4, 12))]
     db.executemany("insert into expenses (name, amount, kind) values (?, ?, ?)", rows)

@@ -1,4 +1,4 @@
-"""How a phone is filled with content."""
+"""Fills a phone with content."""
 
 from __future__ import annotations
 
@@ -47,9 +47,18 @@ CONTENT: dict[str, Callable[[sqlite3.Connection, Words], None]] = {
 
 
 def fill(rng: random.Random, split: Split, more: Iterable[str] = ()) -> World:
-    """A phone with the basic apps and ``more``, with content in each, all of one vocabulary."""
+    """Creates a phone with content in every app, all from one vocabulary.
+
+    Args:
+        rng: The random generator.
+        split: The vocabulary.
+        more: The apps to install besides the basic ones.
+
+    Returns:
+        The filled phone.
+    """
     device = Device({*BASIC, *more})
-    reserved = set(APPS) - set(BASIC) if set(device.apps) != set(BASIC) else ()  # a song is not called camera
+    reserved = set(APPS) - set(BASIC) if set(device.apps) != set(BASIC) else ()  # no song is called camera
     db, w = device.db, Words(rng, split, reserved)
     write = db.executemany
     db.execute("begin")

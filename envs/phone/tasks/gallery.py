@@ -18,7 +18,7 @@ _PHOTO = Thing(Gallery(), ("the picture {name}", "my picture {name}", "{name} in
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Photos and videos in every album."""
+    """Fills the app with photos and videos in every album."""
     rng = w.rng
     rows = [
         (n, rng.choice(ALBUMS), rng.choice(("on", "off", "off")), rng.choice(MODES), rng.choice(DAYS))

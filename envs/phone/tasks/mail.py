@@ -1,4 +1,4 @@
-"""Mail: its boxes' content and its tasks."""
+"""Mail: its content and its tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPEN_BOX = {"mail/list": "boxes", "mail/boxes": "{filed}", "mail/box": "{subjec
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Mails in every box, no two of one subject."""
+    """Fills every mailbox. All subjects differ."""
     rng = w.rng
     sizes = {"inbox": rng.randint(3, 10), "archive": rng.randint(1, 6), "sent": rng.randint(1, 6)}
     boxes = [box for box, n in sizes.items() for _ in range(n)]
@@ -35,7 +35,7 @@ def fill(db: sqlite3.Connection, w: Words) -> None:
 
 
 def _elsewhere(w: World, box: str, column: str) -> Slots:
-    """A mail of another box than the inbox."""
+    """Draws a mail from a mailbox other than the inbox."""
     i, subject, value = w.pick(f"select id, subject, {column} from mails where filed = ?", box)
     return {"_id": str(i), "subject": subject, "filed": box, "answer": value}
 

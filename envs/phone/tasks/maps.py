@@ -1,4 +1,4 @@
-"""Maps: its places and its tasks."""
+"""Maps: its content and its tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLACE = Thing(Maps(), ("the place {name}", "the place {name} in maps", "{name} 
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Places of every kind, a way, and in two of three phones a trip."""
+    """Fills the app with places, a means of travel, and a trip on two of three phones."""
     rng = w.rng
     places = [(n, w.noun(), rng.choice(KINDS), str(rng.randint(1, 40))) for n in w.some("noun", rng.randint(4, 12))]
     db.executemany("insert into places (name, road, kind, km) values (?, ?, ?, ?)", places)
@@ -47,7 +47,7 @@ def _trip(w: World) -> Slots:
 
 
 def _by(v: View, s: Slots) -> a.Action | None:
-    """The way's choice on the route's screen, and what comes once it is the right one."""
+    """Chooses the means of travel on the route's screen, then answers or starts."""
     if v.screen == "maps/route" and str(v.params["id"]) == s["_id"] and v.value("way") == s["way"]:
         return a.Answer(text=s["answer"]) if "answer" in s else v.tap("start")
     return _TO_ROUTE(v, s)
@@ -57,7 +57,7 @@ _TO_ROUTE = path({"maps/list": "{name}", "maps/item": "route", "maps/route": "wa
 
 
 def _read_trip(field: str, noun: str, goals: tuple[str, ...]) -> Template:
-    """What the trip's screen tells."""
+    """Makes a template that reads something on the trip's screen."""
     return Template(
         f"maps_read_trip_{field}",
         "maps",

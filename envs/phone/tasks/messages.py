@@ -1,4 +1,4 @@
-"""Messages: the tasks of the chats."""
+"""Messages: its tasks."""
 
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import DELETE, SEND, path, run

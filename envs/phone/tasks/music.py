@@ -18,7 +18,7 @@ _SONG = Thing(Music(), ("the song {title}", "my song {title}", "{title} in music
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Songs, two to four lists with some of them, and perhaps one that plays."""
+    """Fills the app with songs, two to four playlists, and a present song that may be playing."""
     rng = w.rng
     songs = [(t, w.name(), rng.choice(("on", "off"))) for t in w.some("noun", rng.randint(4, 12))]
     db.executemany("insert into songs (title, singer, liked) values (?, ?, ?)", songs)

@@ -1,4 +1,4 @@
-"""Notes: the tasks of the notes app."""
+"""Notes: its tasks."""
 
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import ADD, DELETE, path, run

@@ -1,7 +1,7 @@
-"""What the oracle sees, and the moves it is written in.
+"""The oracle's view of the phone, and the moves from which routes are built.
 
-A route maps what is in front to the next action; it is closed-loop, so it finds its way from any state the phone can be
-in, whatever brought it there. It decides from what a user could see (and the place of a row that is scrolled away).
+A route maps the present screen to the next action. It is a closed loop: it finds its way from every state that the
+phone can be in. It decides from what a user could see, plus the positions of rows that are scrolled away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ __all__ = ["SCROLL_DOWN", "SCROLL_UP", "View", "cell"]
 
 
 def cell(column: int, row: int) -> tuple[float, float]:
-    """The centre of a cell, normalised."""
+    """Returns the centre of a cell.
+
+    Args:
+        column: The cell's column.
+        row: The cell's row.
+
+    Returns:
+        The normalised point.
+    """
     return (column + 0.5) / COLUMNS, (row + 0.5) / ROWS
 
 
@@ -28,7 +36,12 @@ _DISMISS = ("cancel", "later", "no", "skip", "close")
 
 
 class View:
-    """The phone in front of the oracle."""
+    """The phone as the oracle sees it.
+
+    Attributes:
+        device: The phone.
+        screen: The name of the screen in front.
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -42,7 +55,7 @@ class View:
 
     @property
     def title(self) -> str:
-        """What the title bar says, or a dialog's question."""
+        """The text of the title bar, or a dialog's question."""
         if self.device.dialog:
             return str(self.device.dialog[0])
         return next((p.widget.text for p in self.device.placed() if p.widget.role == "title"), "")
@@ -57,12 +70,27 @@ class View:
         return None
 
     def value(self, text: str) -> str | None:
-        """What stands beside a label, or below it; None where it isn't visible."""
+        """Returns the value beside or below a label.
+
+        Args:
+            text: The label.
+
+        Returns:
+            The value; None if the label is not visible.
+        """
         found = self._find(text)
         return (found.widget.value or found.widget.sub) if found else None
 
     def tap(self, text: str, *, hold: bool = False) -> a.Action | None:
-        """Touch the element with this label, scrolling to it where it must be; None where there is none."""
+        """Returns the action that touches the element with a label, or scrolls towards it.
+
+        Args:
+            text: The label.
+            hold: Whether to hold the element.
+
+        Returns:
+            The action; None if the screen has no such element.
+        """
         found = self._find(text)
         if found is not None and found.runs:
             point = cell(*found.anchor)
@@ -75,7 +103,15 @@ class View:
         return None
 
     def fill(self, values: dict[str, str], then: str) -> a.Action | None:
-        """Put each value into its field, then touch ``then``."""
+        """Returns the next action that fills a form.
+
+        Args:
+            values: Field -> content.
+            then: The button to touch once all fields are filled.
+
+        Returns:
+            The action; None if the screen lacks a field or the button.
+        """
         frame = self.device.frame
         for key, wanted in values.items():
             field = self._find(key, ("field",))
@@ -88,7 +124,11 @@ class View:
         return self.tap(then)
 
     def dismiss(self) -> a.Action:
-        """Get rid of a dialog that is in the way."""
+        """Returns the action that closes a dialog.
+
+        Returns:
+            A touch of the option that dismisses it, or the system's back button.
+        """
         for p in self.device.placed():
             if p.widget.role == "option" and p.widget.text in _DISMISS:
                 return a.Click(point=cell(*p.anchor))

@@ -1,4 +1,4 @@
-"""Recipes: their content and their tasks."""
+"""Recipes: its content and its tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RECIPE = Thing(Recipes(), ("the recipe {name}", "my {name} recipe", "the recipe
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Recipes with two to four ingredients each."""
+    """Fills the app with recipes of two to four ingredients each."""
     rng = w.rng
     rows = [
         (n, str(rng.randrange(5, 100, 5)), str(rng.randint(1, 8)), rng.choice(("on", "off", "off")))

@@ -16,7 +16,7 @@ _MEMO = Thing(Recorder(), ("the memo {name}", "my memo {name}", "the memo called
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Memos of some seconds or minutes."""
+    """Fills the app with memos of some seconds or minutes."""
     rng = w.rng
     rows = [
         (n, f"{rng.randint(1, 59)}{rng.choice('sm')}", rng.choice(TAGS), rng.choice(("on", "off", "off")))

@@ -1,4 +1,4 @@
-"""System rules, and which templates they forbid."""
+"""System rules, and the templates that they forbid."""
 
 from __future__ import annotations
 
@@ -13,13 +13,25 @@ __all__ = ["MORE_RULES", "RULES", "Rule", "draw_rules"]
 
 @dataclass(frozen=True)
 class Rule:
-    """A prohibition in words, and the tag (or ``app:NAME``) of the tasks it forbids."""
+    """A prohibition.
+
+    Attributes:
+        text: The rule as the agent reads it.
+        tag: The tag of the forbidden tasks, or ``app:NAME`` for the tasks of an app.
+    """
 
     text: str
     tag: str
 
     def forbids(self, template: Template) -> bool:
-        """Whether the task can't be done without breaking this rule."""
+        """Returns whether the task can't be done without breaking this rule.
+
+        Args:
+            template: The task's template.
+
+        Returns:
+            True if the rule forbids the task.
+        """
         return self.tag in template.tags or self.tag == f"app:{template.app}"
 
 
@@ -50,7 +62,17 @@ MORE_RULES = tuple(
 def draw_rules(
     rng: random.Random, template: Template, *, forbidden: float = 0.1, other: float = 0.2
 ) -> tuple[Rule, ...]:
-    """Rules for one episode: with these probabilities one that forbids the task, or one that does not; else none."""
+    """Draws the rules of one episode: at most one.
+
+    Args:
+        rng: The random generator.
+        template: The episode's task.
+        forbidden: The probability of a rule that forbids the task.
+        other: The probability of a rule that does not forbid it.
+
+    Returns:
+        The rules.
+    """
     roll = rng.random()
     if roll >= forbidden + other:
         return ()

@@ -1,4 +1,4 @@
-"""Tasks in settings."""
+"""Settings: its tasks."""
 
 from homeostat.envs.phone.apps.settings import CHOICES, SWITCHES
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World

@@ -1,10 +1,10 @@
-"""Which atomic templates are for training, which are held out: disjoint, by lot, under two rules.
+"""The split of the atomic templates into training and held-out templates. The split was drawn by lot under two rules.
 
-A held-out template puts together what training shows apart. So (a) every word of its phrasings, apart from what is
-drawn for the phone, stands in a training phrasing too, and (b) its family (what is done: delete, read, switch on, …)
-has training templates in two other apps. At most a third of an app's templates, rounded down, are held out. The lot was
-drawn once with these rules (``tests/envs/test_phone_splits.py`` holds them); the names stand here for good, and a
-template that is added later is a training one.
+A held-out template combines what training shows separately. Therefore (a) every word of its phrasings, except words
+drawn for the phone, occurs in a training phrasing, and (b) its family (delete, read, switch on, …) has training
+templates in at least two other apps. At most a third of an app's templates, rounded down, are held out.
+``tests/envs/test_phone_splits.py`` checks these rules. The names below are final: a template that is added later
+belongs to training.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ HELD_OUT: dict[Literal["dev", "test"], tuple[str, ...]] = {
     ),
 }
 
-_FAMILIES = {  # the first that fits a name's end, after the app
+_FAMILIES = {  # the first pattern that matches the name after the app's prefix decides
     "read": "read_|read$|count|last$|.*_fact",
     "delete": "delete|remove$|forget|erase",
     "clear": "clear",
@@ -85,19 +85,40 @@ _FAMILIES = {  # the first that fits a name's end, after the app
 
 
 def family(name: str) -> str:
-    """What a template does, whatever the app: ``notes_delete`` and ``mail_delete`` are of one family."""
-    if name == "mail_read":  # marks it as read
+    """Returns what a template does, regardless of the app: ``notes_delete`` and ``mail_delete`` belong to one family.
+
+    Args:
+        name: The template's name.
+
+    Returns:
+        The family's name.
+    """
+    if name == "mail_read":  # this task marks a mail as read
         return "switch off"
     done = name.partition("_")[2]
     return next((f for f, ends in _FAMILIES.items() if re.match(ends, done)), done)
 
 
 def goal_words(template: Template) -> set[str]:
-    """The words of its phrasings, slots left out."""
+    """Returns the words of a template's phrasings, without its slots.
+
+    Args:
+        template: The template.
+
+    Returns:
+        The words.
+    """
     return {w for goal in template.goals for w in re.findall(r"[a-z]+", re.sub(r"\{\w*\}", " ", goal.lower()))}
 
 
 def templates_of(split: Literal["train", "dev", "test"]) -> dict[str, Template]:
-    """The split's templates, by name, in their usual order."""
+    """Returns the templates of a split.
+
+    Args:
+        split: The split.
+
+    Returns:
+        The templates by name, in the order of :data:`~homeostat.envs.phone.tasks.TEMPLATES`.
+    """
     held = {name for names in HELD_OUT.values() for name in names}
     return {n: t for n, t in TEMPLATES.items() if (n not in held if split == "train" else n in HELD_OUT[split])}

@@ -1,4 +1,4 @@
-"""The tasks of the phone itself: opening an app, and the notification shade."""
+"""The phone itself: the tasks of opening an app and of the notification shade."""
 
 from homeostat import actions as a
 from homeostat.envs.phone.tasks.base import Slots, Template, World
@@ -18,7 +18,7 @@ def _alert(w: World) -> Slots:
 
 
 def _open_shade(v: View, s: Slots) -> a.Action | None:
-    return None if v.screen == "dialog" else OPEN_SHADE  # no swipe gets past a dialog
+    return None if v.screen == "dialog" else OPEN_SHADE  # a dialog blocks every swipe
 
 
 def _shade(v: View, s: Slots) -> a.Action | None:

@@ -1,4 +1,4 @@
-"""Tasks: the tasks of the to-do list app."""
+"""Tasks: the tasks of the to-do list."""
 
 from homeostat.envs.phone.apps.tasks import PRIORITIES
 from homeostat.envs.phone.tasks.base import Slots, Template, World

@@ -1,8 +1,8 @@
-"""Templates that every collection has: add, delete, read, change, rename, switch, choose.
+"""Templates that every collection can have: add, delete, read, change, rename, switch, choose.
 
-Each function makes one template for one app. Its phrasings are the verb's, filled with the ways in which goals speak of
-the app's items; ``more`` adds phrasings that only this app has. Slots: the title's own name, ``new`` for what a
-change brings, ``_id`` for the row, ``answer``.
+Each function makes one template for one app. The phrasings are those of the verb, filled with the expressions by which
+goals refer to the app's items. The parameter ``more`` adds phrasings of this app only. The slots are the title's own
+name, ``_id`` for the row, ``new`` for the new value of a change, and ``answer``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ Draw = Callable[[World], str]
 
 @dataclass(frozen=True)
 class Thing:
-    """What goals call an item. ``its``: with the title's slot, e.g. ``the recipe {name}``, the plainest first.
+    """An app's items, and the expressions by which goals refer to one.
 
-    ``where``: SQL that narrows the rows that goals speak of, to those in the app's list. ``way``: moves that lead to
-    the list, where the app does not begin there.
+    Attributes:
+        app: The app.
+        its: Expressions with the title's slot, such as ``the recipe {name}``, the plainest first.
+        where: SQL condition of the rows that goals may refer to: those in the app's list.
+        way: Moves that lead to the list, for an app that does not start there.
     """
 
     app: Collection
@@ -34,11 +37,20 @@ class Thing:
 
     @property
     def title(self) -> str:
-        """The title's slot."""
+        """The title's slot in braces."""
         return "{" + self.app.title + "}"
 
     def ways(self, frames: tuple[str, ...], more: tuple[str, ...] = (), **words: str) -> tuple[str, ...]:
-        """The frames, each with one of the ways to speak of an item; ``{noun}`` and other words filled in too."""
+        """Fills frames with the expressions for an item.
+
+        Args:
+            frames: Phrasings with ``{it}`` and the names of ``words``. Each uses the next expression in turn.
+            more: Further phrasings with ``{it}``. Each uses the first expression.
+            words: Values of further names in the frames. They may contain ``{it}``.
+
+        Returns:
+            The phrasings, without duplicates.
+        """
         filled = []
         for n, frame in enumerate(frames):
             it = self.its[n % len(self.its)]
@@ -49,7 +61,17 @@ class Thing:
         return tuple(dict.fromkeys((*filled, *(m.replace("{it}", self.its[0]) for m in more))))
 
     def pick(self, w: World, *columns: str, where: str = "1", params: tuple[str, ...] = ()) -> Slots:
-        """A row's slots: ``_id``, the title, and these columns."""
+        """Draws a row.
+
+        Args:
+            w: The filled phone.
+            columns: The columns to return besides the title.
+            where: A further SQL condition.
+            params: The parameters of the condition.
+
+        Returns:
+            The slots: ``_id``, the title, and the columns.
+        """
         names = (self.app.title, *columns)
         i, *values = w.pick(
             f"select id, {', '.join(names)} from {self.app.table} where {self.where} and {where}", *params
@@ -57,11 +79,25 @@ class Thing:
         return {"_id": str(i), **dict(zip(names, values, strict=True))}
 
     def taken(self, field: str) -> str:
-        """The query for the values that a field has."""
+        """Returns the query of the values that a field has.
+
+        Args:
+            field: The field's name.
+
+        Returns:
+            The SQL query.
+        """
         return f"select {field} from {self.app.table}"
 
     def at(self, screen: str) -> str:
-        """The screen's full name."""
+        """Returns the full name of one of the app's screens.
+
+        Args:
+            screen: The screen's name.
+
+        Returns:
+            ``app/screen``.
+        """
         return f"{self.app.name}/{screen}"
 
 
@@ -76,7 +112,18 @@ def add(
     carry: str | None = None,
     said: tuple[str, ...] = (),
 ) -> Template:
-    """A new row with these values. ``said``: how goals name the values, where ``the amount {amount}`` won't do."""
+    """Makes the template that adds a row.
+
+    Args:
+        thing: The app's items.
+        draws: Field -> generator of its value.
+        more: Further phrasings.
+        carry: The slot that another task's answer may fill.
+        said: The expressions for the values, if ``the amount {amount}`` does not fit.
+
+    Returns:
+        The template.
+    """
     app, title = thing.app, thing.app.title
     rest = [name for name in draws if name != title]
     spoken = " and ".join(said or (f"the {name} {{{name}}}" for name in rest))
@@ -117,7 +164,15 @@ def add(
 
 
 def delete(thing: Thing, more: tuple[str, ...] = ()) -> Template:
-    """A row, and what belongs to it, gone."""
+    """Makes the template that deletes a row and what belongs to it.
+
+    Args:
+        thing: The app's items.
+        more: Further phrasings.
+
+    Returns:
+        The template.
+    """
     app = thing.app
     frames = (
         "delete {it}",
@@ -147,7 +202,17 @@ def delete(thing: Thing, more: tuple[str, ...] = ()) -> Template:
 
 
 def read(thing: Thing, field: str, noun: str, ask: tuple[str, ...] = ()) -> Template:
-    """What stands in a field. ``noun``: ``the amount of {it}``; ``ask``: questions, with ``{it}``."""
+    """Makes the template that reads a field.
+
+    Args:
+        thing: The app's items.
+        field: The field's name.
+        noun: The expression for the answer, such as ``the amount of {it}``.
+        ask: Further questions, with ``{it}``.
+
+    Returns:
+        The template.
+    """
     frames = ("what is {noun}?", "tell me {noun}", "look up {noun}", "find out {noun}", "i need to know {noun}")
     return Template(
         f"{thing.app.name}_read_{field}",
@@ -172,7 +237,21 @@ def tell(
     verb: str,
     at: str = "",
 ) -> Template:
-    """Something else to read. ``at``: the screen it is read on, where the route doesn't answer by itself."""
+    """Makes the template of any other answer.
+
+    Args:
+        name: The task's name.
+        app: The app's name.
+        goals: The phrasings.
+        draw: Draws the slots, ``answer`` among them.
+        route: The oracle's route.
+        noun: The expression for the answer.
+        verb: The operation.
+        at: The screen on which the answer is visible; "" if the route gives the answer itself.
+
+    Returns:
+        The template.
+    """
     return Template(name, app, goals, draw, route, at=at, answer=lambda s: s["answer"], noun=noun, verb=verb)
 
 
@@ -181,7 +260,18 @@ def _answer(slots: Slots, field: str) -> Slots:
 
 
 def change(thing: Thing, field: str, draw: Draw, noun: str, more: tuple[str, ...] = ()) -> Template:
-    """Another value in a typed field."""
+    """Makes the template that changes a typed field.
+
+    Args:
+        thing: The app's items.
+        field: The field's name.
+        draw: The generator of the new value.
+        noun: The expression for the field.
+        more: Further phrasings.
+
+    Returns:
+        The template.
+    """
     app = thing.app
 
     def slots(w: World) -> Slots:
@@ -219,7 +309,16 @@ def change(thing: Thing, field: str, draw: Draw, noun: str, more: tuple[str, ...
 
 
 def rename(thing: Thing, draw: str = "noun", more: tuple[str, ...] = ()) -> Template:
-    """Another title."""
+    """Makes the template that changes the title.
+
+    Args:
+        thing: The app's items.
+        draw: The name of the method of ``Words`` that draws the new title.
+        more: Further phrasings.
+
+    Returns:
+        The template.
+    """
     app, title = thing.app, thing.app.title
     frames = (
         "rename {it} to {new}",
@@ -248,7 +347,18 @@ def rename(thing: Thing, draw: str = "noun", more: tuple[str, ...] = ()) -> Temp
 
 
 def switch(thing: Thing, field: str, state: str, goals: tuple[str, ...], name: str = "") -> Template:
-    """A switch turned ``on`` or ``off``; ``goals`` with ``{it}``."""
+    """Makes the template that turns a switch on or off.
+
+    Args:
+        thing: The app's items.
+        field: The switch.
+        state: ``on`` or ``off``.
+        goals: The phrasings, with ``{it}``.
+        name: The end of the task's name; "" for the field and the state.
+
+    Returns:
+        The template.
+    """
     app = thing.app
     return Template(
         f"{app.name}_{name or f'{field}_{state}'}",
@@ -262,7 +372,17 @@ def switch(thing: Thing, field: str, state: str, goals: tuple[str, ...], name: s
 
 
 def choose(thing: Thing, field: str, noun: str, more: tuple[str, ...] = ()) -> Template:
-    """Another of a choice's options."""
+    """Makes the template that selects another option of a choice.
+
+    Args:
+        thing: The app's items.
+        field: The choice.
+        noun: The expression for the field.
+        more: Further phrasings.
+
+    Returns:
+        The template.
+    """
     app = thing.app
     options = app.field(field).options
 

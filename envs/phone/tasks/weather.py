@@ -1,4 +1,4 @@
-"""Weather: its cities and its tasks."""
+"""Weather: its content and its tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOME = "select name from climate join cities c on c.id = home"
 
 
 def fill(db: sqlite3.Connection, w: Words) -> None:
-    """Cities, some not shown; in three of four phones one of those shown is home."""
+    """Fills the app with cities, some of them hidden. On three of four phones a visible city is the home city."""
     rng = w.rng
     names = w.some("noun", rng.randint(6, 12))
     shown = rng.randint(3, len(names) - 2)

@@ -1,7 +1,8 @@
-"""The words that fill the phone, in three vocabularies that share none: train, dev and test.
+"""The words that fill the phone, in three disjoint vocabularies: train, dev and test.
 
-A word belongs to a vocabulary by the CRC of its letters, for good. Training also draws made-up words, so that a model
-has to read and copy, not to remember. Everything is lower case and at most eight characters long.
+The CRC of a word's letters assigns it to its vocabulary permanently. Training also draws made-up words, so that a model
+has to read and copy words instead of remembering them. Everything is in lower case, and a word has at most eight
+characters.
 """
 
 from __future__ import annotations
@@ -64,7 +65,14 @@ _CODAS = " l m n r s t d k p nd rt st ck x".split(" ")
 
 
 def split_of(word: str) -> Split:
-    """The vocabulary a word belongs to: 7 in 10 train, 1 dev, 2 test."""
+    """Returns the vocabulary of a word.
+
+    Args:
+        word: The word.
+
+    Returns:
+        The split: 7 of 10 words belong to train, 1 to dev, 2 to test.
+    """
     bucket = crc32(word.encode()) % 10
     return "train" if bucket < 7 else "dev" if bucket == 7 else "test"
 
@@ -77,12 +85,25 @@ _BY_SPLIT = {
 
 
 def is_drawn(word: str) -> bool:
-    """Whether a phone's content may hold this real word (made-up training words are not listed anywhere)."""
+    """Returns whether a phone's content may hold this real word.
+
+    Args:
+        word: The word.
+
+    Returns:
+        True for a listed word. The made-up words of training are not listed anywhere.
+    """
     return word in _REAL
 
 
 class Words:
-    """Draws words of one vocabulary with a given generator; never one that is ``reserved`` (the name of an app)."""
+    """Draws words of one vocabulary.
+
+    Args:
+        rng: The random generator.
+        split: The vocabulary.
+        reserved: Words that are never drawn: the names of apps.
+    """
 
     def __init__(self, rng: random.Random, split: Split, reserved: Iterable[str] = ()) -> None:
         self.rng = rng
@@ -91,7 +112,10 @@ class Words:
         self._names, self._nouns = _BY_SPLIT[split]
 
     def _made_up(self) -> str:
-        """Half of them can be pronounced, half are any letters, so that every pair of characters is seen."""
+        """Draws a made-up word.
+
+        Half of them are pronounceable, half are random letters, so that training shows every pair of letters.
+        """
         rng = self.rng
         while True:
             if rng.random() < 0.5:
@@ -111,19 +135,26 @@ class Words:
                 return word
 
     def name(self) -> str:
-        """A person's name."""
+        """Draws a person's name."""
         return self._one(self._names)
 
     def noun(self) -> str:
-        """A thing."""
+        """Draws a noun."""
         return self._one(self._nouns)
 
     def title(self) -> str:
-        """One or two words."""
+        """Draws one or two words."""
         return self.noun() if self.rng.random() < 0.7 else self.phrase(2)
 
     def phrase(self, words: int | None = None) -> str:
-        """A few words (one to three unless told), fit for a message or a note."""
+        """Draws a short text for a message or a note.
+
+        Args:
+            words: The number of words; None for one to three.
+
+        Returns:
+            At most 24 characters; two words have at most 12.
+        """
         n = words or self.rng.choice((1, 2, 2, 3))
         while True:
             text = " ".join(self.noun() for _ in range(n))
@@ -131,15 +162,23 @@ class Words:
                 return text
 
     def phone(self) -> str:
-        """Six digits."""
+        """Draws six digits."""
         return "".join(self.rng.choice("0123456789") for _ in range(6))
 
     def time(self) -> str:
-        """A time of day, by five minutes."""
+        """Draws a time of day in steps of five minutes."""
         return f"{self.rng.randrange(24):02d}:{self.rng.randrange(0, 60, 5):02d}"
 
     def some(self, draw: str, n: int) -> list[str]:
-        """``n`` different values of one of the methods above."""
+        """Draws different values.
+
+        Args:
+            draw: The name of one of the methods above.
+            n: The number of values.
+
+        Returns:
+            The values, in the order in which they were drawn.
+        """
         seen: dict[str, None] = {}
         while len(seen) < n:
             seen[getattr(self, draw)()] = None

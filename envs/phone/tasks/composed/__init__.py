@@ -1,4 +1,4 @@
-"""The compositional templates, by name. All of them are for testing: training makes its own combinations (``joined``)."""
+"""The compositional templates, by name. All are held out; training joins atomic tasks itself (see ``joined``)."""
 
 from homeostat.envs.phone.tasks.composed import (
     concatenation_daily,

@@ -1,4 +1,4 @@
-"""Simple Concatenation: independent subtasks, done in the order in which they are said."""
+"""Simple Concatenation: independent subtasks, done in the stated order."""
 
 from homeostat.envs.phone.tasks.composed.core import Subtask, concatenation
 

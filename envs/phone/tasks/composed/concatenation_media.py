@@ -1,4 +1,4 @@
-"""Simple Concatenation, on music, camera, gallery, recorder, drawing and calculator."""
+"""Simple Concatenation on music, camera, gallery, recorder, drawing and calculator."""
 
 from homeostat.envs.phone.tasks.composed.core import Subtask, concatenation
 

@@ -1,4 +1,4 @@
-"""Simple Concatenation, on the apps that look outside: mail, browser, maps, weather; and the calculator."""
+"""Simple Concatenation on the online apps (mail, browser, maps, weather) and the calculator."""
 
 from homeostat.envs.phone.tasks.composed.core import Subtask, concatenation
 

@@ -1,4 +1,4 @@
-"""Deep Dive: values that are read have to be reasoned about (added, compared, ranked) before the next subtask."""
+"""Deep Dive: values that are read have to be added, compared or ranked before the next subtask."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Deep Dive, on gallery, recorder and calculator."""
+"""Deep Dive on gallery, recorder and calculator."""
 
 from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, deepdive
 

@@ -1,4 +1,4 @@
-"""Deep Dive, on the apps that look outside: mail, browser, maps, weather."""
+"""Deep Dive on the online apps: mail, browser, maps, weather."""
 
 from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, deepdive
 

@@ -1,4 +1,4 @@
-"""Context Transition: what one subtask finds out, a value or a condition, decides another."""
+"""Context Transition: a value or a condition that one subtask finds out determines another subtask."""
 
 from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, transition
 

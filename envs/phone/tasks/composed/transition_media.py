@@ -1,4 +1,4 @@
-"""Context Transition, on music, camera, gallery, recorder, drawing and calculator."""
+"""Context Transition on music, camera, gallery, recorder, drawing and calculator."""
 
 from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, transition
 

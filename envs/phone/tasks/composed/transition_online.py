@@ -1,4 +1,4 @@
-"""Context Transition, on the apps that look outside: mail, browser, maps, weather."""
+"""Context Transition on the online apps: mail, browser, maps, weather."""
 
 from homeostat.envs.phone.tasks.composed.core import Compute, Subtask, transition
 
