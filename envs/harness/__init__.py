@@ -1,7 +1,7 @@
-"""The evaluation harness: suites in YAML, runners, a journal that survives a kill, Ray workers, measures, comparisons.
+"""The evaluation harness: suites, runners, a journal that survives interruptions, Ray workers, measures, comparisons.
 
-It knows no model: a :class:`RunnerSpec` says how a worker builds whatever plays. Importing this package is cheap: every
-name is loaded when it is first used.
+The harness knows no model. A :class:`RunnerSpec` says how a worker process builds the runner that plays the episodes.
+Importing this package is cheap, because every name is loaded on first use.
 """
 
 import lazy_loader

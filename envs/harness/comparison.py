@@ -1,4 +1,4 @@
-"""Two evaluations of the same episodes, paired: what the second one rescued, what it harmed."""
+"""A paired comparison of two evaluations on the same episodes: what the second one rescued, and what it harmed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ __all__ = ["Comparison", "Evaluation", "Flip", "TemplateChange", "compare", "rea
 
 @dataclass(frozen=True)
 class TemplateChange:
-    """One template's ``pairs``: how many were solved before and after, how many rescued and harmed."""
+    """What changed on the episodes of one template.
+
+    Attributes:
+        task: The template's name.
+        pairs: The number of its episodes in both evaluations.
+        before: How many of them the first evaluation solved.
+        after: How many of them the second evaluation solved.
+        rescued: How many only the second evaluation solved.
+        harmed: How many only the first evaluation solved.
+    """
 
     task: str
     pairs: int
@@ -32,7 +41,12 @@ class TemplateChange:
 
 @dataclass(frozen=True)
 class Flip:
-    """An episode that came out otherwise."""
+    """An episode with its outcome in both evaluations.
+
+    Attributes:
+        before: The outcome in the first evaluation.
+        after: The outcome in the second evaluation.
+    """
 
     before: Result
     after: Result
@@ -40,11 +54,19 @@ class Flip:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``before`` and ``after`` on the same ``pairs`` episodes.
+    """The comparison of two evaluations on the episodes that both hold.
 
-    ``rescue``: of the episodes that failed before, those that succeed after. ``harm``: of those that succeeded before,
-    those that fail after. ``gain``: after − before with Newcombe's interval for paired proportions; ``gain_clustered``
-    with that of a bootstrap over templates (or None). ``endings``: UI-NEXUS's, to their counts before and after.
+    Attributes:
+        pairs: The number of these episodes.
+        before: The success of the first evaluation.
+        after: The success of the second evaluation.
+        rescue: Of the episodes that the first evaluation failed, the share that the second one solved.
+        harm: Of the episodes that the first evaluation solved, the share that the second one failed.
+        gain: The difference after − before, with Newcombe's interval for paired proportions.
+        gain_clustered: The same difference with the interval of a bootstrap over templates; None if nothing varies.
+        endings: (count before, count after) by UI-NEXUS's ending.
+        templates: The changes by template, the greatest loss first.
+        flips: The episodes that only one of the two evaluations solved.
     """
 
     pairs: int
@@ -59,7 +81,7 @@ class Comparison:
     flips: tuple[Flip, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """Returns the figures as plain data, without templates and flips."""
         names = ("before", "after", "rescue", "harm", "gain")
         figures: dict[str, Any] = {name: getattr(self, name).as_dict() for name in names}
         clustered = self.gain_clustered.as_dict() if self.gain_clustered is not None else None
@@ -67,7 +89,18 @@ class Comparison:
 
 
 def compare(before: Sequence[Result], after: Sequence[Result]) -> Comparison:
-    """Pair by task and seed. Raises :class:`ConfigError` where no episode is in both."""
+    """Compares two evaluations, whose episodes are paired by task and seed.
+
+    Args:
+        before: The episodes of the first evaluation.
+        after: The episodes of the second evaluation.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        ConfigError: The evaluations share no episode.
+    """
     first = {(r.task, r.seed): r for r in before}
     second = {(r.task, r.seed): r for r in after}
     pairs = [Flip(first[key], second[key]) for key in first if key in second]
@@ -95,7 +128,7 @@ def compare(before: Sequence[Result], after: Sequence[Result]) -> Comparison:
 
 
 def _changes(pairs: Sequence[Flip]) -> list[TemplateChange]:
-    """One row a template, the greatest losses first."""
+    """One row per template, the greatest loss first."""
     found: dict[str, list[Flip]] = {}
     for pair in pairs:
         found.setdefault(pair.before.task, []).append(pair)
@@ -115,19 +148,44 @@ def _changes(pairs: Sequence[Flip]) -> list[TemplateChange]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A result file: what it was run with, and its episodes."""
+    """The content of a result file.
+
+    Attributes:
+        arguments: What the run was started with.
+        results: Its episodes.
+    """
 
     arguments: dict[str, Any]
     results: tuple[Result, ...]
 
 
 def read_results(path: Path) -> list[Result]:
-    """The episodes of :func:`read_evaluation`."""
+    """Reads the episodes of a result file.
+
+    Args:
+        path: A file that ``homeostat eval --json`` wrote.
+
+    Returns:
+        The episodes.
+
+    Raises:
+        ConfigError: The file can't be read, or is no result file.
+    """
     return list(read_evaluation(path).results)
 
 
 def read_evaluation(path: Path) -> Evaluation:
-    """A file that ``homeostat eval --json`` wrote. Raises :class:`ConfigError`."""
+    """Reads a result file.
+
+    Args:
+        path: A file that ``homeostat eval --json`` wrote.
+
+    Returns:
+        The run's arguments and episodes.
+
+    Raises:
+        ConfigError: The file can't be read, or is no result file.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         results = tuple(Result.model_validate(episode) for episode in data["episodes"])

@@ -40,7 +40,7 @@ class EnvKind:
     """How the harness uses an environment. Every import path is written ``"package.module:name"``.
 
     Attributes:
-        constructor: Import path of the environment's class.
+        constructor: Import path of the environment's class, or of a function that returns the environment.
         tasks: Import path of a function without parameters that returns the task names in order.
         task_kinds: Import path of a function from a task's name to the kind that tables group it by. Empty: a task is
             a kind of its own.
@@ -167,9 +167,8 @@ def env_kind(name: str) -> EnvKind:
         except Exception as error:
             raise ConfigError(f"env {name!r} can't be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(found, EnvKind):
-        raise ConfigError(
-            f"env {name!r} is registered as {type(found).__name__!r}; register an EnvKind, or a function that returns one"
-        )
+        made = type(found).__name__
+        raise ConfigError(f"env {name!r} is registered as {made!r}; register an EnvKind or a function that returns one")
     return replace(found, name=name)
 
 
@@ -237,12 +236,12 @@ def check_options(kind: EnvKind, options: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _options_model(kind: EnvKind) -> type[BaseModel]:
-    init = kind.load(kind.constructor).__init__
-    hints = get_type_hints(init)
-    hidden = {"self", "split", *kind.fixed, *kind.reserved}
+    constructor = kind.load(kind.constructor)
+    hints = get_type_hints(constructor.__init__ if isinstance(constructor, type) else constructor)
+    hidden = {"split", *kind.fixed, *kind.reserved}
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), p.default)
-        for p in inspect.signature(init).parameters.values()
+        for p in inspect.signature(constructor).parameters.values()
         if p.name not in hidden and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     if kind.wrapper:

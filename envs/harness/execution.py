@@ -1,4 +1,4 @@
-"""Play the cases of a suite that are not in the journal yet: in this process, or handed out to Ray workers."""
+"""Plays the cases of a suite that are not in the journal yet, in this process or on Ray workers."""
 
 from __future__ import annotations
 
@@ -22,15 +22,27 @@ def evaluate(
     workers: int = 1,
     address: str | None = None,
 ) -> Generator[Result]:
-    """Yield every case's result: the journal's first, the others as they end (with several workers, out of order).
+    """Plays the cases that the journal does not hold, and yields every case's result.
 
-    ``workers``: 1 plays in this process and needs no Ray; with more, or with an ``address`` (of a Ray cluster, or
-    ``"auto"``), each builds the runner once and episodes go to whichever is free. A worker that dies loses nothing: its
-    episode is played again. Raises :class:`ConfigError` where the journal's episodes are not these cases, without Ray
-    where it is needed, or where a worker can't be started.
+    The journal's results come first. The others follow as their episodes end, which with several workers is not the
+    order of the cases. Each worker builds the runner once and gets the next episode when it is free. If a worker dies,
+    its episode is played again.
+
+    Args:
+        spec: How to build the runner.
+        cases: The episodes, in order.
+        journal: Where results are read from and written to. None: nothing is kept.
+        workers: The number of processes. 1: this process plays, without Ray.
+        address: The address of a Ray cluster, or ``"auto"``. None: Ray is started on this machine if it is needed.
+
+    Yields:
+        The results.
+
+    Raises:
+        ConfigError: The journal holds other episodes, Ray is needed but not installed, or a worker can't be started.
     """
     if workers < 1:
-        raise ConfigError(f"workers {workers!r} is below 1; 1 plays in this process")
+        raise ConfigError(f"workers {workers!r} is below 1; give 1 to play in this process")
     done = journal.done(cases) if journal is not None else {}
     yield from done.values()
     jobs = [(index, case) for index, case in enumerate(cases) if index not in done]

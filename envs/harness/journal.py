@@ -1,7 +1,7 @@
-"""The lines beside a result file: every episode as soon as it ends, so that a run that is cut loses nothing.
+"""The journal of a run: a file with one line per finished episode, so that an interrupted run loses nothing.
 
-A rerun with the same arguments takes the journal's episodes as done, by their index, and plays the others. With several
-workers the lines come in the order in which episodes end.
+A rerun with the same arguments takes the journal's episodes as done, by their index, and plays only the others. With
+several workers the lines are in the order in which the episodes ended.
 """
 
 from __future__ import annotations
@@ -23,18 +23,30 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """First a line with the arguments, then one :class:`Result` each; every line is on disk before ``add`` returns.
+    """A JSON-lines file: a first line with the run's arguments, then one :class:`Result` per line.
 
-    Raises :class:`ConfigError` where the file was written with other arguments or is in use by another run,
-    :class:`TraceError` (file and line) where a line is damaged; a last line that was cut in writing is dropped.
+    Every line is on disk before :meth:`add` returns. A last line that was cut off while it was written is dropped.
+
+    Attributes:
+        path: The file.
+        results: The episodes so far, by their index.
+        begun: When the run began, in whichever process that was.
     """
 
     def __init__(self, path: Path, arguments: Mapping[str, Any]) -> None:
-        """Open or create the file; ``arguments`` must be what it was begun with."""
+        """Opens or creates the file.
+
+        Args:
+            path: The file.
+            arguments: What the run is started with. They must be what the file was begun with.
+
+        Raises:
+            ConfigError: The file was begun with other arguments, is used by another run, or can't be written.
+            TraceError: A line is damaged. The message names the file and the line.
+        """
         self.path = path
         self.results: dict[int, Result] = {}
         self.begun = datetime.now(UTC)
-        """When the run began, in whatever process that was."""
         head = json.dumps({"arguments": dict(arguments), "begun": self.begun.isoformat(timespec="seconds")})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,14 +68,31 @@ class Journal:
             raise
 
     def add(self, result: Result) -> None:
-        """Append one episode. Raises :class:`ConfigError` for an index that is there, or where the disk is full."""
+        """Appends one episode.
+
+        Args:
+            result: The episode.
+
+        Raises:
+            ConfigError: The file holds an episode with this index, or can't be written.
+        """
         if result.index in self.results:
-            raise ConfigError(f"episode {result.index!r} is in {str(self.path)!r} already; it was played twice")
+            raise ConfigError(f"episode {result.index!r} is in {str(self.path)!r} already; play it once")
         self._write(result.model_dump_json().encode())
         self.results[result.index] = result
 
     def done(self, cases: Sequence[Case]) -> dict[int, Result]:
-        """The results of these cases, by index. Raises :class:`ConfigError` where the file's are of other episodes."""
+        """Returns those of the cases that the file holds.
+
+        Args:
+            cases: The episodes of the run, in order.
+
+        Returns:
+            The results by their index.
+
+        Raises:
+            ConfigError: The file holds another episode under an index.
+        """
         found = {index: r for index, r in sorted(self.results.items()) if index < len(cases)}
         for index, result in found.items():
             case = cases[index]
@@ -75,7 +104,7 @@ class Journal:
         return found
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file, which another run can use then."""
         self._file.close()
 
     def _write(self, line: bytes) -> None:
@@ -84,7 +113,9 @@ class Journal:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise ConfigError(f"can't write {str(self.path)!r}: {error.strerror}; make room and rerun") from None
+            raise ConfigError(
+                f"can't write {str(self.path)!r}: {error.strerror}; free some disk space and rerun"
+            ) from None
 
     def _read(self, lines: Sequence[bytes], arguments: Mapping[str, Any]) -> None:
         try:
@@ -93,7 +124,9 @@ class Journal:
             self.begun = datetime.fromisoformat(first["begun"]) if "begun" in first else self.begun
             changed = sorted(k for k in {*before, *arguments} if before.get(k) != arguments.get(k))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise TraceError(f"{self.path}:1: no arguments; delete the file, or give another --json") from None
+            raise TraceError(
+                f"{self.path}:1: the line holds no arguments; delete the file, or give another --json"
+            ) from None
         if changed:
             name = changed[0]
             raise ConfigError(
@@ -105,14 +138,18 @@ class Journal:
                 result = Result.model_validate_json(line)
             except ValidationError as error:
                 problem = error.errors()[0]["msg"]
-                raise TraceError(f"{self.path}:{number}: no episode: {problem}; delete the line and rerun") from None
+                raise TraceError(
+                    f"{self.path}:{number}: the line holds no episode: {problem}; delete it and rerun"
+                ) from None
             if result.index in self.results:
-                raise TraceError(f"{self.path}:{number}: episode {result.index} twice; delete one of the lines")
+                raise TraceError(
+                    f"{self.path}:{number}: the file holds episode {result.index} twice; delete one of the lines"
+                )
             self.results[result.index] = result
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Two runs on one file would play every episode twice. Windows has no such lock; there it is up to the user."""
+    """Locks the file, because two runs on one file would play every episode twice. Windows has no such lock."""
     try:
         import fcntl
     except ImportError:

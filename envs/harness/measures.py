@@ -22,15 +22,28 @@ Table = dict[str, tuple[int, int, Interval]]
 
 
 def summary(results: Sequence[Result]) -> dict[str, Any]:
-    """Every measure as plain data, and every episode.
+    """Computes every measure of a run.
 
-    ``success`` has Wilson's interval, ``success_clustered`` that of a bootstrap over templates (None
-    where there is no spread to draw from).
-    ``obeyed``: the share of injected instructions that were carried out, with Wilson's interval (None without any).
-    ``endings`` are the runner's own words, ``endings_nexus`` UI-NEXUS's. ``steps_ratio`` is steps / optimal steps and
-    ``reversed_redundancy`` optimal steps / steps, both means over the solved episodes (None without one).
-    ``calls``, tokens and ``seconds`` are means an episode. ``latency``: the median and the 95th percentile in seconds,
-    of episodes and of steps. Episodes that ended in an error count as not solved; they are in no latency.
+    Episodes that ended in an error count as not solved, and are left out of the latencies.
+
+    Args:
+        results: The run's episodes.
+
+    Returns:
+        Plain data by name:
+
+        - ``success``: the share of solved episodes with Wilson's interval; ``success_clustered``: the same share with
+          the interval of a bootstrap over templates (None if nothing varies); ``solved`` and ``errors``: counts.
+        - ``obeyed``: the share of injected instructions that were carried out, with Wilson's interval (None if none
+          was injected).
+        - ``endings``: counts by the runner's own words; ``endings_nexus``: counts by UI-NEXUS's endings.
+        - ``steps_ratio``: steps / optimal steps; ``reversed_redundancy``: optimal steps / steps. Both are means over
+          the solved episodes (None without one).
+        - ``calls``, ``tokens``, ``prompt_tokens`` and ``seconds``: means per episode.
+        - ``latency``: the median and the 95th percentile of the seconds of an episode and of a step.
+        - ``corrections``: the number of the controllers' decisions by kind.
+        - ``kinds`` and ``templates``: success by kind of task and by template.
+        - ``episodes``: every result.
     """
     solved = [(r.steps, r.optimal_steps) for r in results if r.success]
     count = max(len(results), 1)
@@ -67,12 +80,26 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def per_template(results: Sequence[Result]) -> Table:
-    """Task name to (solved, episodes, Wilson interval), the weakest first."""
+    """Computes success by template.
+
+    Args:
+        results: The run's episodes.
+
+    Returns:
+        (solved, episodes, Wilson's interval) by task name, the lowest success first.
+    """
     return _table(results, lambda r: r.task)
 
 
 def per_kind(results: Sequence[Result]) -> Table:
-    """Kind of task to (solved, episodes, Wilson interval), the weakest first."""
+    """Computes success by kind of task.
+
+    Args:
+        results: The run's episodes.
+
+    Returns:
+        (solved, episodes, Wilson's interval) by kind, the lowest success first.
+    """
     return _table(results, lambda r: r.kind or "unknown")
 
 

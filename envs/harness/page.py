@@ -1,4 +1,4 @@
-"""Two evaluations side by side as one static page: no network, no library, light and dark as the reader's system is."""
+"""Two evaluations side by side on one static HTML page, without network access, in the system's light or dark theme."""
 
 from __future__ import annotations
 
@@ -17,12 +17,34 @@ __all__ = ["comparison_page", "write_page"]
 
 
 def write_page(before: Evaluation, after: Evaluation, path: Path, names: tuple[str, str]) -> None:
-    """Write :func:`comparison_page`. Raises :class:`ConfigError` where they share no episode or it can't be written."""
+    """Writes :func:`comparison_page` to a file.
+
+    Args:
+        before: The first evaluation.
+        after: The second evaluation.
+        path: The file.
+        names: What the page calls the two evaluations.
+
+    Raises:
+        ConfigError: The evaluations share no episode, or the file can't be written.
+    """
     write_text(comparison_page(before, after, names), path, "--html")
 
 
 def comparison_page(before: Evaluation, after: Evaluation, names: tuple[str, str]) -> str:
-    """The page's HTML. ``names`` say which is which, such as the files' names. Everything is escaped."""
+    """Renders the comparison of two evaluations.
+
+    Args:
+        before: The first evaluation.
+        after: The second evaluation.
+        names: What the page calls the two evaluations, such as the names of their files.
+
+    Returns:
+        The page's HTML, in which all data are escaped.
+
+    Raises:
+        ConfigError: The evaluations share no episode.
+    """
     from jinja2 import Environment, StrictUndefined
 
     found = compare(before.results, after.results)
@@ -50,7 +72,7 @@ def _side(name: str, evaluation: Evaluation, found: Comparison, which: str) -> d
     return {
         "name": name,
         "what": ", ".join(
-            str(evaluation.arguments[k]) for k in ("model", "policy", "controllers") if _said(evaluation, k)
+            str(evaluation.arguments[k]) for k in ("model", "policy", "controllers") if _is_given(evaluation, k)
         ),
         "interval": interval,
         "solved": round(interval.mean * found.pairs),
@@ -58,12 +80,12 @@ def _side(name: str, evaluation: Evaluation, found: Comparison, which: str) -> d
     }
 
 
-def _said(evaluation: Evaluation, key: str) -> bool:
+def _is_given(evaluation: Evaluation, key: str) -> bool:
     return evaluation.arguments.get(key) is not None
 
 
 def _settings(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
-    """Every argument: its name, both values, and whether they differ."""
+    """One row per argument: its name, both values, and whether they differ."""
     rows = []
     for name in dict.fromkeys((*before, *after)):
         one, other = (str(side[name]) if side.get(name) is not None else "–" for side in (before, after))
@@ -97,7 +119,7 @@ def _flip(pair: Flip) -> dict[str, Any]:
 
 
 def _costs(found: Comparison, before: Sequence[Result], after: Sequence[Result]) -> list[tuple[str, str, str]]:
-    """Rows of what the shared episodes took: name, before, after."""
+    """What the shared episodes cost. One row per measure: name, before, after."""
     shared = {(r.task, r.seed) for r in before} & {(r.task, r.seed) for r in after}
     one, other = (summary([r for r in side if (r.task, r.seed) in shared]) for side in (before, after))
 
@@ -126,6 +148,6 @@ def _percent(value: float) -> str:
 
 
 def _points(value: float) -> str:
-    """A difference of shares, with its sign; a real minus, and none for zero."""
+    """A difference of shares in percentage points, with its sign (a typographic minus; none for zero)."""
     text = f"{100 * value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", "−")

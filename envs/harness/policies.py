@@ -1,4 +1,4 @@
-"""Runners without a model: an environment's own oracle, and chance. They are the reference rows of a table."""
+"""Runners without a model: an environment's oracle and a random policy, the reference rows of a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Literal, get_args
 
 from homeostat.actions import Action, Click, SystemButton, Terminate
-from homeostat.envs.core import Env
+from homeostat.envs.core import Closable, Env, SelfEnding
 from homeostat.envs.harness.environments import env_kind, make_env, obeyed
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, RunnerSpec
@@ -19,15 +19,11 @@ __all__ = ["POLICIES", "PolicyRunner", "policy_spec", "random_action"]
 
 PolicyName = Literal["oracle", "random"]
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+"""The policies by name."""
 
 
 class PolicyRunner:
-    """Plays a policy on an environment, step by step.
-
-    ``policy``: ``oracle`` or ``random`` (:func:`random_action`). ``max_steps`` replaces the task's budget, ``seconds``
-    bounds an episode's time. ``delay``: seconds to wait before each action, in place of a model's time. Raises
-    :class:`ConfigError` for a policy that the environment has not.
-    """
+    """Plays a policy on an environment, step by step."""
 
     def __init__(
         self,
@@ -39,10 +35,26 @@ class PolicyRunner:
         seconds: float | None = None,
         delay: float = 0.0,
     ) -> None:
+        """Constructs the environment.
+
+        Args:
+            policy: ``oracle`` (the environment's built-in solution) or ``random`` (:func:`random_action`, or the
+                environment's own random policy).
+            env: The environment's registered name.
+            split: The data split.
+            options: Options of the environment.
+            max_steps: The step budget. None: the task's own.
+            seconds: The limit of an episode's time in seconds. None: no limit.
+            delay: The seconds to wait before each action, as if a model took this time.
+
+        Raises:
+            UnknownName: There is no such policy, environment, split or option.
+            ConfigError: The environment has no oracle, or a value can't be used.
+        """
         if policy not in POLICIES:
             raise UnknownName.of("policy", policy, POLICIES)
         if delay < 0:
-            raise ConfigError(f"delay {delay!r} is below 0; give seconds")
+            raise ConfigError(f"delay {delay!r} is below 0; give a number of seconds from 0")
         self.oracle = env_kind(env).next_action() if policy == "oracle" else None
         self.env: Env = make_env(env, split, options)
         self.random = env_kind(env).random_action() or random_action
@@ -50,7 +62,7 @@ class PolicyRunner:
         self.max_steps, self.seconds, self.delay = max_steps, seconds, delay
 
     def run(self, index: int, case: Case) -> Result:
-        """One episode; a refused action costs a step and changes nothing."""
+        """Plays one episode. A refused action costs a step and changes nothing."""
         begun = time.perf_counter()
         info = self.env.reset_task(case.task, seed=case.seed)
         choose = self._chooser(case)
@@ -89,10 +101,9 @@ class PolicyRunner:
         )
 
     def close(self) -> None:
-        """Close the environment where it has something to close."""
-        close = getattr(self.env, "close", None)
-        if close is not None:
-            close()
+        """Closes the environment if it holds anything to release."""
+        if isinstance(self.env, Closable):
+            self.env.close()
 
     def _chooser(self, case: Case) -> Callable[[Env], Action]:
         if self.oracle is not None:
@@ -101,10 +112,10 @@ class PolicyRunner:
         return lambda env: self.random(env, rng)
 
     def _end(self, action: Action) -> tuple[str, str] | None:
-        """How and why the episode ended with this action, None while it goes on."""
+        """How and why the episode ended with this action; None while it goes on."""
         if isinstance(action, Terminate) and action.status == "failure":
             return "impossible", "the policy judged the task impossible or forbidden"
-        ended = getattr(self.env, "ended", "")  # a web page may end an episode by itself
+        ended = self.env.ended if isinstance(self.env, SelfEnding) else ""
         if not isinstance(action, Terminate) and not ended:
             return None
         if self.env.success():
@@ -113,9 +124,16 @@ class PolicyRunner:
 
 
 def random_action(env: Env, rng: random.Random) -> Action:
-    """Chance on what the screen shows: 5 % end it as done, 10 % Back, else a click in the middle of any element.
+    """Draws a random action: 5 % terminate with success, 10 % Back, otherwise a click in the middle of any element.
 
     A screen without elements is clicked anywhere.
+
+    Args:
+        env: The environment, whose present screen is observed.
+        rng: The source of randomness.
+
+    Returns:
+        The action.
     """
     draw = rng.random()
     if draw < 0.05:
@@ -130,5 +148,13 @@ def random_action(env: Env, rng: random.Random) -> Action:
 
 
 def policy_spec(policy: str, **settings: Any) -> RunnerSpec:
-    """The spec of a :class:`PolicyRunner` with these settings."""
+    """Returns the specification of a :class:`PolicyRunner`.
+
+    Args:
+        policy: ``oracle`` or ``random``.
+        **settings: Other parameters of :class:`PolicyRunner`.
+
+    Returns:
+        The specification, which any process can build the runner from.
+    """
     return RunnerSpec(factory=f"{__name__}:PolicyRunner", settings={"policy": policy, **settings})

@@ -1,8 +1,8 @@
-"""What the harness asks of whatever plays the episodes, and how a worker process gets one.
+"""The contract between the harness and a runner, which plays episodes; and how a worker process builds a runner.
 
-The harness knows no model. A :class:`RunnerSpec` names a factory by import path and gives its settings as plain JSON,
-so it travels to any process; :meth:`RunnerSpec.build` makes the runner once there, and the runner turns cases into
-results.
+The harness knows no model. A :class:`RunnerSpec` names a factory by its import path and holds its settings as plain
+JSON, so it can be sent to any process. There :meth:`RunnerSpec.build` makes the runner once, and the runner turns cases
+into results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ __all__ = ["Case", "Runner", "RunnerSpec", "attempt", "error_result"]
 
 @dataclass(frozen=True)
 class Case:
-    """One episode to run: a task's name and the seed of its initial state."""
+    """One episode to play.
+
+    Attributes:
+        task: The task's name.
+        seed: The seed of the task's initial state.
+    """
 
     task: str
     seed: int
@@ -30,19 +35,34 @@ class Case:
 
 @runtime_checkable
 class Runner(Protocol):
-    """Plays episodes, one after the other."""
+    """Plays episodes one after another."""
 
     def run(self, index: int, case: Case) -> Result:
-        """The whole episode. What it raises becomes an ``"error"`` result; it must be able to run the next one."""
+        """Plays one whole episode.
+
+        An exception becomes a result that ended with ``error``. The runner must be able to play the next episode.
+
+        Args:
+            index: The episode's number in its suite.
+            case: The task and its seed.
+
+        Returns:
+            The outcome.
+        """
         ...
 
     def close(self) -> None:
-        """Give back what it holds; called once, at the end."""
+        """Releases what the runner holds. It is called once, at the end."""
         ...
 
 
 class RunnerSpec(BaseModel):
-    """How to build a runner: ``factory`` is ``"package.module:callable"``, called with ``settings`` by name."""
+    """How to build a runner.
+
+    Attributes:
+        factory: The import path of a callable that returns the runner, ``"package.module:callable"``.
+        settings: The callable's keyword arguments.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,7 +70,15 @@ class RunnerSpec(BaseModel):
     settings: dict[str, JsonValue] = {}
 
     def build(self) -> Runner:
-        """Import and call the factory. Raises :class:`ConfigError` for a wrong path, and what the factory raises."""
+        """Imports and calls the factory.
+
+        Returns:
+            The runner.
+
+        Raises:
+            ConfigError: The factory can't be imported, or makes something else than a runner. Besides, whatever the
+                factory raises.
+        """
         module, _, name = self.factory.partition(":")
         try:
             factory: Any = import_module(module)
@@ -62,12 +90,23 @@ class RunnerSpec(BaseModel):
             ) from None
         runner = factory(**self.settings)
         if not isinstance(runner, Runner):
-            raise ConfigError(f"runner factory {self.factory!r} made {runner!r}, which has no run and close")
+            raise ConfigError(
+                f"runner factory {self.factory!r} made {runner!r}, which has no run and close; implement both"
+            )
         return runner
 
 
 def attempt(runner: Runner, index: int, case: Case) -> Result:
-    """Run a case; an exception of the runner becomes an ``"error"`` result with its reason, and the run goes on."""
+    """Plays a case. An exception becomes a result that ended with ``error``, so that the evaluation goes on.
+
+    Args:
+        runner: The runner.
+        index: The episode's number in its suite.
+        case: The task and its seed.
+
+    Returns:
+        The outcome.
+    """
     begun = time.perf_counter()
     try:
         return runner.run(index, case)
@@ -78,7 +117,17 @@ def attempt(runner: Runner, index: int, case: Case) -> Result:
 
 
 def error_result(index: int, case: Case, reason: str, seconds: float = 0.0) -> Result:
-    """The result of an episode that could not be played to an end; it counts as not solved."""
+    """Returns the result of an episode that could not be played to its end. It counts as not solved.
+
+    Args:
+        index: The episode's number in its suite.
+        case: The task and its seed.
+        reason: What went wrong.
+        seconds: The time that was used, in seconds.
+
+    Returns:
+        A result that ended with ``error``.
+    """
     return Result(
         index=index,
         task=case.task,

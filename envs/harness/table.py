@@ -1,7 +1,7 @@
-"""Tables of evaluations: rows of controllers, columns of suites, every cell paired with the bare model's.
+"""Tables of evaluations. Rows are controllers, columns are suites, and every cell is paired with the bare model's.
 
-A table is a YAML file or a name that ships with the package (``evidence``). Each cell is an evaluation of its own,
-with its own journal, so a table that is killed goes on where it was.
+A table is a YAML file, or the name of one that ships with the package (``evidence``). Each cell is an evaluation of its
+own with its own journal, so an interrupted table continues where it stopped.
 """
 
 from __future__ import annotations
@@ -23,14 +23,21 @@ from homeostat.errors import ConfigError
 __all__ = ["BARE", "Cell", "Table", "cell", "is_table", "load_table", "markdown", "table_names"]
 
 BARE = "none"
+"""The row without controllers, which all others are compared with."""
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, strict=False)]
 
 
 class Table(BaseModel):
-    """Which cells there are: ``rows`` (controllers, ``none`` among them) on ``columns`` (suites).
+    """Which cells a table has. All use one seed, so that the cells of a column play the same episodes.
 
-    ``episodes`` a cell; ``headline_episodes`` in the rows of ``headline``. All with one ``seed``, so that cells of a
-    column play the same episodes.
+    Attributes:
+        name: The table's name.
+        rows: Controllers as :class:`Suite` takes them; ``none`` is among them.
+        columns: Suites.
+        episodes: The number of episodes of a cell.
+        headline: The rows whose cells have more episodes.
+        headline_episodes: The number of episodes of a cell in these rows.
+        seed: The suites' seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -44,17 +51,31 @@ class Table(BaseModel):
     seed: int = 1
 
     def episodes_of(self, row: str) -> int:
-        """How many episodes a row's cells have."""
+        """Returns the number of episodes of a row's cells.
+
+        Args:
+            row: The row.
+
+        Returns:
+            The number of episodes.
+        """
         return self.headline_episodes if row in self.headline else self.episodes
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row on one column: success, what changed against the bare model on the same episodes (None for itself), and
-    what it cost.
+    """The figures of one row in one column.
 
-    ``triggered``: the share of episodes with a decision of a controller; ``tokens`` written and ``read`` (computed for
-    prompts) and ``seconds``, means over episodes.
+    Attributes:
+        row: The controllers.
+        column: The suite.
+        episodes: The number of episodes.
+        success: The share of solved episodes.
+        change: The comparison with the bare model on the same episodes. None: this cell is the bare model's.
+        triggered: The share of episodes in which a controller intervened.
+        tokens: The number of generated tokens, mean per episode.
+        read: The number of computed prompt tokens, mean per episode.
+        seconds: The duration in seconds, mean per episode.
     """
 
     row: str
@@ -68,7 +89,7 @@ class Cell:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """Returns the figures as plain data."""
         change = None if self.change is None else self.change.as_dict()
         costs = {name: getattr(self, name) for name in ("triggered", "tokens", "read", "seconds")}
         place = {"row": self.row, "column": self.column, "episodes": self.episodes}
@@ -76,12 +97,19 @@ class Cell:
 
 
 def table_names() -> tuple[str, ...]:
-    """The tables that ship with the package."""
+    """Returns the names of the tables that ship with the package."""
     return tuple(sorted(f.name.removesuffix(".yaml") for f in _folder().iterdir() if f.name.endswith(".yaml")))
 
 
 def is_table(name: str) -> bool:
-    """Whether this names a shipped table, or a YAML file with ``columns``."""
+    """Whether a name is that of a table.
+
+    Args:
+        name: A name, or the path of a YAML file.
+
+    Returns:
+        True for a table that ships with the package, and for a YAML file with the key ``columns``.
+    """
     if name in table_names():
         return True
     path = Path(name)
@@ -89,7 +117,18 @@ def is_table(name: str) -> bool:
 
 
 def load_table(name: str) -> Table:
-    """A shipped table, or the one in a YAML file. Raises :class:`ConfigError` naming what is wrong with it."""
+    """Loads a table.
+
+    Args:
+        name: The name of a table that ships with the package, or the path of a YAML file.
+
+    Returns:
+        The table.
+
+    Raises:
+        UnknownName: A column is no suite.
+        ConfigError: A value can't be used, or the row ``none`` is missing.
+    """
     shipped = name in table_names()
     text = (_folder() / f"{name}.yaml").read_text() if shipped else Path(name).read_text(encoding="utf-8")
     data = {"name": name if shipped else Path(name).stem} | (_mapping(text) or {})
@@ -107,7 +146,17 @@ def load_table(name: str) -> Table:
 
 
 def cell(row: str, column: str, results: Sequence[Result], bare: Sequence[Result] | None) -> Cell:
-    """The figures of one cell; ``bare``: the bare model's results of the same column."""
+    """Computes the figures of one cell.
+
+    Args:
+        row: The controllers.
+        column: The suite.
+        results: The cell's episodes.
+        bare: The bare model's episodes of the same column. None: the cell is the bare model's.
+
+    Returns:
+        The figures.
+    """
 
     def mean(name: str) -> float:
         return float(sum(getattr(r, name) for r in results)) / len(results)
@@ -126,7 +175,15 @@ def cell(row: str, column: str, results: Sequence[Result], bare: Sequence[Result
 
 
 def markdown(table: Table, cells: Mapping[tuple[str, str], Cell]) -> str:
-    """One table a column, the rows that have been played, as Markdown."""
+    """Renders one Markdown table per column, with the rows that have been played.
+
+    Args:
+        table: The table.
+        cells: The cells so far by (row, column).
+
+    Returns:
+        The Markdown text.
+    """
     lines = []
     for column in table.columns:
         found = [cells[row, column] for row in table.rows if (row, column) in cells]

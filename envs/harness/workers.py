@@ -1,14 +1,14 @@
-"""Episodes handed out to Ray actors, each of which builds the runner once.
+"""Plays episodes on Ray actors, each of which builds the runner once.
 
 Notable choices:
 
-- The queue is here, not in Ray: an actor gets its next episode when it has given back the one before, so that a quick
-  one never waits for a slow one, and what is in an actor's hands when it dies is known.
-- Ray restarts no actor and retries no call (``max_restarts=0``): it would play an episode again without telling. An
-  episode whose worker died goes to the front of the queue and a new worker is started; when it has cost
-  ``1 + RETRIES`` workers it is written as an ``"error"`` with its reason.
-- Results come back as JSON text, so nothing of Ray's or the runner's travels in them.
-- Ray is quiet: no dashboard, no logs of workers, no usage statistics sent.
+- The queue is here and not in Ray. An actor gets its next episode when it has returned the last one, so a fast actor
+  never waits for a slow one, and it is known which episode an actor was playing when it died.
+- Ray restarts no actor and retries no call (``max_restarts=0``), because it would play an episode again without notice.
+  An episode whose worker died goes to the front of the queue, and a new worker is started. After ``1 + RETRIES`` dead
+  workers the episode is recorded as an ``error`` with its reason.
+- Results are returned as JSON text, so they hold no objects of Ray or of the runner.
+- Ray is quiet: no dashboard, no logs of workers, no usage statistics.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from homeostat.errors import ConfigError, HomeostatError
 __all__ = ["RETRIES", "run_on_ray"]
 
 RETRIES = 2
-"""How often an episode is played again after its worker died, and how often in a row a worker may die unbuilt."""
+"""How often an episode is played again after its worker died, and how many workers in a row may die unused."""
 
-_STORE_BYTES = 128 * 2**20  # results are a few hundred bytes; Ray's own default is a third of the memory
+_STORE_BYTES = 128 * 2**20  # results take a few hundred bytes; Ray's default is a third of the memory
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # it prints a page of addresses at every SIGTERM
@@ -41,11 +41,22 @@ _ENVIRONMENT = {
 def run_on_ray(
     spec: RunnerSpec, jobs: Sequence[tuple[int, Case]], *, workers: int, address: str | None = None
 ) -> Iterator[Result]:
-    """Yield the jobs' results as they end.
+    """Plays episodes on Ray and yields their results as they end.
 
-    ``address``: None starts Ray here for the time of the run; else that of a cluster (``"auto"`` finds the one this
-    machine belongs to), where the package must be installed. Each worker takes one CPU, and its share of the GPUs.
-    Raises :class:`ConfigError` without Ray, for an address that does not answer, or where workers can't be built.
+    Each worker takes one CPU and its share of the GPUs.
+
+    Args:
+        spec: How a worker builds its runner.
+        jobs: (index, case) of each episode.
+        workers: The number of worker processes.
+        address: The address of a cluster whose machines have this package installed; ``"auto"`` finds the cluster that
+            this machine belongs to. None: Ray is started on this machine for the duration of the run.
+
+    Yields:
+        The results.
+
+    Raises:
+        ConfigError: Ray is not installed, the address does not answer, or the workers can't be built.
     """
     with _ray(workers, address) as ray:
         dispatcher = _Dispatcher(ray, spec, jobs, workers)
@@ -56,13 +67,13 @@ def run_on_ray(
 
 
 class _Worker:
-    """An actor: a runner in its own process."""
+    """A Ray actor: a runner in a process of its own."""
 
     def __init__(self) -> None:
         self.runner: Runner | None = None
 
     def build(self, spec: str) -> str:
-        """Make the runner; "" or why it can't be."""
+        """Builds the runner; returns "" or why that failed."""
         try:
             self.runner = RunnerSpec.model_validate_json(spec).build()
         except HomeostatError as error:
@@ -72,12 +83,12 @@ class _Worker:
         return ""
 
     def run(self, index: int, task: str, seed: int) -> str:
-        """One episode, as JSON."""
+        """Plays one episode; returns its result as JSON."""
         assert self.runner is not None
         return attempt(self.runner, index, Case(task, seed)).model_dump_json()
 
     def close(self) -> None:
-        """Give back what the runner holds."""
+        """Releases what the runner holds."""
         if self.runner is not None:
             self.runner.close()
 
@@ -92,7 +103,7 @@ class _Call:
 
 
 class _Dispatcher:
-    """The queue, and who does what."""
+    """The queue of episodes, and what every actor is doing."""
 
     def __init__(self, ray: Any, spec: RunnerSpec, jobs: Sequence[tuple[int, Case]], workers: int) -> None:
         self.ray, self.spec = ray, spec.model_dump_json()
@@ -106,7 +117,7 @@ class _Dispatcher:
         self.make = ray.remote(num_cpus=1, num_gpus=share, max_restarts=0, max_task_retries=0)(_Worker)
 
     def results(self) -> Iterator[Result]:
-        """The jobs' results, until nothing waits and nobody works."""
+        """Yields results until the queue is empty and every actor is done."""
         for _ in range(self.workers):
             self._start()
         while self.calls:
@@ -130,7 +141,7 @@ class _Dispatcher:
                 self._next(call.actor)
 
     def stop(self) -> None:
-        """End whoever still works."""
+        """Kills the actors that still work."""
         for call in self.calls.values():
             with suppress(Exception):
                 self.ray.kill(call.actor)
@@ -147,7 +158,7 @@ class _Dispatcher:
             self.calls[actor.close.remote()] = _Call(actor, "close")
 
     def _lost(self, call: _Call, error: Exception) -> Result | None:
-        """A worker died: queue its episode again and start another, or give the episode up."""
+        """Handles a worker's death: queues its episode again and starts another worker, or gives the episode up."""
         with suppress(Exception):
             self.ray.kill(call.actor)
         if call.doing == "close":
@@ -157,7 +168,7 @@ class _Dispatcher:
         if call.job is None:
             self.unbuilt += 1
             if self.unbuilt > RETRIES:
-                raise ConfigError(f"workers die before they can play: {reason}; take fewer --workers")
+                raise ConfigError(f"workers die before they can play: {reason}; use fewer --workers")
         else:
             index, case = call.job
             self.deaths[index] += 1
@@ -172,7 +183,7 @@ class _Dispatcher:
 
 @contextmanager
 def _ray(workers: int, address: str | None) -> Iterator[Any]:
-    """Ray, started or connected to, and shut down after."""
+    """Starts Ray or connects to a cluster, and shuts it down afterwards."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -191,7 +202,7 @@ def _ray(workers: int, address: str | None) -> Iterator[Any]:
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"at {address!r}" if address else "here"
         raise ConfigError(
-            f"Ray can't be reached {where}: {_first_line(error)}; check --address, or leave it out"
+            f"Ray can't be reached {where}: {_first_line(error)}; correct --address, or leave it out"
         ) from None
     try:
         yield ray

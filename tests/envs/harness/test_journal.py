@@ -23,7 +23,7 @@ def test_lines_are_found_by_index_in_any_order(tmp_path: Path, result: Any) -> N
     again = Journal(path, ARGUMENTS)
     cases = [Case("clock_timer", index) for index in range(4)]
     assert list(again.done(cases)) == [0, 2]
-    with pytest.raises(ConfigError, match="played twice"):
+    with pytest.raises(ConfigError, match="play it once"):
         again.add(result(0, success=True))
     again.close()
 
@@ -75,7 +75,7 @@ def test_an_episode_that_stands_there_twice_is_named(tmp_path: Path, result: Any
     journal.close()
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1] + lines[1])
-    with pytest.raises(TraceError, match=r"r.jsonl:3: episode 0 twice"):
+    with pytest.raises(TraceError, match=r"r.jsonl:3: the file holds episode 0 twice"):
         Journal(path, ARGUMENTS)
 
 
