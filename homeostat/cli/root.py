@@ -18,9 +18,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from homeostat.cli.summaries import missing_module, summary
+from homeostat.cli.summaries import listed_summary
 from homeostat.errors import ConfigError, HomeostatError, UnknownName
-from homeostat.plugins import is_ours, load_entry, package_of, plugins
+from homeostat.plugins import load_entry, plugins
 
 __all__ = ["GROUP", "app", "commands", "load_command", "main"]
 
@@ -62,10 +62,7 @@ class _LazyCommand(TyperCommand):
     """Stands for a command in the help text. The real one is loaded when it is called."""
 
     def __init__(self, entry: EntryPoint) -> None:
-        missing = missing_module(entry)
-        text = f"(unavailable: no module {missing!r})" if missing else summary(entry)
-        text = text if is_ours(entry) else f"{text} ({package_of(entry)})"
-        super().__init__(entry.name, callback=lambda: None, short_help=text, add_help_option=False)
+        super().__init__(entry.name, callback=lambda: None, short_help=listed_summary(entry), add_help_option=False)
         self.entry = entry
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:

@@ -8,6 +8,7 @@ file only imports it from another file.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -16,9 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from homeostat.plugins import package_of
+from homeostat.plugins import is_ours, package_of
 
-__all__ = ["find_module", "missing_module", "summary"]
+__all__ = ["find_module", "listed_summary", "missing_module", "summary"]
 
 _IMPORTS = 4  # how many re-exports are followed from file to file
 
@@ -37,11 +38,25 @@ def summary(entry: EntryPoint) -> str:
         The first sentence of the target's docstring; else the ``help`` text of the call that makes the target; else the
         summary of the package that registers the entry point; else an empty string.
     """
-    found = _described(entry.module, entry.attr.partition(".")[0], _IMPORTS)
+    found = _described(entry.module, entry.attr, _IMPORTS)
     if found:
         return _first_sentence(found)
     metadata = entry.dist.metadata if entry.dist is not None else None
     return metadata["Summary"] if metadata is not None and "Summary" in metadata else package_of(entry)
+
+
+def listed_summary(entry: EntryPoint) -> str:
+    """Returns an entry point's summary as a list of several packages' parts shows it.
+
+    Args:
+        entry: The entry point.
+
+    Returns:
+        The summary, or why the entry point can't be loaded; then, for another package's, the package in parentheses.
+    """
+    missing = missing_module(entry)
+    text = f"(unavailable: no module {missing!r})" if missing else summary(entry)
+    return text if is_ours(entry) else f"{text} ({package_of(entry)})"
 
 
 def missing_module(entry: EntryPoint) -> str | None:
@@ -94,17 +109,31 @@ def _described(module: str, name: str, imports: int) -> str:
 
 
 def _in_file(file: Path, module: str, package: bool, name: str, imports: int) -> str:
-    body = _parse(file)
+    first, rest = _split(name)
+    for node in _parse(file):
+        if isinstance(node, ast.ImportFrom) and imports:
+            origin = next((alias.name for alias in node.names if (alias.asname or alias.name) == first), None)
+            if origin is not None:
+                inner = f"{origin}.{rest}" if rest else origin
+                return _described(_absolute(node, module, package), inner, imports - 1)
+    return _in_body(_parse(file), first, rest)
+
+
+def _in_body(body: list[ast.stmt], name: str, rest: str) -> str:
+    """Looks for ``name`` among statements, and for ``rest`` among those of the class that it is."""
     for node, after in pairwise([*body, None]):
+        if isinstance(node, ast.ClassDef) and node.name == name and rest:
+            return _in_body(node.body, *_split(rest)) or ast.get_docstring(node) or ""
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
             return ast.get_docstring(node) or ""
         if isinstance(node, ast.Assign | ast.AnnAssign) and name in _targets(node):
             return _text(after) or _argument(node.value)
-        if isinstance(node, ast.ImportFrom) and imports:
-            origin = next((alias.name for alias in node.names if (alias.asname or alias.name) == name), None)
-            if origin is not None:
-                return _described(_absolute(node, module, package), origin, imports - 1)
     return ""
+
+
+def _split(name: str) -> tuple[str, str]:
+    first, _, rest = name.partition(".")
+    return first, rest
 
 
 @cache
@@ -144,6 +173,8 @@ def _absolute(node: ast.ImportFrom, module: str, package: bool) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    paragraph = " ".join(text.strip().partition("\n\n")[0].split())
+    """The first sentence without the markup that docstrings have."""
+    plain = re.sub(r":\w+:`~?([^`]+)`", r"\1", text).replace("``", "")
+    paragraph = " ".join(plain.strip().partition("\n\n")[0].split())
     sentence, stop, _ = paragraph.partition(". ")
     return sentence + "." if stop else paragraph
