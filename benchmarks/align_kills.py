@@ -23,7 +23,7 @@ from pathlib import Path
 from homeostat.alignment.conflicts.core import pairs_of
 from homeostat.alignment.conflicts.phone import phone_twins
 from homeostat.alignment.preference.pairs import write_pairs
-from homeostat.nano.model import STYLE
+from homeostat.nano.style import STYLE
 
 COMMAND = [sys.executable, "-c", "from homeostat.cli.root import main; main()", "align", "--layers", "3,4"]
 TOLD = ["--weights", "uniform", "--epochs", "8", "--batch", "8", "--rate", "5e-3", "--save-steps", "2"]

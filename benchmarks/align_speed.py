@@ -32,7 +32,7 @@ def half_billion(folder: Path) -> None:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from homeostat.nano.model import build_processor
+    from homeostat.nano.processor import build_processor
 
     torch.manual_seed(0)
     tokenizer = build_processor().tokenizer
@@ -60,7 +60,7 @@ def pairs_for(shape: str, count: int) -> list[Any]:
     from homeostat.alignment.conflicts.chat import chat_twins
     from homeostat.alignment.conflicts.core import pairs_of
     from homeostat.alignment.conflicts.phone import phone_twins
-    from homeostat.nano.model import STYLE
+    from homeostat.nano.style import STYLE
 
     source = phone_twins(STYLE, "train", 0) if shape == "nano" else chat_twins("train", 0, ["verbosity", "language"])
     return pairs_of(islice(source, count // 2))
@@ -80,7 +80,7 @@ def one(shape: str, which: str, model_name: str) -> dict[str, float]:
     from homeostat.alignment.sail import fast, run, trl_path  # noqa: F401
     from homeostat.alignment.sail.adapters import lora, lora_config, trained_parameters
     from homeostat.alignment.sail.layout import adapter_targets, find_decoder
-    from homeostat.alignment.sail.states import StateCache, skipping, weights_digest
+    from homeostat.alignment.sail.states import FrozenLayers, StateCache, skipping, weights_digest
     from homeostat.alignment.sail.tokens import tokenise
 
     focal, r, r_all, count, batch = SHAPES[shape]
@@ -123,7 +123,8 @@ def one(shape: str, which: str, model_name: str) -> dict[str, float]:
         assert fast.why_not(white, first, tokens[0]) is None
         ones = [torch.ones(len(t.chosen) + len(t.rejected)) for t in tokens]
         cache = StateCache(Path(out) / "states", 2**33)
-        states = fast.PairStates(white.model, first, tokens, ones, cache, weights_digest(white.model), size=batch)
+        frozen = FrozenLayers(white.model, first, weights_digest(white.model))
+        states = fast.PairStates(frozen, tokens, ones, cache, size=batch)
         once = time.monotonic() - begun
         model = lora(white.model, adapter_targets(white.model, focal), r=r, alpha=2 * r, seed=0)
         args = transformers.TrainingArguments(**common, remove_unused_columns=False, label_names=[])

@@ -1,6 +1,12 @@
-"""The embedded models ``homeostat/nano`` and ``homeostat/nano-planner``: their weights and their training recipe.
+"""The embedded models ``homeostat/nano`` and ``homeostat/nano-planner``: their weights and their training.
 
-The runtime finds the weights through the entry-point group ``homeostat.models`` and never imports the recipe.
+The runtime finds the weights through the entry-point group ``homeostat.models`` and never imports the training code.
+
+- ``style``, ``vocabulary``, ``processor``, ``model``, ``planner_model``: what the models are.
+- ``data``: training data of the executor, and how it is packed into batches.
+- ``plans``: training data of the planner.
+- ``training``: the training loop, and one module for each way to train.
+- ``weights``: the shipped models; ``logs``: their training logs, which are in the source distribution only.
 """
 
 from pathlib import Path
@@ -11,10 +17,18 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 
 def executor() -> Path:
-    """The folder of ``homeostat/nano``, which reads screens and writes actions."""
+    """Returns the folder of ``homeostat/nano``, which reads screens and writes actions.
+
+    Returns:
+        The path of the model folder.
+    """
     return _WEIGHTS / "executor"
 
 
 def planner() -> Path:
-    """The folder of ``homeostat/nano-planner``, which splits a goal into subtasks."""
+    """Returns the folder of ``homeostat/nano-planner``, which splits a goal into subtasks.
+
+    Returns:
+        The path of the model folder.
+    """
     return _WEIGHTS / "planner"

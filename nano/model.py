@@ -1,133 +1,35 @@
-"""The embedded model's shape: tokenizer, chat template, processor, and a stock LLaVA of a few million parameters.
+"""The embedded model's architecture and initial weights: a stock LLaVA of a few million parameters.
 
-Notable choices:
-
-- **Stock architecture**: LLaVA = SigLIP tower (absolute positions) + a two-layer projector + Qwen3 text model, so
-  ``AutoModelForImageTextToText`` and ``AutoProcessor`` load the folder with nothing of ours installed. A 144 × 256
-  screen has 9 × 16 = 144 patches, as many as the tower's square 192 × 192 would: SigLIP numbers patches, it does not
-  ask for a square.
-- **Two characters a token.** Words are cut in pairs of characters from their start (``mi|lk``, ``al|ar|m``), which is
-  just what a 16-pixel patch of the screen shows: goal and screen share one alphabet, and a word never seen before is
-  read, compared and copied like any other.
-- **A place is one token**, spelled ``[40, 96]``: the centre of a patch, in pixels.
-- **A tool call is a few tokens**: its fixed JSON pieces are tokens of their own.
+LLaVA is a SigLIP vision tower with absolute positions, a two-layer projector and a Qwen3 text model. Because the
+architecture is stock, ``AutoModelForImageTextToText`` and ``AutoProcessor`` load the folder without this package. A
+144 × 256 screen has 9 × 16 = 144 patches, as many as the square 192 × 192 image that the tower's configuration names:
+SigLIP numbers its patches and does not require a square.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-from homeostat.agent.prompts import PromptStyle
-from homeostat.nano.vocabulary import common_words
+from homeostat.nano.processor import COLUMNS, LETTERS, PATCH, ROWS, place_token
 
-__all__ = ["CALL", "MATCHING_LAYER", "STYLE", "build_model", "build_processor", "place_token", "save_style"]
+__all__ = ["MATCHING_LAYER", "build_model", "layers_of"]
 
-STYLE = PromptStyle(
-    system="you operate a phone.",
-    rules="\nrules: {rules}",
-    rule_separator="; ",
-    goal="goal: {goal}",
-    history="\nhistory: {history}",
-    history_empty="none",
-    history_length=4,
-    reminder="\nreminder: {reminder}",
-    order=("screen", "goal", "history", "reminder"),
-    planner="homeostat/nano-planner",
-    planner_system="you split goals.",
-    planner_goal="goal: {goal}",
-    coordinates="pixels",
-)
-
-COLUMNS, ROWS, PATCH = 9, 16, 16
-MATCHING_LAYER = 1  # one layer before it to gather a word's earlier characters, the others to use what it finds
-CALL = '<tool_call>\n{"name": "mobile_use", "arguments": {"action": "'
-END_CALL = "}}\n</tool_call>"
-
-_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789$"
-_JOINTS = ":./@-"  # inside a word, never at its end
-_SPECIAL = ("<pad>", "<unk>", "<image>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
-
-
-def place_token(column: int, row: int) -> str:
-    """The token of a patch: its centre in pixels."""
-    return f"[{column * PATCH + PATCH // 2}, {row * PATCH + PATCH // 2}]"
-
-
-def _pieces() -> list[str]:
-    """Fixed text that is one token each, longest first where one begins another."""
-    pieces = [place_token(x, y) for y in range(ROWS) for x in range(COLUMNS)]
-    pieces += [f'{CALL}{name}", "coordinate": ' for name in ("click", "long_press", "swipe")]
-    pieces += [', "coordinate2": ', f"{END_CALL}", f'"{END_CALL}']
-    pieces += [f'{CALL}{name}", "text": "' for name in ("type", "open", "answer")]
-    pieces += [f'{CALL}system_button", "button": "{b}"{END_CALL}' for b in ("Back", "Home", "Menu", "Enter")]
-    pieces += [f'{CALL}terminate", "status": "{s}"{END_CALL}' for s in ("success", "failure")]
-    pieces += [f'{CALL}wait", "time": 1.0{END_CALL}', '{"parts": ["', '", "', '"]}', "{1}", "{2}", "{3}"]
-    pieces += ["goal:", "\nhistory:", "\nrules:", "\nreminder:", STYLE.system, STYLE.planner_system]
-    return pieces
-
-
-def _tokenizer() -> Any:
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    common = common_words()
-    words = [a + b for a in _LETTERS for b in _LETTERS]
-    words += [a + j for a in _LETTERS for j in _JOINTS] + [j + a for a in _LETTERS for j in _JOINTS]
-    words += [*_LETTERS, *" \n!\"#%&'()*+,;<=>?[]^_`{|}~", *_JOINTS]
-    words += [space + w for w in common for space in (" ", "")]
-    vocabulary = {w: i for i, w in enumerate(dict.fromkeys((*_SPECIAL, *words)))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    a, j = "[a-z0-9$]", "[:./@-]"
-    inside = f"(?:{a}|{j}{a})"  # what a word goes on with
-    whole = f"(?: |(?<!{a})(?<!{a}{j}))(?:{'|'.join(sorted(common, reverse=True))})(?!{inside})"
-    pair = f"{whole}|{a}(?:{a}|{j}(?={a}))?|{j}{a}|[\\s\\S]"
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pair), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in _SPECIAL])
-    tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in _pieces()])
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        eos_token="<|end|>",
-        chat_template=_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-        model_max_length=4096,
-        padding_side="left",
-    )
-
-
-def build_processor() -> Any:
-    """The processor: our tokenizer and SigLIP's image processor at 144 × 256."""
-    from transformers import LlavaProcessor, SiglipImageProcessorPil
-
-    images = SiglipImageProcessorPil(
-        size={"height": ROWS * PATCH, "width": COLUMNS * PATCH}, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    )
-    return LlavaProcessor(  # type: ignore[no-untyped-call]
-        image_processor=images,
-        tokenizer=_tokenizer(),
-        patch_size=PATCH,
-        vision_feature_select_strategy="full",
-        image_token="<image>",
-        num_additional_image_tokens=0,
-        chat_template=_TEMPLATE,
-    )
+MATCHING_LAYER = 1
+"""The layer whose first head matches words. The layer before it gathers a word's earlier characters."""
 
 
 def build_model(tokenizer: Any, *, width: int = 192, layers: int = 5, tower_layers: int = 2) -> Any:
-    """A freshly initialised model for this tokenizer."""
+    """Builds a model with initial weights. Draws from PyTorch's global random generator.
+
+    Args:
+        tokenizer: The tokenizer, which gives the vocabulary and the special tokens.
+        width: The hidden width of the tower and the text model, a multiple of 64.
+        layers: Layers of the text model.
+        tower_layers: Layers of the vision tower.
+
+    Returns:
+        A ``LlavaForConditionalGeneration``.
+    """
     from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, SiglipVisionConfig
 
     tower = SiglipVisionConfig(
@@ -172,10 +74,24 @@ def build_model(tokenizer: Any, *, width: int = 192, layers: int = 5, tower_laye
     return model
 
 
-def _sharpen(model: Any) -> None:
-    """Let heads look sharply from the start, and the head that will match words compare like with like.
+def layers_of(model: Any) -> list[Any]:
+    """Lists the transformer layers of a model.
 
-    Qwen3 normalises queries and keys: with norm weights of 1 no score exceeds 8, too little to pick one patch of 144.
+    Args:
+        model: The model.
+
+    Returns:
+        The layers of the text model, then those of the vision tower.
+    """
+    tower = model.model.vision_tower
+    return [*model.model.language_model.layers, *getattr(tower, "vision_model", tower).encoder.layers]
+
+
+def _sharpen(model: Any) -> None:
+    """Raises the attention's initial sharpness, and starts the matching head with equal queries and keys.
+
+    Qwen3 normalises queries and keys. With norm weights of 1 no attention score exceeds 8 (the square root of the head
+    dimension, which is 64). That is too little to select one patch of 144.
     """
     import torch
 
@@ -188,8 +104,10 @@ def _sharpen(model: Any) -> None:
 
 
 def _compose_embeddings(model: Any, tokenizer: Any) -> None:
-    """Start a pair of characters as the sum of a vector for its first and one for its second character, and a place as
-    that of its column and its row: what is learned of one pair or place then holds for others from the start.
+    """Initialises embeddings as sums, so that what the model learns about one of them carries over to others.
+
+    A pair of characters starts as a vector for its first character plus one for its second. A place starts as a vector
+    for its column plus one for its row.
     """
     import torch
 
@@ -202,15 +120,11 @@ def _compose_embeddings(model: Any, tokenizer: Any) -> None:
 
     with torch.no_grad():
         weight.normal_(std=scale)
-        for token, i in tokenizer.get_vocab().items():
-            if len(token) <= 2 and any(c in _LETTERS for c in token) and token[0] != " ":
+        # get_vocab's order changes from process to process; sorted, a seed always gives the same weights
+        for token, i in sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]):
+            if len(token) <= 2 and any(c in LETTERS for c in token) and token[0] != " ":
                 weight[i] = vector(0, token[0]) + vector(1, token[1:])
         for column in range(COLUMNS):
             for row in range(ROWS):
                 i = tokenizer.convert_tokens_to_ids(place_token(column, row))
                 weight[i] = vector(2, str(column)) + vector(3, str(row))
-
-
-def save_style(folder: Path) -> None:
-    """Write the prompt wording beside the weights, where the agent looks for it."""
-    (folder / "homeostat.json").write_text(json.dumps(STYLE.model_dump(), indent=1) + "\n")

@@ -1,8 +1,8 @@
-"""The words that are one token each: the closed class of goals, rules and labels.
+"""The words that are one token each: the closed class of words in goals, rules and labels.
 
-Any other word, and above all every word that a phone may hold as content, is cut in pairs of characters. So a prompt is
-half as long as in pairs alone, an intention is a word rather than three pieces, and content is still read and copied
-character by character.
+Every other word is cut into pairs of characters. In particular, this holds for each word that a phone may have as
+content. Compared with pairs alone, a prompt is half as long and a verb is one token instead of three, while the model
+still reads and copies content character by character.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from homeostat.envs.phone.tasks.joined import JOINS
 from homeostat.envs.phone.tasks.rules import MORE_RULES, RULES
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import is_drawn
-from homeostat.nano.data.compositions import FRAMES
+from homeostat.nano.data.goal_frames import FRAMES
 
 __all__ = ["WORD", "common_words"]
 
 WORD = "[a-z]+(?:-[a-z]+)*"
+"""Regular expression of a word."""
 _ASKED = "click long_press swipe up down left right type back home enter open wait answer what is at where"
 _REMINDED = "the goal is answer with one tool call keep to the rule history rules reminder none"
 
@@ -41,6 +42,10 @@ def _texts() -> Iterable[str]:
 
 
 def common_words() -> list[str]:
-    """Every such word, once, sorted."""
+    """Collects the words that are one token each.
+
+    Returns:
+        The words, sorted. Words that are drawn as a phone's content are not among them.
+    """
     found = {w for text in _texts() for w in re.findall(WORD, re.sub(r"\{\w*\}|\d\w*", " ", text.lower()))}
     return sorted(w for w in found if not is_drawn(w))

@@ -12,34 +12,76 @@ from homeostat.errors import ConfigError, UnknownName
 __all__ = ["clone"]
 
 _NANO = "homeostat/nano"
+_ENVS = ("phone", "miniwob", "plans", "recording")
+_RECORDINGS = 4  # recordings per batch of recordings
 
 
 def clone(
-    out: Annotated[Path, typer.Option(help="The folder that the model is written to.")] = Path("checkpoints/nano"),
-    minutes: Annotated[float, typer.Option(help="Time budget; the learning rate falls at its end.")] = 140.0,
-    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
-    screens: Annotated[int, typer.Option(help="Screens a batch.")] = 8,
-    width: Annotated[int, typer.Option(help="Hidden width of tower and text model.")] = 192,
-    layers: Annotated[int, typer.Option(help="Layers of the text model.")] = 5,
-    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
-    resume: Annotated[bool, typer.Option(help="Go on from the folder's last checkpoint.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("checkpoints/nano"),
+    minutes: Annotated[
+        float, typer.Option(help="Time budget in minutes. The learning rate falls to 0 at its end.")
+    ] = 140.0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the data.")] = 0,
+    screens: Annotated[int, typer.Option(help="With --env phone or recording: phone screens per batch.")] = 8,
+    width: Annotated[
+        int, typer.Option(help="From scratch only: hidden width of the vision tower and the text model.")
+    ] = 192,
+    layers: Annotated[int, typer.Option(help="From scratch only: layers of the text model.")] = 5,
+    rate: Annotated[
+        float,
+        typer.Option(
+            help="Peak learning rate for training from scratch. Fine-tuning divides it by 2 (phone, recording), "
+            "1.5 (plans) or 5 (miniwob)."
+        ),
+    ] = 1.5e-3,
+    resume: Annotated[
+        bool, typer.Option(help="From scratch only: continue an interrupted run from the last state in --out.")
+    ] = False,
     env: Annotated[
-        str, typer.Option(help="phone; miniwob or recording (teach a model those besides); plans (the planner).")
+        str,
+        typer.Option(
+            help="What to train on: phone; recording (the phone and screen recordings); miniwob (the phone and web "
+            "pages); plans (trains the planner)."
+        ),
     ] = "phone",
     start: Annotated[
         str,
-        typer.Option("--from", help="The model to go on from. Default: from nothing; else than phone, homeostat/nano."),
+        typer.Option(
+            "--from",
+            help="Name or folder of the model to fine-tune. Default: with --env phone, none (trains from scratch); "
+            "otherwise homeostat/nano.",
+        ),
     ] = "",
     tasks: Annotated[
-        str, typer.Option(help="With --env miniwob: task names with commas; '' for the click suite.")
+        str, typer.Option(help="With --env miniwob: task names, separated by commas. Default: the click suite.")
     ] = "",
-    per_task: Annotated[int, typer.Option(min=1, help="With --env miniwob: screens a task.")] = 200,
+    per_task: Annotated[int, typer.Option(min=1, help="With --env miniwob: screens to collect of each task.")] = 200,
     data: Annotated[
-        Path | None, typer.Option(help="With --env miniwob: the screens' file, collected where it is missing.")
+        Path | None,
+        typer.Option(
+            help="With --env miniwob: the file of screens. If it is missing, the screens are collected first. "
+            "Default: screens.npz in --out."
+        ),
     ] = None,
 ) -> None:
-    """Train the embedded model by behaviour cloning on an oracle."""
-    if env == "miniwob":
+    """Train an embedded model by behaviour cloning on an oracle.
+
+    Without --from and --env, it trains the executor from scratch. Otherwise it fine-tunes a trained model.
+    """
+    if env not in _ENVS:
+        raise UnknownName.of("env", env, _ENVS)
+    if env != "miniwob" and (tasks or data is not None):
+        raise ConfigError(f"--tasks {tasks!r} and --data need --env miniwob; leave them out with --env {env}")
+    from_scratch = env == "phone" and not start
+    if resume and not from_scratch:
+        raise ConfigError("--resume continues training from scratch only; leave out --from and --env, or --resume")
+    if from_scratch:
+        from homeostat.nano.training.from_scratch import train_from_scratch
+
+        figures = train_from_scratch(
+            out, minutes=minutes, seed=seed, screens=screens, width=width, layers=layers, rate=rate, resume=resume
+        )
+    elif env == "miniwob":
         from homeostat.nano.training.miniwob import fine_tune_web
 
         names = [name.strip() for name in tasks.split(",") if name.strip()]
@@ -47,27 +89,15 @@ def clone(
         figures = fine_tune_web(
             start or _NANO, out, names, file, minutes=minutes, per_task=per_task, seed=seed, rate=rate / 5
         )
-    elif tasks or data is not None:
-        raise ConfigError(f"--tasks {tasks!r} and --data go with --env miniwob; leave them out with {env!r}")
     elif env == "plans":
         from homeostat.nano.training.planner import train_planner
 
-        if resume:
-            raise ConfigError("--resume goes with a run from nothing; leave out --env plans, or --resume")
         figures = train_planner(start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 1.5)
-    elif env not in ("phone", "recording"):
-        raise UnknownName.of("env", env, ("phone", "miniwob", "plans", "recording"))
-    elif env == "recording" or start:
-        from homeostat.nano.training.further import fine_tune_further
+    else:
+        from homeostat.nano.training.phone import fine_tune_phone
 
-        if resume:
-            raise ConfigError("--resume goes with a run from nothing; leave out --from and --env, or --resume")
-        recordings = 4 if env == "recording" else 0
-        figures = fine_tune_further(
+        recordings = _RECORDINGS if env == "recording" else 0
+        figures = fine_tune_phone(
             start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 2, screens=screens, recordings=recordings
         )
-    else:
-        from homeostat.nano.training.recipe import train
-
-        figures = train(out, minutes, seed, screens, width, layers, rate, resume)
     typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

@@ -1,10 +1,10 @@
-"""Invented apps: collections with made-up names, fields and buttons, so that an act is learned apart from the app it
-is done in.
+"""Invented apps: collections with made-up names, fields and buttons, which teach an action apart from its app.
 
-A model that only ever meets ``contacts`` learns that app by heart, and then can't do there what it does everywhere
-else. On an invented app nothing can be known by heart: what ``the {field} of the {one} {title}`` is, and where, has to
-be read off the screen (domain randomisation: Tobin et al. 2017, https://arxiv.org/abs/1703.06907). Templates are those
-of ``homeostat.envs.phone.tasks.verbs`` and a few of its kind for buttons, a second list and a page of settings.
+A model that only ever meets ``contacts`` learns that app by heart, and then can't do there what it does in every other
+app. Nothing about an invented app can be learned by heart. The model has to read from the screen what
+``the {field} of the {one} {title}`` is and where it is (domain randomisation: Tobin et al. 2017,
+https://arxiv.org/abs/1703.06907). The templates are those of ``homeostat.envs.phone.tasks.verbs`` and a few similar
+ones for buttons, a second list and a settings page.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ _TAKEN = frozenset(["id", "new", "edit", "delete", "save", "cancel", "back", "ho
 
 @dataclass(frozen=True)
 class Invention:
-    """An invented app, its templates by name, and how it is filled with content."""
+    """An invented app.
+
+    Attributes:
+        app: The app.
+        templates: Its task templates by name.
+        fill: Fills the app's tables with content.
+    """
 
     app: Collection
     templates: dict[str, Template]
@@ -55,14 +61,14 @@ class Invention:
 
 @cache
 def _labels() -> tuple[str, ...]:
-    """What fields are called on the phone's own apps."""
+    """The names of fields in the phone's own apps."""
     found = {f.name for app in APPS.values() if isinstance(app, Collection) for f in app.fields}
     found |= set(CHOICES) | {key for page in SWITCHES.values() for key in page}
     return tuple(sorted(n for n in found if n.isalpha() and len(n) <= 8))
 
 
 class _Namer:
-    """Different names for one app, half of them such as fields have on the phone's own apps, half drawn."""
+    """Draws different names for one app: half are field names of the phone's own apps, half are nouns."""
 
     def __init__(self, rng: random.Random, words: Words) -> None:
         self.rng, self.words, self.used = rng, words, set(_TAKEN)
@@ -86,11 +92,19 @@ def _field(rng: random.Random, namer: _Namer, words: Words, kinds: tuple[str, ..
 
 
 def invent(rng: random.Random, number: int) -> Invention:
-    """One app with its templates. ``number`` makes its table's name its own. All words are training words."""
+    """Invents one app with its templates. All of its words are training words.
+
+    Args:
+        rng: The random generator.
+        number: A number that no other app has; it makes the table's name unique.
+
+    Returns:
+        The app.
+    """
     words = Words(rng, "train", APPS)
     while True:
         found = _invent(rng, words, number)
-        try:  # a drawn name may be a word of SQL
+        try:  # a drawn name may be an SQL keyword
             sqlite3.connect(":memory:").executescript(found.app.schema)
         except sqlite3.OperationalError:
             continue
@@ -165,6 +179,14 @@ def _filler(
 
 @cache
 def inventions(seed: int, n: int = 600) -> tuple[Invention, ...]:
-    """``n`` apps, always the same for a seed."""
+    """Invents many apps. A seed always gives the same apps.
+
+    Args:
+        seed: The seed.
+        n: The number of apps.
+
+    Returns:
+        The apps.
+    """
     rng = random.Random(f"inventions {seed}")
     return tuple(invent(rng, i) for i in range(n))

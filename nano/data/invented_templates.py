@@ -1,5 +1,7 @@
-"""An invented app's templates: those of ``homeostat.envs.phone.tasks.verbs``, and a few of its kind for buttons, a
-second list and a page of settings.
+"""The task templates of invented apps.
+
+They are those of ``homeostat.envs.phone.tasks.verbs``, and a few similar ones for buttons, a second list and a settings
+page.
 """
 
 from __future__ import annotations
@@ -30,8 +32,16 @@ _TURNED = ("turn {s} {n}", "switch {n} {s}", "turn {n} {s}", "{n} {s}", "{n} sho
 def invented_templates(
     rng: random.Random, app: Invented, draw: str, values: Mapping[str, Callable[[Words], str]]
 ) -> dict[str, Template]:
-    """By name, what can be asked of the app. ``draw``: the kind of word that its titles are; ``values``: by field, what
-    draws a value.
+    """Makes the templates of an app.
+
+    Args:
+        rng: The random generator.
+        app: The app.
+        draw: The kind of word that the items' titles are (a kind that ``Words`` draws).
+        values: Field name -> a function that draws a value.
+
+    Returns:
+        The templates by name.
     """
     one, slot = app.one, f"{{{app.title}}}"
     its = [f"the {one} {slot}", f"my {one} {slot}", f"the {slot} {one}"]
@@ -72,7 +82,7 @@ def _typed(value: Callable[[Words], str]) -> Callable[[World], str]:
 
 
 def _boxed(app: Invented, fields: list[Field]) -> list[Template]:
-    """Reading and deleting in the second list."""
+    """Templates that read a field of an item in the second list."""
     slot, box = f"{{{app.title}}}", app.boxed
     its = (f"the {box} {app.one} {slot}", f"{slot} in {box} of {app.name}", f"the {app.one} {slot} in {box}")
     steps = {f"{app.name}/list": box, f"{app.name}/box": slot}
@@ -103,7 +113,7 @@ def _boxed(app: Invented, fields: list[Field]) -> list[Template]:
 
 
 def _single(app: Invented, f: Field, values: Mapping[str, Callable[[Words], str]]) -> list[Template]:
-    """Setting one value of the page of settings, and reading it."""
+    """Templates that change a setting or read it."""
     nouns = (
         f"the {f.name} in {app.name}",
         f"the {app.one} {f.name}",

@@ -1,8 +1,8 @@
-"""Several questions about one screen in one sequence, each blind to the others.
+"""Packs several questions about one screen into one sequence, each masked from the others.
 
-A row of a batch is a *prefix* (system text and the screen's 144 image tokens) and *branches*, one a question. A branch
-sees the prefix and itself, and its positions go on from the prefix, so that every branch is, token for token, what
-the model will see when asked that one question alone. The screen is paid for once.
+A row of a batch is a *prefix* (the system text and the screen's 144 image tokens) and *branches*, one per question. A
+branch attends to the prefix and to itself, and its positions continue those of the prefix. So every branch is, token
+for token, what the model sees when it is asked that one question alone, while the screen is computed once.
 """
 
 from __future__ import annotations
@@ -16,33 +16,43 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from homeostat.nano.data.episodes import Question, ScreenExample
+from homeostat.nano.data.examples import Question, ScreenExample
 from homeostat.nano.data.recordings import RecordingExample
-from homeostat.nano.model import place_token
+from homeostat.nano.processor import place_token
 from homeostat.nano.vocabulary import common_words
 from homeostat.sensors.chat.messages import Prompt
 
-__all__ = ["Batch", "Packer"]
+__all__ = ["IGNORE", "KINDS", "Batch", "Packer"]
 
 IGNORE = -100
+"""The label of positions that carry no loss."""
+KINDS = ("act", "where", "find", "what", "plan", "watch")
+"""The kinds of questions, in the order of their indices in ``Batch.kinds``."""
 _Token = tuple[int, int, int, int, int, int, int]  # the fields of a batch at one position
 
 
 def _number(word: str) -> int:
+    """A number that identifies a word; 0 for the empty word."""
     return crc32(word.encode()) if word else 0
 
 
 @dataclass
 class Batch:
-    """R rows of length L, S screens, P patches a screen.
+    """R rows of length L with S screens of P patches each.
 
-    A row has one screen, a planner's none, a recording's several.
-    ``input_ids``, ``positions``, ``branch`` (R, L) int64: 0 is the prefix, 1… the branches, −1 padding. ``labels``
-    (R, L): the next token where it is part of an answer, else −100. ``kinds`` (R, L) int64: the question's index in
-    ``KINDS``. ``words`` (R, L) int64: equal where the same word stands, up to and with this position's characters, on a
-    patch or in text; 0 where no word does. ``places`` (R, L) int64: 1 + the patch's number, of a patch and of its
-    place's token; else 0.
-    ``pixels`` (S, 3, H, W); ``patches`` (S, P): the token written on each patch, −100 where none is asked.
+    A row usually has one screen. A row of planning questions has none, a row about a recording has one per frame.
+
+    Attributes:
+        input_ids: (R, L) int64 token ids.
+        positions: (R, L) int64 positions.
+        branch: (R, L) int64: 0 for the prefix, 1, 2, … for the branches, −1 for padding.
+        labels: (R, L) int64: the next token if it belongs to an answer, else −100.
+        kinds: (R, L) int64: the index of the question's kind in ``KINDS``.
+        words: (R, L) int64: a number that is equal at two positions if the same word, up to and including the
+            position's characters, is there (on a patch or in the text); 0 if there is no word.
+        places: (R, L) int64: 1 + the patch's number, at the patch and at the token of its place; else 0.
+        pixels: (S, 3, H, W) float32 in [−1, 1].
+        patches: (S, P) int64: the token written on each patch, −100 if the patch carries no loss.
     """
 
     input_ids: torch.Tensor
@@ -56,15 +66,25 @@ class Batch:
     patches: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """Copies the batch to a device.
+
+        Args:
+            device: The device.
+
+        Returns:
+            The copy.
+        """
         return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
-KINDS = ("act", "where", "find", "what", "plan", "watch")
-
-
 class Packer:
-    """Turns examples into batches with a model's own processor (its tokenizer and chat template)."""
+    """Turns examples into batches with a model's own tokenizer and chat template.
+
+    Args:
+        processor: The model's processor.
+        columns: Patches per row of the screen.
+        rows: Rows of patches.
+    """
 
     def __init__(self, processor: Any, columns: int = 9, rows: int = 16) -> None:
         self.tokenizer = processor.tokenizer
@@ -74,11 +94,16 @@ class Packer:
         self._vocabulary = self.tokenizer.get_vocab()
         self._chunks = {i: t for t, i in self._vocabulary.items() if len(t) <= 2 and any(c.isalnum() for c in t)}
         known = ((t, w) for w in common_words() for t in (w, f" {w}") if len(t) > 2 or t[0] == " ")
-        self._whole = {self._vocabulary[t]: w for t, w in known if t in self._vocabulary}  # an older model has fewer
+        # an older model's vocabulary has fewer common words
+        self._whole = {self._vocabulary[t]: w for t, w in known if t in self._vocabulary}
         self._numbers = {token: 1 + i for i, token in enumerate(self.places())}
 
     def places(self) -> list[int]:
-        """The tokens of the patches' places, in the patches' order."""
+        """Returns the tokens of the patches' places.
+
+        Returns:
+            ``columns`` · ``rows`` token ids, in the patches' order (row by row).
+        """
         cells = [(column, row) for row in range(self.rows) for column in range(self.columns)]
         return [self._vocabulary[place_token(*cell)] for cell in cells]
 
@@ -100,7 +125,7 @@ class Packer:
         return ids
 
     def _words(self, tokens: Sequence[int]) -> list[int]:
-        """For every token of a text, its word from the start to this token (as a number), or 0."""
+        """For every token of a text, the number of its word from the word's start to this token, or 0."""
         word, numbers = "", []
         for token in tokens:
             if token in self._whole:
@@ -122,13 +147,20 @@ class Packer:
         return row
 
     def screen(self, example: ScreenExample) -> list[_Token]:
-        """One row: the screen and its questions."""
+        """Encodes a screen and its questions as one row.
+
+        Args:
+            example: The screen.
+
+        Returns:
+            The fields of a batch at each position.
+        """
         return self._shown([example.patches], example.questions)
 
     def _shown(
         self, shown: Sequence[Mapping[tuple[int, int], str] | None], questions: Sequence[Question]
     ) -> list[_Token]:
-        """One row: images one after another, with the words on their patches where known, and questions about them."""
+        """One row: images one after another, with the words on their patches (if known), and questions about them."""
         chats = [self._chat(q.prompt).split(self.image_token) for q in questions]
         prefix = self._ids(chats[0][0] + self.image_token * (self.columns * self.rows * len(shown)))
         branches = zip((q.kind for q in questions), (c[-1] for c in chats), (q.answer for q in questions), strict=True)
@@ -143,16 +175,31 @@ class Packer:
         return row
 
     def plans(self, questions: Sequence[Question]) -> list[_Token]:
-        """One row without a screen."""
+        """Encodes questions that have no screen as one row.
+
+        Args:
+            questions: The questions.
+
+        Returns:
+            The fields of a batch at each position.
+        """
         return self._row([], [(q.kind, self._chat(q.prompt), q.answer) for q in questions])
 
     def recordings(self, examples: Sequence[RecordingExample]) -> Batch:
-        """One batch, a row a recording: the frames of all of them are its screens, in order."""
+        """Packs recordings into one batch, with a row per recording.
+
+        Args:
+            examples: The recordings.
+
+        Returns:
+            The batch. Its screens are the frames of all recordings, in order.
+        """
         rows = [self._shown([None] * len(e.frames), e.questions) for e in examples]
         frames = [frame for e in examples for frame in e.frames]
         return self._batch(rows, frames, [None] * len(frames))
 
     def _written(self, patches: Mapping[tuple[int, int], str] | None) -> list[int]:
+        """The token on each patch. Of the blank patches, about six have a space as their label."""
         targets = [IGNORE] * (self.columns * self.rows)
         if patches is None:
             return targets
@@ -165,8 +212,15 @@ class Packer:
         return targets
 
     def batches(self, examples: Sequence[ScreenExample], plans: Sequence[Question], size: int) -> list[Batch]:
-        """The examples in batches of ``size``, rows of like length together (little padding); the planner's questions
-        go in fours, each as one more row of a batch with long rows.
+        """Packs examples into batches of rows with similar lengths, which keeps padding small.
+
+        Args:
+            examples: The screens.
+            plans: Planning questions. Four of them form one more row, which is added to a batch of long rows.
+            size: Screens per batch.
+
+        Returns:
+            The batches, those with short rows first.
         """
         rows = sorted(((self.screen(e), e) for e in examples), key=lambda r: len(r[0]))
         groups = [rows[i : i + size] for i in range(0, len(rows), size)]

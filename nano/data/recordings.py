@@ -1,4 +1,4 @@
-"""Screen recordings as training data: several questions about each, all frames before them."""
+"""Screen recordings as training data: all frames of a recording, followed by several questions about it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ from homeostat.envs.phone.recordings import (
 )
 from homeostat.envs.phone.recordings.env import asked
 from homeostat.envs.phone.tasks.words import Split
-from homeostat.nano.data.episodes import Question
+from homeostat.nano.data.examples import Question
 from homeostat.observation import Observation
 
 __all__ = ["RecordingExample", "recording_examples"]
 
-_TRIES = 24  # random forms for each recording; about a third fits
+_TRIES = 24  # further questions that are tried for each recording; about a third fits it
 
 
 @dataclass(frozen=True)
 class RecordingExample:
-    """A recording's frames, (256, 144, 3) uint8 each, and questions about it."""
+    """A recording and questions about it.
+
+    Attributes:
+        frames: (256, 144, 3) uint8 each, oldest first.
+        questions: Questions of kind ``watch``.
+    """
 
     frames: tuple[NDArray[np.uint8], ...]
     questions: tuple[Question, ...]
@@ -46,7 +51,17 @@ def _question(style: PromptStyle, about: RecordingQuestion) -> Question:
 def recording_examples(
     rng: random.Random, style: PromptStyle, split: Split = "train", *, further: int = _TRIES
 ) -> Iterator[RecordingExample]:
-    """Recordings without end, the kinds of questions in turn. ``further``: how many more forms are tried on each."""
+    """Generates recordings without end. The kinds of the first questions take turns.
+
+    Args:
+        rng: The random generator.
+        style: The prompt style.
+        split: The split that words come from.
+        further: How many further questions are tried for each recording. Those that don't fit it are left out.
+
+    Yields:
+        Each recording with at least one question.
+    """
     while True:
         for kind in QUESTION_KINDS:
             first = recording_question(split, kind, rng.randrange(2**31))

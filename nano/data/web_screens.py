@@ -1,42 +1,37 @@
-"""MiniWoB++ screens with what the oracle does on them: collected in the browser once, kept in a compressed file.
-
-Points are moved to the centre of a 16-pixel patch where a click there reaches the same element (one token for nano);
-the others stay exact. Only episodes that the page rewards in full are kept.
-"""
+"""MiniWoB++ screens with the oracle's actions: the compressed file that stores them, and the training examples."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat import actions as a
-from homeostat.agent.prompts import act_prompt, describe
-from homeostat.envs.miniwob import MiniWobEnv, oracle_policy
-from homeostat.envs.miniwob.seeds import SEEDS
-from homeostat.envs.mobile_use import format_action
-from homeostat.errors import ConfigError, EnvError
-from homeostat.nano.data.episodes import Question, ScreenExample
-from homeostat.nano.model import COLUMNS, PATCH, ROWS, STYLE
+from homeostat.agent.prompts import act_prompt
+from homeostat.errors import ConfigError
+from homeostat.nano.data.examples import Question, ScreenExample
+from homeostat.nano.style import STYLE
 from homeostat.observation import Observation
 
-__all__ = ["SIZE", "WebScreen", "collect", "example", "load_screens", "save_screens", "snapped"]
-
-SIZE = (COLUMNS * PATCH, ROWS * PATCH)
-_GRID = STYLE.grid(Observation(np.zeros((SIZE[1], SIZE[0], 3), np.uint8), (), ""))
-_LABELS = 4  # where-is questions kept of a screen
+__all__ = ["WebScreen", "example", "load_screens", "save_screens"]
 
 
 @dataclass(frozen=True)
 class WebScreen:
-    """One screen of an oracle's episode. ``screenshot`` (256, 144, 3) uint8; ``history`` what was done before, in the
-    prompt's words; ``answer`` the tool call; ``labels`` texts that stand once on the page, and their places' spelling.
+    """One screen of an oracle's episode.
+
+    Attributes:
+        task: The task's name.
+        seed: The episode's seed.
+        screenshot: (256, 144, 3) uint8.
+        goal: The goal.
+        history: The earlier actions, in the prompt's words.
+        answer: The oracle's next action as a tool call.
+        labels: Texts that appear once on the page, each with the token of its place.
     """
 
     task: str
@@ -48,75 +43,16 @@ class WebScreen:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-def snapped(env: MiniWobEnv, point: tuple[float, float]) -> tuple[float, float]:
-    """The nearest patch centre at which a click reaches the same element, else the point itself."""
-    x, y = point[0] * SIZE[0], point[1] * SIZE[1]
-    right, bottom = env.fit.to_screen(env.fit.page)
-    centres = [(PATCH * (c + 0.5), PATCH * (r + 0.5)) for r in range(ROWS) for c in range(COLUMNS)]
-    near = sorted(
-        (p for p in centres if abs(p[0] - x) < 2 * PATCH and abs(p[1] - y) < PATCH), key=lambda p: _gap(p, x, y)
-    )
-    points = [(px / SIZE[0], py / SIZE[1]) for px, py in near]
-    points = [p for p in points if p[0] < right and p[1] < bottom]
-    return next((p for p, same in zip(points, env.same_target(point, points), strict=True) if same), point)
-
-
-def _gap(centre: tuple[float, float], x: float, y: float) -> float:
-    return (centre[0] - x) ** 2 + (centre[1] - y) ** 2
-
-
-def _snapped_action(env: MiniWobEnv, action: a.Action) -> a.Action:
-    if isinstance(action, a.Click):
-        return a.Click(point=snapped(env, action.point))
-    return action
-
-
-def _labels(env: MiniWobEnv, rng: random.Random) -> tuple[tuple[str, str], ...]:
-    seen = [e for e in env.observe().elements if e.text and len(e.text) <= 24]
-    texts = [e.text.lower() for e in seen]
-    once = [e for e in seen if texts.count(e.text.lower()) == 1]
-    chosen = rng.sample(once, min(_LABELS, len(once)))
-    centres = [((e.box[0] + e.box[2]) / 2, (e.box[1] + e.box[3]) / 2) for e in chosen]
-    return tuple((e.text, str(_GRID.spell(snapped(env, p)))) for e, p in zip(chosen, centres, strict=True))
-
-
-def _episode(env: MiniWobEnv, task: str, seed: int, rng: random.Random) -> list[WebScreen]:
-    """The screens of one episode; none where it does not earn the whole reward."""
-    info, history, screens = env.reset_task(task, seed=seed), list[str](), list[WebScreen]()
-    while not env.ended and env.steps < info.max_steps:
-        try:
-            action = _snapped_action(env, oracle_policy(env))
-            screenshot, labels = env.observe().screenshot, _labels(env, rng)
-            screens.append(
-                WebScreen(task, seed, screenshot, info.goal, tuple(history), format_action(action, _GRID), labels)
-            )
-            env.act(action)
-        except EnvError:
-            return []
-        history.append(describe(action, _GRID))
-    return screens if env.reward >= 1 else []
-
-
-def collect(tasks: Sequence[str], per_task: int, seed: int) -> Iterator[WebScreen]:
-    """``per_task`` screens or a few more of every task, on seeds of the train split. Raises ``ConfigError`` where a
-    task's oracle fails 20 episodes in a row.
-    """
-    env = MiniWobEnv(size=SIZE)
-    try:
-        for task in tasks:
-            rng, count, failed = random.Random(f"{task} {seed}"), 0, 0
-            while count < per_task:
-                screens = _episode(env, task, rng.choice(SEEDS["train"]), rng)
-                count, failed = count + len(screens), 0 if screens else failed + 1
-                if failed == 20:
-                    raise ConfigError(f"the oracle of task {task!r} fails every time; leave the task out")
-                yield from screens
-    finally:
-        env.close()
-
-
 def save_screens(path: Path, screens: Sequence[WebScreen]) -> None:
-    """Write them to a compressed file, whole or not at all."""
+    """Writes screens to a compressed file. If writing fails, no incomplete file is left under this name.
+
+    Args:
+        path: The file.
+        screens: The screens.
+
+    Raises:
+        ConfigError: If the file can't be written.
+    """
     rows = [[s.task, s.seed, s.goal, s.history, s.answer, s.labels] for s in screens]
     part = path.with_name(path.name + ".part.npz")
     try:
@@ -130,7 +66,17 @@ def save_screens(path: Path, screens: Sequence[WebScreen]) -> None:
 
 
 def load_screens(path: Path) -> list[WebScreen]:
-    """Read such a file. Raises ``ConfigError`` where it is none."""
+    """Reads a file that ``save_screens`` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The screens.
+
+    Raises:
+        ConfigError: If the file can't be read, or is not such a file.
+    """
     try:
         with np.load(path) as file:
             screenshots, rows = file["screenshots"], json.loads(str(file["rows"]))
@@ -139,11 +85,20 @@ def load_screens(path: Path) -> list[WebScreen]:
             for image, (task, seed, goal, history, answer, labels) in zip(screenshots, rows, strict=True)
         ]
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{str(path)!r} holds no screens ({error}); delete it and collect again") from None
+        raise ConfigError(
+            f"{str(path)!r} is not a file of screens ({error}); delete it, and the next run collects them again"
+        ) from None
 
 
 def example(screen: WebScreen) -> ScreenExample:
-    """The screen as a training example: what to do for the goal, and where its labels stand."""
+    """Turns a screen into a training example.
+
+    Args:
+        screen: The screen.
+
+    Returns:
+        The next action for the goal, and the places of the labels, as questions.
+    """
     seen = Observation(screen.screenshot, (), screen.task)
     act = act_prompt(STYLE, goal=screen.goal, rules=(), history=screen.history, observation=seen)
     asking = STYLE.model_copy(update={"goal": "{goal}", "order": ("screen", "goal")})

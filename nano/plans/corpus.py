@@ -1,9 +1,10 @@
-"""Long goals and their typed plans, without end: what the embedded planner learns from.
+"""The embedded planner's training data: an endless stream of long goals and their typed plans.
 
-A goal is put together from atomic training goals (those of apps invented for training among them), and its plan is
-known by construction: parts in the order in which they are done; values that a part finds out and a later one uses;
-computations on several such values; conditions. Half are said as people say them, by scenes that were written by hand
-(``plan_scenes``), some leave out what two tasks share (``plan_ellipsis``), the rest are made by rule (``plan_rules``).
+A goal is put together from atomic training goals, including those of invented apps. Its plan is known by construction:
+subtasks in the order in which they are done, values that a subtask finds out and a later one uses, computations on
+several such values, and conditions. Half of the goals come from patterns that were written by hand
+(``homeostat.nano.plans.scenes``). Some leave out what two tasks share (``ellipsis``), and the rest are made by rule
+(``rules``).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.joined import draw_joined
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split
 from homeostat.nano.data.compositions import composition
-from homeostat.nano.data.episodes import Mix, fitting_templates, with_inventions
+from homeostat.nano.data.mix import Mix
+from homeostat.nano.data.situations import MORE_APPS, fitting_templates, with_inventions
 from homeostat.nano.plans.ellipsis import about_one_thing, alike
 from homeostat.nano.plans.rules import MadePlan, carried, conditional, ranked, shared_verb, side_by_side, summed, versus
 from homeostat.nano.plans.scenes import scenes_of, told
@@ -30,16 +31,15 @@ from homeostat.nano.plans.speech import Speaker, chain
 __all__ = ["added_words", "planning_examples"]
 
 _TRAIN = templates_of("train")
-_MORE = tuple(app for app in APPS if app not in BASIC)
 
 
 def _known(s: Speaker) -> tuple[str, MadePlan]:
-    """The goals that the embedded model itself learned to split; those with a condition have another plan here."""
+    """A goal as the executor learned to split it, but without conditions, which have another plan here."""
     for _ in range(8):
         goal, parts = composition(s.rng, s.world, s.all)
         if not any(" if " in f" {p}" or "otherwise" in p or "else" in p or "when " in p for p in parts):
             return goal, MadePlan(list(parts))
-    raise NotPossible("conditions only")
+    raise NotPossible("only goals with conditions were drawn")
 
 
 def _single(s: Speaker) -> tuple[str, MadePlan]:
@@ -53,7 +53,7 @@ def _joined(s: Speaker) -> tuple[str, MadePlan]:
 
 
 def _written(s: Speaker) -> tuple[str, MadePlan]:
-    """One of the scenes written by hand."""
+    """A goal from a hand-written scene."""
     goal, parts = told(s, s.rng.choice(scenes_of("train")))
     return goal, MadePlan(parts)
 
@@ -69,7 +69,7 @@ def _about_one(s: Speaker) -> tuple[str, MadePlan]:
 
 
 def _and_more(s: Speaker, goal: str, parts: list[str]) -> tuple[str, MadePlan]:
-    """Now and then with a task before it or after it."""
+    """The goal, in four of ten cases with one more task before or after it."""
     roll = s.rng.random()
     if roll > 0.4:
         return chain(s.rng, s.world, [goal]), MadePlan(list(parts))
@@ -107,14 +107,21 @@ def planning_examples(
     *,
     scenes: Literal["train", "dev"] = "train",
 ) -> Iterator[tuple[str, str]]:
-    """(goal, its plan as JSON), with words of this split and these templates' tasks beside those of invented apps.
+    """Generates goals with their plans without end.
 
-    ``scenes``: ``dev`` gives goals of the held-out scenes alone.
+    Args:
+        rng: The random generator.
+        split: The split that words come from.
+        templates: The templates that tasks come from, besides those of invented apps.
+        scenes: ``train`` for all kinds of goals; ``dev`` for goals of held-out patterns only.
+
+    Yields:
+        (goal, its plan as JSON). A plan has at most 12 subtasks.
     """
     kinds = _KINDS if scenes == "train" else ((_held_out, 1),)
     makers, weights = [k for k, _ in kinds], [w for _, w in kinds]
     while True:
-        world: World = fill(rng, split, _MORE)
+        world: World = fill(rng, split, MORE_APPS)
         made_up = with_inventions(rng, world) if rng.random() < Mix().invented else []
         speaker = Speaker(rng, world, [*fitting_templates(templates, world.device), *made_up])
         for maker in rng.choices(makers, weights, k=24):
@@ -127,7 +134,15 @@ def planning_examples(
 
 
 def added_words(many: int = 20_000, least: int = 8) -> tuple[str, ...]:
-    """The words that ``least`` or more of ``many`` training plans have and their goals don't: a planner's own words."""
+    """Collects the planner's own words: those in training plans that their goals don't have.
+
+    Args:
+        many: The number of plans that are searched.
+        least: The number of plans in which a word has to occur.
+
+    Returns:
+        The words, sorted.
+    """
     source, found = planning_examples(random.Random("added words")), Counter[str]()
     for _ in range(many):
         goal, plan = next(source)

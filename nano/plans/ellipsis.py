@@ -1,7 +1,8 @@
-"""What people leave out: the words that two tasks of a kind share, and the name of what both are about.
+"""Goals that leave out words which two tasks share, or the name of the thing that both are about.
 
-``delete the notes a and b``, ``set the level of a and b to high``, ``a gets a star, and b too``; ``rename the memo a to
-b and star it``. For any template and any of its phrasings, so that no verb is learned together with one sentence.
+Examples: ``delete the notes a and b``, ``set the level of a and b to high``, ``a gets a star, and b too``, ``rename the
+memo a to b and star it``. The rules work for any template and phrasing, so that the planner does not learn a verb
+together with one sentence.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from homeostat.envs.phone.tasks.base import NotPossible, Template
-from homeostat.nano.plans.speech import Speaker, enumerated, plain
+from homeostat.nano.data.rewording import plain
+from homeostat.nano.plans.speech import Speaker, enumerated
 
 __all__ = ["about_one_thing", "alike"]
 
@@ -22,18 +24,28 @@ _THINGS = "note|task|file|contact|event|alarm|mail|song|recipe|memo|place|city|p
 
 
 def alike(s: Speaker) -> tuple[str, list[str]]:
-    """Two or three tasks of one template in one phrasing, what they share said once. Raises ``NotPossible``."""
+    """Joins two or three tasks of one template, whose shared words are said once.
+
+    Args:
+        s: Draws the tasks.
+
+    Returns:
+        The goal, and the full texts of its subtasks.
+
+    Raises:
+        NotPossible: If the same task is drawn twice.
+    """
     rng = s.rng
     template = rng.choice([t for t in s.does if any("{" in g for g in t.goals)])
     phrasing = rng.choice([g for g in template.goals if "{" in g])
     drawn = [template.draw(s.world) for _ in range(rng.choice((2, 2, 3)))]
-    if rng.random() < 0.5:  # what is done is the same for all, and only the things differ
+    if rng.random() < 0.5:  # the tasks differ only in the thing that they are about
         shown = re.findall(r"\{(\w+)\}", phrasing)
         for slots in drawn[1:]:
             slots |= {k: drawn[0][k] for k in shown[1:]}
     parts = [plain(phrasing.format(**slots)) for slots in drawn]
     if len(set(parts)) < len(parts):
-        raise NotPossible("the same twice")
+        raise NotPossible("the same task was drawn twice")
     return _together(rng, parts), parts
 
 
@@ -66,7 +78,7 @@ def _together(rng: random.Random, parts: Sequence[str]) -> str:
 
 
 def _shared(words: Sequence[Sequence[str]]) -> list[str]:
-    """The words that all begin with."""
+    """The words that all sequences begin with."""
     return [one[0] for one in takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))]
 
 
@@ -75,14 +87,24 @@ def _plural(rng: random.Random) -> str:
 
 
 def about_one_thing(s: Speaker) -> tuple[str, list[str]]:
-    """Two tasks about one thing, named once. Raises ``NotPossible``."""
+    """Joins two tasks about one thing, which is named once.
+
+    Args:
+        s: Draws the tasks.
+
+    Returns:
+        The goal, and the full texts of its subtasks.
+
+    Raises:
+        NotPossible: If the drawn template has no other template about the same kind of thing.
+    """
     rng = s.rng
     first = rng.choice([t for t in s.does if _thing(t) and not t.name.endswith("_delete")])
     thing = _thing(first)
     others = [t for t in s.does if t.app == first.app and t is not first and _thing(t) == thing]
     others = [t for t in others if "add" not in t.tags]
     if not others or thing is None:
-        raise NotPossible("nothing else can be done with it")
+        raise NotPossible("no other template is about the same kind of thing")
     slots = first.draw(s.world)
     one = rng.choice([g for g in first.goals if "{" + thing + "}" in g])
     second = rng.choice(others)
@@ -99,6 +121,6 @@ def about_one_thing(s: Speaker) -> tuple[str, list[str]]:
 
 
 def _thing(template: Template) -> str | None:
-    """The slot that names what the template is about: the first in its first phrasing."""
+    """The slot that names the thing that a template is about: the first such slot in its first phrasing."""
     found = re.search(r"\{(name|title|subject|list)\}", template.goals[0])
     return found.group(1) if found and template.app != "any" else None

@@ -1,7 +1,7 @@
-"""How people say what a plan has to work out: values, conditions, comparisons, and goals in few words.
+"""Wording of values, conditions, comparisons and short goals, for goals that are made by rule.
 
-Written for training, without the hundred compositional templates of ``homeostat.envs.phone.tasks.composed``: those are
-for testing, and none of their sentences stands here.
+These texts are training data. None of them is a sentence of the hundred compositional templates of
+``homeostat.envs.phone.tasks.composed``, because those are for testing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
     "TELLS",
 ]
 
-# (attribute, its plural, the thing or "", how a part asks, how its values look)
+# (attribute, its plural, the kind of thing or "", how a subtask asks for it, how its values look)
 ATTRIBUTES = (
     ("price", "prices", "", "what does {x} cost", "$"),
     ("price", "prices", "product", "what does {x} cost", "$"),

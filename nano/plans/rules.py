@@ -1,7 +1,7 @@
-"""Goals put together by rule: parts side by side, values carried, conditions, sums, comparisons, and their plans.
+"""Goals made by rule, with their plans: independent subtasks, carried values, conditions, sums and comparisons.
 
-They are said more loosely than the plan's parts: words are left out, turned around or shared between parts, and the
-planner has to put them back.
+A goal is worded more loosely than its plan's subtasks. Words are left out, moved or shared between subtasks, and the
+planner has to restore them.
 """
 
 from __future__ import annotations
@@ -11,20 +11,32 @@ from typing import Any
 
 from homeostat.envs.phone.tasks.base import NotPossible
 from homeostat.nano.plans import phrases as say
+from homeostat.nano.plans.several import several as several_things
 from homeostat.nano.plans.speech import Speaker, chain, enumerated
-from homeostat.nano.plans.speech import several as several_things
 
 __all__ = ["MadePlan", "carried", "conditional", "ranked", "shared_verb", "side_by_side", "summed", "versus"]
 
 
 @dataclass
 class MadePlan:
-    """Parts as they are added; each ``add`` returns the part's number."""
+    """A plan in the making.
+
+    Attributes:
+        parts: The subtasks so far: texts, or mappings as in the plan's JSON.
+    """
 
     parts: list[Any] = field(default_factory=list)
 
     def add(self, part: Any, when: str = "") -> int:
-        """Append a text, or a part as a mapping."""
+        """Appends a subtask.
+
+        Args:
+            part: A text, or a mapping as in the plan's JSON.
+            when: The condition under which the subtask is done; "" for always.
+
+        Returns:
+            The subtask's number, from 1.
+        """
         if when:
             part = {"instruction": part, "when": when}
         self.parts.append(part)
@@ -32,7 +44,17 @@ class MadePlan:
 
 
 def side_by_side(s: Speaker) -> tuple[str, MadePlan]:
-    """Two to four tasks in a row."""
+    """Makes a goal of two to four independent tasks.
+
+    Args:
+        s: Draws tasks and values, and words them.
+
+    Returns:
+        The goal and its plan.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     plan, said = MadePlan(), []
     for _ in range(s.rng.choice((2, 3, 3, 3, 4, 4))):
         spoken, part = s.task(s.all if s.rng.random() < 0.3 else None)
@@ -42,14 +64,24 @@ def side_by_side(s: Speaker) -> tuple[str, MadePlan]:
 
 
 def shared_verb(s: Speaker) -> tuple[str, MadePlan]:
-    """Several tasks that begin alike: the words that they share are said once."""
+    """Makes a goal of several tasks with the same verb, which is said once.
+
+    Args:
+        s: Draws tasks and values, and words them.
+
+    Returns:
+        The goal and its plan.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     pairs = [s.task()[1] for _ in range(24)]
     by_verb: dict[str, list[str]] = {}
     for part in dict.fromkeys(pairs):
         by_verb.setdefault(part.split()[0], []).append(part)
     groups = [g for g in by_verb.values() if len(g) > 1]
     if not groups:
-        raise NotPossible("no verb twice")
+        raise NotPossible("no two tasks have the same verb")
     parts = s.rng.choice(groups)[: s.rng.choice((2, 3, 3))]
     verb = parts[0].split()[0]
     things = [p.removeprefix(f"{verb} ") for p in parts]
@@ -66,7 +98,17 @@ def shared_verb(s: Speaker) -> tuple[str, MadePlan]:
 
 
 def carried(s: Speaker) -> tuple[str, MadePlan]:
-    """A value is looked up and used, named or put right where it is used."""
+    """Makes a goal that looks up a value and uses it later.
+
+    Args:
+        s: Draws tasks and values, and words them.
+
+    Returns:
+        The goal and its plan.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     rng, plan = s.rng, MadePlan()
     noun, sentence, part = s.find()
     number = plan.add(part)
@@ -88,7 +130,7 @@ def carried(s: Speaker) -> tuple[str, MadePlan]:
 def _condition(
     s: Speaker, value: str, noun: str, look: str, plan: MadePlan, other: tuple[str, str] | None = None
 ) -> str:
-    """A condition on ``value`` and what hangs on it, added to the plan; the sentence, with ``noun`` for the value."""
+    """Adds a condition on ``value`` and its subtasks to the plan; returns the sentence, with ``noun`` for the value."""
     rng = s.rng
     roll = rng.random()
     numeric = look or rng.random() < 0.5
@@ -113,7 +155,17 @@ def _condition(
 
 
 def conditional(s: Speaker) -> tuple[str, MadePlan]:
-    """What is done hangs on a value that is looked up."""
+    """Makes a goal in which a condition on a looked-up value decides what is done.
+
+    Args:
+        s: Draws tasks and values, and words them.
+
+    Returns:
+        The goal and its plan.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     rng, plan = s.rng, MadePlan()
     noun, sentence, part = s.find()
     value = f"{{{plan.add(part)}}}"
@@ -132,7 +184,17 @@ def conditional(s: Speaker) -> tuple[str, MadePlan]:
 
 
 def summed(s: Speaker) -> tuple[str, MadePlan]:
-    """The sum or the difference of several values, and what is done with it."""
+    """Makes a goal that uses the sum or the difference of several values.
+
+    Args:
+        s: Draws tasks and values, and words them.
+
+    Returns:
+        The goal and its plan.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     rng, plan = s.rng, MadePlan()
     kind = rng.choice(("sum", "sum", "difference"))
     several = several_things(s, plan.add, 3 if kind == "sum" else 2)
@@ -158,7 +220,17 @@ def summed(s: Speaker) -> tuple[str, MadePlan]:
 
 
 def versus(s: Speaker) -> tuple[str, MadePlan]:
-    """Two values compared, and what hangs on it."""
+    """Makes a goal in which a comparison of two values decides what is done.
+
+    Args:
+        s: Draws tasks and values, and words them.
+
+    Returns:
+        The goal and its plan.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     rng, plan = s.rng, MadePlan()
     several = several_things(s, plan.add, 2)
     said: list[str] = []
@@ -170,7 +242,17 @@ def versus(s: Speaker) -> tuple[str, MadePlan]:
 
 
 def ranked(s: Speaker) -> tuple[str, MadePlan]:
-    """The best of several by an attribute: its name, its value or both go into what is done next."""
+    """Makes a goal that uses the name or the value of the thing that is largest or smallest in an attribute.
+
+    Args:
+        s: Draws tasks and values, and words them.
+
+    Returns:
+        The goal and its plan.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     rng, plan = s.rng, MadePlan()
     several = several_things(s, plan.add)
     largest = rng.random() < 0.5

@@ -1,12 +1,12 @@
-"""Long goals as people say them, written by hand as patterns with their plans (``nano/plans/goals/*.yaml``).
+"""Long goals in people's own words: hand-written patterns with their plans (``nano/plans/goals/*.yaml``).
 
-A pattern is a text with ``(a|b)`` (either), ``<word>`` (a line of ``words.yaml``) and ``{slots}``; a plan's lines name
-training templates with their slots, lookups, computations and conditions. Slots, tasks, values and things that are
-compared are drawn, so one pattern is many thousand goals. Every eighth pattern is held out: what is right in those
-tells how far the planner gets with sentences that it was not shown.
+A pattern is a text with ``(a|b)`` (alternatives), ``<word>`` (a line of ``words.yaml``) and ``{slots}``. The lines of a
+plan name training templates with their slots, lookups, computations and conditions. Slots, tasks, values and compared
+things are drawn, so one pattern gives many thousands of goals. Every eighth pattern is held out. The plans for these
+patterns measure how well the planner handles sentences that it was not shown.
 
-None of the hundred compositional templates of ``homeostat.envs.phone.tasks.composed`` stands here: those are for
-testing.
+None of the hundred compositional templates of ``homeostat.envs.phone.tasks.composed`` is used here, because those are
+for testing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from homeostat.controllers.operations import OPERATIONS
 from homeostat.envs.phone.tasks.base import NotPossible
-from homeostat.nano.plans.slots import Filler, lines, read
+from homeostat.nano.plans.patterns import Filler, lines, read
 from homeostat.nano.plans.speech import Speaker, enumerated
 
 __all__ = ["Scene", "scenes_of", "told"]
@@ -35,11 +35,17 @@ _ORDERS = """
 
 @dataclass(frozen=True)
 class Scene:
-    """Patterns of one meaning and its plan.
+    """Patterns with one meaning, and their plan.
 
-    ``domain``: about things with an attribute that can be compared; ``use``: what its uses take (thing or value);
-    ``only``: how the attribute has to look; ``same``: whatever is done, is done with either thing; ``value``: the kind
-    of what is used; ``number``: values that are found have to be numbers.
+    Attributes:
+        goals: The patterns.
+        plan: The lines of the plan.
+        domain: Whether the scene is about things with an attribute that can be compared.
+        use: What the value is used as: ``thing`` (a name) or "" (the attribute's value).
+        only: How the attribute's values have to look (see ``domains.yaml``); "" for any look.
+        same: Not empty if the same action is done with each thing.
+        value: The kind of value that is used, if the scene looks up none.
+        number: Not empty if looked-up values have to be numbers.
     """
 
     goals: tuple[str, ...]
@@ -54,7 +60,14 @@ class Scene:
 
 @cache
 def scenes_of(split: Literal["train", "dev"]) -> tuple[Scene, ...]:
-    """The scenes with the patterns that are shown in training, or with those that are held out."""
+    """Reads the scenes of a split.
+
+    Args:
+        split: ``train`` for the patterns that are shown in training, ``dev`` for those that are held out.
+
+    Returns:
+        The scenes that have patterns of this split.
+    """
     found, seen = [], 0
     for group, scenes in read("scenes").items():
         for s in scenes:
@@ -69,7 +82,18 @@ def scenes_of(split: Literal["train", "dev"]) -> tuple[Scene, ...]:
 
 
 def told(s: Speaker, scene: Scene) -> tuple[str, list[Any]]:
-    """A goal of this scene, and its plan's parts. Raises ``NotPossible``."""
+    """Draws a goal of a scene.
+
+    Args:
+        s: Draws tasks and values, and words them.
+        scene: The scene.
+
+    Returns:
+        The goal, and the subtasks of its plan as in the plan's JSON.
+
+    Raises:
+        NotPossible: If this phone's content does not allow it.
+    """
     goal = s.rng.choice(scene.goals)
     telling = _Compared(s, scene, goal) if scene.domain else _Telling(s, scene)
     text, parts = telling.fill(goal), [telling.step(line.strip()) for line in scene.plan]
@@ -81,7 +105,7 @@ def told(s: Speaker, scene: Scene) -> tuple[str, list[Any]]:
 
 
 def _beside(s: Speaker, text: str) -> str:
-    """The goal with a word about why, a please, or neither; now and then in fewer words."""
+    """The goal with a reason, a courtesy or neither, in some cases with fewer articles."""
     rng, roll = s.rng, s.rng.random()
     if roll < 0.22:
         forms = ("{w}. {t}", "{w}, so {t}", "{w}: {t}", "because {w}, {t}", "as {w}, {t}", "{t}, because {w}")
@@ -97,7 +121,7 @@ def _beside(s: Speaker, text: str) -> str:
 
 
 class _Telling(Filler):
-    """One scene told once. ``behind``: the part behind each task, find, use and act; @ is what it is done with."""
+    """One goal of a scene. ``behind`` maps each task, find, use and act to its subtask; ``@`` stands for its object."""
 
     def __init__(self, s: Speaker, scene: Scene) -> None:
         super().__init__(s)
@@ -133,14 +157,14 @@ class _Telling(Filler):
         return self._done(name, entry["said"], entry["part"], said)
 
     def _done(self, name: str, spoken: str, part: str, said: str) -> str:
-        """One way to say that something is done with what is called ``said``; its part is kept."""
+        """Words an action on the thing that the goal calls ``said``, and keeps the subtask."""
         own = Filler(self.s, {"v": "@", "it": "@", "n": "@"})
         text = own.one_of(spoken).replace("@", said)
         self.behind[name] = own.part(part)
         return text
 
     def step(self, line: str) -> Any:
-        """A part, for a line of the plan."""
+        """The subtask for a line of the plan."""
         if found := re.fullmatch(r"if ((?:not )?\d): (.+)", line):
             part = self.step(found.group(2))
             part = part if isinstance(part, dict) else {"instruction": part}
@@ -159,7 +183,7 @@ class _Telling(Filler):
 
 
 class _Compared(_Telling):
-    """A scene about one to three things of a kind, and an attribute of theirs (``domains.yaml``)."""
+    """A goal about one to three things of a kind and one of their attributes (``domains.yaml``)."""
 
     def __init__(self, s: Speaker, scene: Scene, goal: str) -> None:
         super().__init__(s, scene)
@@ -167,9 +191,9 @@ class _Compared(_Telling):
         if "{act" in " ".join(scene.goals):
             domains = [d for d in domains if d["acts"]]
         if {"sum", "average"} & {line.split()[0] for line in scene.plan}:
-            domains = [d for d in domains if not d["thing"].startswith("event")]  # nobody adds up times of day
+            domains = [d for d in domains if not d["thing"].startswith("event")]  # times of day are not added up
         said = bool(_ATTRIBUTES.search(goal))
-        if not said:  # then it is the thing's own first attribute
+        if not said:  # the goal names no attribute, so it is the first one of this kind of thing
             domains = [d for d in domains if d.get("first")]
         self.of, self.acted = self.rng.choice(domains), ""
         xs = [self.slot(x) for x in "xyz"]
@@ -230,7 +254,7 @@ class _Compared(_Telling):
         if self.scene.same and self.acted:
             acts = [self.acted]
         if not acts:
-            raise NotPossible("nothing else to do with it")
+            raise NotPossible("this kind of thing has no other action")
         self.acted = self.rng.choice(acts)
         spoken, part = self.acted.split(" = ")
         return self._done(kind, spoken, part, said)

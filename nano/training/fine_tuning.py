@@ -1,40 +1,26 @@
-"""Going on from a trained embedded model: the loop that every further lesson shares."""
+"""Fine-tunes a trained embedded model on batches of screens, and reports its answers to held-out questions."""
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import typer
 
-from homeostat.agent.models.loading import load_weights, resolve
 from homeostat.agent.models.precision import autocast
-from homeostat.errors import ConfigError
+from homeostat.nano.checkpoints import save_model
 from homeostat.nano.data.packing import Batch, Packer
-from homeostat.nano.model import place_token
+from homeostat.nano.model import layers_of
 from homeostat.nano.training.evaluation import answers
+from homeostat.nano.training.loop import Budget, Progress, compile_layers, mean, training_steps, write_log
 from homeostat.nano.training.losses import losses, weighted
-from homeostat.nano.training.recipe import compile_layers, optimisers_for, save_model
+from homeostat.nano.training.optimisers import Optimisers
 
-__all__ = ["fine_tune", "load_embedded"]
+__all__ = ["fine_tune"]
 
-_WARM = 20  # steps in which the learning rate rises
-_KEEP = 500  # steps between two savings
-
-
-def load_embedded(start: str) -> tuple[Any, Any]:
-    """The model in float32, ready to train, and its processor. Raises ``ConfigError`` for one of another kind."""
-    model, processor = load_weights(resolve(start), None, "float32")
-    tokenizer = getattr(processor, "tokenizer", processor)
-    if place_token(0, 0) not in tokenizer.get_vocab():
-        raise ConfigError(
-            f"model {start!r} is not of the embedded kind (a place is no token of it); give such a folder"
-        )
-    return model.train(), processor
+_WARM_UP = 20  # steps in which the learning rate rises
+_REPORT, _SAVE = 100, 500  # steps between two reports, and between two saved models
 
 
 def fine_tune(
@@ -48,56 +34,52 @@ def fine_tune(
     rate: float,
     max_steps: int | None = None,
 ) -> dict[str, float]:
-    """Train on ``batches`` for ``minutes``, the learning rate falling to nothing, and write the folder ``out``.
+    """Trains on ``batches``, with a learning rate that falls to 0, and writes the model folder.
 
-    ``held``: name to held-out batches and the kind of question whose share of right answers is reported under that
-    name. Returns those, and the mean answer loss over the first and the last ten steps. Raises ``ConfigError``.
+    Args:
+        model: The model in training mode. It ends in evaluation mode.
+        processor: The model's processor.
+        out: The model folder.
+        batches: Training batches, at least as many as steps.
+        held: Name -> held-out batches, and the kind of question that is counted in them.
+        minutes: The time budget.
+        rate: The peak learning rate.
+        max_steps: The most steps. None: as many as the time allows.
+
+    Returns:
+        For every name in ``held`` the share of right answers, and the mean answer loss over the first ten steps
+        (``loss_first``) and the last ten (``loss_last``).
+
+    Raises:
+        ConfigError: If ``minutes`` is not above 0.
     """
-    if minutes <= 0:
-        raise ConfigError(f"minutes {minutes!r} is not above 0; give a time budget")
-    device, optimisers = model.device, optimisers_for(model, rate)
-    places = torch.tensor(Packer(processor).places(), device=device)
+    budget, optimisers = Budget(minutes, max_steps), Optimisers(model)
+    places = torch.tensor(Packer(processor).places(), device=model.device)
+    answer_losses = list[torch.Tensor]()
+
+    def loss(progress: Progress) -> torch.Tensor:
+        batch = next(batches).to(model.device)
+        with autocast(model.device):
+            parts = losses(model, batch, places, read_only=False)
+        answer_losses.append(parts["answer"].detach())
+        return weighted(parts)
+
+    def learning_rate(progress: Progress) -> float:
+        return rate * min(1.0, (progress.new + 1) / _WARM_UP) * (1 - progress.share)
+
     out.mkdir(parents=True, exist_ok=True)
     if max_steps is None:
-        compile_layers(model)
-    begun, step, history = time.monotonic(), 0, list[float]()
-    while True:
-        progress = (time.monotonic() - begun) / (60 * minutes)
-        if progress >= 1 or (max_steps is not None and step >= max_steps):
-            break
-        batch = next(batches).to(device)
-        for optimiser, peak in zip(optimisers, (2 * rate, rate), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = peak * min(1.0, (step + 1) / _WARM) * (1 - progress)
-        with autocast(device):
-            parts = losses(model, batch, places, read_only=False)
-        weighted(parts).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        history.append(parts["answer"].item())
-        step += 1
-        if step % _KEEP == 0:
+        compile_layers(layers_of(model), model.device.type)
+    for progress in training_steps(loss, optimisers, budget, learning_rate):
+        if progress.new and progress.new % _SAVE == 0:
             save_model(out, model, processor)
-        if step % 100 == 0:
-            _tell(out, {"step": step, "minutes": (time.monotonic() - begun) / 60, "answer": sum(history[-100:]) / 100})
+        if progress.new and progress.new % _REPORT == 0:
+            write_log(out, budget, progress.step, {"answer": mean(answer_losses[-100:])})
     model.eval()
-    figures = {"loss_first": _mean(history[:10]), "loss_last": _mean(history[-10:])}
+    figures = {"loss_first": mean(answer_losses[:10]), "loss_last": mean(answer_losses[-10:])}
     for name, (kept, kind) in held.items():
         if kept and (found := answers(model, list(kept), places)[kind]):
-            figures[name] = _mean(found)
-    _tell(out, {"step": step, "minutes": (time.monotonic() - begun) / 60} | figures)
+            figures[name] = sum(found) / len(found)
+    write_log(out, budget, progress.step, figures)
     save_model(out, model, processor)
     return figures
-
-
-def _tell(out: Path, line: dict[str, float]) -> None:
-    rounded = {k: round(v, 4) for k, v in line.items()}
-    with (out / "training.jsonl").open("a") as file:
-        file.write(json.dumps(rounded) + "\n")
-    typer.echo(" ".join(f"{k} {v}" for k, v in rounded.items()))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / max(len(values), 1)

@@ -1,14 +1,14 @@
-"""Guided attention: a few heads are told where to look.
+"""Guided attention: losses that supervise where a few heads look.
 
-Cross-entropy of a head's attention against an alignment that is known (Liu et al. 2016, "Neural machine translation
-with supervised attention"; for pointing at a screen, GUI-Actor, arXiv 2506.03143, section 3). A small model learns by
-itself where fixed labels stand; the rules behind it, "look for what you were asked for" and "copy it from where it
-stands", it did not find in hours. The data know them, so three heads are told:
+The loss is the cross-entropy of a head's attention against a known alignment (Liu et al. 2016, "Neural machine
+translation with supervised attention"; for pointing at a screen, GUI-Actor, arXiv 2506.03143, section 3). A small model
+learns by itself where fixed labels are. In hours of training, it did not find the rules "look for the word that was
+asked for" and "copy it from where it is". The training data know the right positions, so three heads are supervised:
 
-- the *matching* head (the second layer's first), from every word of the text to the patches that show that word;
-- the *pointing* heads (the last layer's last two), from every place or word that the answer says next to where it
-  stands: the patch, or the word in the question. What they find there is copied into the answer, and one head's
-  64 numbers are few for two characters and a place.
+- The *matching* head (the first of the second layer) looks from each word of the text to the patches that show it.
+- The *pointing* heads (the last two of the last layer) look from each position before a place or word of the answer to
+  where that is: the patch, or the word in the question. What they find is copied into the answer. There are two,
+  because the 64 numbers of one head are few for two characters and a place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,18 @@ __all__ = ["guidance_losses", "log_attention", "matches", "points"]
 
 
 def log_attention(model: Any, layer: int, head: int, inputs: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """(R, L, L) log of a head's attention. ``inputs``: the hidden states (R, L, width) entering its layer."""
+    """Computes the log of a head's attention.
+
+    Args:
+        model: The model.
+        layer: The layer's index.
+        head: The head's index.
+        inputs: (R, L, width) the hidden states that enter the layer.
+        batch: The batch, which gives positions and branches.
+
+    Returns:
+        (R, L, L) float32: from position i (second axis) to position j (third axis); −inf where the mask forbids it.
+    """
     from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
 
     text = model.model.language_model
@@ -43,13 +54,29 @@ def log_attention(model: Any, layer: int, head: int, inputs: torch.Tensor, batch
 
 
 def matches(batch: Batch) -> torch.Tensor:
-    """(R, L, L) bool: position i is in a question or an answer, and patch j shows its word up to the same character."""
+    """Finds the right positions of the matching head.
+
+    Args:
+        batch: The batch.
+
+    Returns:
+        (R, L, L) bool: position i belongs to a question or an answer, and patch j shows its word up to the same
+        character.
+    """
     asks, shows = (batch.branch > 0) & (batch.words != 0), (batch.branch == 0) & (batch.words != 0)
     return asks[:, :, None] & shows[:, None, :] & (batch.words[:, :, None] == batch.words[:, None, :])
 
 
 def points(batch: Batch) -> torch.Tensor:
-    """(R, L, L) bool: an answer goes on at position i with what stands at j, a patch or a word of the question."""
+    """Finds the right positions of the pointing heads.
+
+    Args:
+        batch: The batch.
+
+    Returns:
+        (R, L, L) bool: the token after position i belongs to an answer, and position j holds its place or word, as a
+        patch or in the question.
+    """
     asks = (batch.labels != IGNORE)[:, :, None]
     said = batch.labels.roll(1, 1) != IGNORE
     word, place = batch.words.roll(-1, 1)[:, :, None], batch.places.roll(-1, 1)[:, :, None]
@@ -59,7 +86,7 @@ def points(batch: Batch) -> torch.Tensor:
 
 
 def _loss(logs: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """−log of the attention mass on the right positions, mean over the rows that have any; 0 where none has."""
+    """−log of the attention mass on the right positions, averaged over positions that have any; 0 if none has."""
     rows = right.any(-1)
     if not rows.any():
         return logs.new_zeros(())
@@ -68,9 +95,15 @@ def _loss(logs: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 
 def guidance_losses(model: Any, inputs: tuple[torch.Tensor, ...], batch: Batch) -> dict[str, torch.Tensor]:
-    """``match`` and ``point``: cross-entropies of the matching and (mean) of the pointing heads.
+    """Computes the losses of the guided heads.
 
-    ``inputs``: the hidden states (R, L, width) entering every layer.
+    Args:
+        model: The model.
+        inputs: The hidden states that enter each layer, (R, L, width) each.
+        batch: The batch.
+
+    Returns:
+        ``match``: the cross-entropy of the matching head. ``point``: the mean cross-entropy of the pointing heads.
     """
     last = len(model.model.language_model.layers) - 1
     heads = model.config.text_config.num_attention_heads

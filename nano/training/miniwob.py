@@ -1,15 +1,16 @@
-"""Teach the embedded model web pages: behaviour cloning of MiniWoB++'s oracle, with phone screens mixed in.
+"""Fine-tunes an embedded model on web pages: behaviour cloning of MiniWoB++'s oracle, with phone screens mixed in.
 
     homeostat clone --env miniwob --from homeostat/nano --out checkpoints/web --minutes 20
 
 Notable choices:
 
-- The browser is slow beside the training, so the screens are collected once, to a file (``alignment.web_screens``).
-- Half of every batch are fresh phone screens with the questions of the last stage of ``homeostat clone``: without them
-  the phone is forgotten within minutes.
-- The losses are the phone's; what is written on a web page's patches is not known, so only the phone's are read.
-- One episode in ten is held out; ``web`` is the share of its screens whose action is right to the last token, ``phone``
-  the same on the phone's dev words.
+- The browser is slow compared with training, so its screens are collected once and stored in a file
+  (``homeostat.nano.data.web_screens``).
+- Half of every batch are new phone screens with the questions of the last stage of training from scratch. Without them
+  the model forgets the phone within minutes.
+- The losses are those of the phone. The text on a web page's patches is unknown, so only phone screens train reading.
+- One web episode in ten is held out. ``web`` is the share of its screens whose action is right to the last token;
+  ``phone`` is the same for phone screens with dev words.
 """
 
 from __future__ import annotations
@@ -21,34 +22,19 @@ from zlib import crc32
 
 import torch
 
-from homeostat.envs.miniwob import CLICK, ORACLES
-from homeostat.errors import ConfigError, UnknownName
-from homeostat.nano.data.episodes import plan_examples, screen_examples
+from homeostat.envs.miniwob import CLICK
+from homeostat.nano.checkpoints import load_embedded
 from homeostat.nano.data.packing import Batch, Packer
-from homeostat.nano.data.web_screens import WebScreen, collect, example, load_screens, save_screens
-from homeostat.nano.model import STYLE
+from homeostat.nano.data.planner_questions import plan_examples
+from homeostat.nano.data.screens import screen_examples
+from homeostat.nano.data.web_collection import screens_for
+from homeostat.nano.data.web_screens import WebScreen, example
+from homeostat.nano.style import STYLE
 from homeostat.nano.training.evaluation import held_out
-from homeostat.nano.training.fine_tuning import fine_tune, load_embedded
-from homeostat.nano.training.recipe import LATE
+from homeostat.nano.training.fine_tuning import fine_tune
+from homeostat.nano.training.stages import LATE
 
-__all__ = ["fine_tune_web", "screens_for"]
-
-
-def screens_for(file: Path, tasks: Sequence[str], per_task: int, seed: int) -> list[WebScreen]:
-    """The file's screens of these tasks; collected and written first where there is no such file.
-
-    Raises ``ConfigError`` where the file lacks one of the tasks.
-    """
-    unknown = next((task for task in tasks if task not in ORACLES), None)
-    if unknown is not None:
-        raise UnknownName.of("task with an oracle", unknown, ORACLES)
-    if not file.exists():
-        save_screens(file, list(collect(tasks, per_task, seed)))
-    screens = [s for s in load_screens(file) if s.task in tasks]
-    lacking = sorted(set(tasks) - {s.task for s in screens})
-    if lacking:
-        raise ConfigError(f"{str(file)!r} has no screens of {lacking!r}; delete it, or give another --data")
-    return screens
+__all__ = ["fine_tune_web"]
 
 
 def _is_held_out(screen: WebScreen) -> bool:
@@ -68,10 +54,28 @@ def fine_tune_web(
     size: int = 8,
     max_steps: int | None = None,
 ) -> dict[str, float]:
-    """Fine-tune the model ``start`` and write the folder ``out``; ``tasks`` () are the click suite's.
+    """Fine-tunes a model on web pages and the phone, and writes its folder.
 
-    ``size``: screens a batch, half of them the phone's. Returns the shares of right actions on held-out screens, and
-    the mean answer loss over the first and the last ten steps. Raises ``ConfigError``.
+    Args:
+        start: The name or folder of the model to start from.
+        out: The folder of the new model.
+        tasks: MiniWoB++ tasks. Empty: those of the click suite.
+        data: The file of screens. If it is missing, the screens are collected first.
+        minutes: The time budget.
+        per_task: Screens to collect of each task.
+        seed: Seeds the data.
+        rate: The peak learning rate.
+        size: Screens per batch, half of them the phone's.
+        max_steps: The most steps. None: as many as the time allows.
+
+    Returns:
+        Shares of right answers on held-out screens: ``web`` (actions), ``web_where`` (places of labels) and ``phone``
+        (actions). Also the mean answer loss over the first ten steps (``loss_first``) and the last ten (``loss_last``).
+
+    Raises:
+        ConfigError: If the model is not of the embedded kind, the file has no screens of a task, or ``minutes`` is not
+            above 0.
+        UnknownName: If a task has no oracle.
     """
     torch.manual_seed(seed)
     model, processor = load_embedded(start)

@@ -1,8 +1,10 @@
-"""Muon in a precision of one's choice (Jordan 2024, kellerjordan.github.io/posts/muon; scaled as in arXiv 2502.16982).
+"""The Muon optimiser with a choice of precision.
 
-``torch.optim.Muon`` orthogonalises in bfloat16, which a processor without bfloat16 units computes a hundred times as
-slowly as float32 (3 of 4.5 seconds a step of the embedded model). This one keeps the gradients' dtype unless told
-otherwise, and takes all matrices of one shape through the iteration together.
+Source: Jordan 2024, https://kellerjordan.github.io/posts/muon; updates are scaled as in arXiv 2502.16982.
+
+``torch.optim.Muon`` orthogonalises in bfloat16. A processor without bfloat16 units computes that about a hundred times
+as slowly as float32 (it took 3 of the 4.5 seconds of a training step of the embedded model). This version uses the
+gradients' dtype unless another one is given, and iterates on all matrices of one shape together.
 """
 
 from __future__ import annotations
@@ -16,12 +18,19 @@ import torch
 
 __all__ = ["Muon", "orthogonalised"]
 
-_A, _B, _C = 3.4445, -4.7750, 2.0315  # Newton–Schulz, quintic: singular values end within about 0.7 to 1.2
+_A, _B, _C = 3.4445, -4.7750, 2.0315  # quintic Newton–Schulz iteration; singular values end between about 0.7 and 1.2
 _STEPS = 5
 
 
 def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
-    """(N, a, b) -> (N, a, b): each matrix with its singular values moved near 1."""
+    """Moves the singular values of matrices near 1 and keeps their singular vectors.
+
+    Args:
+        matrices: (N, a, b).
+
+    Returns:
+        (N, a, b).
+    """
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
     x = wide / wide.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]
     for _ in range(_STEPS):
@@ -32,14 +41,17 @@ def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised, with decoupled weight decay; an update has AdamW's usual size.
+    """Orthogonalised Nesterov momentum with decoupled weight decay. The size of an update is as usual for AdamW.
 
     Args:
-        params: matrices (two dimensions each).
-        lr: as for AdamW.
-        momentum: of the running mean of gradients.
-        weight_decay: times ``lr``, taken off the weights at every step.
-        dtype: what the iteration runs in; None: the gradients' own.
+        params: Matrices, with two dimensions each.
+        lr: The learning rate, as for AdamW.
+        momentum: The decay of the running mean of gradients.
+        weight_decay: At every step, this times ``lr`` is the share by which the weights shrink.
+        dtype: The precision of the iteration. None: that of the gradients.
+
+    Raises:
+        ValueError: If a parameter is not a matrix.
     """
 
     def __init__(
@@ -58,7 +70,11 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update. ``closure`` is not used."""
+        """Updates the parameters.
+
+        Args:
+            closure: Ignored; it is there because ``torch.optim.Optimizer`` has it.
+        """
         for group in self.param_groups:
             alike: dict[torch.Size, list[torch.Tensor]] = defaultdict(list)
             for p in group["params"]:

@@ -15,7 +15,7 @@ def text_folder(tmp_path_factory):
     """A tiny Qwen3 text model with nano's tokenizer, saved as a folder."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    from homeostat.nano.model import build_processor
+    from homeostat.nano.processor import build_processor
 
     folder = tmp_path_factory.mktemp("text") / "tiny"
     tokenizer = build_processor().tokenizer

@@ -12,10 +12,12 @@ from homeostat.envs.phone.tasks.composed import COMPOSED
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import draw
 from homeostat.envs.phone.tasks.splits import templates_of
-from homeostat.nano.data.compositions import conditional, loosely
-from homeostat.nano.data.episodes import Mix, plan_examples, screen_examples
 from homeostat.nano.data.invented_apps import inventions
-from homeostat.nano.model import STYLE
+from homeostat.nano.data.mix import Mix
+from homeostat.nano.data.planner_questions import plan_examples
+from homeostat.nano.data.rewording import conditional, loosely
+from homeostat.nano.data.screens import screen_examples
+from homeostat.nano.style import STYLE
 
 
 def pattern(goal):

@@ -6,9 +6,12 @@ import random
 import pytest
 import torch
 
-from homeostat.nano.data.episodes import Mix, screen_examples
+from homeostat.nano.data.mix import Mix
 from homeostat.nano.data.packing import Packer
-from homeostat.nano.model import STYLE, build_model, build_processor
+from homeostat.nano.data.screens import screen_examples
+from homeostat.nano.model import build_model
+from homeostat.nano.processor import build_processor
+from homeostat.nano.style import STYLE
 from homeostat.nano.training.guidance import guidance_losses, log_attention, matches, points
 from homeostat.nano.training.losses import hidden_states
 from homeostat.sensors.chat.rendering import Renderer

@@ -7,9 +7,13 @@ import torch
 
 from homeostat.agent.models.branches import branch_mask
 from homeostat.envs.phone.tasks.words import NAMES, NOUNS
-from homeostat.nano.data.episodes import Mix, plan_examples, screen_examples
+from homeostat.nano.data.mix import Mix
 from homeostat.nano.data.packing import Packer
-from homeostat.nano.model import STYLE, build_model, build_processor, place_token
+from homeostat.nano.data.planner_questions import plan_examples
+from homeostat.nano.data.screens import screen_examples
+from homeostat.nano.model import build_model
+from homeostat.nano.processor import build_processor, place_token
+from homeostat.nano.style import STYLE
 from homeostat.nano.training.losses import hidden_states, losses
 from homeostat.sensors.chat.rendering import Renderer
 

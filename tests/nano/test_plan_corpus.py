@@ -17,11 +17,13 @@ from homeostat.envs.phone.tasks.composed import COMPOSED
 from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import is_drawn, split_of
+from homeostat.nano.planner_model import build_planner
 from homeostat.nano.plans.corpus import planning_examples
 from homeostat.nano.plans.ellipsis import about_one_thing, alike
 from homeostat.nano.plans.scenes import scenes_of, told
 from homeostat.nano.plans.speech import Speaker
-from homeostat.nano.training.planner import PLANNER_STYLE, build_planner, train_planner
+from homeostat.nano.style import PLANNER_STYLE
+from homeostat.nano.training.planner import train_planner
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,14 @@ import torch
 
 from homeostat.envs.mobile_use import parse_action
 from homeostat.envs.phone.recordings import RecordingEnv, further_questions, recording_question
+from homeostat.nano.checkpoints import save_model
 from homeostat.nano.data.packing import IGNORE, KINDS, Packer
 from homeostat.nano.data.recordings import recording_examples
-from homeostat.nano.model import STYLE, build_model, build_processor
-from homeostat.nano.training.further import fine_tune_further
+from homeostat.nano.model import build_model
+from homeostat.nano.processor import build_processor
+from homeostat.nano.style import STYLE
 from homeostat.nano.training.losses import hidden_states, losses
-from homeostat.nano.training.recipe import save_model
+from homeostat.nano.training.phone import fine_tune_phone
 from homeostat.sensors.chat.rendering import Renderer
 
 
@@ -70,7 +72,7 @@ def test_the_answer_is_what_the_environment_takes_for_right(examples):
 
 def test_a_short_training_writes_a_model(tmp_path, processor, model):
     save_model(tmp_path / "tiny", model.float(), processor)
-    figures = fine_tune_further(
+    figures = fine_tune_phone(
         str(tmp_path / "tiny"), tmp_path / "out", minutes=5, recordings=1, screens=2, max_steps=3, workers=0
     )
     assert (tmp_path / "out" / "model.safetensors").exists()

@@ -10,11 +10,14 @@ from homeostat.envs.miniwob import MiniWobEnv
 from homeostat.envs.miniwob.seeds import SEEDS
 from homeostat.envs.mobile_use import parse_action
 from homeostat.errors import ConfigError, UnknownName
+from homeostat.nano.checkpoints import save_model
 from homeostat.nano.data.packing import IGNORE, Packer
-from homeostat.nano.data.web_screens import SIZE, collect, example, load_screens, save_screens
-from homeostat.nano.model import STYLE, build_model, build_processor
-from homeostat.nano.training.miniwob import fine_tune_web, screens_for
-from homeostat.nano.training.recipe import command, save_model
+from homeostat.nano.data.web_collection import SIZE, collect, screens_for
+from homeostat.nano.data.web_screens import example, load_screens, save_screens
+from homeostat.nano.model import build_model
+from homeostat.nano.processor import build_processor
+from homeostat.nano.style import STYLE
+from homeostat.nano.training.miniwob import fine_tune_web
 
 TASKS = ("click-test-2", "click-button-sequence", "click-option")
 
@@ -93,10 +96,3 @@ def test_a_short_training_lowers_the_loss_and_writes_a_model(screens, tmp_path):
     assert loaded.style == STYLE
     with pytest.raises(ConfigError, match="minutes 0"):
         fine_tune_web(str(tmp_path / "start"), tmp_path / "out", TASKS, tmp_path / "s.npz", minutes=0)
-
-
-def test_options_for_web_pages_are_refused_for_the_phone():
-    with pytest.raises(ConfigError, match="--tasks 'click-test'"):
-        command(tasks="click-test")
-    with pytest.raises(UnknownName, match="env 'miniwop'; did you mean 'miniwob'"):
-        command(env="miniwop")

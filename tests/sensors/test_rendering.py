@@ -219,7 +219,8 @@ def test_random_parts_come_back_whatever_they_hold(chat_tools: Any) -> None:
 
 def test_the_embedded_models_own_words_and_tokenizer() -> None:
     """The ids are those that its training makes: placeholders repeated in the text, then tokenized."""
-    from homeostat.nano.model import STYLE, build_processor
+    from homeostat.nano.processor import build_processor
+    from homeostat.nano.style import STYLE
 
     processor = build_processor()
     prompt = act_prompt(

@@ -1,4 +1,7 @@
-"""Patterns with alternatives, shared words and drawn slots: ``(a|b)``, ``<find>``, ``{who}``."""
+"""Fills text patterns, which have alternatives ``(a|b)``, shared words ``<find>`` and slots ``{who}`` to draw.
+
+The shared words are the entries of ``goals/words.yaml``.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ from homeostat.envs.phone.apps.settings import SWITCHES
 from homeostat.envs.phone.apps.tasks import PRIORITIES
 from homeostat.envs.phone.tasks.base import NotPossible
 from homeostat.envs.phone.tasks.splits import templates_of
-from homeostat.nano.plans.speech import Speaker, plain
+from homeostat.nano.data.rewording import plain
+from homeostat.nano.plans.speech import Speaker
 
 __all__ = ["Filler", "lines", "read"]
 
 _TEMPLATES = templates_of("train")
-_DRAWN_BY = {  # slots whose values a phone has few of: the template that draws them, and its slot
+_DRAWN_BY = {  # slots with few possible values on a phone: the template that draws them, and that template's slot
     "bright": ("settings_bright", "value"),
     "volume": ("settings_volume", "value"),
     "tone": ("settings_tone", "value"),
@@ -52,12 +56,26 @@ _FACTS = ("price", "phone", "road", "city", "year")
 
 @cache
 def read(name: str) -> Any:
-    """A file of ``nano/plans/goals``."""
+    """Reads a file of ``nano/plans/goals``.
+
+    Args:
+        name: The file's name without its extension.
+
+    Returns:
+        The parsed YAML.
+    """
     return yaml.safe_load((resources.files("homeostat.nano.plans") / "goals" / f"{name}.yaml").read_text("utf-8"))
 
 
 def lines(text: str) -> tuple[str, ...]:
-    """The lines of a text that say something."""
+    """Splits a text into lines and leaves out empty ones.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The lines.
+    """
     return tuple(line for line in text.splitlines() if line.strip())
 
 
@@ -93,9 +111,11 @@ def _draws(s: Speaker) -> dict[str, Callable[[], str]]:
 
 
 class Filler:
-    """Fills patterns: each slot is drawn once, and stays what it is.
+    """Fills patterns. Each slot is drawn once and keeps its value in all patterns that this object fills.
 
-    ``slots``: those that are known already.
+    Args:
+        s: Draws words, and gives the random generator.
+        slots: Values that are already known.
     """
 
     def __init__(self, s: Speaker, slots: Mapping[str, str] | None = None) -> None:
@@ -104,19 +124,43 @@ class Filler:
 
     @property
     def rng(self) -> random.Random:
-        """The generator that everything is drawn from."""
+        """The random generator."""
         return self.s.rng
 
     def one_of(self, text: str) -> str:
-        """One of several patterns, parted by ``|`` outside of brackets, filled."""
+        """Chooses one of several patterns and fills it.
+
+        Args:
+            text: Patterns, separated by ``|`` outside of parentheses.
+
+        Returns:
+            The filled pattern.
+        """
         return self.fill(self.rng.choice(re.split(r"\|(?![^(]*\))", text)))
 
     def word(self, name: str) -> str:
-        """A line of ``words.yaml``, filled."""
+        """Chooses a line of an entry of ``words.yaml`` and fills it.
+
+        Args:
+            name: The entry.
+
+        Returns:
+            The filled line.
+        """
         return self.fill(self.rng.choice(_words()[name]))
 
     def fill(self, text: str) -> str:
-        """The pattern with its alternatives chosen and its slots drawn. Raises ``NotPossible``."""
+        """Chooses a pattern's alternatives and draws its slots.
+
+        Args:
+            text: The pattern.
+
+        Returns:
+            The text.
+
+        Raises:
+            NotPossible: If a slot has no value left that another slot doesn't have.
+        """
         text = self._chosen(text)
         while found := re.search(r"\{([^{}]*)\}", text):
             text = text[: found.start()] + self._chosen(self.slot(found.group(1))) + text[found.end() :]
@@ -130,8 +174,16 @@ class Filler:
         return text
 
     def slot(self, name: str) -> str:
-        """What stands for ``{name}``."""
-        if name == "clock":  # the span as a time of day
+        """Returns the value of a slot and draws it if it is new.
+
+        Args:
+            name: The slot's name. Digits at its end distinguish slots of one kind. ``clock`` is the slot ``span`` as a
+                time of day.
+
+        Returns:
+            The value.
+        """
+        if name == "clock":
             return _SPANS[self.slot("span")]
         if name not in self.slots:
             self.slots[name] = self._drawn(name.rstrip("0123456789"))
@@ -150,11 +202,25 @@ class Filler:
         raise NotPossible(kind)
 
     def value(self, text: str) -> str:
-        """A plan's text with its slots; ``$1`` is what the first part finds out."""
+        """Fills the slots of a plan's text.
+
+        Args:
+            text: The text. ``$1`` stands for the value that the first subtask finds out.
+
+        Returns:
+            The text, with ``{1}`` for ``$1``.
+        """
         return re.sub(r"\{([a-z_]\w*)\}", lambda m: self.slot(m.group(1)), re.sub(r"\$(\d)", r"{\1}", text))
 
     def part(self, line: str) -> str:
-        """A training template in its first phrasing, its slots as the line has them: ``notes_add title={note}``."""
+        """Writes a subtask as the first phrasing of a training template.
+
+        Args:
+            line: The template's name and its slots, for example ``notes_add title={note}``.
+
+        Returns:
+            The subtask's text.
+        """
         name, *given = line.split()
         slots = {k: self.value(v) for k, _, v in (g.partition("=") for g in given)}
         return plain(_TEMPLATES[self.value(name)].goals[0].format(**slots))
