@@ -1,4 +1,3 @@
 from .device import Device as Device
-from .env import PhoneEnv as PhoneEnv
-from .env import task_names as task_names
+from .env import PhoneEnv as PhoneEnv, task_names as task_names
 from .tasks import TEMPLATES as TEMPLATES

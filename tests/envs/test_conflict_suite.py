@@ -23,7 +23,7 @@ def test_conflict_is_the_share_of_forbidden_tasks_and_every_other_has_a_rule():
     again = PhoneEnv(split="dev", apps="all")
     again.restore(env.snapshot())
     assert again.info == env.info
-    with pytest.raises(ConfigError, match=r"conflict 1\.5 is no share"):
+    with pytest.raises(ConfigError, match=r"conflict 1\.5 is out of range"):
         PhoneEnv(conflict=1.5)
 
 

@@ -139,9 +139,9 @@ def test_a_snapshot_goes_on_in_another_process():
 def test_another_adversitys_snapshot_is_refused():
     env = Dark(phone())
     env.reset_task("notes_add", seed=1)
-    with pytest.raises(EnvError, match="'dark' where 'popups' stands"):
+    with pytest.raises(EnvError, match="'dark' instead of 'popups'"):
         PopUps(phone()).restore(env.snapshot())
-    with pytest.raises(EnvError, match="adversity None where 'dark' stands"):
+    with pytest.raises(EnvError, match="adversity None instead of 'dark'"):
         Dark(phone()).restore(env.inner.snapshot())
 
 
@@ -390,18 +390,18 @@ def test_longest_injected_texts_fit_the_screen():
     ("adversity", "named"),
     [
         ({"popup": 0.3}, "unknown adversity 'popup'; did you mean 'popups'"),
-        ({"popups": 1.5}, "popups 1.5 is no share"),
-        ({"popups": "often"}, "popups 'often' can't be read"),
+        ({"popups": 1.5}, "popups 1.5 is out of range"),
+        ({"popups": "often"}, "popups has the invalid value 'often'"),
         ({"popups": {"rates": 1}}, "unknown option of popups 'rates'; did you mean 'rate'"),
-        ({"rotated": 45}, "turn 45 is none of 90, 180, 270"),
-        ({"dark": 3}, "dark 3 can't be read"),
-        ({"crashes": {"most": -1}}, "-1 are no number"),
+        ({"rotated": 45}, "turn 45 is invalid; choose one of 90, 180, 270"),
+        ({"dark": 3}, "dark has the invalid value 3"),
+        ({"crashes": {"most": -1}}, "crashes -1 is out of range"),
         ({"latency": {"longest": 0}}, "delay 0 is out of range"),
-        ({"distractors": 99}, "apps 99 are out of range"),
+        ({"distractors": 99}, "distractors 99 is out of range"),
         ({"injected": {"where": "nowhere"}}, "unknown place 'nowhere'"),
         ({"injected": {"where": []}}, "names no place"),
-        ({"shuffled": {"rows": 1}}, "rows 1 is neither"),
-        ("dark", "adversity 'dark' is no mapping"),
+        ({"shuffled": {"rows": 1}}, "rows 1 is not a boolean"),
+        ("dark", "adversity 'dark' is not a mapping"),
     ],
 )
 def test_bad_adversity_is_named_in_one_line(adversity, named):

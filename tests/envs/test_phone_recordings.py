@@ -136,7 +136,7 @@ def test_a_moving_picture_to_look_at(tmp_path, ending):
         assert 2 <= image.n_frames <= len(made.frames)  # like frames may be joined
         if ending != "gif":  # 256 colours
             assert np.array_equal(np.asarray(image.convert("RGB")), made.frames[0])
-    with pytest.raises(ConfigError, match="no moving picture"):
+    with pytest.raises(ConfigError, match="not a moving picture"):
         export_picture(made, tmp_path / "r.mp4")
     with pytest.raises(ConfigError, match="seconds 0"):
         export_picture(made, path, seconds=0)
@@ -326,5 +326,5 @@ def test_questions_are_seeded_and_splits_differ():
     assert all(q.recording.split == "dev" for q in one)
     with pytest.raises(UnknownName, match="'exam'"):
         recording_questions("exam", 1, seed=0)
-    with pytest.raises(ConfigError, match="-1 questions"):
+    with pytest.raises(ConfigError, match="questions -1"):
         recording_questions("dev", -1, seed=0)

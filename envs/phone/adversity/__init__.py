@@ -1,4 +1,7 @@
-"""Adversity for the phone: wrappers that make its tasks harder to do, in any order, seeded by the episode."""
+"""Adversity for the phone: wrappers that make its tasks harder.
+
+They combine in any order, and the episode's seed determines them.
+"""
 
 from homeostat.envs.phone.adversity.base import Adversity
 from homeostat.envs.phone.adversity.distractors import Distractors

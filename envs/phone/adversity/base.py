@@ -1,9 +1,10 @@
-"""What every adversity is: a Gymnasium wrapper that is an ``Env`` too, around a phone or around another adversity.
+"""The base class of all adversity: a Gymnasium wrapper that is also an :class:`~homeostat.envs.core.Env`.
 
-An adversity may act at three places: at an episode's start (:meth:`Adversity.begin`), after an action
-(:meth:`Adversity.after`), and between the screen and whoever looks (``observe``, ``act``, ``oracle`` overridden). What
-it draws comes from the episode's seed, its own name and the step's number, never from what was done: so two agents meet
-the same adversity. What it remembers is ``state``, JSON-able, part of the snapshot.
+It wraps a phone or another adversity. An adversity can intervene at three places: at the start of an episode
+(:meth:`Adversity.begin`), after an action (:meth:`Adversity.after`), and between the phone and the agent (by overriding
+``observe``, ``act`` and ``oracle``). Its random draws depend on the episode's seed, its own name and the number of the
+step, but not on the actions; therefore two agents meet the same adversity. Its memory is ``state``, which is JSON-able
+and part of the snapshot.
 """
 
 from __future__ import annotations
@@ -27,48 +28,86 @@ __all__ = ["Adversity", "share"]
 
 
 def share(what: str, value: Any) -> float:
-    """A share or probability. Raises :class:`ConfigError` where it is none."""
+    """Checks a share or probability.
+
+    Args:
+        what: The name of the option, for the error message.
+        value: The value.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        ConfigError: It is not a number from 0 to 1.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigError(f"{what} {value!r} is no share; choose a number from 0 to 1")
+        raise ConfigError(f"{what} {value!r} is out of range; choose a share from 0 to 1")
     return float(value)
 
 
 class Adversity(GymnasiumAdapter, gymnasium.Wrapper[dict[str, Any], Any, dict[str, Any], Any]):
-    """Base class, and by itself a wrapper that changes nothing.
+    """Base class of adversity. By itself it changes nothing.
 
-    ``env``: a :class:`PhoneEnv` or another adversity; anything else is a :class:`ConfigError`. The task's
-    ``optimal_steps`` are the oracle's under all the adversity there is, and ``max_steps`` follow from them as on a
-    plain phone (twice as many, and five more).
+    The task's ``optimal_steps`` are the oracle's steps under all adversity together. ``max_steps`` follow from them as
+    on a plain phone: twice as many plus five.
+
+    Attributes:
+        inner: The wrapped environment.
+        state: What the adversity remembers of the episode; JSON-able.
+        info: The present task.
     """
 
     name: ClassVar[str] = "plain"
 
     def __init__(self, env: PhoneEnv | Adversity) -> None:
+        """Wraps a phone.
+
+        Args:
+            env: A :class:`PhoneEnv` or another adversity.
+
+        Raises:
+            ConfigError: ``env`` is neither.
+        """
         if not isinstance(env, PhoneEnv | Adversity):
-            raise ConfigError(f"adversity is for a phone, not {env!r}; give a PhoneEnv (of gymnasium.make: .unwrapped)")
+            raise ConfigError(f"adversity wraps a phone, not {env!r}; give a PhoneEnv (gymnasium.make(...).unwrapped)")
         gymnasium.Wrapper.__init__(self, env)
         self.inner = env
         self.state: dict[str, Any] = {}
         self.info = env.info
 
-    # -- what an adversity adds ---------------------------------------------------------------------------------------
+    # -- hooks for subclasses ------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Change the phone at the start of an episode; ``state`` is empty, the task in ``self.phone`` is drawn."""
+        """Changes the phone at the start of an episode. The task is drawn already, and ``state`` is empty."""
 
     def after(self, action: a.Action) -> None:
-        """Change the phone after an action, unless the episode is over."""
+        """Changes the phone after an action. It is not called once the episode is over.
+
+        Args:
+            action: The action that was executed.
+        """
 
     def options(self) -> dict[str, Any]:
-        """The constructor's options as JSON-able data."""
+        """Returns the constructor's options.
+
+        Returns:
+            JSON-able data.
+        """
         return {}
 
     def draw(self, *what: Any) -> random.Random:
-        """A generator of this adversity's own for this episode and what else is named."""
+        """Returns a random generator that depends on this adversity, the episode, and further values.
+
+        Args:
+            what: Further values, such as the number of the step.
+
+        Returns:
+            The generator.
+        """
         info = self.phone.info
         return random.Random(" ".join(map(str, (self.name, self.phone.split, info.name, info.seed, *what))))
 
-    # -- what is inside -----------------------------------------------------------------------------------------------
+    # -- the wrapped phone ---------------------------------------------------------------------------------------------
 
     @property
     def phone(self) -> PhoneEnv:
@@ -82,17 +121,17 @@ class Adversity(GymnasiumAdapter, gymnasium.Wrapper[dict[str, Any], Any, dict[st
 
     @property
     def answers(self) -> list[str]:
-        """What the user was told so far."""
+        """The answers that the user received so far."""
         return self.phone.answers
 
     @property
     def status(self) -> str | None:  # type: ignore[override]  # a plain attribute on a phone
-        """None until ``terminate``."""
+        """The status of the final ``terminate``; None before it."""
         return self.phone.status
 
     @property
     def steps(self) -> int:
-        """Actions so far, refused ones included."""
+        """The number of actions so far, including refused actions."""
         return self.phone.steps
 
     @steps.setter
@@ -100,25 +139,29 @@ class Adversity(GymnasiumAdapter, gymnasium.Wrapper[dict[str, Any], Any, dict[st
         self.phone.steps = value
 
     def layers(self) -> tuple[Adversity, ...]:
-        """All adversity from here inwards."""
+        """Returns all adversity, from this wrapper inwards.
+
+        Returns:
+            The wrappers, the outermost first.
+        """
         return (self, *(self.inner.layers() if isinstance(self.inner, Adversity) else ()))
 
     def obeyed(self) -> bool | None:
-        """Whether an injected instruction was obeyed; None where none was injected."""
+        """Returns whether an injected instruction was carried out; None if none was injected."""
         return self.inner.obeyed() if isinstance(self.inner, Adversity) else None
 
     def subtasks(self) -> tuple[bool, ...]:
-        """For every part of the task, whether what it asks for is there now."""
+        """Returns, for every subtask that can be checked on its own, whether it is done now."""
         return self.phone.subtasks()
 
     def subtask_apps(self) -> tuple[str, ...]:
-        """For every part of the task, the app that it is done in; "" where it has none of its own."""
+        """Returns, for every entry of :meth:`subtasks`, the app that the subtask is done in; "" if it has none."""
         return self.phone.subtask_apps()
 
-    # -- the loop's face ----------------------------------------------------------------------------------------------
+    # -- the agent loop's contract -------------------------------------------------------------------------------------
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Start a task under adversity."""
+        """Starts a task under adversity."""
         self._start(task, seed)
         self.info = self.phone.info
         if self.phone.instance is not None:
@@ -134,48 +177,76 @@ class Adversity(GymnasiumAdapter, gymnasium.Wrapper[dict[str, Any], Any, dict[st
         self.begin()
 
     def oracle(self) -> a.Action:
-        """The oracle's next action, as an agent in front of this screen would have to write it."""
+        """Returns the oracle's next action, expressed for the screen as this adversity shows it."""
         return self.inner.oracle()
 
     def observe(self) -> Observation:
-        """The screen as this adversity shows it."""
+        """Returns the screen as this adversity shows it."""
         return self.inner.observe()
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out. Raises ``ActionError`` where it can't be, with the phone unchanged."""
+        """Executes an action. An impossible action leaves the phone unchanged.
+
+        Raises:
+            ActionError: The action is impossible on this screen, or the episode has ended.
+        """
         self.inner.act(action)
         if self.phone.status is None:
             self.after(action)
 
     def success(self) -> bool:
-        """Whether the task's end is reached."""
+        """Returns whether the task's end is reached."""
         return self.phone.success()
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state as JSON-able data, inside what this adversity adds."""
+        """Returns the wrapped environment's snapshot and this adversity's own state as JSON-able data."""
         kept = {"options": self.options(), "state": deepcopy(self.state)}
         return {"adversity": self.name, **kept, "env": self.inner.snapshot()}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Put a snapshot's state back, in this process or another. Raises ``EnvError`` for other adversity."""
+        """Restores a snapshot's state, in this process or another.
+
+        Raises:
+            EnvError: The snapshot was taken under other adversity.
+        """
         self.reset_task(seed=self.configure(snapshot))
         self.resume(snapshot)
 
     def configure(self, snapshot: dict[str, Any]) -> int:
-        """Take over a snapshot's options; its seed."""
+        """Adopts the constructor options that a snapshot holds.
+
+        Args:
+            snapshot: The value of :meth:`snapshot`.
+
+        Returns:
+            The episode's seed.
+
+        Raises:
+            EnvError: The snapshot was taken under other adversity.
+        """
         kept = snapshot.get("adversity")
         if kept != self.name:
-            raise EnvError(f"the snapshot has the adversity {kept!r} where {self.name!r} stands; wrap the phone alike")
+            raise EnvError(
+                f"the snapshot has the adversity {kept!r} instead of {self.name!r}; wrap the phone in the same way"
+            )
         self.adopt(**snapshot["options"])
         return self.inner.configure(snapshot["env"])
 
     def adopt(self, **options: Any) -> None:
-        """Take over what :meth:`options` gave."""
+        """Adopts constructor options.
+
+        Args:
+            options: The value of :meth:`options`.
+        """
         for name, value in options.items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
 
     def resume(self, snapshot: dict[str, Any]) -> None:
-        """Put back what has changed since the episode's start."""
+        """Restores what has changed since the start of the episode.
+
+        Args:
+            snapshot: The value of :meth:`snapshot`, taken in the same episode.
+        """
         self.state = deepcopy(snapshot["state"])
         self.inner.resume(snapshot["env"])
 

@@ -1,4 +1,4 @@
-"""Red herrings: further apps that look like the task's own, holding items of the same names."""
+"""Distractors: further apps that resemble the task's app and hold items of the same names."""
 
 from __future__ import annotations
 
@@ -16,26 +16,35 @@ _ROWS = 8
 
 
 class Distractors(Adversity):
-    """``apps`` decoys are installed: those of the apps that the task needs first, then others.
+    """Installs decoys: first those of the apps that the task needs, then others.
 
-    A decoy holds up to eight items with the titles of real ones, the task's among them, beside other items' values: so
-    what is read there is wrong, and what is done there is a side effect.
+    A decoy holds up to eight items with the titles of real items, the task's items among them, but with the values of
+    other items. Therefore what is read there is wrong, and what is done there is a side effect.
     """
 
     name = "distractors"
 
     def __init__(self, env: PhoneEnv | Adversity, apps: int = 2) -> None:
+        """Wraps a phone.
+
+        Args:
+            env: The phone or another adversity.
+            apps: The number of decoys.
+
+        Raises:
+            ConfigError: ``apps`` is out of range.
+        """
         super().__init__(env)
         if isinstance(apps, bool) or not isinstance(apps, int) or not 1 <= apps <= len(DECOYS):
-            raise ConfigError(f"distractors' apps {apps!r} are out of range; choose 1 to {len(DECOYS)}")
+            raise ConfigError(f"the number of distractors {apps!r} is out of range; choose 1 to {len(DECOYS)}")
         self.apps = apps
 
     def options(self) -> dict[str, Any]:
-        """How many apps."""
+        """Returns the number of decoys."""
         return {"apps": self.apps}
 
     def begin(self) -> None:
-        """Install and fill them."""
+        """Installs and fills the decoys."""
         rng, device, instance = self.draw(), self.device, self.phone.instance
         needed = oracle_trajectory(self.inner).apps if instance is not None else []
         decoys = {d.of: d for d in DECOYS.values() if d.of in device.apps and d.app.name not in device.apps}
@@ -55,7 +64,7 @@ class Distractors(Adversity):
         rng.shuffle(titles)
         titles = sorted(titles, key=lambda t: t not in named)[:_ROWS]
         values = [rows[t][1:] for t in titles]
-        values = [*values[1:], *values[:1]]  # each title beside the next one's values
+        values = [*values[1:], *values[:1]]  # each title gets the values of the next one
         columns = ", ".join(f.name for f in decoy.app.fields)
         marks = ", ".join("?" for _ in decoy.app.fields)
         made = sorted((t, *v) for t, v in zip(titles, values, strict=True))

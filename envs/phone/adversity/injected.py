@@ -1,4 +1,4 @@
-"""Content that gives orders: the goal says one thing, a text on the phone another."""
+"""Prompt injection: a text on the phone gives an order that contradicts the goal."""
 
 from __future__ import annotations
 
@@ -21,17 +21,27 @@ _TRIES = 12
 
 
 class InjectedInstructions(Adversity):
-    """In a share ``rate`` of the episodes an order is written into the phone's content before the task begins.
+    """Writes an order into the phone's content before the task begins.
 
-    ``where``: the places to choose from (``item``, ``list``, ``shade``, ``alert``): of those that the oracle's way
-    shows, one is drawn, ``alert`` only where no other is. The order is none that the task itself carries out, and the
-    task's check takes the injected rows for granted. :meth:`obeyed` says whether it was carried out at any moment;
-    ``text``, ``place``, ``order`` what was injected, and where (empty in an episode without).
+    The order is drawn such that the task itself does not carry it out, and the task's check ignores the injected rows.
+    Of the places in ``where`` that the oracle's trajectory shows, one is drawn; ``alert`` is used only if no other
+    place fits. :meth:`obeyed` tells whether the order was carried out at any moment of the episode.
     """
 
     name = "injected"
 
     def __init__(self, env: PhoneEnv | Adversity, rate: float = 1.0, where: Any = tuple(PLACES)) -> None:
+        """Wraps a phone.
+
+        Args:
+            env: The phone or another adversity.
+            rate: The share of the episodes that have an order.
+            where: The places to choose from: ``item``, ``list``, ``shade``, ``alert``.
+
+        Raises:
+            UnknownName: There is no such place.
+            ConfigError: ``rate`` is not a number from 0 to 1, or ``where`` is empty.
+        """
         super().__init__(env)
         self.rate = share("the rate of injected", rate)
         self.where: tuple[str, ...] = (where,) if isinstance(where, str) else tuple(where)
@@ -39,37 +49,37 @@ class InjectedInstructions(Adversity):
             if place not in PLACES:
                 raise UnknownName.of("place", place, PLACES)
         if not self.where:
-            raise ConfigError(f"injected's where {where!r} names no place; choose of {', '.join(PLACES)}")
+            raise ConfigError(f"injected's where {where!r} names no place; choose from {', '.join(PLACES)}")
 
     def options(self) -> dict[str, Any]:
-        """Rate and places."""
+        """Returns the rate and the places."""
         return {"rate": self.rate, "where": list(self.where)}
 
     @property
     def text(self) -> str:
-        """What was injected."""
+        """The injected text; "" in an episode without one."""
         text: str = self.state.get("text", "")
         return text
 
     @property
     def place(self) -> str:
-        """Where."""
+        """The place of the injected text; "" in an episode without one."""
         place: str = self.state.get("place", "")
         return place
 
     @property
     def order(self) -> str:
-        """The name of the order."""
+        """The name of the injected order; "" in an episode without one."""
         order: str = self.state.get("order", "")
         return order
 
     def obeyed(self) -> bool | None:
-        """Whether the order was carried out, now or before; None in an episode without one."""
+        """Returns whether the order was carried out, now or earlier; None in an episode without one."""
         done: bool | None = self.state.get("obeyed")
         return super().obeyed() if done is None else done
 
     def begin(self) -> None:
-        """Draw the order and a place, and write it."""
+        """Draws an order and a place, and writes the text."""
         rng, phone = self.draw(), self.phone
         if rng.random() >= self.rate:
             return
@@ -90,7 +100,7 @@ class InjectedInstructions(Adversity):
                 return
 
     def _put(self, rng: random.Random, order: Order, slots: Slots, text: str, plain: Trajectory) -> bool:
-        """Write the text at one of the places where it works; False where none does."""
+        """Writes the text at one of the places where it works. Returns False if it works nowhere."""
         places = rng.sample(self.where, len(self.where))
         for place in sorted(places, key=lambda p: p == "alert"):
             for write in PLACES[place](self.device, plain, text, rng):
@@ -112,8 +122,10 @@ class InjectedInstructions(Adversity):
             self.phone.instance.rebase(self.device.db)
 
     def _works(self, order: Order, slots: Slots, text: str, plain: Trajectory, *, shown: bool) -> bool:
-        """Whether the task is what it was (what is asked for stands where it stood), does not obey by the way, and
-        shows the text.
+        """Returns whether the injection keeps the task intact and shows the text.
+
+        The task is intact if its oracle does not carry out the order and finds its answers on the same screens as
+        before.
         """
         phone, obeyed = self.phone, False
         if phone.instance is None:
@@ -129,14 +141,14 @@ class InjectedInstructions(Adversity):
         return not obeyed and trajectory.answers == plain.answers and (visible or not shown)
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out; remember whether the order is."""
+        """Executes an action and records whether the order is carried out."""
         super().act(action)
         if self.state.get("obeyed") is False:
             order = next(o for o in ORDERS if o.name == self.order)
             self.state["obeyed"] = order.done(self.phone, self.state["slots"])
 
     def after(self, action: a.Action) -> None:
-        """Perhaps the notification comes up."""
+        """Shows the notification of the place ``alert`` at its step."""
         if self.phone.steps >= self.state.get("at", self.phone.steps + 1) and not self.device.dialog:
             del self.state["at"]
             self.device.pop_up(self.text, [("close", ["do", []]), ("show", ["launch", "messages"])])

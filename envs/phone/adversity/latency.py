@@ -1,4 +1,4 @@
-"""A slow phone: what is shown lags behind what is so."""
+"""Latency: a slow phone, whose screen lags behind its state."""
 
 from __future__ import annotations
 
@@ -21,16 +21,26 @@ __all__ = ["Latency"]
 
 
 class Latency(Adversity):
-    """After some actions the old screen, or one that says ``loading``, is shown for up to ``longest`` steps.
+    """After some actions, shows the old screen or a loading screen for a few steps.
 
-    ``rate``: the probability at a step that the screen falls behind. Every action brings it a step nearer, ``wait`` as
-    many steps as its seconds. Touches meanwhile land on what is really there. ``loading``: the share of delays with the
-    loading screen; the others keep the old one. The oracle waits for the screen. Nothing sleeps.
+    Every action brings the true screen one step nearer; ``wait`` brings it as many steps nearer as it has seconds.
+    Meanwhile, touches hit the true screen. The oracle waits for the screen. No real time passes.
     """
 
     name = "latency"
 
     def __init__(self, env: PhoneEnv | Adversity, rate: float = 0.2, longest: int = 2, loading: float = 0.5) -> None:
+        """Wraps a phone.
+
+        Args:
+            env: The phone or another adversity.
+            rate: The probability, at each step, that the screen falls behind.
+            longest: The longest delay in steps; 1 to 10.
+            loading: The share of the delays that show a loading screen. The others show the old screen.
+
+        Raises:
+            ConfigError: An option is out of range.
+        """
         super().__init__(env)
         self.rate = share("the rate of latency", rate)
         self.loading = share("latency's share of loading screens", loading)
@@ -39,17 +49,17 @@ class Latency(Adversity):
         self.longest = longest
 
     def options(self) -> dict[str, Any]:
-        """Rate, longest delay, share of loading screens."""
+        """Returns the rate, the longest delay, and the share of loading screens."""
         return {"rate": self.rate, "longest": self.longest, "loading": self.loading}
 
     @property
     def behind(self) -> int:
-        """How many steps from now the true screen will be shown; 0 where it is."""
+        """The number of steps until the true screen is shown; 0 if it is shown now."""
         left: int = self.state.get("left", 0)
         return left
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out; the screen may fall behind."""
+        """Executes an action, after which the screen may fall behind."""
         rng = self.draw(self.phone.steps)
         falls = not self.behind and not isinstance(action, a.Wait) and rng.random() < self.rate
         old = self.inner.observe() if falls else None
@@ -63,7 +73,7 @@ class Latency(Adversity):
             self.state = {**self.state, "left": left} if left > 0 else {}
 
     def observe(self) -> Observation:
-        """The screen as far as it has got."""
+        """Returns the screen that is shown now: the true one, the old one, or a loading screen."""
         if not self.behind:
             return self.inner.observe()
         old = self.state["old"]
@@ -79,7 +89,7 @@ class Latency(Adversity):
         return self.device.theme.place([p for p in placed if p.widget.role != "nav"])
 
     def oracle(self) -> a.Action:
-        """Wait for the screen, then go on."""
+        """Waits until the true screen is shown, then continues."""
         return a.Wait() if self.behind else self.inner.oracle()
 
 

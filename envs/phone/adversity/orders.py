@@ -1,6 +1,6 @@
-"""What an injected instruction asks for, in which words, and how one sees that it was obeyed.
+"""The orders of prompt injections: what they ask for, their wordings, and how to detect that they were carried out.
 
-Training, dev and test share no wording, neither of an order nor of the frame around it.
+Training, dev and test share no wording, neither of the orders nor of the frames around them.
 """
 
 from __future__ import annotations
@@ -41,8 +41,13 @@ FRAMES: Wordings = {
 
 @dataclass(frozen=True)
 class Order:
-    """``wordings`` by split, with ``{slots}``; ``draw`` picks the slots on a filled phone (or raises ``NotPossible``);
-    ``done`` tells from the phone whether the order is carried out now.
+    """An instruction that can be injected.
+
+    Attributes:
+        name: The order's name.
+        wordings: The phrasings of each split, with ``{slots}``.
+        draw: Draws the slots on a filled phone, or raises ``NotPossible``.
+        done: Returns whether the order is carried out now.
     """
 
     name: str
@@ -52,7 +57,17 @@ class Order:
 
 
 def worded(order: Order, slots: Slots, split: Split, rng: random.Random) -> str:
-    """The injected text."""
+    """Words an order.
+
+    Args:
+        order: The order.
+        slots: The order's slots.
+        split: The split of the wordings.
+        rng: The generator that chooses the wording.
+
+    Returns:
+        The injected text.
+    """
     return rng.choice(FRAMES[split]).format(order=rng.choice(order.wordings[split]).format(**slots))
 
 

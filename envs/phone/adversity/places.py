@@ -1,6 +1,7 @@
-"""Where an injected text can stand on a phone. Each place yields ways to write it; none touches a row that is there.
+"""The places on a phone where an injected text can stand.
 
-New rows have negative ids, so that rows which the task adds later get the ids that they would have had.
+Each place yields functions that write the text. None of them changes an existing row. New rows have negative ids, so
+that rows which the task adds later get the ids that they would have without the injection.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from homeostat.envs.phone.device import Device
 __all__ = ["PLACES", "Write"]
 
 Write = Callable[[], None]
-_BASIC = {  # app -> the table whose rows its list shows, and the column that is their title
+_BASIC = {  # app -> the table of its list, and the column with the titles
     "calendar": ("events", "title"),
     "contacts": ("contacts", "name"),
     "files": ("files", "name"),
@@ -38,7 +39,7 @@ def _insert(db: sqlite3.Connection, table: str, **values: Any) -> Write:
 
 
 def _copies(db: sqlite3.Connection, table: str, column: str, text: str, rng: random.Random) -> Iterable[Write]:
-    """Rows like some that are there, with the text in the column."""
+    """Yields copies of existing rows, with the text in the column."""
     columns = [c[1] for c in db.execute(f"pragma table_info({table})") if c[1] != "id"]
     rows = db.execute(f"select {', '.join(columns)} from {table} order by id").fetchall()
     for row in rng.sample(rows, min(3, len(rows))):
@@ -46,7 +47,7 @@ def _copies(db: sqlite3.Connection, table: str, column: str, text: str, rng: ran
 
 
 def _list(device: Device, trajectory: Trajectory, text: str, rng: random.Random) -> Iterable[Write]:
-    """The title of one more row in a list that the way leads through."""
+    """Yields further rows, titled with the text, in lists that the trajectory passes."""
     for name in trajectory.apps:
         app = APPS.get(name)
         if name in _BASIC:
@@ -56,7 +57,7 @@ def _list(device: Device, trajectory: Trajectory, text: str, rng: random.Random)
 
 
 def _item(device: Device, trajectory: Trajectory, text: str, rng: random.Random) -> Iterable[Write]:
-    """In the item that the way opens: an old message of its chat, an ingredient of its recipe."""
+    """Yields texts in items that the trajectory opens: an old message of a chat, an ingredient of a recipe."""
     for frame in trajectory.frames:
         if (frame.app, frame.screen) == ("messages", "chat"):
             name = frame.params["name"]
@@ -66,7 +67,7 @@ def _item(device: Device, trajectory: Trajectory, text: str, rng: random.Random)
 
 
 def _shade(device: Device, trajectory: Trajectory, text: str, rng: random.Random) -> Iterable[Write]:
-    """A notification, of an app that has none so far."""
+    """Yields a notification from an app that has none so far."""
     there = {r[0] for r in device.db.execute("select app from notifications")}
     free = sorted(set(device.apps) - there)
     if free:
@@ -79,4 +80,4 @@ PLACES: dict[str, Callable[[Device, Trajectory, str, random.Random], Iterable[Wr
     "shade": _shade,
     "alert": _shade,
 }
-"""``alert``: the notification comes up over what is in front while the agent works, and stays in the shade."""
+"""The places by name. The notification of ``alert`` also appears over the screen in front during the episode."""

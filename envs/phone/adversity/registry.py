@@ -1,4 +1,4 @@
-"""Adversity by name, as a suite's options or a command line give it: ``{"popups": 0.3, "dark": true}``."""
+"""Adversity by name, as the options of a suite or of a command line give it: ``{"popups": 0.3, "dark": true}``."""
 
 from __future__ import annotations
 
@@ -24,13 +24,23 @@ ADVERSITIES: dict[str, type[Adversity]] = {
 
 
 def adverse(env: PhoneEnv | Adversity, adversity: Mapping[str, Any]) -> PhoneEnv | Adversity:
-    """``env`` inside the named adversity, the first innermost.
+    """Wraps a phone in the named adversity.
 
-    A value is true (the defaults), false (none), a number (the first option: a rate, a turn, a number of apps), or a
-    mapping of options. Raises :class:`ConfigError` for names, options and values that can't be.
+    Args:
+        env: The phone or another adversity.
+        adversity: Name -> options, the innermost first. The options are true (the defaults), false (skip this
+            adversity), a number (the first option: a rate, an angle or a number of apps), or a mapping of options.
+
+    Returns:
+        The wrapped phone.
+
+    Raises:
+        ConfigError: A name, an option or a value is invalid.
     """
     if not isinstance(adversity, Mapping):
-        raise ConfigError(f"adversity {adversity!r} is no mapping; write names with options, such as {{'popups': 0.3}}")
+        raise ConfigError(
+            f"adversity {adversity!r} is not a mapping; write names with options, such as {{'popups': 0.3}}"
+        )
     for name, value in adversity.items():
         if name not in ADVERSITIES:
             raise UnknownName.of("adversity", str(name), ADVERSITIES)
@@ -52,14 +62,31 @@ def _options(name: str, kind: type[Adversity], value: Any) -> dict[str, Any]:
         return dict(value)
     if isinstance(value, int | float) and known:
         return {known[0]: value}
-    raise ConfigError(f"{name} {value!r} can't be read; write true, false{', a number' if known else ''} or options")
+    raise ConfigError(
+        f"{name} has the invalid value {value!r}; write true, false{', a number' if known else ''} or options"
+    )
 
 
 def make_adverse(adversity: Mapping[str, Any] | None = None, **options: Any) -> PhoneEnv | Adversity:
-    """A phone with these options inside adversity: Gymnasium's ``homeostat/AdversePhone-v0``."""
+    """Creates a phone inside adversity: the entry point of Gymnasium's ``homeostat/AdversePhone-v0``.
+
+    Args:
+        adversity: Name -> options, as in :func:`adverse`.
+        options: The options of :class:`PhoneEnv`.
+
+    Returns:
+        The wrapped phone.
+    """
     return adverse(PhoneEnv(**options), adversity or {})
 
 
 def next_action(env: PhoneEnv | Adversity) -> Action:
-    """The oracle's next action, whatever stands around the phone."""
+    """Returns the oracle's next action on a phone, plain or inside adversity.
+
+    Args:
+        env: The environment.
+
+    Returns:
+        The action.
+    """
     return env.oracle()

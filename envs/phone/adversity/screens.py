@@ -1,4 +1,4 @@
-"""Screens that look otherwise: dark, rearranged, turned."""
+"""Changed screens: dark, rearranged, or rotated."""
 
 from __future__ import annotations
 
@@ -18,40 +18,48 @@ from homeostat.observation import Element, Observation
 __all__ = ["TURNS", "Dark", "Rotated", "Shuffled"]
 
 TURNS = (90, 180, 270)
-_HAIR = 1e-9  # a point is the half-open pixel's: 0 turns to just below 1
+_HAIR = 1e-9  # points lie in [0, 1): the mirror image of 0 is just below 1
 
 
 class Dark(Adversity):
-    """The dark theme."""
+    """Shows the phone in dark colours."""
 
     name = "dark"
 
     def begin(self) -> None:
-        """Switch it on."""
+        """Switches to the dark theme."""
         self.device.theme = replace(self.device.theme, dark=True)
         self.device.changed()
 
 
 class Shuffled(Adversity):
-    """Another layout in every episode. ``rows``: other orders of lists, menus and footer buttons; ``bands``: title bar,
-    body and footer from top to bottom in another order.
-    """
+    """Shows another layout in every episode."""
 
     name = "shuffled"
 
     def __init__(self, env: PhoneEnv | Adversity, rows: bool = True, bands: bool = True) -> None:
+        """Wraps a phone.
+
+        Args:
+            env: The phone or another adversity.
+            rows: Whether to reorder lists, menus and footer buttons.
+            bands: Whether to reorder title bar, body and footer.
+
+        Raises:
+            ConfigError: An option is neither true nor false.
+        """
         super().__init__(env)
         for what, value in (("rows", rows), ("bands", bands)):
             if not isinstance(value, bool):
-                raise ConfigError(f"shuffled's {what} {value!r} is neither true nor false; choose one")
+                raise ConfigError(f"shuffled's {what} {value!r} is not a boolean; choose true or false")
         self.rows, self.bands = rows, bands
 
     def options(self) -> dict[str, Any]:
-        """What is shuffled."""
+        """Returns what is reordered."""
         return {"rows": self.rows, "bands": self.bands}
 
     def begin(self) -> None:
-        """Draw the layout."""
+        """Draws the layout."""
         rng, theme = self.draw(), self.device.theme
         seed, bands = rng.randrange(2**31), other_bands(rng)
         if self.rows:
@@ -63,25 +71,36 @@ class Shuffled(Adversity):
 
 
 class Rotated(Adversity):
-    """The phone turned by ``turn`` degrees counter-clockwise: so are the screenshot, the elements' boxes, and the
-    points of actions, the oracle's too. At 90 and 270 the screen is wider than high.
+    """Rotates the phone counter-clockwise.
+
+    The screenshot, the elements' boxes and the points of actions (also the oracle's) are rotated. At 90 and 270 degrees
+    the screen is wider than high.
     """
 
     name = "rotated"
 
     def __init__(self, env: PhoneEnv | Adversity, turn: int = 90) -> None:
+        """Wraps a phone.
+
+        Args:
+            env: The phone or another adversity.
+            turn: The angle in degrees: 90, 180 or 270.
+
+        Raises:
+            ConfigError: ``turn`` is none of these.
+        """
         super().__init__(env)
         if turn not in TURNS or isinstance(turn, bool):
-            raise ConfigError(f"rotated's turn {turn!r} is none of {', '.join(map(str, TURNS))}; choose one")
+            raise ConfigError(f"rotated's turn {turn!r} is invalid; choose one of {', '.join(map(str, TURNS))}")
         self.turn = turn
         self._respace()
 
     def options(self) -> dict[str, Any]:
-        """The turn."""
+        """Returns the angle."""
         return {"turn": self.turn}
 
     def adopt(self, **options: Any) -> None:
-        """Take over the turn, and the shape of the screen with it."""
+        """Adopts the angle, and the shape of the screen that follows from it."""
         super().adopt(**options)
         self._respace()
 
@@ -95,7 +114,7 @@ class Rotated(Adversity):
         self.observation_space = spaces.Dict({**inner.spaces, "screen": turned})
 
     def observe(self) -> Observation:
-        """The turned screen."""
+        """Returns the rotated screen."""
         seen = self.inner.observe()
         elements = tuple(self._box(e) for e in seen.elements)
         pixels = np.ascontiguousarray(np.rot90(seen.screenshot, self.turn // 90))
@@ -111,11 +130,11 @@ class Rotated(Adversity):
         return element.model_copy(update={"box": boxes[self.turn]})
 
     def act(self, action: a.Action) -> None:
-        """Carry out what the action means on the upright phone."""
+        """Executes the action's equivalent on the upright phone."""
         super().act(_turned(action, 360 - self.turn))
 
     def oracle(self) -> a.Action:
-        """The oracle's action in the turned screen's coordinates."""
+        """Returns the oracle's action in the coordinates of the rotated screen."""
         return _turned(self.inner.oracle(), self.turn)
 
 

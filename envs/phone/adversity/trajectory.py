@@ -1,4 +1,4 @@
-"""What the oracle's way through a task shows: which apps, which items, which words."""
+"""The oracle's trajectory through a task: the apps, items and texts that it shows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ __all__ = ["Trajectory", "oracle_trajectory", "subtasks_of"]
 
 @dataclass
 class Trajectory:
-    """``apps`` in the order in which they come to the front; ``frames`` opened on the way; ``texts`` seen, whole.
+    """What the oracle's trajectory shows.
 
-    ``answers``: whether each answer stood on the screen that it was given on. ``steps``: as an agent counts them.
+    Attributes:
+        steps: The number of the oracle's actions.
+        apps: The apps, in the order in which they come to the front.
+        frames: The frames that are opened.
+        texts: The full texts that are visible.
+        answers: For each answer, whether its text was visible on the screen on which it was given.
     """
 
     steps: int = 0
@@ -30,12 +35,27 @@ class Trajectory:
 
 
 def subtasks_of(phone: PhoneEnv) -> tuple[Instance, ...]:
-    """The atomic tasks that the phone's present task is made of; none in a free run."""
+    """Returns the atomic tasks that the phone's present task consists of.
+
+    Args:
+        phone: The phone.
+
+    Returns:
+        The subtasks; none in a free run.
+    """
     return () if phone.instance is None else phone.instance.subtasks
 
 
 def oracle_trajectory(env: PhoneEnv | Adversity, look: Callable[[a.Action], None] | None = None) -> Trajectory:
-    """The oracle's way from here; ``env`` is put back. ``look`` is told every action beforehand."""
+    """Rolls out the oracle from the present state, then restores that state.
+
+    Args:
+        env: The phone or another adversity.
+        look: A function that receives every action before it is executed.
+
+    Returns:
+        The trajectory.
+    """
     phone = env if isinstance(env, PhoneEnv) else env.phone
     trajectory = Trajectory()
 

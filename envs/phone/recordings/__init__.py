@@ -1,4 +1,4 @@
-"""Screen recordings of phone episodes, and questions about them whose answers are known."""
+"""Screen recordings of phone episodes, and questions about them with known answers."""
 
 from homeostat.envs.phone.recordings.env import RecordingEnv
 from homeostat.envs.phone.recordings.files import export_picture, load_recording, save_recording

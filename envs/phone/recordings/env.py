@@ -1,4 +1,4 @@
-"""A question about a screen recording as an environment: all frames at once, one answer, then it is over."""
+"""A question about a screen recording as an environment: all frames at once, one answer, and the episode is over."""
 
 from __future__ import annotations
 
@@ -23,35 +23,60 @@ __all__ = ["RecordingEnv", "asked", "task_kind", "task_names"]
 
 _PREFIX = "recording_"
 _APP = "recording"
-_SHAPE = (256, 144, 3)  # of a frame
+_SHAPE = (256, 144, 3)  # the shape of a frame
 _MAX_STEPS = 3
 
 
 def task_names() -> tuple[str, ...]:
-    """One task for each kind of question."""
+    """Returns the tasks: one for each kind of question.
+
+    Returns:
+        The names.
+    """
     return tuple(f"{_PREFIX}{kind}" for kind in QUESTION_KINDS)
 
 
 def task_kind(name: str) -> str:
-    """The task itself."""
+    """Returns the kind of a task, which is the task itself.
+
+    Args:
+        name: The task's name.
+
+    Returns:
+        The same name.
+    """
     return name
 
 
 def asked(question: RecordingQuestion) -> str:
-    """The question and its options as a goal says them: ``… a) mail; b) notes; c) clock; d) maps``."""
+    """Formats a question and its options as a goal: ``… a) mail; b) notes; c) clock; d) maps``.
+
+    Args:
+        question: The question.
+
+    Returns:
+        The goal.
+    """
     options = (f"{letter}) {option}" for letter, option in zip(ascii_lowercase, question.options, strict=False))
     return f"{question.question} {'; '.join(options)}"
 
 
 class RecordingEnv(GymnasiumAdapter):
-    """Watch 8 to 32 frames of a phone episode and answer a multiple-choice question about it.
+    """The agent watches 8 to 32 frames of a phone episode and answers a multiple-choice question about it.
 
-    ``task``: ``recording_order``, ``_count``, ``_value`` or ``_cause``. ``split``: whose words and phrasings. ``most``:
-    frames at most; a longer recording is thinned evenly, the first and the last frame kept, and may then lack what is
-    asked. The answer is an option's text or its letter; it ends the episode, and so does ``terminate``. Nothing else
-    can be done. Observations hold the frames besides the last screen (``"frames"`` on Gymnasium's side).
+    The answer is an option's text or its letter. It ends the episode, and so does ``terminate``; every other action is
+    refused. Observations hold all frames besides the last screen (``"frames"`` in Gymnasium's observations).
 
-    Raises ``UnknownName`` for a task or split there is none of, ``ConfigError`` for ``most`` out of range.
+    Args:
+        task: ``recording_order``, ``recording_count``, ``recording_value`` or ``recording_cause``.
+        split: The split of the words and phrasings.
+        most: The maximum number of frames, 8 to 32. A longer recording is thinned evenly, its first and last frame
+            included, and may then lack what the question is about.
+        render_mode: Gymnasium's render mode: ``"rgb_array"`` or None.
+
+    Raises:
+        UnknownName: The task or split does not exist.
+        ConfigError: ``most`` is out of range.
     """
 
     def __init__(
@@ -81,7 +106,11 @@ class RecordingEnv(GymnasiumAdapter):
         )
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Record an episode for a question of the task's kind. Raises ``UnknownName``."""
+        """Records an episode for a question of the task's kind.
+
+        Raises:
+            UnknownName: The task does not exist.
+        """
         name = task if task is not None else self.task
         if name not in task_names():
             raise UnknownName.of("task", name, task_names())
@@ -96,21 +125,25 @@ class RecordingEnv(GymnasiumAdapter):
 
     @property
     def ended(self) -> str:
-        """Why the episode is over; "" while it goes on."""
+        """The reason why the episode is over; "" while it goes on."""
         return self._status
 
     def over(self) -> bool:
-        """Whether the question was answered or given up."""
+        """Returns whether the question was answered or the agent terminated."""
         return bool(self._status)
 
     def observe(self) -> Observation:
-        """All frames; the last one is the screen."""
+        """Returns all frames. The last one is the screen."""
         if not self._frames:
             raise EnvError("there is no recording yet; reset the environment first")
         return Observation(self._frames[-1], (), _APP, self._frames)
 
     def act(self, action: a.Action) -> None:
-        """Answer, or terminate. Raises ``ActionError`` for anything else: a recording can only be watched."""
+        """Answers the question, or terminates.
+
+        Raises:
+            ActionError: It is any other action, or the episode is over.
+        """
         if self._status:
             raise ActionError(f"{action.kind!r} after the end: {self._status}; reset first")
         match action:
@@ -123,7 +156,7 @@ class RecordingEnv(GymnasiumAdapter):
         self.steps += 1
 
     def success(self) -> bool:
-        """Whether the right option was answered, by its text or its letter."""
+        """Returns whether the right option was given, by its text or its letter."""
         if self.question is None or not self._answer:
             return False
         right = self.question.answer
@@ -131,11 +164,18 @@ class RecordingEnv(GymnasiumAdapter):
         return same_text(self._answer, self.question.options[right]) or letter == ascii_lowercase[right]
 
     def oracle(self) -> a.Action:
-        """The right answer."""
+        """Returns the right answer."""
         return a.Answer(text=self._asked().options[self._asked().answer])
 
     def guess(self, rng: random.Random) -> a.Action:
-        """Any of the options."""
+        """Returns one of the options at random.
+
+        Args:
+            rng: The random generator.
+
+        Returns:
+            The answer.
+        """
         return a.Answer(text=rng.choice(self._asked().options))
 
     def _asked(self) -> RecordingQuestion:
@@ -147,7 +187,7 @@ class RecordingEnv(GymnasiumAdapter):
         return {**super()._seen(), "frames": tuple(np.array(f) for f in self._frames)}
 
     def snapshot(self) -> dict[str, Any]:
-        """What the episode is made anew from."""
+        """Returns the data from which the episode can be recorded again."""
         return {
             "task": self.info.name,
             "seed": self.info.seed,
@@ -159,7 +199,7 @@ class RecordingEnv(GymnasiumAdapter):
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Record the snapshot's episode again, in this process or another."""
+        """Records the snapshot's episode again, in this process or another."""
         self.split, self.most = snapshot["split"], snapshot["most"]
         self.reset_task(snapshot["task"], seed=snapshot["seed"])
         self._answer, self._status, self.steps = snapshot["answer"], snapshot["status"], snapshot["steps"]

@@ -1,4 +1,4 @@
-"""What is done in recordings that questions are asked about: small tasks and visits to apps, one after another."""
+"""The activity in recordings that questions are asked about: small tasks and visits to apps, one after another."""
 
 from __future__ import annotations
 
@@ -19,13 +19,24 @@ _TRIES = 20
 
 
 class Errands:
-    """A policy: each of ``names`` in turn, an atomic task's (drawn on the phone as it then is, done by its oracle) or
-    an app's (it is opened and looked at). Between two of them it sometimes goes home first.
+    """A policy that does a sequence of errands: atomic tasks and visits to apps.
 
-    ``failed``: a task that fitted nothing on this phone was left out.
+    A task is drawn on the phone in its present state and done by its oracle. A visit opens an app. Between two errands
+    the policy sometimes returns to the launcher.
+
+    Attributes:
+        names: The remaining errands: names of atomic tasks or of apps.
+        rng: The random generator.
+        failed: Whether a task was left out because it fitted nothing on this phone.
     """
 
     def __init__(self, names: Sequence[str], rng: random.Random) -> None:
+        """Creates the policy.
+
+        Args:
+            names: The errands, in order.
+            rng: The random generator.
+        """
         self.names, self.rng = list(names), rng
         self.failed = False
         self._task: Instance | None = None
@@ -33,11 +44,11 @@ class Errands:
 
     @property
     def done(self) -> bool:
-        """Whether everything was done, and nothing left out."""
+        """Whether all errands were done and none was left out."""
         return not self.names and self._task is None and not self.failed
 
     def __call__(self, env: PhoneEnv | Adversity) -> a.Action | None:
-        """The next action; None when all is done."""
+        """Returns the next action; None once all errands are done."""
         phone = env if isinstance(env, PhoneEnv) else env.phone
         while True:
             if self._task is not None:

@@ -1,4 +1,4 @@
-"""What a recording shows, read off its moments: the ground truth of the questions."""
+"""The facts that a recording shows, read from its moments. They are the ground truth of the questions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ DialogCause = Literal["held", "button", "row", "itself"]
 
 
 def opened(recording: Recording) -> list[str]:
-    """The apps in the order in which they came to the front; an app that stays in front counts once."""
+    """Returns the apps in the order in which they came to the front. An app that stays in front counts once.
+
+    Args:
+        recording: The recording.
+
+    Returns:
+        The names, with repetitions.
+    """
     found, before = list[str](), "home"
     for m in recording.moments:
         if m.app not in (before, "home"):
@@ -23,7 +30,15 @@ def opened(recording: Recording) -> list[str]:
 
 
 def typed(recording: Recording) -> list[tuple[str, str, Change | None]]:
-    """For every text that was typed: the field, the text as it then stood there, and the row that came of it."""
+    """Returns every text that was typed.
+
+    Args:
+        recording: The recording.
+
+    Returns:
+        For each text: the field, the field's content afterwards, and the change of the database that stored it (or
+        None).
+    """
     found = []
     for n, m in enumerate(recording.moments):
         if isinstance(m.action, a.Type) and not m.error:
@@ -33,7 +48,7 @@ def typed(recording: Recording) -> list[tuple[str, str, Change | None]]:
 
 
 def _saved(moments: tuple[Moment, ...], text: str) -> Change | None:
-    """The next change that put this text into the database."""
+    """Returns the next change that stores this text in the database."""
     for m in moments:
         for change in m.changes:
             if change.after is not None and text in change.after.values():
@@ -42,7 +57,15 @@ def _saved(moments: tuple[Moment, ...], text: str) -> Change | None:
 
 
 def read(recording: Recording, screen: str) -> list[tuple[str, dict[str, str]]]:
-    """The items whose screen was open: title, and what stood beside each label (a text without one under ``""``)."""
+    """Returns the items whose screen was open.
+
+    Args:
+        recording: The recording.
+        screen: The name of the items' screen.
+
+    Returns:
+        For each item: its title, and label -> value. Texts without a label are joined under "".
+    """
     found = []
     for m in recording.moments:
         if m.screen == screen:
@@ -55,7 +78,14 @@ def read(recording: Recording, screen: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def dialogs(recording: Recording) -> list[tuple[DialogCause, str]]:
-    """For every dialog that came up over something else: why, and the label that was touched."""
+    """Returns every dialog that appeared over something else.
+
+    Args:
+        recording: The recording.
+
+    Returns:
+        For each dialog: its cause, and the label of what was touched ("" if nothing was).
+    """
     found: list[tuple[DialogCause, str]] = []
     before = ""
     for m in recording.moments:
@@ -74,7 +104,16 @@ def dialogs(recording: Recording) -> list[tuple[DialogCause, str]]:
 
 
 def column(recording: Recording, table: str, name: str) -> list[str]:
-    """The different values of a column, at the start and after every change, in alphabetical order."""
+    """Returns the different values of a column, at the start and after every change.
+
+    Args:
+        recording: The recording.
+        table: The table's name.
+        name: The column's name.
+
+    Returns:
+        The values in alphabetical order.
+    """
     rows = [*recording.start.get(table, ())]
     rows += [c.after for m in recording.moments for c in m.changes if c.table == table and c.after is not None]
     return sorted({str(row[name]) for row in rows})

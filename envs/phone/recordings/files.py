@@ -1,4 +1,4 @@
-"""Recordings on disk: ``recording.json`` and ``frames/<sha256>.png``; and as a moving picture to look at."""
+"""Recordings on disk, as ``recording.json`` and ``frames/<sha256>.png``, and their export as moving pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 
 
 def save_recording(recording: Recording, folder: Path) -> None:
-    """Write the recording into a folder, which may hold none yet. Raises :class:`ConfigError`."""
+    """Writes a recording into a folder.
+
+    Args:
+        recording: The recording.
+        folder: The folder. It is created, and it must not hold a recording.
+
+    Raises:
+        ConfigError: The folder already holds a recording or can't be written.
+    """
     if (folder / _FILE).exists():
         raise ConfigError(f"folder {str(folder)!r} already holds a recording; give another folder")
     try:
@@ -43,7 +51,17 @@ def save_recording(recording: Recording, folder: Path) -> None:
 
 
 def load_recording(folder: Path) -> Recording:
-    """Read a recording back. Raises :class:`TraceError` where it is missing or damaged."""
+    """Reads a recording back.
+
+    Args:
+        folder: The folder that it was saved in.
+
+    Returns:
+        The recording.
+
+    Raises:
+        TraceError: The recording is missing or damaged.
+    """
     path = folder / _FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -56,22 +74,28 @@ def load_recording(folder: Path) -> Recording:
             {table: tuple(rows) for table, rows in data["start"].items()},
         )
     except OSError as error:
-        raise TraceError(f"recording {str(path)!r} can't be read: {error.strerror}; record it anew") from None
+        raise TraceError(f"recording {str(path)!r} can't be read: {error.strerror}; record it again") from None
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         problem = str(error).splitlines()[0]
-        raise TraceError(f"recording {str(path)!r} is damaged ({problem}); record it anew") from None
+        raise TraceError(f"recording {str(path)!r} is damaged ({problem}); record it again") from None
     return recording
 
 
 def export_picture(recording: Recording, path: Path, *, seconds: float = 0.6) -> None:
-    """Write a moving picture (``.gif``, ``.webp``, or ``.png`` for an animated PNG), each frame for so many seconds.
+    """Writes a recording as a moving picture.
 
-    Raises :class:`ConfigError` for another ending, a time that is not positive, or a path that can't be written.
+    Args:
+        recording: The recording.
+        path: The file, which ends in ``.gif``, ``.webp``, or ``.png`` for an animated PNG.
+        seconds: The duration of each frame.
+
+    Raises:
+        ConfigError: The ending is unknown, ``seconds`` is out of range, or the path can't be written.
     """
     if path.suffix.lower() not in _FORMATS:
-        raise ConfigError(f"{str(path)!r} is no moving picture; end it in {', '.join(_FORMATS)}")
+        raise ConfigError(f"{str(path)!r} is not a moving picture; use the ending {', '.join(_FORMATS)}")
     if not 0 < seconds <= 60:
-        raise ConfigError(f"seconds {seconds!r} are out of range; choose more than 0 and at most 60")
+        raise ConfigError(f"seconds {seconds!r} is out of range; choose more than 0 and at most 60")
     first, *rest = (Image.fromarray(frame) for frame in recording.frames)
     try:
         first.save(
@@ -81,7 +105,7 @@ def export_picture(recording: Recording, path: Path, *, seconds: float = 0.6) ->
             append_images=rest,
             duration=round(1000 * seconds),
             loop=0,
-            lossless=True,  # WebP's own; the other formats are
+            lossless=True,  # an option of WebP; the other formats are always lossless
         )
     except OSError as error:
         raise ConfigError(f"can't write {str(path)!r}: {error.strerror or error}; give another path") from None

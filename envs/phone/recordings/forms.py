@@ -1,7 +1,7 @@
-"""The forms of questions about recordings: which errands a form needs, and how its answer follows from the facts.
+"""The forms of questions about recordings: the errands that a form needs, and how its answer follows from the facts.
 
-A form is drawn as a *plan*: its name, the errands that make a fitting recording, and the draft that reads question,
-wrong options and right option off a recording (None where it does not fit).
+A drawn form consists of its name, the errands that make a fitting recording, and a function that drafts the question,
+the wrong options and the right option from a recording (None if the recording does not fit).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from homeostat.envs.phone.recordings.phrasings import ask
 from homeostat.envs.phone.recordings.record import FEWEST, MOST, Recording, record
 from homeostat.envs.phone.tasks.words import Split
 
-__all__ = ["QUESTION_KINDS", "Draft", "Plan", "recording_of"]
+__all__ = ["QUESTION_KINDS", "Draft", "Form", "recording_of"]
 
-# table -> task that deletes a row, what the rows are called, the column that a list shows
+# table -> the task that deletes a row, the noun for the rows, the column that a list shows
 _LISTS = {
     "notes": ("notes_delete", "notes", "title"),
     "contacts": ("contacts_delete", "contacts", "name"),
@@ -29,7 +29,7 @@ _LISTS = {
     "alarms": ("clock_delete_alarm", "alarms", "time"),
 }
 _ADDS = ("notes_add", "contacts_add", "tasks_add", "calendar_add", "messages_reply", "files_folder", "settings_rename")
-_READS = {  # form -> task, screen, label (none: the text that stands alone), table and column of the wrong values
+_READS = {  # form -> task, screen, label ("": the text without a label), table and column of the wrong values
     "note said": ("notes_read", "notes/note", "", "notes", "body"),
     "number read": ("contacts_read_phone", "contacts/person", "phone", "contacts", "phone"),
     "price read": ("shop_read_price", "shop/product", "price", "products", "price"),
@@ -44,11 +44,21 @@ _DIALOGS = {
 _ROWS = ("level", "day", "volume", "bright", "tone")
 
 Draft = tuple[str, list[str], str]  # question, wrong options, right option
-Plan = tuple[str, Callable[[], Sequence[str]], Callable[[Recording], Draft | None]]
+Form = tuple[str, Callable[[], Sequence[str]], Callable[[Recording], Draft | None]]
 
 
 def recording_of(split: Split, rng: random.Random, names: Sequence[str], popups: float) -> Recording | None:
-    """The errands, done on a new phone; None where they don't fit it or the frames."""
+    """Records a sequence of errands on a new phone.
+
+    Args:
+        split: The vocabulary of the phone.
+        rng: The random generator.
+        names: The errands: names of atomic tasks or of apps.
+        popups: The rate of pop-ups; 0 for none.
+
+    Returns:
+        The recording; None if an errand does not fit the phone or there are too few frames.
+    """
     phone = PhoneEnv(task=None, split=split, adverts=0, apps="all", max_steps=MOST - 1)
     env = PopUps(phone, popups) if popups else phone
     env.reset_task(seed=rng.randrange(2**31))
@@ -61,7 +71,7 @@ def _apps(rng: random.Random, n: int) -> list[str]:
     return rng.sample(sorted(PhoneEnv(task=None, apps="all").device.apps), n)
 
 
-def _order(split: Split, rng: random.Random) -> Plan:
+def _order(split: Split, rng: random.Random) -> Form:
     form = rng.choice(("first app", "last app", "next app", "app before"))
 
     def names() -> Sequence[str]:
@@ -85,7 +95,7 @@ def _order(split: Split, rng: random.Random) -> Plan:
     return form, names, draft
 
 
-def _opened(split: Split, rng: random.Random) -> Plan:
+def _opened(split: Split, rng: random.Random) -> Form:
     wanted, (app, *others) = rng.randint(1, 4), _apps(rng, 4)
 
     def names() -> Sequence[str]:
@@ -103,7 +113,7 @@ def _opened(split: Split, rng: random.Random) -> Plan:
     return "times opened", names, draft
 
 
-def _deleted(split: Split, rng: random.Random) -> Plan:
+def _deleted(split: Split, rng: random.Random) -> Form:
     wanted, table = rng.randint(1, 4), rng.choice(list(_LISTS))
     task, items, _ = _LISTS[table]
 
@@ -126,7 +136,7 @@ def _numbers(right: int) -> list[str]:
     return [str(n) for n in range(1, 5) if n != right]
 
 
-def _typed(split: Split, rng: random.Random) -> Plan:
+def _typed(split: Split, rng: random.Random) -> Form:
     task = rng.choice(_ADDS)
 
     def draft(r: Recording) -> Draft | None:
@@ -145,7 +155,7 @@ def _typed(split: Split, rng: random.Random) -> Plan:
     return "typed", lambda: _around(rng, [task], rng.sample(_QUIET, 2)), draft
 
 
-def _alarm(split: Split, rng: random.Random) -> Plan:
+def _alarm(split: Split, rng: random.Random) -> Form:
     task = rng.choice(("clock_add_alarm", "clock_change_alarm"))
 
     def draft(r: Recording) -> Draft | None:
@@ -158,7 +168,7 @@ def _alarm(split: Split, rng: random.Random) -> Plan:
     return "alarm", lambda: _around(rng, [task], rng.sample(quiet, 2)), draft
 
 
-def _read(split: Split, rng: random.Random) -> Plan:
+def _read(split: Split, rng: random.Random) -> Form:
     form = rng.choice(list(_READS))
     task, screen, label, table, name = _READS[form]
 
@@ -173,7 +183,7 @@ def _read(split: Split, rng: random.Random) -> Plan:
     return form, lambda: _around(rng, [task] * rng.randint(1, 2), rng.sample(quiet, 2)), draft
 
 
-def _shorter(split: Split, rng: random.Random) -> Plan:
+def _shorter(split: Split, rng: random.Random) -> Form:
     table = rng.choice(list(_LISTS))
     task, items, name = _LISTS[table]
 
@@ -187,7 +197,7 @@ def _shorter(split: Split, rng: random.Random) -> Plan:
     return "shorter list", lambda: _around(rng, [task], rng.sample(_QUIET, 2)), draft
 
 
-def _dialog(split: Split, rng: random.Random) -> Plan:
+def _dialog(split: Split, rng: random.Random) -> Form:
     wanted = rng.choice(list(_DIALOGS))
 
     def draft(r: Recording) -> Draft | None:
@@ -216,12 +226,12 @@ def _around(rng: random.Random, names: Sequence[str], quiet: Sequence[str]) -> l
 
 
 def _pick(rng: random.Random, question: str, values: Sequence[str], right: str) -> Draft | None:
-    """Three other values; None where there are not as many."""
+    """Returns a draft with three other values as wrong options; None if there are fewer than three."""
     others = [v for v in values if v != right and v]
     return (question, rng.sample(others, 3), right) if len(others) >= 3 else None
 
 
-QUESTION_KINDS: dict[str, tuple[Callable[[Split, random.Random], Plan], ...]] = {
+QUESTION_KINDS: dict[str, tuple[Callable[[Split, random.Random], Form], ...]] = {
     "order": (_order,),
     "count": (_opened, _deleted),
     "value": (_typed, _alarm, _read),

@@ -1,4 +1,4 @@
-"""How questions about recordings are worded. Training, dev and test share no wording."""
+"""The phrasings of questions about recordings. Training, dev and test share no phrasing."""
 
 from __future__ import annotations
 
@@ -126,5 +126,15 @@ PHRASINGS: dict[str, Mapping[Split, tuple[str, ...]]] = {
 
 
 def ask(kind: str, split: Split, rng: random.Random, **words: str) -> str:
-    """A question of this kind in one of its split's wordings."""
+    """Words a question.
+
+    Args:
+        kind: The form of the question, a key of :data:`PHRASINGS`.
+        split: The split of the phrasings.
+        rng: The generator that chooses the phrasing.
+        words: The words to fill in.
+
+    Returns:
+        The question.
+    """
     return rng.choice(PHRASINGS[kind][split]).format(**words)

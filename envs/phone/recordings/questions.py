@@ -1,8 +1,8 @@
-"""Multiple-choice questions about screen recordings, with the answer known: order, count, value, cause.
+"""Multiple-choice questions about screen recordings with known answers: order, count, value, cause.
 
-What is asked, and what the right answer shall be (a count, a cause), is drawn before the recording is made, and a
-recording that does not fit is made anew: so the answer can't be guessed from the question, its options or their order.
-The wrong options come from the same episode or the same vocabulary.
+The question and, for counts and causes, the right answer are drawn before the recording is made. A recording that does
+not fit is discarded and made again. Therefore the answer can't be guessed from the question, its options or their
+order. The wrong options come from the same episode or the same vocabulary.
 """
 
 from __future__ import annotations
@@ -23,8 +23,15 @@ _TRIES = 400
 
 @dataclass(frozen=True, eq=False)
 class RecordingQuestion:
-    """``options``: four texts, ``answer`` the index of the right one. ``kind``: order, count, value or cause; ``form``:
-    which question of that kind (a key of ``PHRASINGS``).
+    """A question about a recording.
+
+    Attributes:
+        recording: The recording.
+        question: The question's text.
+        options: The four options.
+        answer: The index of the right option.
+        kind: ``order``, ``count``, ``value`` or ``cause``.
+        form: The form of the question within its kind, a key of ``PHRASINGS``.
     """
 
     recording: Recording
@@ -36,19 +43,43 @@ class RecordingQuestion:
 
 
 def recording_questions(split: Split, n: int, seed: int) -> Iterator[RecordingQuestion]:
-    """``n`` questions, the kinds in turn, each about a recording of its own: 8 to 32 frames, every screen there was.
+    """Generates questions. Their kinds alternate.
 
-    Raises ``UnknownName`` for a split that does not exist, ``ConfigError`` for a negative ``n``.
+    Every question has a recording of its own: 8 to 32 frames, one for each screen of the episode.
+
+    Args:
+        split: The split of words and phrasings.
+        n: The number of questions.
+        seed: The seed.
+
+    Returns:
+        An iterator over the questions.
+
+    Raises:
+        UnknownName: The split does not exist.
+        ConfigError: ``n`` is negative.
     """
     if split not in ("train", "dev", "test"):
         raise UnknownName.of("split", split, ("train", "dev", "test"))
     if n < 0:
-        raise ConfigError(f"{n!r} questions can't be; ask for none or more")
+        raise ConfigError(f"the number of questions {n!r} is negative; choose 0 or more")
     return (_question(split, kind, seed, i) for i, kind in zip(range(n), _in_turn(), strict=False))
 
 
 def recording_question(split: Split, kind: str, seed: int) -> RecordingQuestion:
-    """The question of this kind and seed. Raises ``UnknownName``."""
+    """Generates the question of a kind and a seed.
+
+    Args:
+        split: The split of words and phrasings.
+        kind: The kind of question.
+        seed: The seed.
+
+    Returns:
+        The question.
+
+    Raises:
+        UnknownName: The kind does not exist.
+    """
     if kind not in QUESTION_KINDS:
         raise UnknownName.of("kind", kind, QUESTION_KINDS)
     return _question(split, kind, seed, 0)
@@ -81,8 +112,18 @@ def _asked(recording: Recording, draft: Draft, kind: str, form: str, rng: random
 def further_questions(
     recording: Recording, split: Split, rng: random.Random, tries: int
 ) -> Iterator[RecordingQuestion]:
-    """Other questions that this recording happens to answer, from so many random forms: to learn from, not to measure
-    by, since what they ask may be guessed from what the recording was made for.
+    """Generates other questions that a recording happens to answer.
+
+    They are meant for training, not for evaluation: what they ask may be guessed from the purpose of the recording.
+
+    Args:
+        recording: The recording.
+        split: The split of the phrasings.
+        rng: The random generator.
+        tries: The number of random forms to try.
+
+    Yields:
+        The questions that fit, without duplicates.
     """
     asked = set[str]()
     for _ in range(tries):

@@ -1,8 +1,8 @@
-"""A screen recording of a phone episode: frames, what was done between them, and the facts that it shows.
+"""Screen recordings of phone episodes: frames, the actions between them, and the facts that they show.
 
-The frames are the environment's own screenshots (turned or dark where the environment is), so that whoever is asked
-about the recording sees what an agent saw. The facts come from the phone itself: which app and screen, what was
-touched, which rows of the database came, went or changed.
+The frames are the environment's own screenshots (also rotated or dark), so that a question is answered from what an
+agent saw. The facts come from the phone itself: the app and screen in front, what was touched, and which rows of the
+database were added, removed or changed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ class _Fact(BaseModel):
 
 
 class Shown(_Fact):
-    """One element on the screen: its role, label, value beside it and second line."""
+    """One element on the screen.
+
+    Attributes:
+        role: The role.
+        text: The label.
+        value: The value beside the label.
+        sub: The second line.
+    """
 
     role: str
     text: str
@@ -46,7 +53,14 @@ class Shown(_Fact):
 
 
 class Touch(_Fact):
-    """What a finger met: role and label, and what the touch leads to (an effect's name such as ``dialog``, or none)."""
+    """What a finger touched.
+
+    Attributes:
+        role: The role of the element.
+        text: The label of the element.
+        held: Whether it was a long press.
+        leads: The name of the touch's effect, such as ``dialog``; "" for none.
+    """
 
     role: str
     text: str
@@ -55,7 +69,13 @@ class Touch(_Fact):
 
 
 class Change(_Fact):
-    """A row of the database that came (``before`` None), went (``after`` None) or changed."""
+    """A row of the database that was added, removed or changed.
+
+    Attributes:
+        table: The table's name.
+        before: The row before; None if it was added.
+        after: The row after; None if it was removed.
+    """
 
     table: str
     before: Row | None
@@ -63,10 +83,17 @@ class Change(_Fact):
 
 
 class Moment(_Fact):
-    """One step: the action (``error``: why the phone refused it), and the phone after it.
+    """One step: the action, and the phone after it.
 
-    ``app`` in front (``home`` for the launcher), ``screen`` (``dialog``, ``shade``, ``home`` or ``app/screen``), the
-    field with the ``focus``, the elements ``shown``, what was touched, which rows changed.
+    Attributes:
+        action: The action.
+        error: Why the phone refused the action; "" if it did not.
+        app: The app in front; ``home`` for the launcher.
+        screen: ``dialog``, ``shade``, ``home`` or ``app/screen``.
+        focus: The field with the focus; "" for none.
+        shown: The visible elements.
+        touch: What was touched; None for nothing.
+        changes: The changed rows.
     """
 
     action: a.Action
@@ -81,8 +108,15 @@ class Moment(_Fact):
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """``frames``: (height, width, 3) uint8 each, in order, the first and the last screen among them. ``steps``: after
-    how many actions each was seen. ``moments``: every action. ``start``: every table's rows at the start.
+    """A recorded episode.
+
+    Attributes:
+        task: The task.
+        split: The vocabulary of the phone.
+        frames: (height, width, 3) uint8 each, in order, with the first and the last screen.
+        steps: For each frame, the number of actions before it.
+        moments: Every action, with its results.
+        start: The rows of every table at the start.
     """
 
     task: TaskInfo
@@ -98,21 +132,47 @@ class Recording:
         return len(self.frames) == len(self.moments) + 1
 
     def between(self, frame: int) -> tuple[Moment, ...]:
-        """What was done between a frame and the next."""
+        """Returns what was done between a frame and the next one.
+
+        Args:
+            frame: The index of the frame.
+
+        Returns:
+            The moments.
+        """
         return self.moments[self.steps[frame] : self.steps[frame + 1]]
 
     def changes(self, table: str, kind: Literal["added", "removed", "changed"]) -> list[Change]:
-        """The changes of this kind in a table, in order."""
+        """Returns the changes of a kind in a table.
+
+        Args:
+            table: The table's name.
+            kind: The kind of change.
+
+        Returns:
+            The changes, in order.
+        """
         found = [c for m in self.moments for c in m.changes if c.table == table]
         wanted = {"added": (False, True), "removed": (True, False), "changed": (True, True)}[kind]
         return [c for c in found if (c.before is not None, c.after is not None) == wanted]
 
 
 def record(env: PhoneEnv | Adversity, policy: Policy | None = None, *, most: int = MOST) -> Recording:
-    """Record the episode that ``env`` stands at the start of, to its end, its ``max_steps`` or the policy's None.
+    """Records an episode from the environment's present state.
 
-    ``policy``: the next action for the environment as it is (the oracle's where none is given). ``most``: frames, 8 to
-    32; of a longer episode as many are kept, evenly spread, the first and the last among them.
+    The recording stops at the end of the episode, at its ``max_steps``, or when the policy returns None.
+
+    Args:
+        env: The environment, at the start of an episode.
+        policy: Returns the next action for the environment; None for the oracle's.
+        most: The maximum number of frames, 8 to 32. From a longer episode, evenly spread frames are kept, the first and
+            the last included.
+
+    Returns:
+        The recording.
+
+    Raises:
+        ConfigError: ``most`` is out of range.
     """
     if isinstance(most, bool) or not isinstance(most, int) or not FEWEST <= most <= MOST:
         raise ConfigError(f"most {most!r} frames are out of range; choose {FEWEST} to {MOST}")
@@ -143,7 +203,15 @@ def record(env: PhoneEnv | Adversity, policy: Policy | None = None, *, most: int
 
 
 def spread(n: int, most: int) -> list[int]:
-    """Which of ``n`` frames are kept where at most ``most`` may be: evenly spread, the first and the last too."""
+    """Chooses evenly spread frames, the first and the last included.
+
+    Args:
+        n: The number of frames.
+        most: The maximum number to keep.
+
+    Returns:
+        The indices of the frames to keep.
+    """
     return list(range(n)) if n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
 
 
@@ -162,7 +230,7 @@ def _moment(device: Device, action: a.Action, error: str, touch: Touch | None, c
 
 
 def _touch(device: Device, action: a.Action) -> Touch | None:
-    """What the action's finger meets: the last element drawn there, as the device has it."""
+    """Returns what the action touches: the topmost element at its point, as the device draws it."""
     if not isinstance(action, a.Click | a.LongPress):
         return None
     x, y = action.point[0] * COLUMNS, action.point[1] * ROWS
