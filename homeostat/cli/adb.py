@@ -1,4 +1,4 @@
-"""``homeostat adb``: the phone simulator as a device that any adb client can drive."""
+"""``homeostat adb``: serves the phone simulator as a device that any adb client can drive."""
 
 from __future__ import annotations
 
@@ -14,23 +14,29 @@ __all__ = ["adb"]
 
 
 def adb(
-    task: Annotated[str | None, typer.Option(help="A task's name, or 'random'; without one the phone is free.")] = None,
-    seed: Annotated[int, typer.Option(help="The initial state's seed.")] = 0,
-    split: Annotated[str, typer.Option(help="Whose words fill the phone: train, dev or test.")] = "test",
-    host: Annotated[str, typer.Option(help="The address to listen on; other machines can't reach 127.0.0.1.")] = (
+    task: Annotated[
+        str | None, typer.Option(help="A task's name, or 'random'. Without a task nothing is judged.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the phone's initial state.")] = 0,
+    split: Annotated[str, typer.Option(help="The data split of the phone's content: train, dev or test.")] = "test",
+    host: Annotated[str, typer.Option(help="The address to listen on. Other machines can't reach 127.0.0.1.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")] = 5555,
-    scale: Annotated[int, typer.Option(min=1, max=16, help="The screen is 144·scale × 256·scale pixels.")] = 5,
-    apps: Annotated[bool, typer.Option("--all-apps", help="Install every app, not the basic nine.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any free one.")] = 5555,
+    scale: Annotated[int, typer.Option(min=1, max=16, help="The screen has 144·scale × 256·scale pixels.")] = 5,
+    apps: Annotated[bool, typer.Option("--all-apps", help="Install every app instead of the basic nine.")] = False,
 ) -> None:
     """Serve the phone simulator over adb until Ctrl-C.
 
-    homeostat adb --task notes_add      then, elsewhere: adb connect 127.0.0.1:5555
+    Start it with homeostat adb --task notes_add, then connect in another terminal: adb connect 127.0.0.1:5555
 
-    A task that asks a question is answered with
-    adb shell am broadcast -a org.homeostat.ANSWER --es text WORD, one that a rule forbids is refused with
-    adb shell am broadcast -a org.homeostat.TERMINATE --es status failure.
+    To answer a task that asks a question, run
+    adb shell am broadcast -a org.homeostat.ANSWER --es text WORD
+
+    To refuse a task that a rule forbids, run
+    adb shell am broadcast -a org.homeostat.TERMINATE --es status failure
+
+    There is no authentication: every client that can reach the port can drive the simulated phone.
     """
     from homeostat.envs.adb import PhoneDaemon
     from homeostat.envs.harness import random_case
@@ -48,7 +54,7 @@ def adb(
             typer.echo(f"goal: {info.goal}")
             for rule in info.rules:
                 typer.echo(f"rule: {rule}")
-        typer.echo("Ctrl-C ends it")
+        typer.echo("Ctrl-C stops the phone")
         stop.wait()
     if task is not None:
         verdict = "solved" if env.success() else "not solved"
@@ -57,7 +63,7 @@ def adb(
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Within it, Ctrl-C and SIGTERM set the event."""
+    """Within the context, Ctrl-C and SIGTERM set the event instead of ending the process."""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

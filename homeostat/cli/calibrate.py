@@ -1,4 +1,4 @@
-"""``homeostat calibrate``: thresholds for the sensors at a stated false-alarm rate, on benign episodes."""
+"""``homeostat calibrate``: finds the sensors' alarm thresholds at a chosen false-alarm rate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.eval import Plan, play, suite_arguments, suite_settings
+from homeostat.cli.eval import Job, play, suite_arguments, suite_settings
 from homeostat.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,35 +18,44 @@ __all__ = ["calibrate"]
 
 
 def calibrate(
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "homeostat/nano",
+    model: Annotated[
+        str, typer.Option(help="The model: a name on the Hugging Face hub, or a folder.")
+    ] = "homeostat/nano",
     sensors: Annotated[
-        str, typer.Option(help="Names with commas. Default: all whose reading takes no further run of the model.")
+        str,
+        typer.Option(help="Sensor names, separated by commas. Default: all that need no additional run of the model."),
     ] = "",
-    suite: Annotated[str, typer.Option(help="Where benign episodes come from: a suite, or a YAML file.")] = "atomic",
-    split: Annotated[str | None, typer.Option(help="Which words and states. Default: dev.")] = "dev",
-    episodes: Annotated[int, typer.Option(min=1, help="How many episodes the thresholds come from.")] = 200,
-    held_out: Annotated[int, typer.Option(min=0, help="How many others the rate is measured on.")] = 200,
-    rate: Annotated[float, typer.Option(help="False alarms: the share of benign episodes that may alarm.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Which episodes.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
-    out: Annotated[Path, typer.Option(help="The calibration file.")] = Path("calibration.json"),
+    suite: Annotated[str, typer.Option(help="The suite of benign episodes: a name, or a YAML file.")] = "atomic",
+    split: Annotated[str | None, typer.Option(help="The data split: train, dev or test.")] = "dev",
+    episodes: Annotated[int, typer.Option(min=1, help="The number of episodes that determine the thresholds.")] = 200,
+    held_out: Annotated[
+        int, typer.Option(min=0, help="The number of further episodes that the resulting rate is measured on.")
+    ] = 200,
+    rate: Annotated[float, typer.Option(help="The share of benign episodes that may raise a false alarm.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="The seed that selects the episodes.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="The number of processes. More than 1 run on Ray.")] = 1,
+    out: Annotated[Path, typer.Option(help="The calibration file to write.")] = Path("calibration.json"),
 ) -> None:
-    """Set every alarm's threshold so that a stated share of benign episodes alarms (split conformal prediction).
+    """Set the sensors' alarm thresholds for a chosen false-alarm rate.
 
-    Episodes go to OUT.jsonl as they end: killed, the same command goes on. The measured rate comes from episodes that
-    the thresholds don't.
+    The method is split conformal prediction: at most the chosen share of benign episodes raises an alarm. The rate is
+    also measured, on held-out episodes that the thresholds were not computed from.
+
+    Each episode is written to OUT.jsonl when it ends. To resume an interrupted calibration, run the same command again.
     """
     from homeostat.agent.models.loading import resolve, template_hash, weights_hash
     from homeostat.envs.harness import load_suite
     from homeostat.sensors.calibration import Alarm, Calibration, calibrated_alarms, conformal_threshold
 
-    conformal_threshold([0.0] * episodes, rate, "below")  # too few is said before anything is played
+    conformal_threshold([0.0] * episodes, rate, "below")  # too few episodes are refused before any is played
     source = load_suite(suite, split=split, seed=seed, controllers="none", episodes=episodes + held_out)
     names = _names(sensors, model)
-    results = play(source, _plan(source, model, names, workers), out, workers, None)[0]
+    results = play(source, _job(source, model, names, workers), out, workers, None)[0]
     lost = [r for r in results if r.ended == "error"]
     if lost:
-        raise ConfigError(f"{len(lost)} episodes ended in an error, the first: {lost[0].reason}; nothing is calibrated")
+        raise ConfigError(
+            f"{len(lost)} episodes ended in an error, the first: {lost[0].reason}; no threshold was computed"
+        )
     benign = [r.readings for r in results[:episodes]]
     alarms: list[Alarm] = []
     for sensor in _built(names, model):
@@ -72,38 +81,41 @@ def calibrate(
 
 
 def _names(sensors: str, model: str) -> tuple[str, ...]:
-    from homeostat.agent.registry import SENSORS
+    from homeostat.agent.registry import sensor_names
+    from homeostat.sensors.core import SubtaskSensor
 
     given = tuple(name.strip() for name in sensors.split(",") if name.strip())
     if given:
         return given
-    built = _built(SENSORS, model, all_of_them=False)
-    return tuple(s.name for s in built if "model" not in s.needs and not getattr(s, "checks", False))
+    built = _built(sensor_names(), model, all_of_them=False)
+    return tuple(s.name for s in built if "model" not in s.needs and not isinstance(s, SubtaskSensor))
 
 
 def _built(names: Any, model: str, *, all_of_them: bool = True) -> tuple[Any, ...]:
-    """The sensors; with ``all_of_them=False`` those that any white-box model can feed by itself."""
+    """Builds the sensors; with ``all_of_them=False`` only those that a Transformers model can feed by itself."""
     from homeostat.agent.models.transformers_model import TransformersModel
     from homeostat.agent.registry import sensors_for
 
-    provides = TransformersModel.provides
-    return sensors_for(names, provides) if all_of_them else sensors_for((), provides, wanted=names)
+    capabilities = TransformersModel.capabilities
+    return sensors_for(names, capabilities) if all_of_them else sensors_for((), capabilities, wanted=names)
 
 
-def _plan(suite: Suite, model: str, names: tuple[str, ...], workers: int) -> Plan:
+def _job(suite: Suite, model: str, names: tuple[str, ...], workers: int) -> Job:
     import os
 
     from homeostat.agent.models.loading import resolve, weights_hash
-    from homeostat.agent.runner import agent_spec
+    from homeostat.agent.runner import runner_spec
+    from homeostat.agent.spec import AgentSpec
 
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
-    spec = agent_spec(model, sensors=list(names), threads=threads, **suite_settings(suite))
+    agent = AgentSpec(model=model, controllers=("none",), sensors=names)
+    spec = runner_spec(agent, keep_readings=True, threads=threads, **suite_settings(suite))
     arguments = suite_arguments(suite) | {
         "model": model,
         "weights": weights_hash(resolve(model)),
         "sensors": list(names),
     }
-    return Plan(spec, arguments, f"calibration on {suite.name}/{suite.split}")
+    return Job(spec, arguments, f"calibration on {suite.name}/{suite.split}")
 
 
 def _tell(made: Calibration, fresh: list[Result], out: Path) -> None:
@@ -112,7 +124,7 @@ def _tell(made: Calibration, fresh: list[Result], out: Path) -> None:
 
     from homeostat.envs.harness import wilson
 
-    table = Table("sensor", "alarms", "threshold", f"false alarms on {len(fresh)} other episodes")
+    table = Table("sensor", "alarms", "threshold", f"false alarms on {len(fresh)} held-out episodes")
     for alarm in made.alarms:
         alarmed = sum(alarm.raised_in(r.readings) for r in fresh)
         measured = wilson(alarmed, len(fresh)).percent() if fresh else "not measured"

@@ -1,4 +1,4 @@
-"""``homeostat doctor``: what works on this machine, line by line, and how to mend what does not."""
+"""``homeostat doctor``: checks what works on this machine and says how to fix what does not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: ``ok``, what was found, and the ``fix`` where it was not. ``optional`` ones don't fail the whole."""
+    """The result of one check.
+
+    Attributes:
+        name: What was checked.
+        ok: Whether it works.
+        found: What was found, such as a version.
+        fix: How to fix it where it does not work.
+        optional: Whether homeostat works without it. Such a finding does not change the exit status.
+    """
 
     name: str
     ok: bool
@@ -29,7 +37,7 @@ class Finding:
 
 
 def doctor() -> None:
-    """Say what works on this machine, and how to mend what does not."""
+    """Check what works on this machine, and say how to fix what does not."""
     from rich.console import Console
     from rich.text import Text
 
@@ -45,7 +53,11 @@ def doctor() -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, the quick ones first. A check that raises is a finding, never a crash."""
+    """Runs every check, the quick ones first.
+
+    Yields:
+        One finding for each check. A check that raises an error yields a finding that names the error.
+    """
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
         ("python", _python),
         ("torch", _torch),
@@ -84,7 +96,7 @@ def _torch() -> Finding:
         device, brain = ("mps", True) if torch.backends.mps.is_available() else ("cpu", True)
     if brain:
         (torch.ones(2, 2, dtype=torch.bfloat16) @ torch.ones(2, 2, dtype=torch.bfloat16)).sum().item()
-    half = "bfloat16 works" if brain else "no bfloat16, float16 is used"
+    half = "bfloat16 works" if brain else "no bfloat16: float16 is used"
     return Finding("torch", True, f"{torch.__version__}, {device}, {torch.get_num_threads()} threads, {half}")
 
 
@@ -119,9 +131,9 @@ def _terminal() -> Finding:
 
     console = Console()
     if not console.is_terminal:
-        return Finding("terminal", True, "stdout is no terminal: plain lines are printed", optional=True)
+        return Finding("terminal", True, "stdout is not a terminal: plain lines are printed", optional=True)
     found = f"{console.color_system or 'no colours'}, {console.size.width}×{console.size.height}"
-    fix = "set COLORTERM=truecolor if yours can, or use --plain"
+    fix = "set COLORTERM=truecolor if your terminal has 24-bit colours, or use --plain"
     return Finding("terminal", console.color_system == "truecolor", found, fix, optional=True)
 
 
@@ -138,7 +150,7 @@ def _package(name: str, fix: str) -> Finding:
 
 
 def _chromium() -> Finding:
-    """The browser, its driver and the pages: all three are needed, for MiniWoB++ only."""
+    """Looks for the browser, its driver and the pages. MiniWoB++ needs all three; nothing else does."""
     from homeostat.envs.miniwob import find_binaries, task_names
     from homeostat.errors import ConfigError
 
@@ -171,13 +183,13 @@ def _nano() -> Finding:
     try:
         model = TransformersModel.load("homeostat/nano").model
     except ModelError as error:
-        return Finding("nano", False, str(error).partition(";")[0], "train it: homeostat clone")
+        return Finding("nano", False, str(error).partition(";")[0], "train it with: homeostat clone")
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     return Finding("nano", True, f"loads, {millions:.1f} million parameters, {model.dtype} on {model.device}")
 
 
 def _probe() -> Finding:
-    """Exactness on the embedded model where it is there, else on a small random one."""
+    """Checks the probe on the embedded model where it is installed, else on a small random one."""
     import torch
 
     from homeostat.errors import ModelError
@@ -224,7 +236,17 @@ def _random_case() -> tuple[str, Any, dict[str, Any], Any, int]:
 
 
 def probe_error(model: Any, inputs: dict[str, Any], spans: Any, length: int) -> float:
-    """The largest difference between the probe's span masses and sums over eager attention maps, over the last rows."""
+    """Compares the probe's span masses with sums over the attention maps of eager attention.
+
+    Args:
+        model: A Transformers model.
+        inputs: What its forward pass takes.
+        spans: By label, the (start, stop) pairs of the spans in the prompt.
+        length: The prompt's number of tokens.
+
+    Returns:
+        The largest absolute difference over the last eight rows, all layers and all heads.
+    """
     import torch
 
     from homeostat.sensors import Spans, watch

@@ -1,4 +1,4 @@
-"""``homeostat profile``: which of a model's heads are worth steering, found on tasks and kept in a file."""
+"""``homeostat profile``: finds the attention heads of a model that are worth steering."""
 
 from __future__ import annotations
 
@@ -12,17 +12,26 @@ __all__ = ["profile"]
 
 
 def profile(
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "homeostat/nano",
-    suite: Annotated[str, typer.Option(help="Whose tasks: a suite with an oracle, or a YAML file.")] = "atomic-whole",
-    split: Annotated[str | None, typer.Option(help="Which words and states. Default: dev.")] = "dev",
-    prompts: Annotated[int, typer.Option(min=6, help="How many steps, one an episode.")] = 90,
-    span: Annotated[str, typer.Option(help="What emphasis (pasta) lies on.")] = "goal",
-    seed: Annotated[int, typer.Option(help="Which episodes.")] = 0,
-    out: Annotated[Path, typer.Option(help="The profile; every head's effect goes to OUT.effects.json.")] = Path(
-        "heads.json"
-    ),
+    model: Annotated[
+        str, typer.Option(help="The model: a name on the Hugging Face hub, or a folder.")
+    ] = "homeostat/nano",
+    suite: Annotated[
+        str, typer.Option(help="The suite of tasks: a name, or a YAML file. It needs an oracle.")
+    ] = "atomic-whole",
+    split: Annotated[str | None, typer.Option(help="The data split: train, dev or test.")] = "dev",
+    prompts: Annotated[int, typer.Option(min=6, help="The number of steps to measure, one from each episode.")] = 90,
+    span: Annotated[str, typer.Option(help="The span of the prompt that PASTA emphasises.")] = "goal",
+    seed: Annotated[int, typer.Option(help="The seed that selects the episodes.")] = 0,
+    out: Annotated[
+        Path, typer.Option(help="The file to write. The effect of every head goes to OUT.effects.json beside it.")
+    ] = Path("heads.json"),
 ) -> None:
-    """Try every head alone and keep those that help: what PASTA, ZeroTuning, ACT and VHR are profiled by."""
+    """Find the attention heads of a model that are worth steering.
+
+    For PASTA, ZeroTuning and ACT, each head is steered alone on steps whose right answer the oracle knows. The heads
+    that make this answer more probable are kept. For VHR, the heads that react most to the screen are kept. The
+    controllers of these methods read the file.
+    """
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
@@ -47,4 +56,4 @@ def profile(
     for use, found in heads.items():
         table.add_row(use, str(len(found)), " ".join(f"{layer}.{head}" for layer, head in sorted(found)))
     console.print(table)
-    typer.echo(f"{out}: found on {len(answers)} steps; gain of the first token {gains['zero-tuning']:g}")
+    typer.echo(f"{out}: profiled on {len(answers)} steps; gain of the first token {gains['zero-tuning']:g}")

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from homeostat.agent.runner import AgentRunner
+from homeostat.agent.spec import AgentSpec
 from homeostat.cli.root import app
 from homeostat.envs.harness.runner import Case
 from homeostat.errors import ConfigError
@@ -32,7 +33,8 @@ def test_thresholds_are_order_statistics_of_the_episodes_own_readings(tmp_path: 
     assert threshold == lowest[1]  # k = ⌊10 · 0.2⌋ = 2
     alarmed = sum(min(e["readings"]["confidence"]) < threshold for e in episodes[9:])
     assert f"{alarmed / 3:.1%}"[:-1] in done.output
-    used = AgentRunner("homeostat/nano", sensors=("confidence",), calibration=str(tmp_path / "c.json"))
+    spec = AgentSpec(sensors=("confidence",), controllers=("none",), calibration=tmp_path / "c.json")
+    used = AgentRunner(spec, keep_readings=True)
     assert used.agent.sensors[0].threshold == threshold  # type: ignore[attr-defined]
     assert used.run(0, Case("settings_turn_on", 3)).readings["confidence"]
 
@@ -48,4 +50,4 @@ def test_another_model_s_calibration_is_refused(tmp_path: Path, tiny_folder: Pat
         model="homeostat/nano", weights="0" * 12, template="t", suite="s", split="dev", seed=0, rate=0.1, alarms=()
     ).save(tmp_path / "c.json")
     with pytest.raises(ConfigError, match="made for weights '000000000000'"):
-        AgentRunner(str(tiny_folder), calibration=str(tmp_path / "c.json"))
+        AgentRunner(AgentSpec(model=str(tiny_folder), controllers=("none",), calibration=tmp_path / "c.json"))
