@@ -1,22 +1,19 @@
 from .conflicts.chat import chat_twins as chat_twins
-from .conflicts.core import Case as Case
-from .conflicts.core import Twins as Twins
-from .conflicts.core import pairs_of as pairs_of
+from .conflicts.core import Case as Case, Twins as Twins, pairs_of as pairs_of
 from .conflicts.phone import phone_twins as phone_twins
 from .conflicts.public import load_public as load_public
-from .diagnosis.run import Diagnosis as Diagnosis
-from .diagnosis.run import diagnose as diagnose
-from .diagnosis.run import summarise as summarise
+from .diagnosis.run import Diagnosis as Diagnosis, diagnose as diagnose, summarise as summarise
 from .pointing.head import Pointer as Pointer
 from .pointing.train import train_pointer as train_pointer
-from .preference.mining import read_traces as read_traces
-from .preference.pairs import Pair as Pair
-from .preference.pairs import read_pairs as read_pairs
-from .preference.pairs import write_pairs as write_pairs
+from .preference.mining import (
+    complaint_pairs as complaint_pairs,
+    corrected_pairs as corrected_pairs,
+    loop_pairs as loop_pairs,
+)
+from .preference.pairs import Pair as Pair, read_pairs as read_pairs, write_pairs as write_pairs
+from .preference.steps import read_traces as read_traces
 from .sail.adapters import load_adapted as load_adapted
 from .sail.config import AlignSettings as AlignSettings
 from .sail.localization import Localization as Localization
-from .sail.localize import causal_check as causal_check
-from .sail.localize import localize as localize
-from .sail.run import Aligned as Aligned
-from .sail.run import align as align
+from .sail.localize import causal_check as causal_check, localize as localize
+from .sail.run import Aligned as Aligned, align as align

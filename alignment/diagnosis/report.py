@@ -1,4 +1,4 @@
-"""A diagnosis as a table and as a plot."""
+"""Shows a diagnosis as a table and as a bar chart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ __all__ = ["plot", "show"]
 
 
 def show(found: Diagnosis, console: Console) -> None:
-    """Print the table: one row a kind, then the levels, then all."""
+    """Prints a table with a row for each kind, each level, and all cases.
+
+    Args:
+        found: The report.
+        console: Where the table is printed.
+    """
     judged = any(cell.judged for cell in found.cells)
     columns = [*DIMENSIONS, "CRAS", *(["judge's CRAS"] if judged else [])]
     table = Table(
@@ -31,23 +36,35 @@ def show(found: Diagnosis, console: Console) -> None:
         table.add_row(cell.kind, cell.level, str(cell.conflicts), kept, right, *scores)
     console.print(table)
     if found.agreement is not None:
-        told = ", ".join(f"{k} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for k, v in found.agreement.items() if v)
+        values = ", ".join(f"{k} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for k, v in found.agreement.items() if v)
         console.print(
-            f"judge against truth: {told or 'one of both never varies'}; {found.unparsable} answers unparsable"
+            f"judge against ground truth: {values or 'undefined, because one of the two never varies'}; "
+            f"{found.unparsable} of the judge's answers could not be parsed"
         )
 
 
 def plot(found: Diagnosis, file: Path) -> None:
-    """Bars by kind: how often the rule was kept in conflict, and how often the twin was right, with intervals."""
+    """Saves a bar chart: for each kind, compliance in conflicts and success in aligned twins, with 95 % intervals.
+
+    Args:
+        found: The report.
+        file: The image file.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     plt = pyplot()
     cells = [c for c in found.cells if c.kind != "all"]
     figure, axis = plt.subplots(figsize=(max(6.0, 1.6 + 1.1 * len(cells)), 4.2), layout="constrained")
-    for at, (name, colour) in enumerate((("compliance", "#b5432f"), ("aligned_success", "#4a7a8c"))):
-        shown = [(n, v) for n, c in enumerate(cells) if (v := getattr(c, name)) is not None]
+    bars = (
+        ("rule kept, in conflict", "#b5432f", [c.compliance for c in cells]),
+        ("task right, aligned twin", "#4a7a8c", [c.aligned_success for c in cells]),
+    )
+    for at, (label, colour, shares) in enumerate(bars):
+        shown = [(n, share) for n, share in enumerate(shares) if share is not None]
         values = [100 * v[0] for _, v in shown]
         errors = [[100 * (v[0] - v[1]) for _, v in shown], [100 * (v[2] - v[0]) for _, v in shown]]
         places = [n + 0.38 * (at - 0.5) for n, _ in shown]
-        label = "rule kept, in conflict" if name == "compliance" else "task right, aligned twin"
         axis.bar(places, values, 0.36, yerr=errors, label=label, color=colour, capsize=2)
     axis.set_xticks(range(len(cells)), [_label(c) for c in cells], fontsize=8)
     axis.set_ylabel("% of cases (95 % intervals)")

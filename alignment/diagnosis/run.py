@@ -1,4 +1,4 @@
-"""``homeostat diagnose``: answers to conflicts and their twins, scored with CRAS."""
+"""Scores a model's answers to conflicts and their aligned twins with CRAS."""
 
 from __future__ import annotations
 
@@ -22,12 +22,22 @@ from homeostat.sensors.rubric import DIMENSIONS, GENERIC, Judge, ask_scores, par
 __all__ = ["Answered", "Cell", "Diagnosis", "diagnose", "generated", "summarise"]
 
 Interval = tuple[float, float, float]
+"""A value with the low and the high end of its 95 % interval."""
 
 
 class Answered(BaseModel):
-    """One case's answer. ``kept``: whether the higher instruction was kept, by the truth; ``right``: whether what was
-    asked was done as far as the hierarchy allows; ``truth`` and ``judged``: the four scores, judged None where no judge
-    was asked or its answer could not be parsed.
+    """A model's answer to one case.
+
+    Attributes:
+        id: The case's name.
+        kind: The kind of conflict.
+        level: The level of the hierarchy.
+        aligned: Whether the case is the aligned twin.
+        text: The answer.
+        kept: Whether the answer follows the higher instruction, by the ground truth.
+        right: Whether it does what was asked, as far as the hierarchy allows it.
+        truth: The four CRAS scores by the ground truth.
+        judged: The four scores by the judge model; None without a judge, or if the judge's answer can't be parsed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +54,19 @@ class Answered(BaseModel):
 
 
 class Cell(BaseModel):
-    """One kind: shares with 95 % Wilson intervals, and the mean four scores (with their mean, CRAS)."""
+    """The results of one kind of conflict, one level, or all cases. Intervals are 95 % Wilson intervals.
+
+    Attributes:
+        kind: The kind; ``all`` for a level or for all cases.
+        level: The level; ``all`` for all cases.
+        conflicts: The number of conflicts.
+        compliance: The share of conflicts in which the higher instruction was followed; None without conflicts.
+        twins: The number of aligned twins.
+        aligned_success: The share of aligned twins that were done right; None without twins.
+        truth: The mean scores by the ground truth, and CRAS, their mean. They are of conflicts, or of twins where there
+            are no conflicts.
+        judged: The same by the judge model; None where it judged no conflict.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +81,19 @@ class Cell(BaseModel):
 
 
 class Diagnosis(BaseModel):
-    """A model's report: one cell a kind, one a level, one for all; ``unparsable``: of the judge's answers."""
+    """The report on one model.
+
+    Attributes:
+        model: The model's name or folder.
+        suite: The set of cases.
+        split: The data split, or ``public``.
+        seed: The random seed of the cases.
+        cells: One cell for each kind, one for each level (if there are several), and one for all cases.
+        unparsable: The number of the judge's answers that could not be parsed.
+        agreement: Spearman's rho of judge and ground truth for each score, and Cohen's kappa, with intervals. None for
+            fewer than three judged answers; a value is None where one of the two never varies.
+        answers: Every answer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,7 +110,22 @@ class Diagnosis(BaseModel):
 def generated(
     model: Model, suite: Literal["phone", "chat"], split: Split, seed: int, count: int, kinds: Sequence[str] = ()
 ) -> list[Case]:
-    """``count`` conflicts and as many twins."""
+    """Generates cases.
+
+    Args:
+        model: The model that will answer; phone prompts are written in its style.
+        suite: Screens of the phone, or chats.
+        split: The data split.
+        seed: The random seed.
+        count: The number of conflicts; each comes with its aligned twin.
+        kinds: The kinds of conflict; empty for all.
+
+    Returns:
+        ``2 * count`` cases, each conflict followed by its twin.
+
+    Raises:
+        UnknownName: The suite has no such kind.
+    """
     if suite == "phone":
         source = phone_twins(model.style, split, seed, tuple(kinds) or tuple(PHONE_KINDS))
     else:
@@ -92,12 +141,23 @@ def diagnose(
     rubric: Literal["generic", "written"] = "generic",
     max_new_tokens: int = 64,
     batch: int = 16,
-    told: Callable[[int], None] = lambda n: None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[Answered], int]:
-    """Ask, and score by the truth; with a ``judge`` by it too (rubrics ``written`` for role and query: one more call a
-    case). Returns the answers and how many of the judge's could not be parsed.
+    """Asks a model every case, and scores its answers.
+
+    Args:
+        model: The model that answers.
+        cases: The cases.
+        judge: A model that scores the answers besides the ground truth; None for none.
+        rubric: The judge's rubric. ``written`` asks the judge to write one for each case, at one more call.
+        max_new_tokens: The longest answer, in tokens.
+        batch: The number of prompts that are answered in one batch.
+        on_progress: Called with the number of answered cases.
+
+    Returns:
+        The answers, and the number of the judge's answers that could not be parsed.
     """
-    texts = answer_all(model, [c.prompt for c in cases], batch=batch, max_new_tokens=max_new_tokens, told=told)
+    texts = answer_all(model, [c.prompt for c in cases], batch=batch, max_new_tokens=max_new_tokens, told=on_progress)
     found, unparsable = list[Answered](), 0
     for case, text in zip(cases, texts, strict=True):
         truth = case.judge(text)
@@ -126,7 +186,19 @@ def diagnose(
 def summarise(
     answers: Sequence[Answered], *, model: str, suite: str, split: str, seed: int, unparsable: int = 0
 ) -> Diagnosis:
-    """The report."""
+    """Summarises answers by kind and level.
+
+    Args:
+        answers: The answers.
+        model: The model's name, for the report.
+        suite: The set of cases, for the report.
+        split: The data split, for the report.
+        seed: The random seed of the cases, also of the bootstrap intervals.
+        unparsable: The number of the judge's answers that could not be parsed.
+
+    Returns:
+        The report.
+    """
     kinds = list(dict.fromkeys(a.kind for a in answers))
     levels = list(dict.fromkeys(a.level for a in answers))
     cells = [

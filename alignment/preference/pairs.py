@@ -1,9 +1,9 @@
-"""Preference pairs: one prompt, the answer to prefer and the answer to give up.
+"""Preference pairs: one prompt, the preferred answer and the rejected answer.
 
-On disk they are TRL's conversational preference format: rows with ``prompt``, ``chosen`` and ``rejected`` (lists of
-messages) and ``images``, as a ``datasets`` folder or as JSON lines whose images are files. Beside TRL's fields a row
-says ``kind``, ``task`` (what may not be split between training and test) and ``higher`` (labels of the spans whose
-instruction is meant to win); a content part may bear its span's ``label``. TRL ignores what it does not know.
+On disk they have TRL's conversational preference format: rows with ``prompt``, ``chosen`` and ``rejected`` (lists of
+messages) and ``images``. They are a ``datasets`` folder, or JSON lines whose images are files. A row has three more
+fields: ``kind``, ``task`` (the rows of one task stay together when data are split) and ``higher`` (labels of the spans
+whose instruction should win). A content part may have the ``label`` of its span. TRL ignores these fields.
 """
 
 from __future__ import annotations
@@ -28,8 +28,15 @@ __all__ = ["Pair", "chat_of", "read_pairs", "split_by_task", "to_dataset", "uniq
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference. ``higher``: labels of the spans whose instruction wins; ``task``: pairs of one task stay on one
-    side of a split.
+    """One preference.
+
+    Attributes:
+        prompt: The prompt.
+        chosen: The preferred answer.
+        rejected: The other answer.
+        kind: Where the pair comes from, such as ``loop`` or a kind of conflict.
+        task: Pairs of one task stay on one side of a split.
+        higher: Labels of the spans whose instruction should win.
     """
 
     prompt: Prompt
@@ -41,7 +48,7 @@ class Pair:
 
     @property
     def digest(self) -> str:
-        """sha256 of prompt (pixels included) and answers: equal pairs have equal ones."""
+        """The sha256 of the prompt, with its pixels, and of the answers. Equal pairs have equal digests."""
         seen = hashlib.sha256()
         for message in self.prompt.messages:
             seen.update(message.role.encode() + b"\0")
@@ -55,7 +62,14 @@ class Pair:
 
 
 def chat_of(prompt: Prompt) -> tuple[list[dict[str, Any]], list[Any]]:
-    """The prompt as messages, every part with its label, and its images (height, width, 3) in order."""
+    """Writes a prompt as chat messages.
+
+    Args:
+        prompt: The prompt.
+
+    Returns:
+        The messages, in which every content part has its label, and the images in order, each (height, width, 3).
+    """
     chat, images = [], []
     for message in prompt.messages:
         parts: list[dict[str, Any]] = []
@@ -70,13 +84,29 @@ def chat_of(prompt: Prompt) -> tuple[list[dict[str, Any]], list[Any]]:
 
 
 def unique(pairs: Iterable[Pair]) -> list[Pair]:
-    """Each pair once, in order; those whose two answers are equal are dropped."""
+    """Removes duplicates, and pairs whose two answers are equal.
+
+    Args:
+        pairs: The pairs.
+
+    Returns:
+        Each pair once, in order.
+    """
     found = {p.digest: p for p in pairs if p.chosen != p.rejected}
     return list(found.values())
 
 
 def split_by_task(pairs: Sequence[Pair], held_out: float, seed: int = 0) -> tuple[list[Pair], list[Pair]]:
-    """(training, held out): all pairs of a task on one side, about ``held_out`` of the tasks on the second."""
+    """Splits pairs so that all pairs of a task are on one side.
+
+    Args:
+        pairs: The pairs. A pair without a task counts as a task of its own.
+        held_out: The share of the tasks that is held out, approximately: a hash of the task decides.
+        seed: The random seed.
+
+    Returns:
+        The training pairs and the held-out pairs.
+    """
 
     def lot(task: str) -> float:
         return int(hashlib.sha256(f"{seed} {task}".encode()).hexdigest()[:8], 16) / 16**8
@@ -88,7 +118,15 @@ def split_by_task(pairs: Sequence[Pair], held_out: float, seed: int = 0) -> tupl
 
 
 def to_dataset(pairs: Sequence[Pair]) -> Dataset:
-    """A ``datasets.Dataset`` in TRL's format; ``images`` are PIL images in the rows, PNG on disk."""
+    """Makes a ``datasets.Dataset`` in TRL's format.
+
+    Args:
+        pairs: The pairs.
+
+    Returns:
+        The dataset. ``images`` are PIL images in the rows and PNG on disk. Without any image there is no such column,
+        because TRL takes a column of images as the sign of a vision dataset.
+    """
     from datasets import Dataset, Features, Image, List, Value
     from PIL import Image as Pictures
 
@@ -106,18 +144,26 @@ def to_dataset(pairs: Sequence[Pair]) -> Dataset:
     rows = []
     for pair in pairs:
         chat, images = chat_of(pair.prompt)
-        answers = {side: _answer(getattr(pair, side)) for side in ("chosen", "rejected")}
+        answers = {"chosen": _answer(pair.chosen), "rejected": _answer(pair.rejected)}
         pictures = [Pictures.fromarray(np.ascontiguousarray(image)) for image in images]
-        more = {"kind": pair.kind, "task": pair.task, "higher": list(pair.higher)}
-        rows.append({"prompt": chat, "images": pictures} | answers | more)
-    if not any(row["images"] for row in rows):  # TRL takes a column of images for a vision dataset
+        own = {"kind": pair.kind, "task": pair.task, "higher": list(pair.higher)}
+        rows.append({"prompt": chat, "images": pictures} | answers | own)
+    if not any(row["images"] for row in rows):
         del features["images"]
         rows = [{k: v for k, v in row.items() if k != "images"} for row in rows]
     return Dataset.from_list(rows, features=Features(features))
 
 
 def write_pairs(pairs: Sequence[Pair], folder: Path) -> None:
-    """Save as a ``datasets`` folder (``datasets.load_from_disk`` reads it). Raises :class:`ConfigError` for none."""
+    """Saves pairs as a ``datasets`` folder, which ``datasets.load_from_disk`` reads.
+
+    Args:
+        pairs: The pairs.
+        folder: The folder.
+
+    Raises:
+        ConfigError: There are no pairs.
+    """
     if not pairs:
         raise ConfigError(f"there are no pairs to write to {str(folder)!r}")
     from datasets.utils.logging import disable_progress_bar
@@ -127,9 +173,16 @@ def write_pairs(pairs: Sequence[Pair], folder: Path) -> None:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Pairs from a ``datasets`` folder or a ``.jsonl`` file (``images``: file names beside it).
+    """Reads pairs.
 
-    Raises :class:`ConfigError` with the row's number and field for data that don't fit.
+    Args:
+        path: A ``datasets`` folder, or a ``.jsonl`` file whose ``images`` are file names relative to it.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        ConfigError: The data have another form. The message names the row and the field.
     """
     if not path.exists():
         raise ConfigError(f"no data at {str(path)!r}; give a datasets folder or a .jsonl file of preference pairs")
@@ -150,9 +203,9 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         try:
             data = load_from_disk(str(path))
         except Exception as error:
-            said = str(error).strip().partition("\n")[0][:120]
+            reason = str(error).strip().partition("\n")[0][:120]
             raise ConfigError(
-                f"{str(path)!r} is no datasets folder ({said}); give one that save_to_disk wrote"
+                f"{str(path)!r} is not a datasets folder ({reason}); give one that save_to_disk wrote"
             ) from None
         if isinstance(data, DatasetDict):
             raise ConfigError(f"{str(path)!r} holds the splits {', '.join(data)}; give the folder of one of them")
@@ -163,9 +216,11 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ConfigError(f"{path.name} row {n} is no JSON ({error.msg}); write one object a line") from None
+                raise ConfigError(
+                    f"{path.name} row {n} is not valid JSON ({error.msg}); write one object on each line"
+                ) from None
             if not isinstance(row, dict):
-                raise ConfigError(f"{path.name} row {n} is {type(row).__name__}; write one object a line")
+                raise ConfigError(f"{path.name} row {n} is a {type(row).__name__}; write one object on each line")
             yield row
 
 
@@ -175,10 +230,10 @@ def _pair(n: int, row: Mapping[str, Any], path: Path) -> Pair:
 
     sides = {}
     for side in ("chosen", "rejected"):
-        said = row.get(side)
-        text = said if isinstance(said, str) else _said(said)
+        answer = row.get(side)
+        text = answer if isinstance(answer, str) else _text_of(answer)
         if not text:
-            raise wrong(side, f"{str(said)[:50]!r} is no answer; give a text or one assistant message")
+            raise wrong(side, f"{str(answer)[:50]!r} is not an answer; give a text or one assistant message")
         sides[side] = text
     if sides["chosen"] == sides["rejected"]:
         raise wrong("rejected", "equals chosen; a pair needs two answers")
@@ -189,7 +244,7 @@ def _pair(n: int, row: Mapping[str, Any], path: Path) -> Pair:
     higher = tuple(row.get("higher") or ("system", "rules"))
     labels = {part.label for message in prompt.messages for part in message.parts}
     if row.get("higher") and not labels & set(higher):
-        raise wrong("higher", f"{list(higher)!r} are no spans of this prompt; it has {', '.join(sorted(labels))}")
+        raise wrong("higher", f"this prompt has no span {list(higher)!r}; it has {', '.join(sorted(labels))}")
     return Pair(prompt, sides["chosen"], sides["rejected"], row.get("kind") or "", row.get("task") or "", higher)
 
 
@@ -197,12 +252,12 @@ def _prompt(chat: Any, images: list[Any]) -> Prompt:
     if isinstance(chat, str):
         chat = [{"role": "user", "content": chat}]
     if not isinstance(chat, Sequence) or not chat:
-        raise ConfigError(f"{str(chat)[:50]!r} is no prompt; give a list of messages")
+        raise ConfigError(f"{str(chat)[:50]!r} is not a prompt; give a list of messages")
     rest = iter(images)
     filled = []
     for message in chat:
         if not isinstance(message, Mapping):
-            raise ConfigError(f"{str(message)[:50]!r} is no message; give {{'role', 'content'}}")
+            raise ConfigError(f"{str(message)[:50]!r} is not a message; give {{'role', 'content'}}")
         content = message.get("content")
         if isinstance(content, Sequence) and not isinstance(content, str):
             parts = []
@@ -211,13 +266,13 @@ def _prompt(chat: Any, images: list[Any]) -> Prompt:
                 if isinstance(part, dict) and part.get("type") == "image" and "image" not in part:
                     picture = next(rest, None)
                     if picture is None:
-                        raise ConfigError(f"it shows more images than the {len(images)} that the row has")
+                        raise ConfigError(f"it refers to more images than the {len(images)} of the row")
                     part = part | {"image": picture}
                 parts.append(part)
             message = {**message, "content": parts}
         filled.append(message)
     if next(rest, None) is not None:
-        raise ConfigError(f"the row has {len(images)} images, more than its messages show")
+        raise ConfigError(f"the row has {len(images)} images, more than its messages refer to")
     return Prompt.from_chat(filled)
 
 
@@ -228,12 +283,12 @@ def _image(image: Any, path: Path) -> Any:
         return image
     file = path.parent / image
     if not file.is_file():
-        raise ConfigError(f"image {image!r} is missing beside {path.name}")
+        raise ConfigError(f"image {image!r} is missing in the folder of {path.name}")
     return Image.open(file)
 
 
-def _said(messages: Any) -> str:
-    """The text of one assistant message; empty for anything else."""
+def _text_of(messages: Any) -> str:
+    """Returns the text of a list with one message; empty for anything else."""
     if not isinstance(messages, Sequence) or len(messages) != 1 or not isinstance(messages[0], Mapping):
         return ""
     content = messages[0].get("content")

@@ -1,4 +1,4 @@
-"""Adapters: LoRA on chosen layers through PEFT, loaded, merged and described."""
+"""LoRA adapters on chosen layers, through PEFT: created, loaded, merged, and described in a model card."""
 
 from __future__ import annotations
 
@@ -16,8 +16,17 @@ __all__ = ["load_adapted", "lora", "lora_config", "merge", "trained_parameters",
 
 
 def lora_config(targets: Sequence[str], *, r: int, alpha: int) -> Any:
-    """PEFT's config. ``bias`` stays ``"none"``: trained biases survive ``disable_adapter``, and the reference would be
-    another model.
+    """Makes PEFT's config.
+
+    ``bias`` stays ``"none"``: trained biases survive ``disable_adapter``, so the reference would be another model.
+
+    Args:
+        targets: Full names of the matrices to adapt.
+        r: The rank.
+        alpha: LoRA's alpha; the adapter's output is scaled by alpha / r.
+
+    Returns:
+        A ``peft.LoraConfig``.
     """
     from peft import LoraConfig
 
@@ -25,24 +34,54 @@ def lora_config(targets: Sequence[str], *, r: int, alpha: int) -> Any:
 
 
 def lora(model: Any, targets: Sequence[str], *, r: int, alpha: int, seed: int) -> Any:
-    """The model with a fresh LoRA adapter on the named matrices (Hu et al., arXiv 2106.09685); all else is frozen."""
+    """Adds a new LoRA adapter to a model (Hu et al., arXiv 2106.09685). All other weights are frozen.
+
+    Args:
+        model: A transformers model.
+        targets: Full names of the matrices to adapt.
+        r: The rank.
+        alpha: LoRA's alpha; the adapter's output is scaled by alpha / r.
+        seed: The random seed of the adapter's initial weights.
+
+    Returns:
+        A PEFT model.
+    """
     import torch
     from peft import get_peft_model
 
     torch.manual_seed(seed)
     config = lora_config(targets, r=r, alpha=alpha)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks for a name that transformers is about to drop
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT uses a name that transformers has deprecated
         return get_peft_model(model, config)
 
 
 def trained_parameters(model: Any) -> int:
-    """How many numbers are trained."""
+    """Counts the trainable parameters.
+
+    Args:
+        model: A model.
+
+    Returns:
+        The number of scalar parameters that require a gradient.
+    """
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def load_adapted(name: str, device: str | None = None, dtype: str | None = None) -> TransformersModel:
-    """A model by name, or an adapter's folder on the model that it names. Raises :class:`ModelError`, one line."""
+    """Loads a model, or an adapter together with its base model.
+
+    Args:
+        name: A model's name or folder, or the folder of a PEFT adapter.
+        device: The device; None for the fastest available.
+        dtype: The type of the weights; None to choose by the model's size.
+
+    Returns:
+        The model. An adapter is merged into it.
+
+    Raises:
+        ModelError: The model can't be loaded, or the adapter does not fit its base model.
+    """
     folder = Path(name).expanduser()
     if not (folder / "adapter_config.json").is_file():
         return TransformersModel.load(name, device, dtype)
@@ -56,23 +95,31 @@ def load_adapted(name: str, device: str | None = None, dtype: str | None = None)
             warnings.simplefilter("ignore")
             merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except Exception as error:
-        said = str(error).strip().partition("\n")[0][:160]
-        raise ModelError(f"adapter {name!r} does not fit its model {base!r} ({said}); train it anew") from None
+        reason = str(error).strip().partition("\n")[0][:160]
+        raise ModelError(f"adapter {name!r} does not fit its base model {base!r} ({reason}); train it again") from None
     merged.train(False)
     return TransformersModel(merged, processor, name=name, style=load_style(source, merged.config.model_type))
 
 
 def merge(adapter: Path, out: Path) -> None:
-    """Write a whole model folder: the base with the adapter merged in, its processor and prompt style."""
+    """Writes a model folder: the base model with the adapter merged in, its processor and its prompt style.
+
+    Args:
+        adapter: The adapter's folder.
+        out: The new folder.
+
+    Raises:
+        ModelError: The base model can't be loaded, or the adapter does not fit it.
+    """
     import shutil
 
-    white = load_adapted(str(adapter), "cpu", None)
+    merged = load_adapted(str(adapter), "cpu", None)
     base = resolve(json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
-    white.model.save_pretrained(out)
+    merged.model.save_pretrained(out)
     for file in Path(base).glob("*") if Path(base).is_dir() else ():
         if file.is_file() and file.suffix in (".json", ".jinja", ".txt", ".model") and not (out / file.name).exists():
-            shutil.copy(file, out / file.name)  # heads and thresholds were measured on the base: not those
-    for stale in ("heads.json", "calibration.json"):
+            shutil.copy(file, out / file.name)
+    for stale in ("heads.json", "calibration.json"):  # heads and thresholds were measured on the base model
         (out / stale).unlink(missing_ok=True)
     if not Path(base).is_dir():
         from transformers import AutoProcessor
@@ -80,15 +127,21 @@ def merge(adapter: Path, out: Path) -> None:
         AutoProcessor.from_pretrained(base).save_pretrained(out)  # type: ignore[no-untyped-call]
 
 
-def write_card(folder: Path, told: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> None:
-    """A model card in the hub's form: data, layers, settings, and scores before and after."""
+def write_card(folder: Path, facts: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> None:
+    """Writes a model card in the form of the Hugging Face hub.
+
+    Args:
+        folder: The adapter's folder.
+        facts: What the card lists, such as data, layers and settings.
+        scores: For each score, its value before and after training.
+    """
     rows = "\n".join(f"| {name} | {before:.4g} | {after:.4g} |" for name, (before, after) in scores.items())
-    lines = "\n".join(f"- **{key}**: {value}" for key, value in told.items())
+    lines = "\n".join(f"- **{key}**: {value}" for key, value in facts.items())
     title = (
         f"# {folder.resolve().parent.name}\n\nA LoRA adapter, trained with `homeostat align` (config.yaml beside it)."
     )
     text = (
-        f"---\nbase_model: {told.get('base model', '')}\nlibrary_name: peft\n"
+        f"---\nbase_model: {facts.get('base model', '')}\nlibrary_name: peft\n"
         f"tags: [homeostat, dpo, lora, sail]\n---\n\n"
         f"{title}\n\n{lines}\n\n"
         f"| score | before | after |\n|---|---|---|\n{rows}\n"

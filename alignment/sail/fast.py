@@ -1,9 +1,9 @@
-"""The fast path: training from the lowest adapted layer up, on states that were computed once.
+"""The fast path: trains from the lowest adapted layer upwards, on hidden states that were computed once.
 
-Against DPO written plainly a step saves the layers below (forward and backward), the reference's whole forward, the
-second run of the prompt, the logits of the prompt's rows, and every activation below the first adapter. The gradients
-are the same (``tests/alignment/test_sail.py``). Training itself is transformers' ``Trainer``: checkpoints, resuming,
-progress, reports and ``accelerate launch`` are its own.
+Compared with a plain implementation of DPO, a step saves five things: the forward and backward pass of the layers
+below, the reference's forward pass, the second pass over the prompt, the logits of the prompt, and every activation
+below the first adapter. The gradients are the same (``tests/alignment/test_sail.py``). The training loop is
+transformers' ``Trainer``, with its checkpoints, resuming, progress, reports and ``accelerate launch``.
 """
 
 from __future__ import annotations
@@ -17,56 +17,84 @@ from torch.utils.data import Dataset
 from transformers import Trainer
 
 from homeostat.agent.models.branches import branch_mask
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.sail.loss import chosen_nll, weighted_dpo
-from homeostat.alignment.sail.states import Packed, StateCache, compute, laid_out, pack, skipping, state_name
+from homeostat.alignment.sail.states import (
+    FrozenLayers,
+    Packed,
+    StateCache,
+    compute,
+    laid_out,
+    pack,
+    skipping,
+    state_name,
+)
 from homeostat.alignment.sail.tokens import Tokens, answer_logprobs
 
-__all__ = ["FastTrainer", "PairStates", "collate", "pair_losses", "why_not"]
+__all__ = ["FastTrainer", "PairStates", "collate", "pair_logprobs", "pair_losses", "why_not"]
 
-_CLOSE = 2e-3  # nats a token; float32 differs by 1e-5, bfloat16 by more, a wrong mask or position by far more
+_CLOSE = 2e-3  # nats per token; float32 differs by 1e-5, a wrong mask or position by far more
+_CLOSE_16_BIT = 0.2
 
 
 class PairStates(Dataset[dict[str, Any]]):
-    """Pairs with their states and weights, out of the cache. ``weights[n]`` (C + R,): see :mod:`.weights`."""
+    """Pairs with their hidden states and token weights.
+
+    Attributes:
+        computed: The number of pairs whose states were not in the cache.
+    """
 
     def __init__(
         self,
-        model: Any,
-        first: int,
+        frozen: FrozenLayers,
         pairs: Sequence[Tokens],
         weights: Sequence[torch.Tensor],
         cache: StateCache,
-        digest: str,
         size: int = 8,
     ) -> None:
-        """Computes what the cache lacks. ``model`` is the frozen one, ``digest`` its weights'."""
+        """Computes the states that the cache lacks. States for which the cache has no room stay in memory.
+
+        Args:
+            frozen: The layers that the states come from.
+            pairs: The pairs.
+            weights: For each pair, the token weights (C + R,) of both answers.
+            cache: Where the states are stored.
+            size: The number of pairs in one batch.
+        """
         self._pairs, self._weights, self._cache = pairs, weights, cache
         self._packed = [pack(t) for t in pairs]
-        self._names = [state_name(digest, first, t) for t in pairs]
-        self._kept: dict[int, dict[str, torch.Tensor]] = {}  # what found no room on disk stays in memory
-        lacking = [n for n, name in enumerate(self._names) if not cache.has(name)]
+        self._names = [state_name(frozen, t) for t in pairs]
+        self._in_memory: dict[int, dict[str, torch.Tensor]] = {}
+        missing = [n for n, name in enumerate(self._names) if not cache.has(name)]
 
-        def take(i: int, made: dict[str, torch.Tensor]) -> None:
-            n = lacking[i]
-            if not cache.put(self._names[n], made):
-                self._kept[n] = made
+        def take(i: int, states: dict[str, torch.Tensor]) -> None:
+            n = missing[i]
+            if not cache.put(self._names[n], states):
+                self._in_memory[n] = states
 
-        compute(model, first, [pairs[n] for n in lacking], take, size)
-        self.computed = len(lacking)
+        compute(frozen.model, frozen.count, [pairs[n] for n in missing], take, size)
+        self.computed = len(missing)
 
     def __len__(self) -> int:
-        """How many pairs."""
+        """Returns the number of pairs."""
         return len(self._pairs)
 
     def __getitem__(self, n: int) -> dict[str, Any]:
-        """One pair, for :func:`collate`."""
-        stored = self._kept.get(n) or self._cache.get(self._names[n])
-        assert stored is not None, f"states of pair {n} are gone from the cache"
+        """Returns one pair in the form that :func:`collate` takes."""
+        stored = self._in_memory.get(n) or self._cache.get(self._names[n])
+        assert stored is not None, f"the states of pair {n} were removed from the cache during the run"
         return {"packed": self._packed[n], "weights": self._weights[n]} | stored
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """A batch of pairs: hidden states padded on the left, the answers' tokens on the right."""
+    """Makes a batch. Hidden states are padded on the left, the tokens of the answers on the right.
+
+    Args:
+        items: B pairs of :class:`PairStates`.
+
+    Returns:
+        The batch, for :func:`pair_logprobs`.
+    """
     packed: list[Packed] = [item["packed"] for item in items]
     width = max(len(p.ids) for p in packed)
     hidden = items[0]["hidden"].new_zeros((len(items), width, items[0]["hidden"].shape[-1]))
@@ -89,7 +117,15 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
 
 
 def pair_logprobs(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """(B, T) log-probabilities of both answers' tokens; ``model`` skips the layers that the states come from."""
+    """Runs a batch through the upper layers.
+
+    Args:
+        model: The model, within :func:`~homeostat.alignment.sail.states.skipping`.
+        batch: A batch of :func:`collate`.
+
+    Returns:
+        The log-probabilities (B, T) of both answers' tokens.
+    """
     out = model(
         inputs_embeds=batch["hidden"],
         attention_mask=branch_mask(batch["branch"]),
@@ -106,16 +142,39 @@ def pair_logprobs(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 def pair_losses(
     model: Any, batch: dict[str, torch.Tensor], beta: float, nll: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B,) losses and margins of a batch; ``nll`` times the chosen answer's cross-entropy a token is added."""
+    """Computes the losses of a batch.
+
+    Args:
+        model: The model, within :func:`~homeostat.alignment.sail.states.skipping`.
+        batch: A batch of :func:`collate`.
+        beta: DPO's beta.
+        nll: The factor of the chosen answer's cross-entropy per token, which is added to the loss.
+
+    Returns:
+        Losses (B,) and margins (B,).
+    """
     scores = pair_logprobs(model, batch)
     losses, margins = weighted_dpo(scores - batch["reference"], batch["weights"], batch["signs"], beta)
     return (losses + nll * chosen_nll(scores, batch["signs"]) if nll else losses), margins
 
 
 class FastTrainer(Trainer):
-    """transformers' Trainer on :class:`PairStates`; within :func:`skipping`."""
+    """A transformers ``Trainer`` on :class:`PairStates`. It runs within ``skipping``.
+
+    Attributes:
+        beta: DPO's beta.
+        nll: The factor of the chosen answer's cross-entropy.
+    """
 
     def __init__(self, *args: Any, beta: float, nll: float = 0.0, **kwargs: Any) -> None:
+        """Builds the trainer.
+
+        Args:
+            args: Arguments of ``Trainer``.
+            beta: DPO's beta.
+            nll: The factor of the chosen answer's cross-entropy.
+            kwargs: Arguments of ``Trainer``.
+        """
         super().__init__(*args, **{"data_collator": collate} | kwargs)
         self.beta, self.nll = beta, nll
         self.model_accepts_loss_kwargs = False
@@ -123,37 +182,65 @@ class FastTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The mean loss of the batch's pairs."""
+        """Computes the mean loss of a batch; ``Trainer`` calls this method.
+
+        Args:
+            model: The model.
+            inputs: A batch of :func:`collate`.
+            return_outputs: Whether to return the margins too.
+            num_items_in_batch: Not used.
+
+        Returns:
+            The loss; with ``return_outputs``, the loss and a dict with the margins.
+        """
         losses, margins = pair_losses(model, inputs, self.beta, self.nll)
         return (losses.mean(), {"margins": margins}) if return_outputs else losses.mean()
 
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
-        """The held-out pairs' loss; no outputs are gathered."""
+        """Computes the loss of held-out pairs; ``Trainer`` calls this method.
+
+        Args:
+            model: The model.
+            inputs: A batch of :func:`collate`.
+            prediction_loss_only: Not used: no outputs are gathered.
+            ignore_keys: Not used.
+
+        Returns:
+            The loss, and None for logits and labels.
+        """
         with torch.no_grad():
             loss = self.compute_loss(model, self._prepare_inputs(inputs))
         return loss.detach(), None, None
 
 
-def why_not(white: Any, first: int, tokens: Tokens) -> str | None:
-    """Why the fast path does not apply to this model; None where it does.
+def why_not(model: TransformersModel, first: int, tokens: Tokens) -> str | None:
+    """Tests whether the fast path works with a model: one pair is run plainly and from hidden states.
 
-    One pair is run both ways: plainly, and from the states that enter layer ``first``.
+    Args:
+        model: The model.
+        first: The number of the lowest adapted layer.
+        tokens: A pair.
+
+    Returns:
+        Why the fast path does not apply; None if it does.
     """
-    model = white.model
-    kind = str(getattr(model.config, "_attn_implementation", ""))
-    if "flash" in kind or "flex" in kind:
-        return f"attention {kind!r} takes no mask of branches; load the model with sdpa"
-    plain = answer_logprobs(white, [(tokens.prompt, tokens.chosen), (tokens.prompt, tokens.rejected)])
+    network = model.model
+    attention = str(network.config._attn_implementation)  # transformers has no public name for it
+    if "flash" in attention or "flex" in attention:
+        return f"attention {attention!r} takes no mask that separates the two answers; load the model with sdpa"
+    plain = answer_logprobs(model, [(tokens.prompt, tokens.chosen), (tokens.prompt, tokens.rejected)])
     states: list[dict[str, torch.Tensor]] = []
     try:
-        compute(model, first, [tokens], lambda n, made: states.append(made))
-        with skipping(model, first), torch.inference_mode():
+        compute(network, first, [tokens], lambda n, computed: states.append(computed))
+        with skipping(network, first), torch.inference_mode():
             ones = torch.ones(len(states[0]["reference"]))
             batch = collate([{"packed": pack(tokens), "weights": ones} | states[0]])
-            found = pair_logprobs(model, {k: v.to(model.device) for k, v in batch.items()})[0].cpu()
+            found = pair_logprobs(network, {k: v.to(network.device) for k, v in batch.items()})[0].cpu()
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
-        said = str(error).strip().partition("\n")[0][:100]
-        return f"{type(model).__name__} does not run from hidden states ({type(error).__name__}: {said})"
-    close = _CLOSE if model.dtype == torch.float32 else 0.2
+        reason = str(error).strip().partition("\n")[0][:100]
+        return f"{type(network).__name__} does not run from hidden states ({type(error).__name__}: {reason})"
+    close = _CLOSE if network.dtype == torch.float32 else _CLOSE_16_BIT
     apart = float((found - torch.cat(plain)).abs().max())
-    return f"{type(model).__name__} run from hidden states is {apart:.2g} nats apart" if not apart <= close else None
+    if apart <= close:
+        return None
+    return f"{type(network).__name__}, run from hidden states, differs by {apart:.2g} nats per token"

@@ -1,13 +1,16 @@
-"""How far attention drifts, layer by layer and head by head, when two instructions stop to agree.
+"""Head drift: how much the attention of each head differs between a conflict and its aligned twin.
 
-Three families (arXiv 2509.23188 names them; its formulas can't be had, these are ours), for layer l and head h at the
-prompt's last position and as a mean over the answer's:
+SAIL (arXiv 2509.23188) names three families of head drift but does not publish their formulas; these are ours. For a
+layer l and a head h:
 
-- magnitude |m_conf − m_ali|, m the attention's mass on the higher-priority instruction;
-- direction 1 − cos(o_conf, o_ali) of the head's output;
-- distribution JSD(p_conf ‖ p_ali) over the spans, in nats.
+- magnitude |m_conf − m_ali|, where m is the attention mass on the higher instruction;
+- direction 1 − cos(o_conf, o_ali), where o is the head's output;
+- distribution JSD(p_conf ‖ p_ali) in nats, where p is the attention mass over the spans.
 
-Each is z-scored over all heads, averaged over pairs of twins, and the three are summed.
+Each is the mean of two values: that at the last position of the prompt, and the average over the positions that predict
+the answer. Each is then z-scored over all heads and averaged over pairs of twins. The score is the sum of the three.
+
+(The sensor ``attention_drift`` measures something else: whether attention leaves the goal while an answer is written.)
 """
 
 from __future__ import annotations
@@ -24,42 +27,73 @@ from homeostat.alignment.sail.tokens import answer_tokens
 from homeostat.errors import ConfigError
 from homeostat.sensors.core import Readout, SpanMass
 
-__all__ = ["Drifts", "drifts", "focal_heads", "focal_layers", "twin_drift"]
+__all__ = ["HeadDrift", "focal_heads", "focal_layers", "head_drift", "twin_drift"]
 
-Heads = NDArray[np.float64]
+PerHead = NDArray[np.float64]
+"""One value for each layer and head (L, H)."""
 
 
 @dataclass(frozen=True)
-class Drifts:
-    """(L, H) each: the families' means over twins, and the sum of their mean z-scores. ``twins`` were read."""
+class HeadDrift:
+    """The head drift of a model, averaged over pairs of twins. All arrays are (L, H).
 
-    magnitude: Heads
-    direction: Heads
-    distribution: Heads
-    score: Heads
+    Attributes:
+        magnitude: Drift of the attention mass on the higher instruction.
+        direction: Drift of the direction of the head's output.
+        distribution: Drift of the distribution over the spans, in nats.
+        score: The sum of the mean z-scores of the three.
+        twins: The number of pairs of twins that were read.
+    """
+
+    magnitude: PerHead
+    direction: PerHead
+    distribution: PerHead
+    score: PerHead
     twins: int
 
 
-def drifts(white: TransformersModel, twins: Sequence[Twins]) -> Drifts:
-    """Read every pair of twins whose prompts have spans of equal length. Raises :class:`ConfigError` for none."""
+def head_drift(model: TransformersModel, twins: Sequence[Twins]) -> HeadDrift:
+    """Measures the head drift of a model.
+
+    Both twins are read with the conflict's chosen answer forced (teacher forcing), so that their positions correspond.
+    Pairs of twins whose spans differ in length are left out.
+
+    Args:
+        model: The model.
+        twins: Pairs of twins.
+
+    Returns:
+        The head drift.
+
+    Raises:
+        ConfigError: No pair of twins has spans of equal length.
+    """
     found = []
     for both in twins:
-        masses = [_read(white, case, both.conflict.chosen) for case in (both.conflict, both.aligned)]
+        masses = [_read(model, case, both.conflict.chosen) for case in (both.conflict, both.aligned)]
         if masses[0].labels == masses[1].labels and (masses[0].lengths[:-1] == masses[1].lengths[:-1]).all():
             found.append(twin_drift(masses[0], masses[1], both.conflict.higher))
     if not found:
-        raise ConfigError(f"none of {len(twins)} twins has spans of equal length for this tokenizer; give more")
+        raise ConfigError(
+            f"none of {len(twins)} pairs of twins has spans of equal length with this tokenizer; give more pairs"
+        )
     families = np.stack(found)  # (twins, 3, L, H)
     mean, spread = families.mean((2, 3), keepdims=True), families.std((2, 3), keepdims=True)
     z = ((families - mean) / np.maximum(spread, 1e-12)).mean(0)
     each = families.mean(0)
-    return Drifts(each[0], each[1], each[2], z.sum(0), len(found))
+    return HeadDrift(each[0], each[1], each[2], z.sum(0), len(found))
 
 
 def twin_drift(conflict: SpanMass, aligned: SpanMass, higher: Sequence[str]) -> NDArray[np.float64]:
-    """(3, L, H): magnitude, direction and distribution drift between two readings of the same answer.
+    """Compares the readings of two twins with the same answer.
 
-    Each is the mean of the first row (the prompt's last position) and of the mean over the answer's rows.
+    Args:
+        conflict: The reading of the conflict, with head outputs.
+        aligned: The reading of the aligned twin, with head outputs.
+        higher: Labels of the spans of the higher instruction.
+
+    Returns:
+        Magnitude, direction and distribution (3, L, H).
     """
     assert conflict.outputs is not None
     assert aligned.outputs is not None
@@ -74,17 +108,35 @@ def twin_drift(conflict: SpanMass, aligned: SpanMass, higher: Sequence[str]) -> 
     return np.stack([(f[0] + f.mean(0)) / 2 for f in (magnitude, direction, distribution)])
 
 
-def focal_heads(score: Heads, share: float) -> tuple[tuple[int, int], ...]:
-    """The top ``share`` of all heads, the highest score first. Raises :class:`ConfigError` outside (0, 1]."""
+def focal_heads(score: PerHead, share: float) -> tuple[tuple[int, int], ...]:
+    """Selects the heads with the highest scores.
+
+    Args:
+        score: The scores (L, H).
+        share: The share of all heads to select, above 0 and at most 1.
+
+    Returns:
+        (layer, head) pairs, the highest score first.
+
+    Raises:
+        ConfigError: The share is outside that range.
+    """
     if not 0 < share <= 1:
-        raise ConfigError(f"top {share!r} is no share of the heads; give a number above 0, at most 1")
+        raise ConfigError(f"top {share!r} is not a share of the heads; give a number above 0 and at most 1")
     count = max(1, round(share * score.size))
     order = np.argsort(-score, axis=None, kind="stable")[:count]
     return tuple((int(i // score.shape[1]), int(i % score.shape[1])) for i in order)
 
 
 def focal_layers(heads: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The smallest set of layers that holds half of the heads (of equals the lower one), ascending."""
+    """Selects the smallest set of layers that contains half of the focal heads.
+
+    Args:
+        heads: (layer, head) pairs.
+
+    Returns:
+        The layers, ascending. Of two layers with the same number of heads, the lower one comes first.
+    """
     counts: dict[int, int] = {}
     for layer, _ in heads:
         counts[layer] = counts.get(layer, 0) + 1
@@ -97,14 +149,13 @@ def focal_layers(heads: Sequence[tuple[int, int]]) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def _read(white: TransformersModel, case: Case, answer: str) -> SpanMass:
-    """Both twins are read with the conflict's right answer forced, so that rows correspond."""
-    tokens = answer_tokens(white.renderer, case.prompt, answer)
-    return white.read(case.prompt, tokens, Readout(statistics=frozenset({"outputs"})))
+def _read(model: TransformersModel, case: Case, answer: str) -> SpanMass:
+    tokens = answer_tokens(model.renderer, case.prompt, answer)
+    return model.read(case.prompt, tokens, Readout(statistics=frozenset({"outputs"})))
 
 
 def _distribution(mass: SpanMass) -> NDArray[np.float64]:
-    """(T, L, H, S + 1) over the spans and all that lies in none."""
+    """Returns the distribution (T, L, H, S + 1) over the spans, and over all tokens outside of them."""
     spans = mass.mass.astype(np.float64)
     rest = np.clip(1 - spans.sum(-1, keepdims=True), 0, None)
     whole: NDArray[np.float64] = np.concatenate([spans, rest], -1)

@@ -15,11 +15,19 @@ Row = tuple[float, ...]
 
 
 class Causal(BaseModel):
-    """The causal check: ``cases`` conflicts, some heads' attention on the higher instruction times ``factor``.
+    """The causal check: does scaling the attention of the focal heads on the higher instruction change the answer?
 
-    ``kept_*``: in which share the answer that keeps the hierarchy is likelier than the one that does not; ``margin_*``:
-    by how many nats on average. ``plain``: unsteered; ``focal``: the focal heads; ``random``: as many others drawn, one
-    number a draw.
+    The margin of a conflict is log p(chosen) − log p(rejected), in nats per token.
+
+    Attributes:
+        factor: What the attention on the higher instruction is multiplied by.
+        cases: The number of conflicts.
+        kept_plain: The share of conflicts with a positive margin, without steering.
+        kept_focal: The same with the focal heads steered.
+        kept_random: The same with as many random other heads steered, for each draw.
+        margin_plain: The mean margin without steering.
+        margin_focal: The mean margin with the focal heads steered.
+        margin_random: The mean margin with as many random other heads steered, for each draw.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,17 +43,27 @@ class Causal(BaseModel):
 
     @property
     def holds(self) -> bool:
-        """Whether the focal heads move the margin more than every draw of random heads does."""
+        """Whether the focal heads move the margin more than every random draw does."""
         moved = abs(self.margin_focal - self.margin_plain)
         return all(moved > abs(one - self.margin_plain) for one in self.margin_random)
 
 
 class Localization(BaseModel):
-    """Focal heads and layers of one model.
+    """The focal heads and layers of one model. The four tables are (L, H), as in
+    :class:`~homeostat.alignment.sail.head_drift.HeadDrift`.
 
-    ``magnitude``, ``direction``, ``distribution`` (L, H): the three families' mean drift between twins; ``score``
-    (L, H): the sum of their z-scores. ``heads``: the top heads, (layer, head), the best first; ``layers``: the smallest
-    set that holds half of them.
+    Attributes:
+        model: The model's name.
+        weights: The hash of the model's weights; empty if it is not known.
+        twins: The number of pairs of twins that were read.
+        higher: Labels of the spans of the higher instruction.
+        magnitude: Drift of the attention mass on the higher instruction.
+        direction: Drift of the direction of the head's output.
+        distribution: Drift of the distribution over the spans, in nats.
+        score: The sum of the mean z-scores of the three.
+        heads: The focal heads as (layer, head), the highest score first.
+        layers: The smallest set of layers that contains half of the focal heads.
+        causal: The causal check; None if it was skipped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,23 +81,37 @@ class Localization(BaseModel):
     causal: Causal | None = None
 
     def save(self, file: Path) -> None:
-        """Write as JSON."""
+        """Writes a JSON file.
+
+        Args:
+            file: The file; its folder is created if it does not exist.
+        """
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, file: Path) -> Localization:
-        """Raises :class:`ConfigError` for a file that is none."""
+        """Reads a JSON file.
+
+        Args:
+            file: The file, or a folder with ``localization.json``.
+
+        Returns:
+            The localization.
+
+        Raises:
+            ConfigError: The file can't be read or holds something else.
+        """
         path = file / "localization.json" if file.is_dir() else file
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"localization {str(path)!r} can't be read ({type(error).__name__}); run localize"
+                f"localization {str(path)!r} can't be read ({type(error).__name__}); run homeostat localize"
             ) from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ConfigError(
-                f"{str(path)!r} is no localization: {where}: {first['msg']}; run localize again"
+                f"{str(path)!r} is not a localization: {where}: {first['msg']}; run homeostat localize again"
             ) from None

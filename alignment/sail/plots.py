@@ -1,4 +1,4 @@
-"""The heat map of a localization."""
+"""Draws the heat map of a localization."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ __all__ = ["heat_map", "pyplot"]
 
 
 def pyplot() -> Any:
-    """matplotlib without a screen. Raises :class:`ConfigError` where it is missing."""
+    """Imports matplotlib with a backend that needs no display.
+
+    Returns:
+        The module ``matplotlib.pyplot``.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     try:
         import matplotlib
     except ImportError:
-        raise ConfigError("a plot needs matplotlib; pip install 'homeostat[align]'") from None
+        raise ConfigError("plots need matplotlib; pip install 'homeostat[align]'") from None
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -26,16 +33,29 @@ def pyplot() -> Any:
 
 
 def heat_map(found: Localization, file: Path) -> None:
-    """Four panels, layers by heads: the three families and the score; focal heads are framed."""
+    """Saves four panels, layers by heads: the three families of head drift and the score. Focal heads have a frame.
+
+    Args:
+        found: The localization.
+        file: The image file.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     plt = pyplot()
-    panels = ("magnitude", "direction", "distribution", "score")
+    panels = {
+        "magnitude": found.magnitude,
+        "direction": found.direction,
+        "distribution": found.distribution,
+        "sum of z-scores": found.score,
+    }
     figure, axes = plt.subplots(1, 4, figsize=(13, 1.2 + 0.32 * max(6, len(found.score))), layout="constrained")
-    for axis, name in zip(axes, panels, strict=True):
-        values = np.array(getattr(found, name))
+    for axis, (title, table) in zip(axes, panels.items(), strict=True):
+        values = np.array(table)
         image = axis.imshow(values, aspect="auto", origin="lower", cmap="viridis")
         for layer, head in found.heads:
             axis.add_patch(plt.Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=1.5))
-        axis.set_title("sum of z-scores" if name == "score" else name)
+        axis.set_title(title)
         axis.set_xlabel("head")
         if values.shape[0] <= 16:
             axis.set_yticks(range(values.shape[0]))
@@ -44,6 +64,6 @@ def heat_map(found: Localization, file: Path) -> None:
         figure.colorbar(image, ax=axis)
     axes[0].set_ylabel("layer")
     layers = ", ".join(map(str, found.layers))
-    figure.suptitle(f"{found.model}: drift between {found.twins} aligned twins; focal layers {layers}")
+    figure.suptitle(f"{found.model}: head drift between {found.twins} pairs of twins; focal layers {layers}")
     figure.savefig(file, dpi=110)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""Everything that is ready before the first step of ``homeostat align``: data, model, layers, path, token weights."""
+"""Prepares a run of ``homeostat align``: data, model, layers, training path and token weights."""
 
 from __future__ import annotations
 
@@ -22,104 +22,159 @@ from homeostat.alignment.sail.states import StateCache
 from homeostat.alignment.sail.tokens import Tokens, tokenise
 from homeostat.errors import ConfigError
 
-__all__ = ["Work", "pair_weights", "prepare"]
+__all__ = ["PairSet", "Preparation", "prepare", "token_weights"]
+
+Heads = tuple[tuple[int, int], ...]
 
 
-@dataclass
-class Work:
-    """Everything that is ready before the first step."""
+@dataclass(frozen=True)
+class PairSet:
+    """Preference pairs with their tokens.
+
+    Attributes:
+        pairs: The pairs.
+        tokens: The same pairs as tokens.
+    """
+
+    pairs: Sequence[Pair]
+    tokens: Sequence[Tokens]
+
+    def __len__(self) -> int:
+        """Returns the number of pairs."""
+        return len(self.pairs)
+
+    def ones(self) -> list[torch.Tensor]:
+        """Returns weights (C + R,) of 1 for the answer tokens of every pair: plain DPO."""
+        return [torch.ones(len(t.chosen) + len(t.rejected)) for t in self.tokens]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that a run needs before its first step.
+
+    Attributes:
+        settings: The run's settings.
+        model: The frozen model, which is also DPO's reference.
+        localization: The focal heads and layers; None if the settings name no file.
+        layers: The layers to adapt, ascending.
+        path: The training path, ``fast`` or ``trl``.
+        why_not_fast: Why the fast path does not apply; empty if it does, or if it was not asked for.
+        train: The pairs to train on.
+        held_out: The pairs that only measure the held-out loss.
+    """
 
     settings: AlignSettings
-    white: TransformersModel
-    local: Localization | None
+    model: TransformersModel
+    localization: Localization | None
     layers: list[int]
     path: str
-    why: str
-    pairs: list[Pair]
-    tokens: list[Tokens]
-    held: list[Tokens]
-    held_pairs: list[Pair]
+    why_not_fast: str
+    train: PairSet
+    held_out: PairSet
 
 
-def prepare(settings: AlignSettings) -> Work:
-    """Load and check everything; nothing is written. Raises :class:`ConfigError` or ``ModelError``."""
+def prepare(settings: AlignSettings) -> Preparation:
+    """Loads and checks everything. Nothing is written.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        The preparation.
+
+    Raises:
+        ConfigError: The data, the layers, the targets or the training path do not suit the model.
+        ModelError: The model can't be loaded or adapted.
+    """
     pairs = read_pairs(settings.data)
     if settings.swap:
         pairs = [Pair(p.prompt, p.rejected, p.chosen, p.kind, p.task, p.higher) for p in pairs]
-    train, held = split_by_task(pairs, settings.held_out, settings.seed)
+    train, held_out = split_by_task(pairs, settings.held_out, settings.seed)
     if not train:
         raise ConfigError(f"held_out {settings.held_out!r} leaves no pair to train on; lower it")
     source = resolve(settings.model)
-    model, processor = load_weights(source, settings.device, settings.dtype)
-    style = load_style(source, model.config.model_type)
-    white = TransformersModel(model, processor, name=settings.model, style=style, reuse=False)
-    local = Localization.load(settings.localization) if settings.localization is not None else None
-    layers = _layers(settings, local, len(find_decoder(model)))
-    adapter_targets(model, layers, settings.targets)
-    tokens = tokenise(white.renderer, train)
-    why = "" if settings.path == "trl" else why_not(white, min(layers), tokens[0]) or ""
-    if why and settings.path == "fast":
-        raise ConfigError(f"path 'fast' does not apply: {why}; give auto or trl")
-    path = "trl" if settings.path == "trl" or why else "fast"
-    return Work(settings, white, local, layers, path, why, train, tokens, tokenise(white.renderer, held), list(held))
+    network, processor = load_weights(source, settings.device, settings.dtype)
+    style = load_style(source, network.config.model_type)
+    model = TransformersModel(network, processor, name=settings.model, style=style, reuse=False)
+    localization = Localization.load(settings.localization) if settings.localization is not None else None
+    layers = _layers(settings, localization, len(find_decoder(network)))
+    adapter_targets(network, layers, settings.targets)
+    tokens = tokenise(model.renderer, train)
+    reason = "" if settings.path == "trl" else why_not(model, min(layers), tokens[0]) or ""
+    if reason and settings.path == "fast":
+        raise ConfigError(f"path 'fast' does not apply: {reason}; give auto or trl")
+    path = "trl" if settings.path == "trl" or reason else "fast"
+    held_out_set = PairSet(held_out, tokenise(model.renderer, held_out))
+    return Preparation(settings, model, localization, layers, path, reason, PairSet(train, tokens), held_out_set)
 
 
-def _layers(settings: AlignSettings, local: Localization | None, count: int) -> list[int]:
+def _layers(settings: AlignSettings, localization: Localization | None, count: int) -> list[int]:
     if settings.layers == "all":
         return list(range(count))
     if settings.layers in ("focal", "random"):
-        assert local is not None
-        if max(local.layers) >= count:
+        assert localization is not None
+        if max(localization.layers) >= count:
             raise ConfigError(
-                f"localization names layer {max(local.layers)}, the model has {count}; localize this model"
+                f"localization names layer {max(localization.layers)}, but the model has {count} layers; "
+                "run homeostat localize on this model"
             )
         if settings.layers == "focal":
-            return sorted(local.layers)
-        return sorted(random.Random(f"layers {settings.seed}").sample(range(count), len(local.layers)))
+            return sorted(localization.layers)
+        return sorted(random.Random(f"layers {settings.seed}").sample(range(count), len(localization.layers)))
     return sorted({int(p) for p in settings.layers.split(",")})
 
 
-def pair_weights(
-    work: Work, pairs: Sequence[Pair], tokens: Sequence[Tokens], digest: str, cache: StateCache
-) -> list[torch.Tensor]:
-    """Every pair's blended weights, from the cache where they were computed before."""
-    s = work.settings
+def token_weights(prepared: Preparation, digest: str, cache: StateCache) -> list[torch.Tensor]:
+    """Computes the token weights of the training pairs, or takes them from the cache.
+
+    Args:
+        prepared: The preparation.
+        digest: The digest of the frozen model's weights.
+        cache: Where unblended token weights are stored.
+
+    Returns:
+        For each pair, weights (C + R,) of the chosen answer's and then the rejected answer's tokens.
+
+    Raises:
+        ConfigError: A prompt has no span of the higher instruction.
+        ModelError: A model that the weights come from can't be loaded.
+    """
+    s, train = prepared.settings, prepared.train
     if s.weights == "uniform" or s.lam == 0:
-        return [torch.ones(len(t.chosen) + len(t.rejected)) for t in tokens]
-    heads = _heads(work) if s.weights == "attention" else ()
-    told = (s.weights, heads, s.reward_alpha, s.beta, s.reward_model, s.positive_model, s.negative_model, s.judge_layer)
-    name = hashlib.sha256(f"{digest} {told} {[p.digest for p in pairs]}".encode()).hexdigest()[:40]
+        return train.ones()
+    heads = _heads(prepared) if s.weights == "attention" else ()
+    key = (s.weights, heads, s.reward_alpha, s.beta, s.reward_model, s.positive_model, s.negative_model, s.judge_layer)
+    name = hashlib.sha256(f"{digest} {key} {[p.digest for p in train.pairs]}".encode()).hexdigest()[:40]
     stored = cache.get(name)
     if stored is None:
-        raw = _raw_weights(work, pairs, tokens, heads)
+        raw = _raw_weights(prepared, heads)
         stored = {f"{n} {side}": both[side] for n, both in enumerate(raw) for side in (0, 1)}
         cache.put(name, stored)
-    return w.blend([(stored[f"{n} 0"], stored[f"{n} 1"]) for n in range(len(tokens))], s.lam)
+    return w.blend([(stored[f"{n} 0"], stored[f"{n} 1"]) for n in range(len(train))], s.lam)
 
 
-def _heads(work: Work) -> tuple[tuple[int, int], ...]:
-    assert work.local is not None
-    if work.settings.heads == "focal":
-        return work.local.heads
-    decoder = find_decoder(work.white.model)
+def _heads(prepared: Preparation) -> Heads:
+    assert prepared.localization is not None
+    if prepared.settings.heads == "focal":
+        return prepared.localization.heads
+    decoder = find_decoder(prepared.model.model)
     every = [(layer, head) for layer in range(len(decoder)) for head in range(decoder.heads)]
-    return tuple(sorted(random.Random(f"heads {work.settings.seed}").sample(every, len(work.local.heads))))
+    rng = random.Random(f"heads {prepared.settings.seed}")
+    return tuple(sorted(rng.sample(every, len(prepared.localization.heads))))
 
 
-def _raw_weights(
-    work: Work, pairs: Sequence[Pair], tokens: Sequence[Tokens], heads: tuple[tuple[int, int], ...]
-) -> w.Raw:
-    s = work.settings
+def _raw_weights(prepared: Preparation, heads: Heads) -> w.Raw:
+    s, model, tokens = prepared.settings, prepared.model, prepared.train.tokens
     if s.weights == "attention":
-        return w.attention_weights(work.white, tokens, heads)
+        return w.attention_weights(model, tokens, heads)
     if s.weights == "judge":
-        layer = s.judge_layer if s.judge_layer is not None else 2 * len(find_decoder(work.white.model)) // 3
-        return w.judge_weights(work.white, pairs, tokens, layer)
+        layer = s.judge_layer if s.judge_layer is not None else 2 * len(find_decoder(model.model)) // 3
+        return w.judge_weights(model, prepared.train.pairs, tokens, layer)
     if s.weights == "reward":
         assert s.reward_model is not None
         reward = load_adapted(s.reward_model, s.device, s.dtype)
-        return w.reward_weights(reward, work.white, tokens, s.reward_alpha, s.beta)
+        return w.reward_weights(reward, model, tokens, s.reward_alpha, s.beta)
     assert s.positive_model is not None
     assert s.negative_model is not None
-    one, other = (load_adapted(name, s.device, s.dtype) for name in (s.positive_model, s.negative_model))
-    return w.contrast_weights(one, other, tokens)
+    positive, negative = (load_adapted(name, s.device, s.dtype) for name in (s.positive_model, s.negative_model))
+    return w.contrast_weights(positive, negative, tokens)

@@ -1,9 +1,9 @@
-"""The frozen part of a run, computed once: what enters the lowest adapted layer, and the reference's log-probabilities.
+"""Computes the frozen part of a run once: the input of the lowest adapted layer, and the reference's log-probabilities.
 
-Everything below the lowest adapted layer is the same for policy and reference, at every step. So a pair is run through
-it once: prompt, chosen and rejected answer in one row, the two answers blind to each other and both counted on from the
-prompt. The result lies on disk under a hash of weights, layer and tokens, up to a bound; what finds no room is computed
-again whenever it is asked for.
+Everything below the lowest adapted layer is the same for policy and reference, at every step. Each pair therefore runs
+through it once. Prompt, chosen answer and rejected answer form one row: the answers can't attend to each other, and the
+positions of both continue from the prompt. The result is stored on disk, under a hash of weights, layer and tokens, up
+to a limit on the size of the cache.
 """
 
 from __future__ import annotations
@@ -24,15 +24,31 @@ from homeostat.agent.models.teacher_forcing import on_device
 from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.tokens import Tokens, batches
 
-__all__ = ["Packed", "StateCache", "compute", "laid_out", "pack", "skipping", "state_name", "weights_digest"]
+__all__ = [
+    "FrozenLayers",
+    "Packed",
+    "StateCache",
+    "compute",
+    "laid_out",
+    "pack",
+    "skipping",
+    "state_name",
+    "weights_digest",
+]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A pair's row of N = P + (C − 1) + (R − 1) tokens; an answer's last token needs no row.
+    """A pair as one row of N = P + (C − 1) + (R − 1) tokens. The last token of an answer predicts nothing, so it has no
+    place in the row.
 
-    ``branch`` (N,): 0 the prompt, 1 chosen, 2 rejected; ``positions`` (N,); ``rows`` (C + R,): which row predicts each
-    answer token; ``targets`` (C + R,): those tokens; ``signs`` (C + R,): +1 chosen, −1 rejected.
+    Attributes:
+        ids: The tokens (N,).
+        branch: (N,), 0 for the prompt, 1 for the chosen answer, 2 for the rejected answer.
+        positions: The position ids (N,).
+        rows: (C + R,), the place in the row that predicts each answer token.
+        targets: The answer tokens (C + R,).
+        signs: (C + R,), +1 for the chosen answer, −1 for the rejected answer.
     """
 
     ids: torch.Tensor
@@ -43,8 +59,30 @@ class Packed:
     signs: torch.Tensor
 
 
+@dataclass(frozen=True)
+class FrozenLayers:
+    """The layers below the lowest adapted layer.
+
+    Attributes:
+        model: The frozen model, a transformers model without an adapter.
+        count: The number of frozen layers, which is also the number of the lowest adapted layer.
+        digest: :func:`weights_digest` of the model.
+    """
+
+    model: Any
+    count: int
+    digest: str
+
+
 def pack(tokens: Tokens) -> Packed:
-    """The pair in one row."""
+    """Packs a pair into one row.
+
+    Args:
+        tokens: The pair.
+
+    Returns:
+        The row.
+    """
     p, c, r = len(tokens.prompt.ids), len(tokens.chosen), len(tokens.rejected)
     ids = torch.tensor([*tokens.prompt.ids, *tokens.chosen[:-1], *tokens.rejected[:-1]])
     branch = torch.tensor([0] * p + [1] * (c - 1) + [2] * (r - 1))
@@ -55,13 +93,12 @@ def pack(tokens: Tokens) -> Packed:
 
 
 class _Passed(nn.Module):
-    """A layer that was run already."""
+    """Stands for a layer that has run already: it returns its input."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        for name in ("attention_type", "layer_type", "is_sliding"):  # what a decoder asks its layers for
-            if hasattr(layer, name):
-                setattr(self, name, getattr(layer, name))
+        read_by_decoders = ("attention_type", "layer_type", "is_sliding")
+        vars(self).update({name: value for name, value in vars(layer).items() if name in read_by_decoders})
 
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         return hidden_states
@@ -69,7 +106,12 @@ class _Passed(nn.Module):
 
 @contextmanager
 def skipping(model: Any, first: int) -> Iterator[None]:
-    """Within, the decoder's layers below ``first`` pass on what they get: the model continues from hidden states."""
+    """Lets a model continue from hidden states: within the context, its lowest layers return their input.
+
+    Args:
+        model: A transformers model, with or without an adapter.
+        first: The number of the first layer that runs.
+    """
     layers = find_decoder(model).layers
     kept = list(layers[:first])
     for index, layer in enumerate(kept):
@@ -82,7 +124,14 @@ def skipping(model: Any, first: int) -> Iterator[None]:
 
 
 def weights_digest(model: Any) -> str:
-    """sha256 over every weight's name, shape and a sample of its values: equal models have equal ones."""
+    """Computes a digest of a model's weights.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The sha256 over every weight's name, shape, type and a sample of at least 512 of its values.
+    """
     seen = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         flat = value.detach().flatten()
@@ -92,15 +141,33 @@ def weights_digest(model: Any) -> str:
 
 
 class StateCache:
-    """Tensors by name on disk, at most ``limit`` bytes of them. A folder may be shared: a name holds what it hashes."""
+    """Tensors on disk, by name. Runs can share a folder, because a name is a hash of what the tensors depend on.
+
+    Attributes:
+        folder: The folder.
+        limit: The largest total size in bytes.
+    """
 
     def __init__(self, folder: Path, limit: int) -> None:
+        """Opens or creates the cache.
+
+        Args:
+            folder: The folder.
+            limit: The largest total size in bytes. Files that are there already count.
+        """
         self.folder, self.limit = folder, limit
         folder.mkdir(parents=True, exist_ok=True)
         self._used = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
 
     def get(self, name: str) -> dict[str, torch.Tensor] | None:
-        """What is stored under this name; None where nothing (whole) is."""
+        """Loads what is stored under a name.
+
+        Args:
+            name: The name.
+
+        Returns:
+            The tensors; None if nothing is stored, or if the file is damaged, which is then removed.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -112,11 +179,26 @@ class StateCache:
             return None
 
     def has(self, name: str) -> bool:
-        """Whether something is stored under this name."""
+        """Checks whether something is stored under a name.
+
+        Args:
+            name: The name.
+
+        Returns:
+            Whether a file exists.
+        """
         return (self.folder / f"{name}.safetensors").is_file()
 
     def put(self, name: str, tensors: dict[str, torch.Tensor]) -> bool:
-        """Store, in one move; False where there is no room."""
+        """Stores tensors under a name, atomically.
+
+        Args:
+            name: The name.
+            tensors: The tensors.
+
+        Returns:
+            False if the cache is full; nothing is stored then.
+        """
         from safetensors.torch import save_file
 
         size = sum(t.numel() * t.element_size() for t in tensors.values())
@@ -129,9 +211,19 @@ class StateCache:
         return True
 
 
-def state_name(digest: str, first: int, tokens: Tokens) -> str:
-    """The name of a pair's states in the cache."""
-    seen = hashlib.sha256(f"{digest} {first} {tokens.prompt.ids} {tokens.chosen} {tokens.rejected}".encode())
+def state_name(frozen: FrozenLayers, tokens: Tokens) -> str:
+    """Names a pair's states in the cache.
+
+    Args:
+        frozen: The layers that the states come from.
+        tokens: The pair.
+
+    Returns:
+        A hash of the weights, the layer, the tokens and the pixels.
+    """
+    seen = hashlib.sha256(
+        f"{frozen.digest} {frozen.count} {tokens.prompt.ids} {tokens.chosen} {tokens.rejected}".encode()
+    )
     for image in tokens.prompt.images:
         seen.update(image.digest.encode())
     return seen.hexdigest()[:40]
@@ -145,10 +237,15 @@ def compute(
     take: Callable[[int, dict[str, torch.Tensor]], None],
     size: int = 8,
 ) -> None:
-    """Run pairs through the frozen model; ``take(n, {"hidden": (N, D), "reference": (C + R,)})`` for each.
+    """Runs pairs through the frozen model.
 
-    ``hidden`` is what enters layer ``first``, in the model's own type; ``reference`` the log-probabilities of both
-    answers' tokens, float32.
+    Args:
+        model: The frozen model.
+        first: The number of the lowest adapted layer.
+        pairs: The pairs.
+        take: Called with each pair's number and its states: ``hidden`` (N, D), the input of layer ``first`` in the
+            model's own type, and ``reference`` (C + R,), the log-probabilities of both answers' tokens in float32.
+        size: The number of pairs in one batch.
     """
     layer = find_decoder(model).layers[first]
     seen: list[torch.Tensor] = []
@@ -184,7 +281,15 @@ def compute(
 
 
 def laid_out(packed: Sequence[Packed], width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(B, width) ids, branches (−1 padding) and positions, padded on the left so that answers end at one slot."""
+    """Lays out rows as a batch, padded on the left, so that all rows end at the same place.
+
+    Args:
+        packed: B pairs.
+        width: The width of the batch.
+
+    Returns:
+        Tokens, branches (−1 at padding) and positions, each (B, width).
+    """
     ids = torch.zeros((len(packed), width), dtype=torch.long)
     branch, positions = torch.full_like(ids, -1), torch.zeros_like(ids)
     for n, p in enumerate(packed):

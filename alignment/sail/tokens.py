@@ -1,4 +1,4 @@
-"""A pair as tokens, and answers run through a model many at a time."""
+"""Pairs as tokens, and teacher forcing of many answers in batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ __all__ = ["Forced", "Tokens", "answer_logprobs", "answer_tokens", "batches", "p
 
 @dataclass(frozen=True)
 class Tokens:
-    """A rendered prompt of P tokens, and the answers' C and R tokens (with what ends an answer's turn)."""
+    """A pair as tokens.
+
+    Attributes:
+        prompt: The rendered prompt of P tokens.
+        chosen: The C tokens of the chosen answer, with those that end the turn.
+        rejected: The R tokens of the rejected answer, with those that end the turn.
+        higher: Labels of the spans of the higher instruction.
+    """
 
     prompt: Rendered
     chosen: tuple[int, ...]
@@ -29,15 +36,24 @@ class Tokens:
 
 
 Forced = tuple[Rendered, tuple[int, ...]]
-"""A prompt and the answer that is forced after it."""
+"""A prompt, and the answer tokens that are forced after it."""
 
 
 def answer_tokens(renderer: Renderer, prompt: Prompt, answer: str) -> tuple[int, ...]:
-    """The tokens of an answer as the chat template writes it, up to and with what ends the turn."""
+    """Tokenises an answer as the chat template writes it, with the tokens that end the turn.
+
+    Args:
+        renderer: The model's renderer.
+        prompt: The prompt.
+        answer: The answer.
+
+    Returns:
+        The tokens.
+    """
     templating = renderer.templating
-    said = Prompt((*prompt.messages, Message("assistant", (Part("output", answer),))))
-    chat, images = chat_of(said)
-    if not images:  # a text model's template wants plain strings
+    answered = Prompt((*prompt.messages, Message("assistant", (Part("output", answer),))))
+    chat, images = chat_of(answered)
+    if not images:  # the template of a text model expects plain strings
         chat = [m | {"content": "".join(p["text"] or "" for p in m["content"])} for m in chat]
     text: str = templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
     at = text.rfind(answer)
@@ -46,18 +62,40 @@ def answer_tokens(renderer: Renderer, prompt: Prompt, answer: str) -> tuple[int,
 
 
 def tokenise(renderer: Renderer, pairs: Sequence[Pair]) -> list[Tokens]:
-    """Every pair as tokens. Raises :class:`ConfigError` with the row whose answers are the same to this model."""
+    """Tokenises pairs.
+
+    Args:
+        renderer: The model's renderer.
+        pairs: The pairs.
+
+    Returns:
+        The pairs as tokens.
+
+    Raises:
+        ConfigError: The two answers of a row have the same tokens. The message names the row.
+        ModelError: A prompt can't be rendered for this model.
+    """
     found = []
     for n, pair in enumerate(pairs, start=1):
         sides = [answer_tokens(renderer, pair.prompt, text) for text in (pair.chosen, pair.rejected)]
         if sides[0] == sides[1]:
-            raise ConfigError(f"row {n}: chosen and rejected are the same tokens, {pair.chosen[:40]!r}; drop the row")
+            raise ConfigError(
+                f"row {n}: chosen and rejected have the same tokens, {pair.chosen[:40]!r}; remove the row"
+            )
         found.append(Tokens(renderer.render(pair.prompt), sides[0], sides[1], pair.higher))
     return found
 
 
 def batches(rows: Sequence[Forced], size: int) -> Iterator[list[int]]:
-    """Numbers of rows that can be run side by side, those of like length together."""
+    """Groups rows that can run in one batch, with rows of similar length together.
+
+    Args:
+        rows: Prompts with answers.
+        size: The largest number of rows in a batch.
+
+    Yields:
+        The places of a batch's rows in ``rows``.
+    """
     groups: dict[Any, list[int]] = {}
     for n, (prompt, _) in enumerate(rows):
         extra = sorted((k, tuple(v.shape)) for k, v in _extra(prompt).items())
@@ -69,10 +107,16 @@ def batches(rows: Sequence[Forced], size: int) -> Iterator[list[int]]:
 
 
 def padded(model: Any, rows: Sequence[Forced]) -> tuple[dict[str, Any], list[int]]:
-    """Inputs of a batch, and by how many slots each prompt was moved.
+    """Pads a batch. All prompts end at the same place, with padding on the left.
 
-    Prompts end at one slot, padded on the left; answers begin there, without their last token (it needs no row), padded
-    on the right.
+    The answers follow, with padding on the right and without their last token, which predicts nothing.
+
+    Args:
+        model: A transformers model, for its device.
+        rows: Prompts with answers, from one group of :func:`batches`.
+
+    Returns:
+        The model's inputs, and the number of padding tokens before each prompt.
     """
     longest = max(len(prompt.ids) for prompt, _ in rows)
     width = longest + max(len(answer) for _, answer in rows) - 1
@@ -93,7 +137,16 @@ def padded(model: Any, rows: Sequence[Forced]) -> tuple[dict[str, Any], list[int
 
 
 def answer_logprobs(model: TransformersModel, rows: Sequence[Forced], size: int = 8) -> list[torch.Tensor]:
-    """(T,) log π(y_t) of each answer's tokens, in natural logs, float32."""
+    """Computes log-probabilities of answers by teacher forcing.
+
+    Args:
+        model: The model.
+        rows: Prompts with answers.
+        size: The largest number of rows in a batch.
+
+    Returns:
+        For each row, log π(y_t) (T,) in nats, float32.
+    """
     found: dict[int, torch.Tensor] = {}
     for group in batches(rows, size):
         inputs, _ = padded(model.model, [rows[n] for n in group])
@@ -108,5 +161,5 @@ def answer_logprobs(model: TransformersModel, rows: Sequence[Forced], size: int 
 
 
 def _extra(prompt: Rendered) -> dict[str, torch.Tensor]:
-    """Inputs besides ids and mask: pixels and the like."""
+    """Returns the inputs other than tokens and mask, such as pixels."""
     return {k: v for k, v in prompt.inputs.items() if k not in ("input_ids", "attention_mask") and torch.is_tensor(v)}

@@ -1,7 +1,8 @@
-"""TRL's ``DPOTrainer`` with a weight a token, for whatever the fast path can't do; text and image models.
+"""TRL's ``DPOTrainer`` with token weights, for models to which the fast path does not apply.
 
-TRL computes both models' log-probabilities in one fused forward and has no place for weights, so they travel in the
-batch as ``token_weights`` (2B, T) and multiply what that forward returns: Σ w·ρ = Σ w·log π_θ − Σ w·log π_ref.
+TRL computes the log-probabilities of both models in a fused forward pass and has no argument for weights. They travel
+in the batch as ``token_weights`` (2B, T), and multiply what that forward pass returns:
+Σ w·ρ = Σ w·log π_θ − Σ w·log π_ref. Text models and image-text models are supported.
 """
 
 from __future__ import annotations
@@ -10,17 +11,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from peft import PeftModel
 from trl import DPOTrainer
 
 from homeostat.errors import ConfigError
 
-__all__ = ["WeightedDPOTrainer", "with_weights"]
+__all__ = ["COLUMNS", "WeightedDPOTrainer", "with_weights"]
 
 COLUMNS = ("chosen_weights", "rejected_weights")
+"""The columns of a dataset that hold token weights."""
 
 
 def with_weights(data: Any, weights: Sequence[torch.Tensor], chosen: Sequence[int]) -> Any:
-    """The dataset with both answers' weights; ``chosen[n]`` counts the chosen answer's tokens in ``weights[n]``."""
+    """Adds columns with token weights to a dataset.
+
+    Args:
+        data: A dataset in TRL's preference format.
+        weights: For each row, the weights (C + R,) of the chosen and then the rejected answer's tokens.
+        chosen: For each row, the number C of the chosen answer's tokens.
+
+    Returns:
+        The dataset with the columns :data:`COLUMNS`.
+    """
     split = [(w[:n].tolist(), w[n:].tolist()) for w, n in zip(weights, chosen, strict=True)]
     for at, name in enumerate(COLUMNS):
         data = data.add_column(name, [both[at] for both in split])
@@ -28,16 +40,22 @@ def with_weights(data: Any, weights: Sequence[torch.Tensor], chosen: Sequence[in
 
 
 class WeightedDPOTrainer(DPOTrainer):  # type: ignore[misc]
-    """``DPOTrainer`` on rows with ``chosen_weights`` and ``rejected_weights``; without them it is TRL's own."""
+    """A ``DPOTrainer`` that reads the columns :data:`COLUMNS`. Without them it equals TRL's trainer."""
 
     data_collator: Any
     _signature_columns: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Builds the trainer and wraps its collator and its model's forward pass.
+
+        Args:
+            args: Arguments of ``DPOTrainer``.
+            kwargs: Arguments of ``DPOTrainer``.
+        """
         super().__init__(*args, **kwargs)
         plain = self.data_collator
         self.data_collator = lambda examples: _collated(plain, examples)
-        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         forward = base.forward
 
         def weighted(*args: Any, token_weights: torch.Tensor | None = None, **kwargs: Any) -> Any:
@@ -61,7 +79,8 @@ def _collated(plain: Any, examples: list[dict[str, Any]]) -> dict[str, Any]:
     mask = out["completion_mask"].bool()
     placed = torch.ones(mask.shape, dtype=torch.float32)
     for row, own in enumerate(weights):
-        if int(mask[row].sum()) != len(own):
-            raise ConfigError(f"{len(own)} weights for an answer of {int(mask[row].sum())} tokens; tokenise both alike")
+        count = int(mask[row].sum())
+        if count != len(own):
+            raise ConfigError(f"{len(own)} weights for an answer of {count} tokens; compute them with this tokenizer")
         placed[row, mask[row]] = torch.tensor(own)
     return out | {"token_weights": placed}

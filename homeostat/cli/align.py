@@ -1,4 +1,4 @@
-"""``homeostat align``: train an adapter on preference pairs."""
+"""``homeostat align``: trains an adapter on preference pairs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def _run(settings: AlignSettings, dry_run: bool) -> None:
     from homeostat.alignment.sail.run import align
 
     if dry_run:
-        work = prepare(settings)
-        layers = ", ".join(map(str, work.layers))
+        prepared = prepare(settings)
+        layers = ", ".join(map(str, prepared.layers))
         typer.echo(
-            f"{len(work.pairs)} pairs to train on, {len(work.held)} held out; layers {layers}; path {work.path}"
-            + (f" ({work.why})" if work.why else "")
+            f"{len(prepared.train)} pairs to train on, {len(prepared.held_out)} held out; layers {layers}; "
+            f"path {prepared.path}" + (f" ({prepared.why_not_fast})" if prepared.why_not_fast else "")
         )
         return
     result = align(settings)
-    held = "" if result.held_out is None else f", held out {result.held_out:.4f}"
+    held = "" if result.held_out is None else f", held-out loss {result.held_out:.4f}"
     typer.echo(
         f"{result.folder / 'adapter'}: {result.parameters:,} parameters in layers "
         f"{', '.join(map(str, result.layers))}, loss {result.loss:.4f}{held}, "
@@ -34,9 +34,9 @@ def _run(settings: AlignSettings, dry_run: bool) -> None:
 command = command_of(
     AlignSettings,
     _run,
-    """Train a LoRA adapter on preference pairs: SAIL (focal layers, token weights), or plain DPO.
+    """Train a LoRA adapter on preference pairs, with SAIL (focal layers, token weights) or plain DPO.
 
-    The same command goes on where a killed run stopped. The adapter loads in plain PEFT.
+    If a run was interrupted, the same command resumes it. The adapter loads in plain PEFT.
     """,
     needs=("peft", "datasets", "accelerate"),
 )

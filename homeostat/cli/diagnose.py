@@ -1,4 +1,4 @@
-"""``homeostat diagnose``: how a model keeps the hierarchy of its instructions."""
+"""``homeostat diagnose``: how well a model follows the hierarchy of its instructions."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ __all__ = ["DiagnoseSettings", "command"]
 
 
 class DiagnoseSettings(Settings):
-    """Fields are the command's flags."""
+    """The settings of ``homeostat diagnose``; every field is a flag."""
 
     suite: Literal["phone", "chat", "iheval", "s-ifeval", "tensortrust"] = Field(
-        "phone", description="phone or chat (generated), or a public set: iheval, s-ifeval, tensortrust."
+        "phone", description="Set of cases: phone or chat (generated), or the public iheval, s-ifeval, tensortrust."
     )
-    path: Path | None = Field(None, description="A public set's file or folder, in its own format.")
-    split: Literal["train", "dev", "test"] = Field("test", description="Whose wordings and words, in generated suites.")
-    kinds: list[str] = Field([], description="Only these kinds. Default: all.")
-    count: int = Field(270, ge=1, description="Conflicts, with as many twins (public sets: at most so many cases).")
+    path: Path | None = Field(None, description="File or folder of a public set, in its own format.")
+    split: Literal["train", "dev", "test"] = Field("test", description="Data split of a generated suite.")
+    kinds: list[str] = Field([], description="Kinds of conflict in a generated suite. Default: all kinds.")
+    count: int = Field(
+        270, ge=1, description="Number of conflicts, each with an aligned twin; the most cases of a public set."
+    )
     judge: str | None = Field(
-        None, description="A model that scores the answers too: a name, a folder, or a server's URL."
+        None, description="Name, folder or server URL of a model that also scores the answers. Default: none."
     )
-    rubric: Literal["generic", "written"] = Field("generic", description="The judge's rubric; written: for each case.")
-    max_new_tokens: int = Field(64, ge=1, description="The longest answer.")
-    batch: int = Field(16, ge=1, description="Prompts answered side by side.")
-    out: Path = Field(Path("runs/diagnose"), description="Where report.json, report.png and the config go.")
+    rubric: Literal["generic", "written"] = Field(
+        "generic", description="Rubric of the judge. written: the judge writes one for each case."
+    )
+    max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens.")
+    batch: int = Field(16, ge=1, description="Number of prompts answered in one batch.")
+    out: Path = Field(Path("runs/diagnose"), description="Output folder for report.json, report.png and the config.")
 
     @model_validator(mode="after")
-    def _fits(self) -> DiagnoseSettings:
+    def _complete(self) -> DiagnoseSettings:
         if (self.path is None) != (self.suite in ("phone", "chat")):
-            raise ValueError(f"suite {self.suite!r} {'takes no' if self.path else 'needs a'} path")
+            raise ValueError(f"suite {self.suite!r} {'does not take a' if self.path else 'needs a'} path")
         return self
 
 
@@ -54,7 +58,9 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     if settings.path is not None:
         cases, left_out = load_public(settings.suite, settings.path)
         cases = cases[: settings.count]
-        console.print(f"{len(cases)} cases of {settings.suite}; {left_out} rows no program can check")
+        console.print(
+            f"{len(cases)} cases of {settings.suite}; {left_out} rows left out, because no program can check them"
+        )
     else:
         cases = generated(
             model,
@@ -71,7 +77,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     judge = load_adapted(settings.judge, settings.device, settings.dtype) if settings.judge else None
     save_settings(settings, settings.out)
     with Progress(transient=True) as progress:
-        task = progress.add_task("asking", total=len(cases))
+        task = progress.add_task("asking the model", total=len(cases))
         answers, unparsable = diagnose(
             model,
             cases,
@@ -79,7 +85,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
             rubric=settings.rubric,
             max_new_tokens=settings.max_new_tokens,
             batch=settings.batch,
-            told=lambda n: progress.update(task, completed=n),
+            on_progress=lambda done: progress.update(task, completed=done),
         )
     found = summarise(
         answers,
@@ -98,9 +104,10 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
 command = command_of(
     DiagnoseSettings,
     _run,
-    """Run a model over conflicting instructions and their aligned twins; score every answer with CRAS.
+    """Measure how well a model follows the hierarchy of its instructions.
 
-    Per kind and level: how often the higher instruction was kept and the twin done, and the four scores, from
-    the facts (and a judge's, beside them). Public sets are read from your own copy.
+    The model answers conflicts and their aligned twins. The report has, for each kind and level, the share of
+    conflicts in which the higher instruction was followed, the share of twins that were done, and the four CRAS
+    scores by the ground truth and, with --judge, by a judge. Public sets are read from your own copy.
     """,
 )

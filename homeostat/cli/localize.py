@@ -1,4 +1,4 @@
-"""``homeostat localize``: which layers and heads drift when instructions conflict."""
+"""``homeostat localize``: which heads and layers attend differently when instructions conflict."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ __all__ = ["LocalizeSettings", "command"]
 
 
 class LocalizeSettings(Settings):
-    """Fields are the command's flags."""
+    """The settings of ``homeostat localize``; every field is a flag."""
 
-    suite: Literal["phone", "chat"] = Field("phone", description="Whose twins: phone or chat.")
-    split: Literal["train", "dev"] = Field("train", description="Whose wordings and words; never the test split's.")
-    kinds: list[str] = Field([], description="Only these kinds. Default: all.")
-    count: int = Field(270, ge=1, description="Pairs of twins (those with spans of equal length are read).")
-    top: float = Field(0.2, gt=0, le=1, description="Share of the heads that counts as focal.")
-    causal: int = Field(54, ge=0, description="Conflicts for the causal check; 0: none.")
-    factor: float = Field(
-        0.1, gt=0, description="The causal check: what the attention on the higher span is multiplied by."
+    suite: Literal["phone", "chat"] = Field("phone", description="Set of twins.")
+    split: Literal["train", "dev"] = Field("train", description="Data split. The test split is never used here.")
+    kinds: list[str] = Field([], description="Kinds of conflict. Default: all kinds.")
+    count: int = Field(
+        270, ge=1, description="Number of pairs of twins. Pairs whose spans differ in length are left out."
     )
-    draws: int = Field(10, ge=1, description="The causal check: sets of random heads.")
-    out: Path = Field(Path("runs/localize"), description="Where localization.json, heat.png and the config go.")
+    top: float = Field(0.2, gt=0, le=1, description="Share of all heads that are called focal.")
+    causal: int = Field(54, ge=0, description="Number of conflicts for the causal check; 0 skips it.")
+    factor: float = Field(
+        0.1, gt=0, description="Causal check: factor on the attention that heads pay to the higher instruction."
+    )
+    draws: int = Field(10, ge=1, description="Causal check: number of random sets of heads to compare with.")
+    out: Path = Field(
+        Path("runs/localize"), description="Output folder for localization.json, heat.png and the config."
+    )
 
 
 def _run(settings: LocalizeSettings, dry_run: bool) -> None:
@@ -53,21 +57,25 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
     found = localize(model, twins, top=settings.top)
     if settings.causal:
         cases = [both.conflict for both in twins[: settings.causal]]
-        told = causal_check(model, cases, found.heads, factor=settings.factor, draws=settings.draws, seed=settings.seed)
-        found = found.model_copy(update={"causal": told})
+        check = causal_check(
+            model, cases, found.heads, factor=settings.factor, draws=settings.draws, seed=settings.seed
+        )
+        found = found.model_copy(update={"causal": check})
     found.save(settings.out / "localization.json")
     heat_map(found, settings.out / "heat.png")
     console = Console(highlight=False)
     heads = ", ".join(f"{layer}.{head}" for layer, head in found.heads)
-    console.print(f"focal layers {', '.join(map(str, found.layers))}; heads {heads}; {found.twins} pairs of twins read")
+    console.print(
+        f"focal layers {', '.join(map(str, found.layers))}; focal heads {heads}; {found.twins} pairs of twins were read"
+    )
     if found.causal is not None:
-        told = found.causal
-        moved = told.margin_focal - told.margin_plain
-        others = [m - told.margin_plain for m in told.margin_random]
+        check = found.causal
+        moved = check.margin_focal - check.margin_plain
+        others = [m - check.margin_plain for m in check.margin_random]
         console.print(
-            f"causal check {'holds' if told.holds else 'DOES NOT HOLD'}: attention on the higher instruction x "
-            f"{told.factor} moves the margin by {moved:+.3f} nats in focal heads, by {min(others):+.3f} to "
-            f"{max(others):+.3f} in {len(others)} sets of as many others"
+            f"causal check {'holds' if check.holds else 'DOES NOT HOLD'}: scaling the attention on the higher "
+            f"instruction by {check.factor} moves the margin by {moved:+.3f} nats in the focal heads, and by "
+            f"{min(others):+.3f} to {max(others):+.3f} nats in {len(others)} random sets of as many other heads"
         )
     typer.echo(f"{settings.out}: localization.json, heat.png")
 
@@ -75,8 +83,8 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
 command = command_of(
     LocalizeSettings,
     _run,
-    """Find the heads and layers whose attention drifts between aligned and conflicting twins; check that they matter.
+    """Find the heads and layers whose attention changes when instructions conflict.
 
-    The file is what `homeostat align` reads.
+    A causal check tests whether those heads matter. `homeostat align` reads the output.
     """,
 )

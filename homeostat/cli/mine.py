@@ -1,4 +1,4 @@
-"""``homeostat mine``: preference pairs out of traces."""
+"""``homeostat mine``: preference pairs from traces."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ __all__ = ["MineSettings", "command"]
 
 
 class MineSettings(Settings):
-    """Fields are the command's flags."""
+    """The settings of ``homeostat mine``; every field is a flag."""
 
-    traces: list[Path] = Field(min_length=1, description="Run folders, or folders that hold some; may be repeated.")
+    traces: list[Path] = Field(min_length=1, description="Run folders, or folders that contain run folders.")
     sources: list[Literal["corrected", "drift", "loop"]] = Field(
-        ["corrected", "drift", "loop"], description="Which pairs: corrected, drift, loop."
+        ["corrected", "drift", "loop"],
+        description="Sources of pairs. corrected: a failed attempt and the one acted on; drift: an answer that drew a "
+        "complaint and a new sample (the DRIFT method); loop: the bare model's answer and what the loop did.",
     )
-    held_out: float = Field(0.0, ge=0, lt=1, description="Share of the tasks that go to OUT/held_out instead.")
-    merge_with: list[Path] = Field([], description="Pairs of earlier rounds, kept beside the new ones.")
-    push_to: str | None = Field(None, description="A hub name that the pairs are pushed to besides.")
-    out: Path = Field(Path("runs/pairs"), description="The datasets folder: OUT/pairs, and OUT/held_out.")
+    held_out: float = Field(0.0, ge=0, lt=1, description="Share of the tasks whose pairs go to OUT/held_out instead.")
+    merge_with: list[Path] = Field([], description="Pairs of an earlier round, to which the new ones are added.")
+    push_to: str | None = Field(None, description="Name of a dataset on the Hugging Face hub to push the pairs to.")
+    out: Path = Field(Path("runs/pairs"), description="Output folder for OUT/pairs, OUT/held_out and the config.")
 
 
 def _run(settings: MineSettings, dry_run: bool) -> None:
     from collections import Counter
 
-    from homeostat.alignment.preference.mining import corrected, drift, from_loop, read_traces
+    from homeostat.alignment.preference.mining import complaint_pairs, corrected_pairs, loop_pairs
     from homeostat.alignment.preference.pairs import read_pairs, split_by_task, to_dataset, unique, write_pairs
+    from homeostat.alignment.preference.steps import read_traces
     from homeostat.alignment.sail.adapters import load_adapted
     from homeostat.errors import ConfigError
 
@@ -43,15 +46,15 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
     model = load_adapted(settings.model, settings.device, settings.dtype)
     found = [pair for path in settings.merge_with for pair in read_pairs(path)]
     if "corrected" in settings.sources:
-        found += [pair for trace in traces for pair in corrected(trace, model.style)]
+        found += [pair for trace in traces for pair in corrected_pairs(trace, model.style)]
     if "drift" in settings.sources:
-        found += [pair for trace in traces for pair in drift(trace, model.style, model, settings.seed)]
+        found += [pair for trace in traces for pair in complaint_pairs(trace, model.style, model, settings.seed)]
     if "loop" in settings.sources:
-        found += from_loop(traces, model.style, model)
+        found += loop_pairs(traces, model.style, model)
     pairs = unique(found)
     if not pairs:
         raise ConfigError(
-            f"{len(traces)} traces hold no pair of the sources {', '.join(settings.sources)}; record more"
+            f"{len(traces)} traces give no pairs from the sources {', '.join(settings.sources)}; record more runs"
         )
     save_settings(settings, settings.out)
     train, held = split_by_task(pairs, settings.held_out, settings.seed)
@@ -60,19 +63,20 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
             write_pairs(side, settings.out / name)
     if settings.push_to:
         to_dataset(train).push_to_hub(settings.push_to, private=True)
-    told = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(p.kind for p in pairs).items()))
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(p.kind for p in pairs).items()))
     typer.echo(
-        f"{settings.out / 'pairs'}: {len(train)} pairs ({told}), {len(held)} held out; "
-        f"{len(found) - len(pairs)} doubles"
+        f"{settings.out / 'pairs'}: {len(train)} pairs ({kinds}), {len(held)} held out; "
+        f"{len(found) - len(pairs)} duplicates dropped"
     )
 
 
 command = command_of(
     MineSettings,
     _run,
-    """Make preference pairs of recorded runs: what alarmed or failed against what passed.
+    """Make preference pairs from recorded runs: rejected answers that failed, chosen answers that passed.
 
-    Pairs are in TRL's preference format with images, once each, and split by task so that nothing leaks.
+    The pairs have TRL's preference format, with images. Duplicates are dropped, and all pairs of a task stay on one
+    side of the split.
     """,
     needs=("datasets",),
 )

@@ -8,7 +8,7 @@ import torch
 
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.phone import phone_twins
-from homeostat.alignment.sail.head_drift import drifts, focal_heads, focal_layers, twin_drift
+from homeostat.alignment.sail.head_drift import focal_heads, focal_layers, head_drift, twin_drift
 from homeostat.alignment.sail.localize import causal_check, localize
 from homeostat.alignment.sail.tokens import answer_tokens
 from homeostat.errors import ConfigError
@@ -77,7 +77,7 @@ def test_focal_layers_are_the_smallest_set_with_half_of_the_heads():
     assert heads == ((0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1))
     assert focal_layers(heads) == (1,)
     assert focal_layers(((0, 0), (1, 0), (2, 0))) == (0, 1)
-    with pytest.raises(ConfigError, match="no share"):
+    with pytest.raises(ConfigError, match="not a share"):
         focal_heads(score, 0)
 
 
@@ -96,7 +96,7 @@ def test_unequal_twins_are_refused(white):
     twins = [t for t in islice(phone_twins(white.style, "train", 1, ["peer"]), 8) if not same_length(white, t)]
     assert twins
     with pytest.raises(ConfigError, match="equal length"):
-        drifts(white, twins)
+        head_drift(white, twins)
 
 
 def test_the_causal_check_steers_the_named_heads(white):

@@ -8,8 +8,9 @@ import pytest
 from homeostat.agent import Agent
 from homeostat.agent.events import Sense
 from homeostat.agent.trace import Trace
-from homeostat.alignment.preference.mining import corrected, drift, from_loop, read_traces, steps_of
+from homeostat.alignment.preference.mining import complaint_pairs, corrected_pairs, loop_pairs
 from homeostat.alignment.preference.pairs import Pair, read_pairs, split_by_task, to_dataset, unique, write_pairs
+from homeostat.alignment.preference.steps import read_traces, steps_of
 from homeostat.controllers import Decompose, Remind
 from homeostat.envs.harness import make_env
 from homeostat.envs.mobile_use import parse_action
@@ -96,8 +97,8 @@ def test_a_reminder_gives_a_corrected_and_a_drift_pair(white, tmp_path):
     events[at] = events[at].model_copy(update=bad)  # nano answers a reminder as before: let one answer be a bad one
     trace = Trace(trace.folder, tuple(events))
     step = steps_of(trace, white.style)[trace.events[at].step]
-    wrong = [p for p in corrected(trace, white.style) if p.rejected == "no idea"]
-    (complained,) = [p for p in drift(trace, white.style, white) if p.rejected == "no idea"]
+    wrong = [p for p in corrected_pairs(trace, white.style) if p.rejected == "no idea"]
+    (complained,) = [p for p in complaint_pairs(trace, white.style, white) if p.rejected == "no idea"]
     assert [p.chosen for p in wrong] == [step.attempts[-1].text]
     assert parse_action(complained.chosen, white.style.grid(step.seen))
     for pair in (*wrong, complained):
@@ -119,7 +120,7 @@ def test_what_the_loop_did_is_preferred_to_what_the_bare_model_would_do(white, t
         solved += bool(agent.run(task, env, seed=case.seed, run_folder=tmp_path / str(n)).success)
     assert solved
     traces = read_traces([tmp_path])
-    pairs = list(from_loop(traces, white.style, white))
+    pairs = list(loop_pairs(traces, white.style, white))
     assert pairs
     goals = {t.start.task.goal for t in traces}
     for pair in pairs:

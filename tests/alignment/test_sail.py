@@ -15,7 +15,7 @@ from homeostat.alignment.sail.layout import adapter_targets
 from homeostat.alignment.sail.localization import Localization
 from homeostat.alignment.sail.loss import weighted_dpo
 from homeostat.alignment.sail.run import align
-from homeostat.alignment.sail.states import StateCache, pack, skipping, weights_digest
+from homeostat.alignment.sail.states import FrozenLayers, StateCache, pack, skipping, weights_digest
 from homeostat.alignment.sail.tokens import tokenise
 from homeostat.errors import ConfigError
 
@@ -68,7 +68,7 @@ def test_fast_path_has_the_gradients_of_plain_dpo(family, text_folder, phone_pai
     weights = w.blend([(torch.rand(len(t.chosen)), torch.rand(len(t.rejected))) for t in tokens], 1.0)
     assert why_not(white, 2, tokens[0]) is None
     cache = StateCache(tmp_path, 2**30)
-    states = PairStates(white.model, 2, tokens, weights, cache, weights_digest(white.model))
+    states = PairStates(FrozenLayers(white.model, 2, weights_digest(white.model)), tokens, weights, cache)
     model = lora(white.model, adapter_targets(white.model, [2, 3]), r=4, alpha=8, seed=0)
     stirred(model)
     plain = plain_loss(model, reference, tokens, weights)
@@ -270,7 +270,7 @@ def test_the_cache_is_bounded_and_survives_a_damaged_file(data, tmp_path, white,
     tokens = tokenise(white.renderer, phone_pairs[:3])
     ones = [torch.ones(len(t.chosen) + len(t.rejected)) for t in tokens]
     small = StateCache(tmp_path / "small", 300_000)
-    states = PairStates(white.model, 4, tokens, ones, small, "d")
+    states = PairStates(FrozenLayers(white.model, 4, "d"), tokens, ones, small)
     stored = sum(f.stat().st_size for f in (tmp_path / "small").glob("*"))
     assert 0 < stored < 320_000
     assert len(states[2]["hidden"]) == len(pack(tokens[2]).ids)
@@ -290,5 +290,5 @@ def test_settings_that_do_not_fit_are_refused(data, tmp_path):
         align(settings(tmp_path, data, targets=["w_q"]))
     file = tmp_path / "local.json"
     file.write_text(json.dumps({"model": "x"}))
-    with pytest.raises(ConfigError, match="no localization"):
+    with pytest.raises(ConfigError, match="not a localization"):
         Localization.load(file)
