@@ -1,4 +1,4 @@
-"""Android's commands for the screen, its touches and keys, and for what the system says of itself."""
+"""Android's commands for the screen, for touches and keys, and for the state of the system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from homeostat.envs.adb import reports
 from homeostat.envs.adb.keys import chord, press
-from homeostat.envs.adb.output import Output, failed, named, said
+from homeostat.envs.adb.output import Output, by_name, failed, printed
 from homeostat.envs.adb.uiautomator import dump
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ _SCREEN = ("/dev/tty", "/dev/stdout", "/proc/self/fd/1")
 _DUMP = "/sdcard/window_dump.xml"
 
 
-def input_(shell: Shell, words: list[str], given: bytes) -> Output:
-    """``input tap X Y`` and its like."""
+def input_(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``input tap X Y`` and the other forms of ``input``."""
     words = [w for i, w in enumerate(words) if i or w not in _SOURCES]
     if words[:1] == ["-d"]:
         words = words[2:]
@@ -58,7 +58,7 @@ def input_(shell: Shell, words: list[str], given: bytes) -> Output:
 
 
 def _text(shell: Shell, text: str) -> Output:
-    """Keys for each character: Android's virtual keyboard has those of ASCII, and falls over any other."""
+    """Types text by key events. Android's virtual keyboard has keys for ASCII only, and crashes on other characters."""
     if not all(" " <= c <= "~" for c in text):
         return failed(
             "Exception occurred while executing 'text':\n"
@@ -69,9 +69,12 @@ def _text(shell: Shell, text: str) -> Output:
     return Output()
 
 
-def screencap(shell: Shell, words: list[str], given: bytes) -> Output:
-    """The screen: ``-p`` or a name in ``.png`` for PNG, else a header of 16 bytes (width, height, format, colour space)
-    and RGBA."""
+def screencap(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``screencap [-p] [FILE]``.
+
+    ``-p`` or a file name that ends in ``.png`` gives PNG. Otherwise the output is RGBA after a header of 16 bytes
+    (width, height, format, colour space).
+    """
     path = next((w for i, w in enumerate(words) if not w.startswith("-") and words[i - 1 : i] != ["-d"]), None)
     if "-p" in words or (path or "").endswith(".png"):
         data = shell.handset.screencap()
@@ -89,63 +92,63 @@ def screencap(shell: Shell, words: list[str], given: bytes) -> Output:
     return Output()
 
 
-def uiautomator(shell: Shell, words: list[str], given: bytes) -> Output:
+def uiautomator(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``uiautomator dump [FILE]``."""
     if words[:1] != ["dump"]:
         return failed("Usage: uiautomator dump [--compressed] [file]")
     path = next((w for w in words[1:] if not w.startswith("-")), _DUMP)
     xml = dump(shell.handset)
     if path in _SCREEN:
-        return said(f"{xml}UI hierchary dumped to: {path}")
+        return printed(f"{xml}UI hierchary dumped to: {path}")
     try:
         shell.files.write(path, xml.encode())
     except OSError as error:
         return failed(f"java.io.FileNotFoundException: {path}: open failed: {error}")
-    return said(f"UI hierchary dumped to: {path}")  # Android's own spelling, which tools look for
+    return printed(f"UI hierchary dumped to: {path}")  # Android's own spelling, which tools look for
 
 
-def wm(shell: Shell, words: list[str], given: bytes) -> Output:
+def wm(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``wm size``, ``wm density``."""
     width, height = shell.handset.size
     match words:
         case ["size"]:
-            return said(f"Physical size: {width}x{height}")
+            return printed(f"Physical size: {width}x{height}")
         case ["density"]:
-            return said(f"Physical density: {reports.density(shell.handset)}")
+            return printed(f"Physical density: {reports.density(shell.handset)}")
     return failed(f"Unknown command: {' '.join(words)}; this screen keeps its size and density", 255)
 
 
-def dumpsys(shell: Shell, words: list[str], given: bytes) -> Output:
-    """The services that tools ask."""
+def dumpsys(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``dumpsys SERVICE``, for the services that tools query."""
     names = [w for w in words if not w.startswith("-")]
     if "-l" in words or not names:
-        return said("Currently running services:\n" + "\n".join(f"  {n}" for n in sorted(reports.DUMPSYS)))
+        return printed("Currently running services:\n" + "\n".join(f"  {n}" for n in sorted(reports.DUMPSYS)))
     report = reports.DUMPSYS.get(names[0])
-    return said(report(shell.handset)) if report else failed(f"Can't find service: {names[0]}", 0)
+    return printed(report(shell.handset)) if report else failed(f"Can't find service: {names[0]}", 0)
 
 
-def getprop(shell: Shell, words: list[str], given: bytes) -> Output:
-    """One property, or all."""
+def getprop(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``getprop [NAME [DEFAULT]]``: one property, or all."""
     properties = reports.properties(shell.handset)
     if words:
-        return said(properties.get(words[0], words[1] if len(words) > 1 else "") or "\n")
-    return said("\n".join(f"[{k}]: [{v}]" for k, v in properties.items()))
+        return printed(properties.get(words[0], words[1] if len(words) > 1 else "") or "\n")
+    return printed("\n".join(f"[{k}]: [{v}]" for k, v in properties.items()))
 
 
-def settings(shell: Shell, words: list[str], given: bytes) -> Output:
-    """Android's own settings. They are kept and change nothing; those of the phone's settings app are another thing."""
+def settings(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``settings``: Android's own settings. They are stored without effect, apart from those of the settings app."""
     match words:
         case ["get", space, name]:
-            return said(shell.settings.get((space, name), "null"))
+            return printed(shell.settings.get((space, name), "null"))
         case ["put", space, name, value, *_]:
             if len(shell.settings) < 1000:
                 shell.settings[space, name] = value
             return Output()
         case ["delete", space, name]:
-            return said(f"Deleted {int(shell.settings.pop((space, name), None) is not None)} rows")
+            return printed(f"Deleted {int(shell.settings.pop((space, name), None) is not None)} rows")
         case ["list", space]:
-            return said("\n".join(f"{n}={v}" for (s, n), v in sorted(shell.settings.items()) if s == space))
+            return printed("\n".join(f"{n}={v}" for (s, n), v in sorted(shell.settings.items()) if s == space))
     return failed("Invalid command; known: get, put, delete, list", 255)
 
 
-COMMANDS = named((input_, screencap, uiautomator, wm, dumpsys, getprop, settings))
+COMMANDS = by_name((input_, screencap, uiautomator, wm, dumpsys, getprop, settings))

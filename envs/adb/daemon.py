@@ -1,10 +1,10 @@
-"""The daemon: a phone that stock adb clients reach over TCP.
+"""The daemon: a phone that unmodified adb clients reach over TCP.
 
     with PhoneDaemon(env) as daemon:
         print(f"adb connect {daemon.address}")
 
-One asyncio loop in a thread of its own serves every connection; commands run in worker threads, under the handset's
-lock. Bytes that are no adb message end their connection and nothing else.
+One asyncio loop in a thread of its own serves every connection. Commands run in worker threads, under the handset's
+lock. Bytes that are no adb message end their connection and have no other effect.
 """
 
 from __future__ import annotations
@@ -29,12 +29,20 @@ __all__ = ["PhoneDaemon"]
 
 
 class PhoneDaemon:
-    """Serves a device, or an environment's, on ``host:port`` (port 0: any free one), once it is started.
+    """Serves a device over adb from :meth:`start` to :meth:`stop`.
 
-    ``scale``: of the screen, see :class:`Handset`. While it runs, touch the phone yourself only under :attr:`lock`.
+    While the daemon runs, other code must hold :attr:`lock` to use the phone.
     """
 
     def __init__(self, phone: Device | HasDevice, *, host: str = "127.0.0.1", port: int = 0, scale: int = 5) -> None:
+        """Prepares the daemon, which listens after :meth:`start`.
+
+        Args:
+            phone: The device, or an environment around one.
+            host: The address to listen on.
+            port: The port to listen on. 0: any free one.
+            scale: The scale of the screen. See :class:`Handset`.
+        """
         self.handset = Handset(phone, scale)
         self.files = Files()
         self.shell = Shell(self.handset, self.files)
@@ -46,16 +54,23 @@ class PhoneDaemon:
 
     @property
     def address(self) -> str:
-        """``host:port``, as ``adb connect`` takes it."""
+        """The address as ``host:port``, for ``adb connect``."""
         return f"{self.host}:{self.port}"
 
     @property
     def lock(self) -> threading.RLock:
-        """Held while a command looks at the phone or touches it."""
+        """The lock that a command holds while it uses the phone."""
         return self.handset.lock
 
     def start(self) -> PhoneDaemon:
-        """Begin to listen. Raises :class:`EnvError` where the port can't be had."""
+        """Starts to listen.
+
+        Returns:
+            The daemon itself.
+
+        Raises:
+            EnvError: The daemon can't listen on the port.
+        """
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="phone-daemon", daemon=True)
         self._thread.start()
@@ -72,7 +87,7 @@ class PhoneDaemon:
         return self
 
     def stop(self) -> None:
-        """Close every connection and stop listening."""
+        """Closes every connection and stops listening."""
         if self._loop is None or self._thread is None:
             return
         self.shell.closing.set()
@@ -83,13 +98,13 @@ class PhoneDaemon:
         self._loop = self._thread = self._server = None
 
     def __enter__(self) -> PhoneDaemon:
-        """Start."""
+        """Starts the daemon."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stops the daemon."""
         self.stop()
 
     async def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""The phone's files: what commands and ``adb push`` wrote, in memory."""
+"""The phone's files, which commands and ``adb push`` write. They are held in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ _SYSTEM = "/system"
 
 @dataclass(frozen=True)
 class File:
-    """A file's content, its permissions, and when it was written (seconds since 1970)."""
+    """A file.
+
+    Attributes:
+        content: The file's bytes.
+        mode: The permission bits.
+        mtime: When the file was written, in seconds since 1970.
+    """
 
     content: bytes
     mode: int = 0o644
@@ -25,9 +31,10 @@ class File:
 
 
 class Files:
-    """A tree of files. Folders are there as soon as a file is in them. Safe to use from several threads.
+    """A tree of files, which several threads may use. A folder exists as soon as it holds a file.
 
-    Paths are absolute; the shared storage has Android's several names. Raises ``OSError`` with the reason as text.
+    Paths are absolute, and Android's other names of the shared storage work too. Errors are ``OSError`` with the reason
+    as their text.
     """
 
     def __init__(self) -> None:
@@ -35,7 +42,14 @@ class Files:
         self._lock = threading.Lock()
 
     def path(self, path: str) -> str:
-        """The one name of a path: absolute, without ``..`` and aliases."""
+        """Normalises a path.
+
+        Args:
+            path: Any name of a file or folder.
+
+        Returns:
+            Its absolute name, without ``..`` and aliases.
+        """
         clean = posixpath.normpath("/" + path.replace("\0", "")).replace("//", "/")
         for alias, name in _ALIASES.items():
             if clean == alias or clean.startswith(alias + "/"):
@@ -43,18 +57,45 @@ class Files:
         return clean
 
     def get(self, path: str) -> File | None:
-        """The file, None where there is none."""
+        """Looks a file up.
+
+        Args:
+            path: The file's name.
+
+        Returns:
+            The file; None if there is none.
+        """
         return self._files.get(self.path(path))
 
     def read(self, path: str) -> bytes:
-        """The file's content."""
+        """Reads a file.
+
+        Args:
+            path: The file's name.
+
+        Returns:
+            Its content.
+
+        Raises:
+            OSError: There is no such file.
+        """
         found = self.get(path)
         if found is None:
             raise OSError("Is a directory" if self.is_folder(path) else "No such file or directory")
         return found.content
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644, mtime: int | None = None) -> None:
-        """Make the file, or put this content in its place."""
+        """Creates or replaces a file.
+
+        Args:
+            path: The file's name.
+            content: The file's bytes.
+            mode: The permission bits.
+            mtime: When the file was written, in seconds since 1970. None: now.
+
+        Raises:
+            OSError: The path is a folder, lies in a read-only folder or below a file, or the storage is full.
+        """
         name = self.path(path)
         if self.is_folder(name):
             raise OSError("Is a directory")
@@ -69,23 +110,51 @@ class Files:
             self._files[name] = File(content, mode & 0o777, int(time.time()) if mtime is None else mtime)
 
     def remove(self, path: str) -> bool:
-        """Take the file away; whether it was there."""
+        """Removes a file.
+
+        Args:
+            path: The file's name.
+
+        Returns:
+            Whether the file existed.
+        """
         with self._lock:
             return self._files.pop(self.path(path), None) is not None
 
     def is_folder(self, path: str) -> bool:
-        """Whether the path is a folder."""
+        """Whether a path is a folder.
+
+        Args:
+            path: The path.
+
+        Returns:
+            True for a folder.
+        """
         name = self.path(path)
         return name in _FOLDERS or any(f.startswith(name.rstrip("/") + "/") for f in list(self._files))
 
     def inside(self, path: str) -> list[str]:
-        """The names in a folder, in order."""
+        """Lists a folder.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            The names of its files and folders, sorted.
+        """
         folder = self.path(path).rstrip("/") + "/"
         return sorted(
             {f[len(folder) :].split("/")[0] for f in (*self._files, *_FOLDERS) if f.startswith(folder)} - {""}
         )
 
     def below(self, path: str) -> list[str]:
-        """Every file's path in a folder and in the folders in it."""
+        """Lists the files of a folder and of all folders below it.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            The files' absolute names, sorted.
+        """
         folder = self.path(path).rstrip("/") + "/"
         return sorted(f for f in list(self._files) if f.startswith(folder))

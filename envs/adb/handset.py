@@ -1,7 +1,7 @@
-"""A phone in somebody's hand: pixels and keys of Android for the simulator's device.
+"""The simulator's device with Android's input: touches in pixels, and keys.
 
-Touches come in pixels of a screen of 144·scale × 256·scale. A field's text is selected when it gets the focus, so the
-first text typed replaces it and the next goes on after it, as on Android with ``selectAllOnFocus``.
+The screen has 144·scale × 256·scale pixels. A field's text is selected when the field gets the focus. Therefore the
+first text typed replaces it and the next text is appended, as on Android with ``selectAllOnFocus``.
 """
 
 from __future__ import annotations
@@ -23,45 +23,72 @@ from homeostat.observation import Observation
 __all__ = ["HOME", "PACKAGE", "Handset", "HasDevice", "package_of"]
 
 PACKAGE = "org.homeostat"
+"""The prefix of the apps' Android packages."""
 HOME = "home"
+"""The launcher's name."""
 LONG_PRESS_MS = 500
-SLOP = 3.2  # pixels at scale 1 that a resting finger may move: 8 of the 360 units that the screen is wide
+SLOP = 3.2  # pixels at scale 1 that a resting finger may move: 8 of the 360 density-independent units of the width
 
 
 @runtime_checkable
 class HasDevice(Protocol):
-    """An environment around a phone (``PhoneEnv``)."""
+    """An environment around a phone, such as ``PhoneEnv``.
+
+    Attributes:
+        device: The phone.
+    """
 
     device: Device
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out."""
+        """Carries an action out.
+
+        Args:
+            action: The action.
+        """
         ...
 
 
 def package_of(app: str) -> str:
-    """The Android package of an app of the simulator."""
+    """Returns the Android package of one of the simulator's apps.
+
+    Args:
+        app: The app's name.
+
+    Returns:
+        The package's name.
+    """
     return f"{PACKAGE}.{app}"
 
 
 class Handset:
-    """The screen, the touches and the keys of a :class:`Device`, or of an environment's.
+    """The screen, the touches and the keys of a phone. Several threads may use it, as everything happens under a lock.
 
-    Safe to use from several threads: everything happens under ``lock``. ``scale``: 5 gives a screen of 720 × 1280
-    pixels. Raises :class:`ConfigError`.
+    Attributes:
+        lock: The lock.
+        scale: The scale of the screen.
     """
 
     def __init__(self, phone: Device | HasDevice, scale: int = 5) -> None:
+        """Takes the phone.
+
+        Args:
+            phone: The device, or an environment around one.
+            scale: The scale of the screen, from 1 to 16. 5 gives 720 × 1280 pixels.
+
+        Raises:
+            ConfigError: The scale is out of range.
+        """
         if not 1 <= scale <= 16:
             raise ConfigError(f"scale {scale!r} is out of range; choose 1 to 16")
         self._phone = phone
         self.scale = scale
         self.lock = threading.RLock()
-        self._typed: tuple[str, str, str] | None = None  # a field's key, what it holds, the keys that made it
+        self._typed: tuple[str, str, str] | None = None  # a field's key, its text, what was typed for it
 
     @property
     def device(self) -> Device:
-        """The phone itself; an environment's changes with every reset."""
+        """The phone. That of an environment changes with every reset."""
         return self._phone if isinstance(self._phone, Device) else self._phone.device
 
     @property
@@ -71,23 +98,23 @@ class Handset:
 
     @property
     def app(self) -> str:
-        """The app in front."""
+        """The name of the app in the foreground."""
         with self.lock:
             return self.device.app
 
     @property
     def scrolls(self) -> bool:
-        """Whether there is more than the screen shows."""
+        """Whether the content is longer than the screen."""
         with self.lock:
             rows = self.device.rows()
             return bool(rows) and (rows[0][1] < 0 or rows[-1][1] >= BODY_ROWS)
 
     def installed(self) -> tuple[str, ...]:
-        """The apps' names."""
+        """Returns the names of the installed apps."""
         return tuple(self.device.apps)
 
     def screencap(self) -> bytes:
-        """The screen as a PNG file."""
+        """Returns the screen as a PNG file."""
         with self.lock:
             pixels = self.observe().screenshot
         out = io.BytesIO()
@@ -95,21 +122,34 @@ class Handset:
         return out.getvalue()
 
     def observe(self) -> Observation:
-        """The screen with its elements."""
+        """Returns the screen with its elements."""
         with self.lock:
             return self.device.observe(self.scale)
 
     def placed(self) -> tuple[list[Placed], Frame | None]:
-        """Every element with its box in cells, and the frame in front."""
+        """Returns every element with its box in grid cells, and the frame in the foreground."""
         with self.lock:
             return list(self.device.placed()), self.device.frame
 
     def tap(self, x: float, y: float) -> None:
-        """A short touch."""
+        """Touches the screen briefly.
+
+        Args:
+            x: Pixels from the left.
+            y: Pixels from the top.
+        """
         self._touch(lambda point: a.Click(point=point), x, y)
 
     def swipe(self, x: float, y: float, to_x: float, to_y: float, milliseconds: float = 300) -> None:
-        """A drag. One that stays in its place is a tap, or a long press from half a second on."""
+        """Drags a finger. A drag that hardly moves is a tap, or from half a second on a long press.
+
+        Args:
+            x: The start, in pixels from the left.
+            y: The start, in pixels from the top.
+            to_x: The end, in pixels from the left.
+            to_y: The end, in pixels from the top.
+            milliseconds: The duration.
+        """
         if max(abs(to_x - x), abs(to_y - y)) < SLOP * self.scale:
             if milliseconds >= LONG_PRESS_MS:
                 self._touch(lambda point: a.LongPress(point=point), x, y)
@@ -123,21 +163,25 @@ class Handset:
                 self._do(a.Swipe(point=start, to=end))
 
     def type(self, text: str) -> None:
-        """Text into the focused field, after what was typed there; without one it goes nowhere, as on Android."""
+        """Types text into the focused field, after what was typed there. Without a focus it is lost, as on Android.
+
+        Args:
+            text: The text.
+        """
         with self.lock:
             self._set(self._before() + text)
 
     def backspace(self) -> None:
-        """Take away the selected text, or the last character."""
+        """Deletes the selected text, or the last character."""
         with self.lock:
             self._set(self._before()[:-1])
 
     def select_all(self) -> None:
-        """Select the field's text: what is typed next replaces it."""
+        """Selects the field's text, so that the next text typed replaces it."""
         self._typed = None
 
     def deselect(self) -> None:
-        """Put the cursor at the text's end."""
+        """Puts the cursor at the end of the text."""
         with self.lock:
             frame = self.device.frame
             if frame is not None and frame.focus is not None:
@@ -145,7 +189,7 @@ class Handset:
                 self._typed = frame.focus, held, held
 
     def _before(self) -> str:
-        """What the next key goes after: nothing where the text is selected."""
+        """The text that the next key is appended to; empty if the text is selected."""
         frame = self.device.frame
         if frame is None or self._typed is None:
             return ""
@@ -160,32 +204,59 @@ class Handset:
             self._typed = key, frame.draft.get(key, ""), keys
 
     def press(self, button: str) -> None:
-        """One of the system buttons ``Back``, ``Home``, ``Enter``, ``Menu``."""
+        """Presses a system button.
+
+        Args:
+            button: ``Back``, ``Home``, ``Enter`` or ``Menu``.
+        """
         self._do(a.SystemButton(button=button))  # type: ignore[arg-type]
 
     def open(self, app: str) -> None:
-        """Bring an app to the front. Raises :class:`ActionError` for one that is not installed."""
+        """Brings an app to the foreground.
+
+        Args:
+            app: The app's name.
+
+        Raises:
+            ActionError: The app is not installed.
+        """
         self._do(a.SystemButton(button="Home") if app == HOME else a.Open(app=app), quiet=False)
 
     def close(self, app: str) -> None:
-        """Stop an app; in front stands the launcher then."""
+        """Stops an app. If it was in the foreground, the launcher follows.
+
+        Args:
+            app: The app's name.
+        """
         with self.lock:
             if self.device.app == app:
                 self._do(a.SystemButton(button="Home"))
 
     def shade(self, down: bool) -> None:
-        """Pull the notifications down, or push them back."""
+        """Opens or closes the notification shade.
+
+        Args:
+            down: True to open it.
+        """
         with self.lock:
             if self.device.shade != down:
                 edge, middle = (0.5, 0.02), (0.5, 0.6)
                 self._do(a.Swipe(point=edge, to=middle) if down else a.SystemButton(button="Back"))
 
     def answer(self, text: str) -> None:
-        """Tell the user something, for tasks that ask a question."""
+        """Answers the user, for tasks that ask a question.
+
+        Args:
+            text: The answer.
+        """
         self._do(a.Answer(text=text))
 
     def terminate(self, success: bool) -> None:
-        """Say that the task is done, or that it is impossible or forbidden."""
+        """Ends the task.
+
+        Args:
+            success: True: the task is done. False: it is impossible or forbidden.
+        """
         self._do(a.Terminate(status="success" if success else "failure"))
 
     def _touch(self, action: Callable[[tuple[float, float]], a.Action], x: float, y: float) -> None:
@@ -196,12 +267,12 @@ class Handset:
                 self._do(action(point))
 
     def _point(self, x: float, y: float) -> tuple[float, float] | None:
-        """Normalised; None off the screen, where a touch meets nothing."""
+        """The normalised point; None outside the screen, where a touch has no effect."""
         width, height = self.size
         return (x / width, y / height) if 0 <= x < width and 0 <= y < height else None
 
     def _edge(self, x: float, y: float) -> tuple[float, float]:
-        """Normalised; a finger that leaves the screen leaves it at its edge."""
+        """The normalised point, moved to the edge if it is outside the screen."""
         width, height = self.size
         return min(max(x, 0.0), width - 1) / width, min(max(y, 0.0), height - 1) / height
 

@@ -1,4 +1,4 @@
-"""Android's key codes. Numbers and names: the Android reference, ``android.view.KeyEvent``."""
+"""Android's key codes, by number and name as in the Android reference (``android.view.KeyEvent``)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TYPED = {
 
 
 def _name(key: str) -> str:
-    """A key's name. Raises ``ValueError`` for what is no key."""
+    """A key's name. Raises ``ValueError`` if there is no such key."""
     if key.isdecimal() and int(key[:9]) < 400:
         return _NAMES.get(int(key), "UNKNOWN")
     name = key.upper().removeprefix("KEYCODE_")
@@ -41,8 +41,14 @@ def _name(key: str) -> str:
 
 
 def press(handset: Handset, key: str) -> None:
-    """A key by name (``KEYCODE_HOME``, ``HOME``) or number. Keys that mean nothing here (the volume's, those of a list
-    of recent apps that this phone does not have) do nothing. Raises ``ValueError`` for what is no key.
+    """Presses a key. Keys of functions that this phone lacks, such as the volume, have no effect.
+
+    Args:
+        handset: The phone.
+        key: The key's name (``KEYCODE_HOME``, ``HOME``) or number.
+
+    Raises:
+        ValueError: There is no such key.
     """
     name = _name(key)
     if name in _BUTTONS:
@@ -58,7 +64,15 @@ def press(handset: Handset, key: str) -> None:
 
 
 def chord(handset: Handset, keys: list[str]) -> None:
-    """Keys held together: Ctrl-A selects all, the others do nothing. Raises ``ValueError`` for what is no key."""
+    """Presses several keys at once. Ctrl-A selects all text, and other combinations have no effect.
+
+    Args:
+        handset: The phone.
+        keys: The keys' names or numbers.
+
+    Raises:
+        ValueError: There is no such key.
+    """
     names = {_name(k) for k in keys}
     if "A" in names and names & {"CTRL_LEFT", "CTRL_RIGHT"}:
         handset.select_all()

@@ -1,7 +1,7 @@
-"""Shell lines, cut into commands as a POSIX shell cuts them: quotes, ``;``, ``&&``, ``||``, pipes and redirections.
+"""A parser for shell lines: quotes, ``;``, ``&&``, ``||``, pipes and redirections, as in a POSIX shell.
 
-What Android's shell knows beyond that (loops, functions, globs, substitutions of commands) is no part of it.
-``shlex`` would not do: once it has taken the quotes off, ``';'`` and ``;`` look the same.
+Loops, functions, globs and command substitution, which Android's shell also has, are not supported. ``shlex`` is not
+enough, because it removes the quotes and then ``';'`` and ``;`` look the same.
 """
 
 from __future__ import annotations
@@ -19,25 +19,44 @@ _NAME = re.compile(r"\$(?:\{(\w+|\?)\}|(\w+|\?))", re.ASCII)
 
 
 class LineError(ValueError):
-    """A line that no shell could read."""
+    """A line with a syntax error."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word; parts are (text, whether variables in it are put in): ``'$x'`` stays as it is."""
+    """A word of a line.
+
+    Attributes:
+        parts: (text, whether its variables are expanded) of each part. In ``'$x'`` they are not.
+    """
 
     parts: tuple[tuple[str, bool], ...]
 
     def text(self, variables: Mapping[str, str]) -> str:
-        """The word with its variables; an unknown one is empty."""
+        """Expands the word.
+
+        Args:
+            variables: The variables' values by name. Others are empty.
+
+        Returns:
+            The word's text.
+        """
         return "".join(
-            _NAME.sub(lambda m: variables.get(m[1] or m[2], ""), part) if alive else part for part, alive in self.parts
+            _NAME.sub(lambda m: variables.get(m[1] or m[2], ""), part) if expanded else part
+            for part, expanded in self.parts
         )
 
 
 @dataclass
 class Call:
-    """One command with its words. ``out`` and ``err``: where its streams go, as (target, whether to append)."""
+    """One command of a line.
+
+    Attributes:
+        words: The command's name and arguments.
+        out: Where stdout is redirected to, as (file, whether to append).
+        err: Where stderr is redirected to, as (file, whether to append).
+        merged: Whether stderr goes to stdout (``2>&1``).
+    """
 
     words: list[Word] = field(default_factory=list)
     out: tuple[Word, bool] | None = None
@@ -47,14 +66,29 @@ class Call:
 
 @dataclass
 class Pipeline:
-    """Commands joined by ``|``. ``after``: how it hangs on the one before (``;``, ``&&`` or ``||``)."""
+    """Commands joined by ``|``.
+
+    Attributes:
+        calls: The commands.
+        after: The operator before the pipeline: ``;``, ``&&`` or ``||``.
+    """
 
     calls: list[Call]
     after: str = ";"
 
 
 def parse(line: str) -> list[Pipeline]:
-    """The pipelines of a line. Raises :class:`LineError`, e.g. for unbalanced quotes."""
+    """Parses a line.
+
+    Args:
+        line: The line, or several.
+
+    Returns:
+        Its pipelines.
+
+    Raises:
+        LineError: The syntax is wrong, for example a quote is not closed.
+    """
     pipelines: list[Pipeline] = []
     calls, after = [Call()], ";"
     tokens = _tokens(line)
@@ -140,7 +174,7 @@ def _word(line: str, at: int) -> tuple[Word, int]:
 
 
 def _quoted(line: str, at: int, parts: list[tuple[str, bool]]) -> int:
-    """The parts inside double quotes; returns the place after them. A backslash there is one before ``\\ " $ ` ``."""
+    """Adds the parts inside double quotes, where a backslash escapes ``\\ " $ ` ``; returns the position after them."""
     parts.append(("", False))  # "" is a word too
     start = at
     while at < len(line) and line[at] != '"':

@@ -1,4 +1,4 @@
-"""What a command of the shell gives back."""
+"""The results of shell commands, and helpers that build them."""
 
 from __future__ import annotations
 
@@ -9,57 +9,93 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from homeostat.envs.adb.shell import Shell
 
-__all__ = ["Command", "Output", "Result", "failed", "named", "said"]
+__all__ = ["Command", "Output", "Result", "by_name", "failed", "printed"]
 
 
 @dataclass
 class Output:
-    """What a command wrote, and its exit status. ``left``: it was ``exit``."""
+    """The result of one command.
+
+    Attributes:
+        out: What it wrote to stdout.
+        err: What it wrote to stderr.
+        code: Its exit status.
+        exited: Whether it ended the line or the session, as ``exit`` does.
+    """
 
     out: bytes = b""
     err: bytes = b""
     code: int = 0
-    left: bool = False
+    exited: bool = False
 
 
 @dataclass
 class Result:
-    """What a line wrote, command after command, and its exit status. ``left``: it holds an ``exit``."""
+    """The result of one line.
+
+    Attributes:
+        parts: The results of its pipelines, in order.
+        code: The exit status of the last one.
+        exited: Whether the line ended the session, as ``exit`` does.
+    """
 
     parts: list[Output] = field(default_factory=list)
     code: int = 0
-    left: bool = False
+    exited: bool = False
 
     @property
     def out(self) -> bytes:
-        """What went to stdout."""
+        """Everything that was written to stdout."""
         return b"".join(p.out for p in self.parts)
 
     @property
     def err(self) -> bytes:
-        """What went to stderr."""
+        """Everything that was written to stderr."""
         return b"".join(p.err for p in self.parts)
 
     @property
     def both(self) -> bytes:
-        """Both in their order, as on a terminal."""
+        """Both streams, in the order of the commands, as a terminal shows them."""
         return b"".join(p.out + p.err for p in self.parts)
 
 
 Command = Callable[["Shell", list[str], bytes], Output]
-"""A command: the shell, its words after the name, what is piped into it."""
+"""A command: a function of the shell, the words after the command's name, and the bytes on its stdin."""
 
 
-def said(text: str = "", code: int = 0) -> Output:
-    """Lines on stdout."""
+def printed(text: str = "", code: int = 0) -> Output:
+    """Returns the result of a command that writes lines to stdout.
+
+    Args:
+        text: The lines. A missing line break is added at the end.
+        code: The exit status.
+
+    Returns:
+        The result.
+    """
     return Output(text.encode(errors="replace") + (b"\n" if text and not text.endswith("\n") else b""), b"", code)
 
 
 def failed(text: str, code: int = 1) -> Output:
-    """Lines on stderr, and a status that says so."""
+    """Returns the result of a command that fails.
+
+    Args:
+        text: The lines on stderr, without the last line break.
+        code: The exit status.
+
+    Returns:
+        The result.
+    """
     return Output(b"", text.encode(errors="replace") + b"\n", code)
 
 
-def named(functions: Iterable[Command]) -> dict[str, Command]:
-    """Commands by their functions' names, less the underscore that keeps a name of Python's free."""
+def by_name(functions: Iterable[Command]) -> dict[str, Command]:
+    """Maps commands by the names of their functions.
+
+    Args:
+        functions: The commands. An underscore at the end of a function's name, which avoids a Python name, is dropped.
+
+    Returns:
+        The commands by name.
+    """
     return {f.__name__.strip("_"): f for f in functions}

@@ -1,8 +1,8 @@
-"""adb's transport protocol, the device's side of it: messages on the wire.
+"""Messages of adb's transport protocol, from the device's side.
 
-As described in the Android source tree, ``packages/modules/adb/protocol.txt``. A message is a header of six
-little-endian 32-bit words (command, two arguments, payload length, payload checksum, the command's complement) and a
-payload. The checksum is the sum of the payload's bytes; peers that both speak version 0x01000001 leave it unread.
+Source: ``packages/modules/adb/protocol.txt`` in the Android source tree. A message is a header of six little-endian
+32-bit words (command, two arguments, payload length, payload checksum, the command's complement) and a payload. The
+checksum is the sum of the payload's bytes. Two peers of version 0x01000001 ignore it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from enum import IntEnum
 
 __all__ = ["MAX_DATA", "VERSION", "Command", "Message", "ProtocolError", "read_message"]
 
-VERSION = 0x01000001  # from this version on, peers do not check checksums
+VERSION = 0x01000001  # from this version on, peers ignore checksums
+"""The protocol's version."""
 MAX_DATA = 256 * 1024
+"""The largest payload in bytes."""
 _HEADER = struct.Struct("<6I")
 
 
 class Command(IntEnum):
-    """What a message is."""
+    """The type of a message."""
 
     CNXN = 0x4E584E43
     AUTH = 0x48545541
@@ -31,12 +33,19 @@ class Command(IntEnum):
 
 
 class ProtocolError(Exception):
-    """Bytes that are no adb message: the connection can't go on."""
+    """Bytes that are no adb message, after which the connection can't continue."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message. ``arg0`` and ``arg1`` are stream ids, or version and largest payload in ``CNXN``."""
+    """One message.
+
+    Attributes:
+        command: The type of message.
+        arg0: The sender's stream id; in ``CNXN`` the version.
+        arg1: The receiver's stream id; in ``CNXN`` the largest payload.
+        data: The payload.
+    """
 
     command: Command
     arg0: int
@@ -44,16 +53,25 @@ class Message:
     data: bytes = b""
 
     def pack(self) -> bytes:
-        """The bytes on the wire, checksum included: a peer that does not need it does not mind."""
+        """Returns the message's bytes, with the checksum, which newer peers ignore."""
         check = sum(self.data) & 0xFFFFFFFF
         head = _HEADER.pack(self.command, self.arg0, self.arg1, len(self.data), check, self.command ^ 0xFFFFFFFF)
         return head + self.data
 
 
 async def read_message(reader: asyncio.StreamReader, *, check: bool) -> Message:
-    """The next message; ``check`` its checksum. Raises :class:`ProtocolError`, or ``IncompleteReadError`` at the end.
+    """Reads the next message. The header is checked before the payload is awaited, so a wrong length costs nothing.
 
-    A header is judged before its payload is waited for, so that a wrong length costs nothing.
+    Args:
+        reader: The connection.
+        check: Whether to check the payload's checksum.
+
+    Returns:
+        The message.
+
+    Raises:
+        ProtocolError: The bytes are no adb message.
+        asyncio.IncompleteReadError: The connection has ended.
     """
     command, arg0, arg1, length, checksum, magic = _HEADER.unpack(await reader.readexactly(_HEADER.size))
     if magic != command ^ 0xFFFFFFFF:

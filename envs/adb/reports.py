@@ -1,4 +1,4 @@
-"""What Android's services report about the handset, in the lines that adb-based tools look for."""
+"""The reports of Android's services about the handset, with the lines that adb-based tools look for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,26 @@ _FEATURES = "shell_v2,cmd"
 
 
 def density(handset: Handset) -> int:
-    """Dots an inch: a phone's screen is 360 units wide, a unit is 1/160 inch."""
+    """Returns the screen's density. A phone's screen is 360 units of 1/160 inch wide.
+
+    Args:
+        handset: The phone.
+
+    Returns:
+        Dots per inch.
+    """
     return handset.size[0] * 160 // 360
 
 
 def properties(handset: Handset) -> dict[str, str]:
-    """What ``getprop`` knows."""
+    """Returns the properties that ``getprop`` reports.
+
+    Args:
+        handset: The phone.
+
+    Returns:
+        Values by name.
+    """
     return {
         "ro.build.version.release": "14",
         "ro.build.version.sdk": "34",
@@ -34,7 +48,14 @@ def properties(handset: Handset) -> dict[str, str]:
 
 
 def banner(handset: Handset) -> bytes:
-    """What the phone says of itself when a client connects."""
+    """Returns the description that the phone sends when a client connects.
+
+    Args:
+        handset: The phone.
+
+    Returns:
+        The payload of ``CNXN``.
+    """
     known = properties(handset)
     names = ("ro.product.name", "ro.product.model", "ro.product.device")
     return f"device::{''.join(f'{n}={known[n]};' for n in names)}features={_FEATURES}".encode()

@@ -1,7 +1,7 @@
-"""What a client can open on the phone, over one stream each: ``shell:``, ``shell,v2:``, ``exec:`` and ``sync:``.
+"""The services that a client can open, each on one stream: ``shell:``, ``shell,v2:``, ``exec:`` and ``sync:``.
 
-Shell protocol v2 (``shell_protocol.h`` in the Android source tree) frames a shell's streams and its exit status: an id,
-a little-endian length, the bytes.
+Shell protocol v2 (``shell_protocol.h`` in the Android source tree) frames a shell's streams and its exit status as an
+id, a little-endian length, and the bytes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ __all__ = ["serve"]
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _PROMPT = b"phone:/ $ "
-_LONGEST = 64 * 1024  # of a line that is typed in
+_LONGEST = 64 * 1024  # bytes of a line that is typed in
 _INTERRUPT, _END = 3, 4  # Ctrl-C, Ctrl-D
 
 
 async def serve(shell: Shell, stream: Stream, service: str) -> None:
-    """Run one service to its end."""
+    """Runs one service to its end.
+
+    Args:
+        shell: The phone's shell.
+        stream: The client's stream.
+        service: What the client opened, such as ``shell:ls``.
+    """
     if service == "sync:":
         await serve_sync(stream.read, stream.write, shell.files)
         return
@@ -32,7 +38,7 @@ async def serve(shell: Shell, stream: Stream, service: str) -> None:
     if not line.strip() and name == "shell":
         await _Session(shell, stream, v2="v2" in options, terminal="raw" not in options).run()
         return
-    stream.deaf = True
+    stream.discards_input = True
     await _reply(stream, await asyncio.to_thread(shell.run, line), v2="v2" in options)
     await stream.flushed()
 
@@ -53,14 +59,14 @@ async def _reply(stream: Stream, done: Result, *, v2: bool) -> None:
 
 
 class _Session:
-    """A shell to type in, until ``exit`` or the input's end. On a ``terminal`` it prompts and echoes: theirs is raw."""
+    """An interactive shell until ``exit`` or the end of input. For a terminal in raw mode it prompts and echoes."""
 
     def __init__(self, shell: Shell, stream: Stream, *, v2: bool, terminal: bool) -> None:
         self.shell, self.stream, self.v2, self.terminal = shell, stream, v2, terminal
         self.code = 0
 
     async def run(self) -> None:
-        """Line after line."""
+        """Runs line after line."""
         line = bytearray()
         await self._prompt()
         while True:
@@ -71,7 +77,7 @@ class _Session:
                 if byte in (10, 13, _END):
                     if self.terminal:
                         await self._say(b"\n")
-                    if await self._ran(line.decode(errors="replace")):
+                    if await self._run_line(line.decode(errors="replace")):
                         return
                     line.clear()
                 elif self.terminal and byte == _INTERRUPT:
@@ -87,26 +93,26 @@ class _Session:
                     if self.terminal:
                         await self._say(bytes([byte]))
 
-    async def _ran(self, line: str) -> bool:
-        """Run a line; whether it ended the shell."""
+    async def _run_line(self, line: str) -> bool:
+        """Runs a line; returns whether it ended the shell."""
         done = await asyncio.to_thread(self.shell.run, line)
         self.code = done.code
         for part in done.parts:
             await self._say(part.out)
             await self._say(part.err, _STDERR)
-        if done.left:
+        if done.exited:
             await self._leave()
             return True
         await self._prompt()
         return False
 
     async def _typed(self) -> bytes:
-        """What the user typed next; the end of the input as Ctrl-D on lines of its own."""
+        """The next bytes that the user typed. The end of the input is reported as Ctrl-D."""
         if not self.v2:
             return await self.stream.read(1)
         number, length = struct.unpack("<BI", await self.stream.read(5))
         data = b""
-        for start in range(0, length, _LONGEST):  # by parts: a length is not to be believed
+        for start in range(0, length, _LONGEST):  # in parts, because the length may be wrong
             part = await self.stream.read(min(_LONGEST, length - start))
             data += part if len(data) < _LONGEST else b""
         if number == _CLOSE_STDIN:

@@ -1,4 +1,4 @@
-"""The shell behind ``adb shell``: lines of the commands in :mod:`.tools`, :mod:`.commands` and :mod:`.packages`."""
+"""The shell behind ``adb shell``, with the commands of :mod:`.tools`, :mod:`.commands` and :mod:`.packages`."""
 
 from __future__ import annotations
 
@@ -27,16 +27,28 @@ _SCREEN = ("/dev/tty", "/dev/stdout", "/dev/stderr")
 
 
 class Shell:
-    """Runs lines on a handset; lines may run in several threads at once. ``settings`` are Android's own."""
+    """Runs lines on a handset. Several threads may run lines at once.
+
+    Attributes:
+        settings: Android's own settings by (namespace, name).
+        closing: Set when the daemon stops, so that waiting commands end.
+        commands: The commands by name.
+    """
 
     def __init__(self, handset: Handset, files: Files) -> None:
+        """Takes what the commands work on.
+
+        Args:
+            handset: The phone.
+            files: The phone's files.
+        """
         self.handset, self.files = handset, files
         self.settings: dict[tuple[str, str], str] = {}
         self.closing = threading.Event()
         self.commands: Mapping[str, Command] = {**tools.COMMANDS, **commands.COMMANDS, **packages.COMMANDS}
 
     def run(self, line: str) -> Result:
-        """One line, or several. Errors are the shell's own: nothing is raised."""
+        """Runs one line or several. Errors are reported as a shell does, without an exception."""
         try:
             pipelines = parse(line)
         except LineError as error:
@@ -46,9 +58,9 @@ class Shell:
             if (pipeline.after == "&&" and total.code) or (pipeline.after == "||" and not total.code):
                 continue
             step = self._pipe(pipeline, variables)
-            total = Result([*total.parts, step], step.code, step.left)
+            total = Result([*total.parts, step], step.code, step.exited)
             variables["?"] = str(step.code)
-            if step.left:
+            if step.exited:
                 break
         return total
 
@@ -56,30 +68,38 @@ class Shell:
         done = Output()
         for call in pipeline.calls:
             step = self._call(call, variables, done.out)
-            done = Output(step.out, done.err + step.err, step.code, step.left and len(pipeline.calls) == 1)
+            done = Output(step.out, done.err + step.err, step.code, step.exited and len(pipeline.calls) == 1)
         return done
 
-    def _call(self, call: Call, variables: Mapping[str, str], given: bytes) -> Output:
+    def _call(self, call: Call, variables: Mapping[str, str], stdin: bytes) -> Output:
         words = [w.text(variables) for w in call.words]
         words = [w for w, of in zip(words, call.words, strict=True) if w or _is_quoted(of)]
-        done = self.command(words, given) if words else Output()
+        done = self.command(words, stdin) if words else Output()
         if call.merged:
-            done = Output(done.out + done.err, b"", done.code, done.left)
+            done = Output(done.out + done.err, b"", done.code, done.exited)
         if call.err is not None:
             done = self._into(call.err[0].text(variables), call.err[1], done, "err")
         if call.out is not None:
             done = self._into(call.out[0].text(variables), call.out[1], done, "out")
         return done
 
-    def command(self, words: list[str], given: bytes = b"") -> Output:
-        """One command, by its name and its words."""
+    def command(self, words: list[str], stdin: bytes = b"") -> Output:
+        """Runs one command.
+
+        Args:
+            words: The command's name and arguments.
+            stdin: What is piped into it.
+
+        Returns:
+            Its result.
+        """
         command = self.commands.get(words[0].removeprefix("/system/bin/"))
         if command is None:
             return failed(f"/system/bin/sh: {words[0]}: inaccessible or not found", 127)
-        return command(self, words[1:], given)
+        return command(self, words[1:], stdin)
 
     def _into(self, path: str, append: bool, done: Output, stream: Literal["out", "err"]) -> Output:
-        """Write a stream into a file; what is left of the output."""
+        """Writes a stream into a file; returns the rest of the output."""
         if path in _SCREEN:
             return done
         data = done.out if stream == "out" else done.err

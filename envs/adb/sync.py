@@ -1,7 +1,7 @@
 """adb's ``sync:`` service: ``adb pull``, ``adb push`` and ``adb ls`` on the phone's files.
 
-As described in the Android source tree, ``packages/modules/adb/SYNC.TXT``: requests of a four-letter id, a
-little-endian length and a path.
+Source: ``packages/modules/adb/SYNC.TXT`` in the Android source tree. A request is a four-letter id, a little-endian
+length and a path.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ Write = Callable[[bytes], Awaitable[None]]
 
 
 async def serve_sync(read: Read, write: Write, files: Files) -> None:
-    """Serve requests until ``QUIT``, a request that can't be read, or the stream's end. ``read(n)`` gives n bytes."""
+    """Serves requests until ``QUIT``, a malformed request, or the end of the stream.
+
+    Args:
+        read: Reads exactly n bytes.
+        write: Writes bytes.
+        files: The phone's files.
+    """
     while True:
         name, length = struct.unpack("<4sI", await read(8))
         if name == b"QUIT":
@@ -48,7 +54,7 @@ async def serve_sync(read: Read, write: Write, files: Files) -> None:
 
 
 def _stat(path: str, files: Files) -> tuple[int, int, int]:
-    """Mode, size and time, all 0 for what is not there."""
+    """Mode, size and time; all 0 if the path does not exist."""
     found = files.get(path)
     if found is not None:
         return stat.S_IFREG | found.mode, len(found.content), found.mtime & 0xFFFFFFFF
@@ -76,7 +82,7 @@ async def _receive(path: str, files: Files, write: Write) -> None:
 
 
 async def _send(where: str, files: Files, read: Read, write: Write) -> bool:
-    """Take a file in; whether the stream can go on."""
+    """Receives a file; returns whether the stream can continue."""
     path, _, mode = where.rpartition(",")
     content = bytearray()
     while True:

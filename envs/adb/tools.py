@@ -1,4 +1,4 @@
-"""The small tools of a shell, as far as scripts on a phone need them: files, text, status."""
+"""The shell tools that scripts on a phone need: for files, text and exit status."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from homeostat.envs.adb.output import Output, failed, named, said
+from homeostat.envs.adb.output import Output, by_name, failed, printed
 
 if TYPE_CHECKING:
     from homeostat.envs.adb.shell import Shell
@@ -18,7 +18,7 @@ LONGEST_SLEEP = 30.0  # seconds
 
 
 def _flags(words: list[str]) -> tuple[str, list[str]]:
-    """The letters of the leading options, and the other words."""
+    """The letters of the leading options, and the remaining words."""
     letters, rest = "", list[str]()
     for place, word in enumerate(words):
         if word == "--":
@@ -31,7 +31,7 @@ def _flags(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _read(shell: Shell, name: str, paths: Iterable[str]) -> Output:
-    """Files, one after the other; a missing one is told and the rest is read."""
+    """Concatenates files. A missing file is reported on stderr, and the others are read."""
     done = Output()
     for path in paths:
         try:
@@ -42,20 +42,20 @@ def _read(shell: Shell, name: str, paths: Iterable[str]) -> Output:
     return done
 
 
-def echo(shell: Shell, words: list[str], given: bytes) -> Output:
+def echo(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``echo [-n] WORDS``."""
     if words[:1] == ["-n"]:
         return Output(" ".join(words[1:]).encode(errors="replace"))
     return Output((" ".join(words) + "\n").encode(errors="replace"))
 
 
-def cat(shell: Shell, words: list[str], given: bytes) -> Output:
+def cat(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``cat [FILES]``."""
-    return _read(shell, "cat", words) if words else Output(given)
+    return _read(shell, "cat", words) if words else Output(stdin)
 
 
-def ls(shell: Shell, words: list[str], given: bytes) -> Output:
-    """``ls [-1al] [PATHS]``; ``-l`` tells modes and sizes."""
+def ls(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``ls [-1al] [PATHS]``. ``-l`` shows modes and sizes."""
     flags, paths = _flags(words)
     lines, done = [], Output()
     for path in paths or ["/"]:
@@ -70,11 +70,11 @@ def ls(shell: Shell, words: list[str], given: bytes) -> Output:
             kind = "-rw-r--r--" if file else "drwxr-xr-x"
             size = len(file.content) if file else 4096
             lines.append(f"{kind} 1 shell shell {size:>9} {name}" if "l" in flags else name)
-    done.out = said("\n".join(lines)).out
+    done.out = printed("\n".join(lines)).out
     return done
 
 
-def rm(shell: Shell, words: list[str], given: bytes) -> Output:
+def rm(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``rm [-rf] PATHS``."""
     flags, paths = _flags(words)
     done = Output()
@@ -89,12 +89,12 @@ def rm(shell: Shell, words: list[str], given: bytes) -> Output:
     return done
 
 
-def mkdir(shell: Shell, words: list[str], given: bytes) -> Output:
-    """Nothing: a folder is there as soon as a file is in it."""
+def mkdir(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``mkdir``. It has no effect, because a folder exists as soon as it holds a file."""
     return Output()
 
 
-def grep(shell: Shell, words: list[str], given: bytes) -> Output:
+def grep(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``grep [-Eicqvo] PATTERN [FILES]``."""
     flags, rest = _flags(words)
     if not rest:
@@ -108,19 +108,19 @@ def grep(shell: Shell, words: list[str], given: bytes) -> Output:
         rule = re.compile(pattern, re.IGNORECASE if "i" in flags else 0)
     except (re.error, OverflowError, RecursionError) as error:
         return failed(f"grep: bad regex '{rest[0]}': {error}", 2)
-    source = _read(shell, "grep", paths) if paths else Output(given)
+    source = _read(shell, "grep", paths) if paths else Output(stdin)
     lines = source.out.decode(errors="replace").splitlines()
     found = [x for x in lines if bool(rule.search(x)) is not ("v" in flags)]
     if "o" in flags and "v" not in flags:
         shown = [m.group() for x in found for m in rule.finditer(x) if m.group()]
     else:
         shown = [str(len(found))] if "c" in flags else found
-    done = said("" if "q" in flags else "\n".join(shown), 0 if found else 1)
+    done = printed("" if "q" in flags else "\n".join(shown), 0 if found else 1)
     done.err = source.err
     return done
 
 
-def _end(shell: Shell, name: str, words: list[str], given: bytes) -> Output:
+def _end(shell: Shell, name: str, words: list[str], stdin: bytes) -> Output:
     count, paths = 10, []
     for place, word in enumerate(words):
         number = word.removeprefix("-n").removeprefix("-")
@@ -130,33 +130,33 @@ def _end(shell: Shell, name: str, words: list[str], given: bytes) -> Output:
             count = min(int(number[:9]), 10**6)
         else:
             paths.append(word)
-    source = _read(shell, name, paths) if paths else Output(given)
+    source = _read(shell, name, paths) if paths else Output(stdin)
     lines = source.out.splitlines(keepends=True)
     source.out = b"".join(lines[:count] if name == "head" else lines[max(len(lines) - count, 0) :])
     return source
 
 
-def head(shell: Shell, words: list[str], given: bytes) -> Output:
+def head(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``head [-n COUNT] [FILES]``."""
-    return _end(shell, "head", words, given)
+    return _end(shell, "head", words, stdin)
 
 
-def tail(shell: Shell, words: list[str], given: bytes) -> Output:
+def tail(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``tail [-n COUNT] [FILES]``."""
-    return _end(shell, "tail", words, given)
+    return _end(shell, "tail", words, stdin)
 
 
-def wc(shell: Shell, words: list[str], given: bytes) -> Output:
+def wc(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``wc [-lwc] [FILES]``."""
     flags, paths = _flags(words)
-    source = _read(shell, "wc", paths) if paths else Output(given)
+    source = _read(shell, "wc", paths) if paths else Output(stdin)
     counts = {"l": source.out.count(b"\n"), "w": len(source.out.split()), "c": len(source.out)}
     source.out = (" ".join(str(counts[f]) for f in "lwc" if f in (flags or "lwc")) + "\n").encode()
     return source
 
 
-def sleep(shell: Shell, words: list[str], given: bytes) -> Output:
-    """``sleep SECONDS``, at most thirty, and only as long as the phone is served."""
+def sleep(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``sleep SECONDS``, 30 at most, and only while the daemon runs."""
     try:
         seconds = float(words[0])
     except (IndexError, ValueError):
@@ -166,47 +166,47 @@ def sleep(shell: Shell, words: list[str], given: bytes) -> Output:
     return Output()
 
 
-def which(shell: Shell, words: list[str], given: bytes) -> Output:
+def which(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``which COMMANDS``."""
     there = [w for w in words if w in shell.commands]
-    return said("\n".join(f"/system/bin/{w}" for w in there), 0 if there and len(there) == len(words) else 1)
+    return printed("\n".join(f"/system/bin/{w}" for w in there), 0 if there and len(there) == len(words) else 1)
 
 
-def true(shell: Shell, words: list[str], given: bytes) -> Output:
-    """Nothing, with success."""
+def true(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``true``."""
     return Output()
 
 
-def false(shell: Shell, words: list[str], given: bytes) -> Output:
-    """Nothing, without success."""
+def false(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``false``."""
     return Output(code=1)
 
 
-def exit_(shell: Shell, words: list[str], given: bytes) -> Output:
-    """``exit [STATUS]``: the line, or the session, ends."""
-    return Output(code=int(words[0][:9]) & 255 if words and words[0].isdecimal() else 0, left=True)
+def exit_(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``exit [STATUS]``. It ends the line or the session."""
+    return Output(code=int(words[0][:9]) & 255 if words and words[0].isdecimal() else 0, exited=True)
 
 
-def whoami(shell: Shell, words: list[str], given: bytes) -> Output:
-    """The shell's user."""
-    return said("shell")
+def whoami(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``whoami``."""
+    return printed("shell")
 
 
-def export(shell: Shell, words: list[str], given: bytes) -> Output:
-    """Nothing: no command here looks at its environment."""
+def export(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``export``. It has no effect, because no command here reads its environment."""
     return Output()
 
 
-def exec_(shell: Shell, words: list[str], given: bytes) -> Output:
-    """``exec COMMAND``: the command, and the line ends."""
-    return replace(shell.command(words, given), left=True) if words else Output()
+def exec_(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``exec COMMAND``. It runs the command and ends the line."""
+    return replace(shell.command(words, stdin), exited=True) if words else Output()
 
 
-def logcat(shell: Shell, words: list[str], given: bytes) -> Output:
-    """An empty log."""
+def logcat(shell: Shell, words: list[str], stdin: bytes) -> Output:
+    """``logcat``, with an empty log."""
     return Output()
 
 
-COMMANDS = named(
+COMMANDS = by_name(
     (echo, cat, ls, rm, mkdir, grep, head, tail, wc, sleep, which, true, false, exit_, whoami, export, exec_, logcat)
 )

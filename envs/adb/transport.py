@@ -1,7 +1,7 @@
 """One client's connection: the handshake, and the streams that the client opens on it.
 
-A peer may have one ``WRTE`` under way on a stream; the next waits for ``OKAY``. We send that once the bytes have been
-taken up, so what a client can make us hold is bounded.
+After a ``WRTE`` on a stream, a peer waits for ``OKAY`` before it sends the next. The daemon sends ``OKAY`` when the
+bytes have been consumed, so the memory that a client can occupy is bounded.
 """
 
 from __future__ import annotations
@@ -15,18 +15,30 @@ from homeostat.envs.adb.protocol import MAX_DATA, VERSION, Command, Message, Pro
 
 __all__ = ["Connection", "Stream"]
 
-_STREAMS = 64  # open at once on one connection
-_HELD = 4 * MAX_DATA  # bytes that wait on one stream
+_STREAMS = 64  # the largest number open at once on one connection
+_HELD = 4 * MAX_DATA  # the largest number of bytes that wait on one stream
 _GREETING = 10.0  # seconds that a client may take to say CNXN
 _log = logging.getLogger(__name__)
 
 
 class Stream:
-    """One stream: what comes in is read by the byte; what goes out waits for the client's acknowledgement."""
+    """One stream of a connection, with flow control in both directions.
+
+    Attributes:
+        discards_input: Whether bytes from the client are acknowledged and dropped.
+    """
 
     def __init__(self, local: int, remote: int, largest: int, send: Callable[..., Awaitable[None]]) -> None:
+        """Opens the stream.
+
+        Args:
+            local: The daemon's id of the stream.
+            remote: The client's id of the stream.
+            largest: The largest payload that the client takes, in bytes.
+            send: Sends a message, as :meth:`Connection.send` does.
+        """
         self.local, self.remote, self.largest = local, remote, largest
-        self.deaf = False
+        self.discards_input = False
         self._send = send
         self._ready = asyncio.Event()
         self._ready.set()
@@ -36,31 +48,48 @@ class Stream:
         self._closed = False
 
     async def feed(self, data: bytes) -> None:
-        """Bytes from the client. Raises :class:`ProtocolError` where it does not wait for its acknowledgements."""
+        """Takes bytes from the client.
+
+        Args:
+            data: The payload of a ``WRTE``.
+
+        Raises:
+            ProtocolError: The client does not wait for acknowledgements.
+        """
         if self._closed:
             return
-        if not self.deaf:
+        if not self.discards_input:
             if len(self._held) + len(data) > _HELD:
                 raise ProtocolError(f"stream {self.remote} writes on without waiting")
             self._held += data
             self._arrived.set()
-        if self.deaf or len(self._held) < MAX_DATA:
+        if self.discards_input or len(self._held) < MAX_DATA:
             await self._send(Command.OKAY, self.local, self.remote)
         else:
             self._owed = True
 
     def acknowledged(self) -> None:
-        """The client has taken the last payload."""
+        """Notes that the client has taken the last payload."""
         self._ready.set()
 
     def close(self) -> None:
-        """The client has closed its side."""
+        """Notes that the client has closed its side."""
         self._closed = True
         self._ready.set()
         self._arrived.set()
 
     async def read(self, count: int) -> bytes:
-        """Just so many bytes. Raises ``ConnectionError`` where the client closed before."""
+        """Reads bytes from the client.
+
+        Args:
+            count: How many bytes to read.
+
+        Returns:
+            Exactly this many bytes.
+
+        Raises:
+            ConnectionError: The client closed the stream before.
+        """
         taken = bytearray()
         while len(taken) < count:
             while not self._held:
@@ -77,7 +106,14 @@ class Stream:
         return bytes(taken)
 
     async def write(self, data: bytes) -> None:
-        """Bytes to the client, in payloads as large as it takes. Raises ``ConnectionError`` on a closed stream."""
+        """Sends bytes to the client, split into payloads that it takes.
+
+        Args:
+            data: The bytes.
+
+        Raises:
+            ConnectionError: The stream is closed.
+        """
         for i in range(0, len(data), self.largest):
             await self._ready.wait()
             if self._closed:
@@ -86,7 +122,7 @@ class Stream:
             await self._send(Command.WRTE, self.local, self.remote, data[i : i + self.largest])
 
     async def flushed(self) -> None:
-        """Until everything was acknowledged."""
+        """Waits until everything has been acknowledged."""
         await self._ready.wait()
 
 
@@ -94,9 +130,17 @@ Serve = Callable[[Stream, str], Awaitable[None]]
 
 
 class Connection:
-    """A client's transport. ``banner``: what the phone is; ``serve`` runs a service that was opened."""
+    """The connection of one client."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, banner: bytes, serve: Serve) -> None:
+        """Takes the connection.
+
+        Args:
+            reader: Bytes from the client.
+            writer: Bytes to the client.
+            banner: The description of the phone, which is sent at the handshake.
+            serve: Runs a service on a stream that the client opened.
+        """
         self._reader, self._writer, self._banner, self._serve = reader, writer, banner, serve
         self._streams: dict[int, Stream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,7 +149,12 @@ class Connection:
         self._last = 0
 
     async def run(self) -> None:
-        """Until the client goes. Raises :class:`ProtocolError` for bytes that are no adb, ``TimeoutError`` for none."""
+        """Serves the client until it disconnects.
+
+        Raises:
+            ProtocolError: The bytes are no adb message.
+            TimeoutError: The client sends no handshake.
+        """
         try:
             async with asyncio.timeout(_GREETING):
                 while not self._version:
@@ -118,7 +167,14 @@ class Connection:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def send(self, command: Command, arg0: int, arg1: int, data: bytes = b"") -> None:
-        """One message to the client."""
+        """Sends one message to the client.
+
+        Args:
+            command: The type of message.
+            arg0: The daemon's stream id; in ``CNXN`` the version.
+            arg1: The client's stream id; in ``CNXN`` the largest payload.
+            data: The payload.
+        """
         self._writer.write(Message(command, arg0, arg1, data).pack())
         await self._writer.drain()
 
@@ -140,7 +196,7 @@ class Connection:
             case Command.CLSE if stream is not None:
                 stream.close()
             case _:
-                pass  # of a stream that is closed already; or AUTH, which nobody asked for
+                pass  # of a stream that is closed already, or an unrequested AUTH
 
     async def _open(self, m: Message) -> None:
         service = m.data.rstrip(b"\0").decode(errors="replace")
@@ -160,7 +216,7 @@ class Connection:
             await self._serve(stream, service)
         except ConnectionError:
             pass
-        except Exception:  # a defect of a service ends its stream and is told; the phone goes on
+        except Exception:  # a defect of a service is logged and ends its stream only
             _log.exception("service %r failed", service[:200])
         finally:
             self._streams.pop(stream.local, None)

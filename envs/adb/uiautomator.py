@@ -1,4 +1,4 @@
-"""The screen as UIAutomator's XML, the way ``uiautomator dump`` writes it."""
+"""The screen as UIAutomator's XML, as ``uiautomator dump`` writes it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ def _flag(is_so: bool) -> str:
 
 
 def dump(handset: Handset) -> str:
-    """The hierarchy: one node for the window, one for each element in reading order. Boxes in pixels."""
-    with handset.lock:  # all of one moment
+    """Renders the hierarchy: a node for the window, and in it one for each element in reading order.
+
+    Args:
+        handset: The phone.
+
+    Returns:
+        The XML text, with boxes in pixels.
+    """
+    with handset.lock:  # everything belongs to the same moment
         (placed, frame), app, scrolls = handset.placed(), handset.app, handset.scrolls
     width, height = handset.size
     root = ElementTree.Element("hierarchy", rotation="0")
