@@ -4,7 +4,7 @@ from .conflicts.phone import phone_twins as phone_twins
 from .conflicts.public import load_public as load_public
 from .diagnosis.run import Diagnosis as Diagnosis, diagnose as diagnose, summarise as summarise
 from .pointing.head import Pointer as Pointer
-from .pointing.train import train_pointer as train_pointer
+from .pointing.train import PointerTraining as PointerTraining, train_pointer as train_pointer
 from .preference.mining import (
     complaint_pairs as complaint_pairs,
     corrected_pairs as corrected_pairs,

@@ -17,7 +17,7 @@ from pathlib import Path
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.pointing.labels import FLAT, PEAKED
 from homeostat.alignment.pointing.targets import phone_targets
-from homeostat.alignment.pointing.train import hits_by_size, pointed, spoken, train_pointer
+from homeostat.alignment.pointing.train import PointerTraining, hits_by_size, pointed, spoken, train_pointer
 
 HEADS = {
     "uniform (GUI-Actor)": ("uniform", PEAKED, 0.0),
@@ -39,14 +39,8 @@ def main() -> None:
     table = {"the model's own coordinates": hits_by_size(spoken(white, test), test)}
     for name, (labels, sharpness, valley) in HEADS.items():
         begun = time.monotonic()
-        head = train_pointer(
-            white,
-            phone_targets("train", 0),
-            steps=args.steps,
-            labels=labels,
-            sharpness=sharpness,
-            valley=valley,
-        )
+        training = PointerTraining(steps=args.steps, labels=labels, sharpness=sharpness, valley=valley)
+        head = train_pointer(white, phone_targets("train", 0), training)
         print(f"{name}: trained in {time.monotonic() - begun:.0f} s", flush=True)
         for best in ("max", "mean"):
             table[f"{name}, best region by {best}"] = hits_by_size(pointed(white, head, test, best=best), test)

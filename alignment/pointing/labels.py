@@ -1,13 +1,10 @@
-"""What the pointer's attention over patches should be, and the losses that ask for it.
+"""The wanted attention of the pointer over the patches of a screenshot. This module does not import torch.
 
-V2P (arXiv 2508.13634, section 3) and GUI-Actor (2506.03143, section 3.2). With a the attention over P patches,
-
-    peak    KL(p ‖ a)
-    valley  Σ a_i over the patches outside of the box
-
-``uniform`` (GUI-Actor): p is the same on every patch that touches the box. ``gauss`` (V2P): p_i ∝ the mass within
-patch ∩ box of a Gaussian at the box's centre, σ = side / s on each axis; the released scripts use s = 1, which is
-nearly uniform, and with s = 4.1325 the box is the 96 % interval. ``center``: all on the patch that holds the centre.
+- ``uniform`` (GUI-Actor, arXiv 2506.03143, section 3.2): the same value on every patch that touches the box.
+- ``gauss`` (V2P, arXiv 2508.13634, section 3): the mass, within the patch and the box, of a Gaussian at the centre of
+  the box with σ = side / s on each axis. The released scripts use s = 1, which is nearly uniform. With s = 4.1325 the
+  box is the 96 % interval.
+- ``center``: 1 on the patch that contains the centre of the box.
 """
 
 from __future__ import annotations
@@ -23,22 +20,51 @@ from homeostat.errors import ConfigError
 __all__ = ["FLAT", "PEAKED", "Box", "Labels", "inside", "peak_label"]
 
 Box = tuple[float, float, float, float]
-"""left, top, right, bottom, normalised."""
+"""left, top, right, bottom, as shares of the width and the height."""
 Labels = Literal["uniform", "center", "gauss"]
-FLAT, PEAKED = 1.0, 4.1325
+FLAT = 1.0
+"""The sharpness s of V2P's released scripts."""
+PEAKED = 4.1325
+"""The sharpness s with which the box is the 96 % interval."""
 
 
 def inside(box: Box, rows: int, columns: int) -> NDArray[np.bool_]:
-    """(P,) which patches, row by row, touch the box. Raises :class:`ConfigError` for a box that is none."""
+    """Finds the patches that touch a box.
+
+    Args:
+        box: The box.
+        rows: The number of rows of patches.
+        columns: The number of columns of patches.
+
+    Returns:
+        (P,), row by row, whether the patch touches the box.
+
+    Raises:
+        ConfigError: The box has no area, or reaches beyond the screen.
+    """
     left, top, right, bottom = box
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise ConfigError(f"box {box!r} is none; give left < right and top < bottom, all from 0 to 1")
+        raise ConfigError(f"box {box!r} is not valid; give left < right and top < bottom, all from 0 to 1")
     x, y = (_overlap(a, b, n) > 1e-9 for a, b, n in ((left, right, columns), (top, bottom, rows)))
     return np.outer(y, x).ravel()
 
 
 def peak_label(box: Box, rows: int, columns: int, labels: Labels, sharpness: float = PEAKED) -> NDArray[np.float32]:
-    """(P,) the wanted attention, summing to 1."""
+    """Computes the wanted attention for a box.
+
+    Args:
+        box: The box.
+        rows: The number of rows of patches.
+        columns: The number of columns of patches.
+        labels: The form of the attention.
+        sharpness: s, for the labels ``gauss``.
+
+    Returns:
+        The wanted attention (P,), row by row. It sums to 1.
+
+    Raises:
+        ConfigError: The box has no area, or reaches beyond the screen.
+    """
     touched = inside(box, rows, columns)
     left, top, right, bottom = box
     if labels == "uniform":
@@ -62,7 +88,7 @@ def _overlap(low: float, high: float, count: int) -> NDArray[np.float64]:
 
 
 def _gauss_mass(low: float, high: float, count: int, sharpness: float) -> NDArray[np.float64]:
-    """The Gaussian's mass within each of ``count`` equal intervals, cut to [low, high]."""
+    """Returns the Gaussian's mass within each of ``count`` equal intervals, clipped to [low, high]."""
     middle, sigma = (low + high) / 2, (high - low) / sharpness
     edges = np.clip(np.arange(count + 1) / count, low, high)
     below = np.array([0.5 * (1 + math.erf((e - middle) / (sigma * math.sqrt(2)))) for e in edges])

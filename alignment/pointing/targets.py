@@ -1,4 +1,4 @@
-"""Things to point at: the phone's labels, and sets in ScreenSpot's format."""
+"""Targets to point at: texts on the phone's screens, and data in ScreenSpot's format."""
 
 from __future__ import annotations
 
@@ -26,12 +26,20 @@ from homeostat.sensors.chat.messages import Prompt
 __all__ = ["SIZES", "Target", "asked", "phone_targets", "read_screenspot", "size_of", "write_screenspot"]
 
 SIZES = {"small": 0.004, "medium": 0.02, "large": 1.0}
-"""The share of the screen that a box of this size has at most."""
+"""For each size, the largest share of the screen that a box of this size covers."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """``box`` normalised; ``kind``: text or icon, as ScreenSpot's ``data_type``; ``source``: the platform."""
+    """Something to point at on a screenshot.
+
+    Attributes:
+        screenshot: The screenshot (height, width, 3).
+        instruction: What to point at, in words.
+        box: The box in which a point counts as a hit.
+        kind: ``text`` or ``icon``, as in ScreenSpot's ``data_type``.
+        source: The platform.
+    """
 
     screenshot: NDArray[np.uint8] = field(repr=False)
     instruction: str
@@ -41,20 +49,44 @@ class Target:
 
 
 def size_of(box: Box) -> str:
-    """small, medium or large, by the box's share of the screen."""
+    """Classifies a box by the share of the screen that it covers.
+
+    Args:
+        box: The box.
+
+    Returns:
+        ``small``, ``medium`` or ``large``.
+    """
     area = (box[2] - box[0]) * (box[3] - box[1])
     return next(name for name, most in SIZES.items() if area <= most)
 
 
 def asked(style: PromptStyle, target: Target) -> Prompt:
-    """The question where something is, in the words that the embedded model was asked in."""
+    """Writes the question where a target is, in the words that the embedded model was trained on.
+
+    Args:
+        style: How the prompts of the model are written.
+        target: The target.
+
+    Returns:
+        The prompt.
+    """
     plain = style.model_copy(update={"goal": "{goal}", "order": ("screen", "goal")})
     seen = Observation(screenshot=target.screenshot, elements=(), app="")
     return act_prompt(plain, goal=f"where is {target.instruction}?", rules=(), history=(), observation=seen)
 
 
 def phone_targets(split: Split, seed: int, each: int = 4) -> Iterator[Target]:
-    """Labels that stand once on a screen, ``each`` a screen, on phones filled with this split's words."""
+    """Generates targets without end: texts that occur exactly once on a screen of a random phone.
+
+    Args:
+        split: The data split of the words on the phone.
+        seed: The random seed.
+        each: The largest number of targets from one screen.
+
+    Yields:
+        Targets; the same arguments give the same targets.
+    """
     rng = random.Random(f"targets {split} {seed}")
     more = tuple(app for app in APPS if app not in BASIC)
     while True:
@@ -77,11 +109,20 @@ def phone_targets(split: Split, seed: int, each: int = 4) -> Iterator[Target]:
 
 
 def read_screenspot(file: Path, boxes: Literal["xywh", "xyxy"] = "xywh") -> list[Target]:
-    """A ScreenSpot JSON file: rows of ``img_filename`` (beside it, or in ``images``), ``bbox`` in pixels,
-    ``instruction``, ``data_type`` (Pro: ``ui_type``) and ``data_source`` (Pro: ``group``).
+    """Reads targets from a ScreenSpot JSON file.
 
-    ``boxes``: ScreenSpot and v2 have x, y, width, height; Pro has two corners. Raises :class:`ConfigError` naming row
-    and field.
+    A row has ``img_filename`` (in the file's folder or in its subfolder ``images``), ``bbox`` in pixels,
+    ``instruction``, ``data_type`` (``ui_type`` in ScreenSpot-Pro) and ``data_source`` (``group`` in ScreenSpot-Pro).
+
+    Args:
+        file: The file.
+        boxes: How boxes are written: x, y, width, height (ScreenSpot and v2), or two corners (ScreenSpot-Pro).
+
+    Returns:
+        The targets.
+
+    Raises:
+        ConfigError: The file can't be read or has another form. The message names the row and the field.
     """
     from PIL import Image
 
@@ -92,7 +133,7 @@ def read_screenspot(file: Path, boxes: Literal["xywh", "xyxy"] = "xywh") -> list
             f"{str(file)!r} can't be read as JSON ({type(error).__name__}); give a ScreenSpot file"
         ) from None
     if not isinstance(rows, list) or not rows:
-        raise ConfigError(f"{str(file)!r} holds no list of rows; give a ScreenSpot file")
+        raise ConfigError(f"{str(file)!r} does not hold a list of rows; give a ScreenSpot file")
     found = []
     for n, row in enumerate(rows, start=1):
 
@@ -100,16 +141,19 @@ def read_screenspot(file: Path, boxes: Literal["xywh", "xyxy"] = "xywh") -> list
             return ConfigError(f"{file.name} row {n}, field {name!r}: {why}")
 
         if not isinstance(row, Mapping) or not isinstance(row.get("instruction"), str):
-            raise wrong("instruction", "is no text")
+            raise wrong("instruction", "must be a text")
         name = str(row.get("img_filename", ""))
         picture = next((p for p in (file.parent / name, file.parent / "images" / name) if p.is_file()), None)
         if picture is None:
-            raise wrong("img_filename", f"no file {name!r} beside {file.name} or in images")
+            raise wrong(
+                "img_filename", f"file {name!r} is neither in the folder of {file.name} nor in its subfolder images"
+            )
         pixels = np.asarray(Image.open(picture).convert("RGB"))
         box = _box(row.get("bbox"), pixels.shape[1], pixels.shape[0], boxes)
         if box is None:
             raise wrong(
-                "bbox", f"{row.get('bbox')!r} is no box in {boxes} on {pixels.shape[1]}x{pixels.shape[0]} pixels"
+                "bbox",
+                f"{row.get('bbox')!r} is not a box ({boxes}) within {pixels.shape[1]}x{pixels.shape[0]} pixels",
             )
         kind = str(row.get("data_type") or row.get("ui_type") or "text")
         source = str(row.get("data_source") or row.get("group") or "")
@@ -118,7 +162,12 @@ def read_screenspot(file: Path, boxes: Literal["xywh", "xyxy"] = "xywh") -> list
 
 
 def write_screenspot(targets: Sequence[Target], file: Path) -> None:
-    """The same as a ScreenSpot file with its images."""
+    """Writes targets as a ScreenSpot JSON file, with their images in the subfolder ``images``.
+
+    Args:
+        targets: The targets.
+        file: The file.
+    """
     from PIL import Image
 
     from homeostat.envs.screens import screen_digest
@@ -132,8 +181,8 @@ def write_screenspot(targets: Sequence[Target], file: Path) -> None:
             Image.fromarray(target.screenshot).save(file.parent / "images" / name)
         left, top, right, bottom = target.box
         box = [left * width, top * height, (right - left) * width, (bottom - top) * height]
-        told = {"data_type": target.kind, "data_source": target.source}
-        rows.append({"img_filename": name, "bbox": box, "instruction": target.instruction} | told)
+        labels = {"data_type": target.kind, "data_source": target.source}
+        rows.append({"img_filename": name, "bbox": box, "instruction": target.instruction} | labels)
     file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 

@@ -111,6 +111,9 @@ def skipping(model: Any, first: int) -> Iterator[None]:
     Args:
         model: A transformers model, with or without an adapter.
         first: The number of the first layer that runs.
+
+    Yields:
+        Nothing.
     """
     layers = find_decoder(model).layers
     kept = list(layers[:first])

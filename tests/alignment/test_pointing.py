@@ -12,7 +12,7 @@ from homeostat.alignment.pointing.head import Pointer, patch_grid, read_point
 from homeostat.alignment.pointing.labels import inside, peak_label
 from homeostat.alignment.pointing.loss import pointer_loss
 from homeostat.alignment.pointing.targets import asked, phone_targets, read_screenspot, size_of, write_screenspot
-from homeostat.alignment.pointing.train import hits_by_size, pointed, spoken, train_pointer
+from homeostat.alignment.pointing.train import PointerTraining, hits_by_size, pointed, spoken, train_pointer
 from homeostat.errors import ConfigError
 
 BOX = (0.2, 0.25, 0.7, 0.5)
@@ -99,7 +99,8 @@ def test_the_head_attends_as_written_and_leaves_the_backbone_alone(white):
 
 def test_training_lowers_the_loss_and_the_head_comes_back(white, tmp_path):
     losses = []
-    head = train_pointer(white, phone_targets("train", 0), steps=25, batch=8, told=lambda n, loss: losses.append(loss))
+    training = PointerTraining(steps=25, batch=8)
+    head = train_pointer(white, phone_targets("train", 0), training, on_step=lambda step, loss: losses.append(loss))
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     head.save(tmp_path)
     test = list(islice(phone_targets("test", 0), 6))
