@@ -1,4 +1,4 @@
-"""Android over adb: a real device, an emulator, or the phone simulator behind its daemon."""
+"""Android over adb (a device, an emulator, or the phone simulator behind its daemon), and AndroidWorld's classes."""
 
 import lazy_loader
 

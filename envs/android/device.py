@@ -1,4 +1,4 @@
-"""A device behind the real adb server, through adbutils, with one-line errors."""
+"""A device behind an adb server, through adbutils. Errors are one line long."""
 
 from __future__ import annotations
 
@@ -24,25 +24,35 @@ _KEYBOARD = "com.android.adbkeyboard/.AdbIME"
 
 @contextmanager
 def _adb(serial: str | None) -> Iterator[None]:
-    """adbutils' and the sockets' errors as one line each."""
+    """Turns errors of adbutils and of sockets into one-line errors."""
     import adbutils
 
     try:
         yield
     except (adbutils.AdbError, OSError, EOFError, subprocess.SubprocessError) as error:
         reason = " ".join(str(a) for a in error.args).split("\n")[0][:160] or type(error).__name__
-        raise EnvError(f"device {serial!r} does not answer ({reason}); check adb devices") from None
+        raise EnvError(f"device {serial!r} does not answer ({reason}); check it with 'adb devices'") from None
 
 
 class AdbDevice:
     """Screenshots, touches, keys and apps of one device.
 
-    ``serial``: of ``adb devices``; without one, ``ANDROID_SERIAL``, else the only device there is. An address
-    (``host:port``) is connected to. Raises :class:`ConfigError` without adbutils, :class:`EnvError` without adb,
-    without a device, with several, or with one that is offline or not authorised.
+    Attributes:
+        serial: The device's serial number or address.
+        size: The screen's width and height in pixels.
     """
 
     def __init__(self, serial: str | None = None) -> None:
+        """Connects to the device.
+
+        Args:
+            serial: The serial number that ``adb devices`` shows, or an address (``host:port``), which is connected to.
+                None: the environment variable ``ANDROID_SERIAL``, otherwise the only device that adb sees.
+
+        Raises:
+            ConfigError: adbutils is not installed.
+            EnvError: There is no adb server, no device, or more than one; or the device is offline or not authorised.
+        """
         try:
             import adbutils
         except ImportError:
@@ -75,12 +85,19 @@ class AdbDevice:
             self.size: tuple[int, int] = tuple(self._device.window_size())
 
     def shell(self, *words: str) -> str:
-        """What a command writes."""
+        """Runs a shell command on the device.
+
+        Args:
+            *words: The command and its arguments.
+
+        Returns:
+            What the command writes.
+        """
         with _adb(self.serial):
             return str(self._device.shell(list(words)))
 
     def screenshot(self) -> NDArray[np.uint8]:
-        """(height, width, 3) uint8."""
+        """Returns the screen, shape (height, width, 3), uint8."""
         with _adb(self.serial):
             png = self._device.shell(["screencap", "-p"], encoding=None)
         try:
@@ -89,7 +106,7 @@ class AdbDevice:
             raise EnvError(f"device {self.serial!r} gave no screenshot ({png[:60]!r}); is its screen on?") from None
 
     def hierarchy(self) -> str:
-        """UIAutomator's XML; empty where the device could not dump it (its screen keeps moving)."""
+        """Returns UIAutomator's XML; empty if the device could not dump it because its screen keeps changing."""
         import adbutils
 
         with _adb(self.serial):
@@ -101,20 +118,27 @@ class AdbDevice:
                 raise
 
     def package(self) -> str:
-        """The package in front; empty where the system names none (its window is changing)."""
+        """Returns the package in the foreground; empty if the system names none because its window is changing."""
         found = _FRONT.findall(self.shell("dumpsys", "window"))
         return next((name for where in ("mCurrentFocus", "mFocusedApp") for at, name in found if at == where), "")
 
     def types_anything(self) -> bool:
-        """Whether ADBKeyboard, which takes any text, is the keyboard in use."""
+        """Whether the keyboard in use is ADBKeyboard, which takes any text."""
         return self.shell("settings", "get", "secure", "default_input_method").strip() == _KEYBOARD
 
     def packages(self) -> list[str]:
-        """Every installed package."""
+        """Returns every installed package."""
         with _adb(self.serial):
             return list(self._device.list_packages())
 
     def start(self, package: str) -> bool:
-        """Bring a package to the front; whether it has an activity to show."""
+        """Brings a package to the foreground.
+
+        Args:
+            package: The package.
+
+        Returns:
+            Whether it has an activity to show.
+        """
         done = self.shell("monkey", "-p", package, "-c", "android.intent.category.LAUNCHER", "1")
         return "No activities found" not in done

@@ -1,4 +1,4 @@
-"""A real Android device or emulator as an environment, through the real adb.
+"""A real Android device or emulator as an environment, through adb.
 
 env = AndroidEnv("emulator-5554")
 agent.run("turn on wi-fi", env)
@@ -29,15 +29,11 @@ _PERCENT = re.compile(r"(?<=%)(?=s)")
 class AndroidEnv(GymnasiumAdapter):
     """One device.
 
-    ``serial``: see :class:`AdbDevice`. ``check`` judges a run (without one it is free); ``prepare`` is called with the
-    seed at every reset, to bring the device into its initial state (load a snapshot, clear an app); after it the home
-    button is pressed. ``apps``: names for packages, for ``open`` and for the app in front. ``settle``: seconds to wait
-    after an action. Raises what :class:`AdbDevice` raises, and :class:`EnvError` where the device goes away later.
+    Text is typed with ``input text``, which takes ASCII only. If the keyboard in use is ADBKeyboard, any text can be
+    typed.
 
-    Text is typed by ``input text``, which knows ASCII; where ADBKeyboard is the keyboard in use, any can be typed.
-
-    A device can't be put back: ``snapshot`` holds the answers and the count of steps, and ``restore`` goes on with the
-    device as it stands.
+    A device's state can't be saved: ``snapshot`` holds the answers and the number of steps, and ``restore`` continues
+    with the device as it is.
     """
 
     def __init__(
@@ -53,6 +49,24 @@ class AndroidEnv(GymnasiumAdapter):
         max_steps: int = 30,
         render_mode: str | None = None,
     ) -> None:
+        """Connects to the device.
+
+        Args:
+            serial: The device. See :class:`AdbDevice`.
+            goal: The goal of the task.
+            rules: The rules that the agent must keep.
+            check: Judges a run: given the environment, whether the task is solved. None: runs are not judged.
+            prepare: Brings the device into its initial state at every reset, given the seed, for example by loading a
+                snapshot or clearing an app. The home button is pressed afterwards.
+            apps: Packages by a name of your own, for ``open`` and for the app in the foreground.
+            settle: The seconds to wait after an action.
+            max_steps: The step budget.
+            render_mode: Gymnasium's render mode.
+
+        Raises:
+            ConfigError: adbutils is not installed.
+            EnvError: The device can't be used. Every method raises it if the device disconnects later.
+        """
         self.device = AdbDevice(serial)
         self.goal, self.rules, self.check, self.prepare = goal, rules, check, prepare
         self.apps, self.settle, self.max_steps = dict(apps or {}), settle, max_steps
@@ -67,12 +81,12 @@ class AndroidEnv(GymnasiumAdapter):
             goal=self.goal,
             rules=self.rules,
             seed=seed or 0,
-            optimal_steps=0,  # nobody knows
+            optimal_steps=0,  # unknown
             max_steps=self.max_steps,
         )
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Prepare the device and show its home screen. There are no named tasks: raises ``UnknownName`` for one."""
+        """Prepares the device and shows its home screen. Raises ``UnknownName`` for any other task."""
         if task is not None and task not in ("android", "free"):
             raise UnknownName.of("task", task, ("android", "free"))
         if self.prepare is not None:
@@ -84,14 +98,14 @@ class AndroidEnv(GymnasiumAdapter):
         return self.info
 
     def observe(self) -> Observation:
-        """The present screen, its elements from the accessibility tree, and the package in front."""
+        """Returns the screen, its elements from the accessibility tree, and the app in the foreground."""
         xml, screen, package = self.device.hierarchy(), self.device.screenshot(), self.device.package()
         self.device.size = screen.shape[1], screen.shape[0]  # it may have been turned
         found = elements(xml, self.device.size) if xml else ()
         return Observation(screen, found, next((n for n, p in self.apps.items() if p == package), package))
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out. Raises ``ActionError`` where it can't be, with the device as it was."""
+        """Carries an action out. Raises ``ActionError`` for an impossible one, which changes nothing."""
         if self.status is not None:
             raise ActionError(f"{action.kind!r} after terminate; reset first")
         match action:
@@ -119,11 +133,11 @@ class AndroidEnv(GymnasiumAdapter):
             self._settle()
 
     def success(self) -> bool:
-        """Whether the check holds now; False without one, or where the agent called it a failure."""
+        """Whether the check holds now. False without a check, and after the agent declared a failure."""
         return self.check is not None and self.status != "failure" and bool(self.check(self))
 
     def snapshot(self) -> dict[str, Any]:
-        """What can be held of the state: see the class."""
+        """Returns the part of the state that can be saved, as the class describes."""
         return {
             "serial": self.device.serial,
             "goal": self.goal,
@@ -135,7 +149,7 @@ class AndroidEnv(GymnasiumAdapter):
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go on with the device as it stands."""
+        """Restores the answers and the number of steps. The device stays as it is."""
         self.goal, self.rules = snapshot["goal"], tuple(snapshot["rules"])
         self.info = self._task(snapshot["seed"])
         self.answers, self.status, self.steps = list(snapshot["answers"]), snapshot["status"], snapshot["steps"]
@@ -152,7 +166,7 @@ class AndroidEnv(GymnasiumAdapter):
             time.sleep(self.settle)
 
     def _pixels(self, point: tuple[float, float]) -> tuple[str, str]:
-        """The pixel that holds the point."""
+        """The pixel at a normalised point."""
         width, height = self.device.size
         return str(int(point[0] * width)), str(int(point[1] * height))
 
@@ -161,17 +175,17 @@ class AndroidEnv(GymnasiumAdapter):
 
     def _type(self, text: str) -> None:
         if not text:
-            raise ActionError("type needs a text, not ''")
+            raise ActionError("type needs a text, not ''; give at least one character")
         strange = next((c for c in text if not " " <= c <= "~"), None)
         if strange is None:
-            for part in _PERCENT.split(text):  # "%s" stands for a blank, so those two are typed one by one
+            for part in _PERCENT.split(text):  # "%s" stands for a blank, so these two characters are typed one by one
                 self._input("text", part.replace(" ", "%s"))
         elif self.device.types_anything():
             message = base64.b64encode(text.encode()).decode()
             self.device.shell("am", "broadcast", "-a", "ADB_INPUT_B64", "--es", "msg", message)
         else:
             raise ActionError(
-                f"adb can't type {strange!r} of {text!r}: it knows printable ASCII only; install ADBKeyboard and "
+                f"adb can't type {strange!r} of {text!r}: it takes printable ASCII only; install ADBKeyboard and "
                 "choose it with 'adb shell ime set com.android.adbkeyboard/.AdbIME'"
             )
 
@@ -185,14 +199,21 @@ class AndroidEnv(GymnasiumAdapter):
             if package is None:
                 raise ActionError(str(UnknownName.of("app", name, {*self.apps, *last})))
         if not self.device.start(package):
-            raise ActionError(f"app {name!r} ({package}) has nothing to show")
+            raise ActionError(f"app {name!r} ({package}) has no activity to show; open another app")
 
 
 def task_names() -> tuple[str, ...]:
-    """A device has no tasks of its own: ``android`` for the one that a user's check judges, ``free`` without one."""
+    """Returns the task names: ``android`` for the task that the user's check judges, ``free`` for other runs."""
     return ("android", "free")
 
 
 def task_kind(name: str) -> str:
-    """The task's name."""
+    """Returns the kind that tables group a task by.
+
+    Args:
+        name: The task's name.
+
+    Returns:
+        The same name.
+    """
     return name

@@ -1,4 +1,4 @@
-"""Inside AndroidWorld: its environment as one of ours."""
+"""An adapter for use inside AndroidWorld: AndroidWorld's environment as an :class:`~homeostat.envs.core.Env`."""
 
 from __future__ import annotations
 
@@ -16,25 +16,33 @@ __all__ = ["WorldEnv"]
 
 
 class WorldEnv:
-    """An ``AsyncEnv`` of AndroidWorld (``get_state``, ``execute_action``, ``logical_screen_size``) behind our ``Env``.
+    """Adapts AndroidWorld's ``AsyncEnv`` (``get_state``, ``execute_action``, ``logical_screen_size``) to ``Env``.
 
-    AndroidWorld sets tasks up and judges them, so runs are free here. Typed text goes where the last click was, with an
-    Enter after it (that is what AndroidWorld's ``input_text`` does). ``wait``: whether to let the screen settle first.
+    AndroidWorld sets tasks up and judges them, so runs are not judged here. Text is typed where the last click was, and
+    Enter follows it, because AndroidWorld's ``input_text`` works so.
     """
 
     def __init__(self, env: Any, *, wait: bool = False) -> None:
+        """Takes AndroidWorld's environment.
+
+        Args:
+            env: The ``AsyncEnv``.
+            wait: Whether to wait until the screen is stable before each observation.
+        """
         self.env, self.wait = env, wait
         self._at: tuple[float, float] | None = None
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Nothing is reset: the task stands on the device already. Raises :class:`EnvError` for a task by name."""
+        """Starts a run on the device as AndroidWorld has set it up. Raises ``EnvError`` for a named task."""
         if task is not None:
-            raise EnvError(f"task {task!r} can't be started here: AndroidWorld starts its own")
+            raise EnvError(
+                f"task {task!r} can't be started here: AndroidWorld starts its own tasks; leave the task out"
+            )
         self._at = None
         return TaskInfo(name="free", goal="", seed=seed or 0, optimal_steps=1, max_steps=30)
 
     def observe(self) -> Observation:
-        """The screen and its visible elements."""
+        """Returns the screen and its visible elements."""
         state = self.env.get_state(wait_to_stabilize=self.wait)
         size = self.env.logical_screen_size
         found = tuple(e for u in state.ui_elements if (e := _element(u, size)) is not None)
@@ -42,9 +50,9 @@ class WorldEnv:
         return Observation(np.asarray(state.pixels, dtype=np.uint8), found, activity.split("/")[0])
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out. Raises ``ActionError`` for what AndroidWorld has no action for or refuses."""
+        """Carries an action out. Raises ``ActionError`` for one that AndroidWorld does not have or refuses."""
         fields = to_json_action(action, self.env.logical_screen_size, self._at)
-        if fields["action_type"] == "status":  # theirs is read by the episode runner, the device knows none
+        if fields["action_type"] == "status":  # AndroidWorld's episode runner reads it; the device has no such action
             return
         try:
             self.env.execute_action(JSONAction(**fields))
@@ -53,15 +61,15 @@ class WorldEnv:
         self._at = action.point if isinstance(action, a.Click) else self._at
 
     def success(self) -> bool:
-        """False: AndroidWorld judges."""
+        """Returns False, because AndroidWorld judges the task."""
         return False
 
     def snapshot(self) -> dict[str, Any]:
-        """Nothing of the device can be held."""
+        """Returns the place of the last click. The device's state can't be saved."""
         return {"at": self._at}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go on with the device as it stands."""
+        """Restores the place of the last click. The device stays as it is."""
         self._at = tuple(snapshot["at"]) if snapshot["at"] else None
 
 

@@ -1,10 +1,12 @@
-"""AndroidWorld's ``JSONAction``, to and from the typed :data:`~homeostat.actions.Action`.
+"""AndroidWorld's ``JSONAction``, and its conversion to and from the typed :data:`~homeostat.actions.Action`.
 
-AndroidWorld (arXiv 2405.14573), ``android_world/env/json_action.py`` and ``actuation.py``: the same fields, types and
-refusals, so that either class can stand in for the other. What there surprises: ``input_text`` first clicks its place
-(if it has one) and presses Enter afterwards; ``scroll`` names the direction that the content is followed in (the finger
-goes the other way); ``swipe`` names the finger's direction up and down, but the other one left and right; a scroll's
-index 0 counts as none.
+Source: ``android_world/env/json_action.py`` and ``actuation.py`` of AndroidWorld (arXiv 2405.14573). Fields, types and
+refusals are the same, so that either class can replace the other. Some of AndroidWorld's conventions are surprising:
+
+- ``input_text`` first clicks its place, if it has one, and presses Enter afterwards.
+- ``scroll`` names the direction in which one reads on. The finger moves the opposite way.
+- ``swipe`` names the finger's direction for up and down, but the opposite one for left and right.
+- The index 0 of a scroll counts as no index.
 """
 
 from __future__ import annotations
@@ -23,13 +25,30 @@ ACTION_TYPES = (
     *("click", "double_tap", "scroll", "swipe", "input_text", "navigate_home", "navigate_back", "keyboard_enter"),
     *("open_app", "status", "wait", "long_press", "answer", "unknown"),
 )
-_EDGE = 0.05  # of the screen's height: a drag down from there opens the notifications
+"""AndroidWorld's types of action."""
+_EDGE = 0.05  # share of the screen's height from which a drag down opens the notifications
 _DIRECTIONS = ("left", "right", "down", "up")
 
 
 @dataclass(eq=False, repr=False)
 class JSONAction:
-    """One action of AndroidWorld. Raises ``ValueError`` as AndroidWorld's does. ``x``, ``y``: pixels."""
+    """One action of AndroidWorld.
+
+    Attributes:
+        action_type: One of :data:`ACTION_TYPES`.
+        index: The index of the element to act on.
+        x: The place to act on, in pixels from the left.
+        y: The place to act on, in pixels from the top.
+        text: The text to type, or the answer.
+        direction: The direction of a scroll or a swipe.
+        goal_status: ``complete`` or ``infeasible``, for ``status``.
+        app_name: The app to open.
+        keycode: A key's name, which begins with ``KEYCODE_``.
+        clear_text: Whether ``input_text`` clears the field first.
+
+    Raises:
+        ValueError: AndroidWorld refuses such an action.
+    """
 
     action_type: str | None = None
     index: str | int | None = None
@@ -43,7 +62,7 @@ class JSONAction:
     clear_text: bool | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what AndroidWorld refuses."""
+        """Refuses what AndroidWorld refuses."""
         if self.action_type not in ACTION_TYPES:
             raise ValueError(f"Invalid action type: {self.action_type}")
         if self.index is not None:
@@ -58,13 +77,13 @@ class JSONAction:
             raise ValueError(f"Invalid keycode: {self.keycode}")
 
     def __eq__(self, other: object) -> bool:
-        """Field by field; case does not count in texts and names, nor does ``clear_text`` count at all."""
+        """Compares the fields. The case of texts and names is ignored, and so is ``clear_text``."""
         return isinstance(other, JSONAction) and self._compared() == other._compared()
 
     __hash__ = None  # type: ignore[assignment]  # its fields change
 
     def __repr__(self) -> str:
-        """The fields that are set."""
+        """Shows the fields that are set."""
         return f"JSONAction({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
 
     def _compared(self) -> dict[str, Any]:
@@ -72,11 +91,18 @@ class JSONAction:
         return fields | {k: v.lower() for k, v in fields.items() if k in ("text", "app_name") and v is not None}
 
     def json_str(self) -> str:
-        """The fields that are set, as JSON without blanks."""
+        """Returns the fields that are set as JSON without blanks."""
         return json.dumps(self.as_dict(), separators=(",", ":"))
 
     def as_dict(self, skip_none: bool = True) -> dict[str, Any]:
-        """The fields that are set."""
+        """Returns the fields by name.
+
+        Args:
+            skip_none: Whether to leave out fields that are None.
+
+        Returns:
+            The fields.
+        """
         return {k: v for k, v in asdict(self).items() if v is not None or not skip_none}
 
 
@@ -90,15 +116,25 @@ class _Box(Protocol):
 class _Element(Protocol):
     @property
     def bbox_pixels(self) -> _Box | None:
-        """In pixels."""
+        """The box in pixels; None if it is unknown."""
 
 
 def to_json_action(action: a.Action, size: tuple[int, int], at: tuple[float, float] | None = None) -> dict[str, Any]:
-    """The fields of the ``JSONAction`` that does the same on a screen of ``size`` (width, height) pixels.
+    """Converts a typed action to the fields of a ``JSONAction``.
 
-    A drag becomes a ``scroll`` in its main direction, one down from the top edge a ``swipe``: AndroidWorld has no free
-    drag. ``at``: where the last click was, since ``input_text`` clicks before it types; without it
-    :class:`ActionError` is raised for ``type``. ``Menu`` and a wait's length have no counterpart.
+    AndroidWorld has no free drag. A drag becomes a ``scroll`` in its main direction, and a drag down from the top edge
+    becomes a ``swipe``. The duration of a wait has no counterpart and is lost.
+
+    Args:
+        action: The action.
+        size: The screen's width and height in pixels.
+        at: The normalised place of the last click, because ``input_text`` clicks before it types. None: no click yet.
+
+    Returns:
+        The fields that are set.
+
+    Raises:
+        ActionError: AndroidWorld has no such action (``Menu``), or a text has no place to be typed at.
     """
     match action:
         case a.Click(point=point):
@@ -133,9 +169,18 @@ def to_json_action(action: a.Action, size: tuple[int, int], at: tuple[float, flo
 
 
 def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> list[a.Action]:
-    """The typed actions that a ``JSONAction`` (ours or theirs) stands for, in order.
+    """Converts a ``JSONAction`` to typed actions.
 
-    ``elements``: the screen's, for actions that name one by index. Raises :class:`ActionError`.
+    Args:
+        action: The action, of this module's or of AndroidWorld's class.
+        elements: The screen's elements, for actions that name one by its index.
+        size: The screen's width and height in pixels.
+
+    Returns:
+        The typed actions, in order.
+
+    Raises:
+        ActionError: A field is missing or can't be used.
     """
     kind = action.action_type
     match kind:
@@ -181,7 +226,7 @@ def _pixels(point: tuple[float, float], size: tuple[int, int]) -> dict[str, int]
 
 
 def _unit(x: float, y: float) -> tuple[float, float]:
-    """Inside the screen: AndroidWorld drags from and to its very edges."""
+    """A point moved inside the screen, because AndroidWorld drags from and to the very edges."""
     return min(max(x, 0.0), 0.999), min(max(y, 0.0), 0.999)
 
 
@@ -190,7 +235,7 @@ def _box(index: int, elements: Sequence[_Element]) -> _Box:
         raise ActionError(f"element {index!r} is not on the screen; it has {len(elements)}, counted from 0")
     box = elements[index].bbox_pixels
     if box is None:
-        raise ActionError(f"element {index!r} has no box; name x and y")
+        raise ActionError(f"element {index!r} has no box; give x and y")
     return box
 
 
@@ -201,14 +246,14 @@ def _place(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> 
     elif action.x is not None and action.y is not None:
         x, y = action.x, action.y
     else:
-        raise ActionError(f"{action.action_type!r} needs an index or x and y")
+        raise ActionError(f"{action.action_type!r} needs a place; give an index, or x and y")
     if not (0 <= x < size[0] and 0 <= y < size[1]):
         raise ActionError(f"point {(x, y)!r} is off the screen; x must be below {size[0]}, y below {size[1]}")
     return x / size[0], y / size[1]
 
 
 def _scroll(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> a.Swipe:
-    """The finger goes from the middle against the direction; index 0 counts as none, as it does there."""
+    """The finger moves from the middle against the direction. Index 0 counts as none, as in AndroidWorld."""
     left, top, right, bottom = 0.0, 0.0, 1.0, 1.0
     if action.index:
         box = _box(int(action.index), elements)

@@ -1,4 +1,4 @@
-"""The Gymnasium id ``homeostat/Android-v0``."""
+"""Registers the Gymnasium id ``homeostat/Android-v0``."""
 
 import gymnasium
 
@@ -6,7 +6,7 @@ __all__ = ["register"]
 
 
 def register() -> None:
-    """Register the id, once."""
+    """Registers the id, unless it is registered already."""
     if "homeostat/Android-v0" not in gymnasium.registry:
         where = "homeostat.envs.android.env:AndroidEnv"
-        gymnasium.register("homeostat/Android-v0", entry_point=where, nondeterministic=True)  # its clock goes on
+        gymnasium.register("homeostat/Android-v0", entry_point=where, nondeterministic=True)  # a device's clock runs on

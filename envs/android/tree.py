@@ -1,4 +1,4 @@
-"""UIAutomator's XML as elements."""
+"""Parses UIAutomator's XML into elements."""
 
 from __future__ import annotations
 
@@ -25,15 +25,23 @@ _BOUNDS = re.compile(r"\[(-?\d+),(-?\d+)\]\[(-?\d+),(-?\d+)\]")
 
 
 def elements(xml: str, size: tuple[int, int]) -> tuple[Element, ...]:
-    """What has a text, a description or a touch of its own, in document order; boxes normalised and cut to the screen.
+    """Lists the nodes that have a text or a description, or that can be clicked.
 
-    ``size``: the screen's width and height in pixels. A toggle's text ends in its state. Raises :class:`EnvError` for
-    text that is no XML.
+    Args:
+        xml: UIAutomator's XML.
+        size: The screen's width and height in pixels.
+
+    Returns:
+        The elements in document order, with boxes that are normalised and clipped to the screen. The text of a toggle
+        ends with its state, ``on`` or ``off``.
+
+    Raises:
+        EnvError: The text is no XML.
     """
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
-        raise EnvError(f"uiautomator wrote no XML: {error}; {xml[:80]!r}") from None
+        raise EnvError(f"uiautomator wrote no XML ({error}): {xml[:80]!r}; observe again") from None
     return tuple(e for node in root.iter("node") if (e := _element(node, size)) is not None)
 
 

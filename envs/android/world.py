@@ -1,7 +1,7 @@
-"""Agents written for AndroidWorld, on our environments: its ``AsyncEnv``, ``State`` and ``UIElement``.
+"""Our environments for agents that were written for AndroidWorld: its ``AsyncEnv``, ``State`` and ``UIElement``.
 
-AndroidWorld (arXiv 2405.14573), ``android_world/env/interface.py`` and ``representation_utils.py``: the same names and
-fields. Nothing of AndroidWorld is imported; its agents never look at the classes, only at the attributes.
+Source: ``android_world/env/interface.py`` and ``representation_utils.py`` of AndroidWorld (arXiv 2405.14573). Names and
+fields are the same. AndroidWorld is not imported, because its agents use only the attributes and never the classes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ __all__ = ["BoundingBox", "PhoneWorld", "State", "UIElement"]
 
 @dataclass
 class BoundingBox:
-    """A box, in pixels or normalised."""
+    """A box, in pixels or normalised.
+
+    Attributes:
+        x_min: The left edge.
+        x_max: The right edge.
+        y_min: The upper edge.
+        y_max: The lower edge.
+    """
 
     x_min: float
     x_max: float
@@ -31,28 +38,52 @@ class BoundingBox:
 
     @property
     def center(self) -> tuple[float, float]:
-        """Its middle."""
+        """The box's centre."""
         return (self.x_min + self.x_max) / 2, (self.y_min + self.y_max) / 2
 
     @property
     def width(self) -> float:
-        """Its width."""
+        """The box's width."""
         return self.x_max - self.x_min
 
     @property
     def height(self) -> float:
-        """Its height."""
+        """The box's height."""
         return self.y_max - self.y_min
 
     @property
     def area(self) -> float:
-        """Its area."""
+        """The box's area."""
         return self.width * self.height
 
 
 @dataclass
 class UIElement:
-    """One element of the screen, with AndroidWorld's fields; what we don't know is None."""
+    """One element of the screen, with AndroidWorld's fields. An unknown value is None.
+
+    Attributes:
+        text: The text it shows.
+        content_description: The description for screen readers.
+        class_name: The Android class of the widget.
+        bbox: The normalised box.
+        bbox_pixels: The box in pixels.
+        hint_text: The hint of an empty field.
+        is_checkable: Whether it has the states on and off.
+        is_checked: Whether it is on.
+        is_clickable: Whether it reacts to a click.
+        is_editable: Whether it takes text.
+        is_enabled: Whether it can be used.
+        is_focused: Whether it has the focus.
+        is_focusable: Whether it can get the focus.
+        is_long_clickable: Whether it reacts to a long press.
+        is_scrollable: Whether its content scrolls.
+        is_selected: Whether it is selected.
+        is_visible: Whether it is visible.
+        package_name: The package of its app.
+        resource_name: The full name of its resource.
+        tooltip: Its tooltip.
+        resource_id: The id of its resource.
+    """
 
     text: str | None = None
     content_description: str | None = None
@@ -79,7 +110,13 @@ class UIElement:
 
 @dataclass(frozen=True)
 class State:
-    """What an agent of AndroidWorld sees. ``pixels``: (height, width, 3) uint8. ``forest`` is None: nobody has one."""
+    """What an agent of AndroidWorld observes.
+
+    Attributes:
+        pixels: The screen, shape (height, width, 3), uint8.
+        forest: Always None: our environments have no accessibility forest.
+        ui_elements: The screen's elements.
+    """
 
     pixels: NDArray[np.uint8]
     forest: Any
@@ -87,20 +124,38 @@ class State:
 
 
 class PhoneWorld:
-    """An environment of ours as AndroidWorld's ``AsyncEnv``.
+    """One of our environments as AndroidWorld's ``AsyncEnv``. A ``status`` action ends the episode.
 
-    ``task`` and ``seed`` are what :meth:`reset` starts. The answer of an agent stands in ``interaction_cache``; a
-    ``status`` action ends the episode. ``controller`` is the environment itself.
+    Attributes:
+        controller: The environment itself.
+        task: The task that :meth:`reset` starts.
+        seed: The seed of the task's initial state.
+        interaction_cache: The agent's last answer.
+        info: The task's description.
     """
 
     def __init__(self, env: Env, task: str | None = None, seed: int | None = None) -> None:
+        """Starts a task.
+
+        Args:
+            env: The environment.
+            task: The task's name. None: a free run.
+            seed: The seed of the task's initial state.
+        """
         self.controller = env
         self.task, self.seed = task, seed
         self.interaction_cache = ""
         self.info = env.reset_task(task, seed=seed)
 
     def reset(self, go_home: bool = False) -> State:
-        """Start the task again, and go home if asked."""
+        """Starts the task again.
+
+        Args:
+            go_home: Whether to press the home button afterwards.
+
+        Returns:
+            The screen and its elements.
+        """
         self.info = self.controller.reset_task(self.task, seed=self.seed)
         self.interaction_cache = ""
         if go_home:
@@ -108,13 +163,27 @@ class PhoneWorld:
         return self.get_state()
 
     def get_state(self, wait_to_stabilize: bool = False) -> State:
-        """The screen; it does not move by itself, so there is nothing to wait for."""
+        """Observes the screen.
+
+        Args:
+            wait_to_stabilize: Ignored, because the screen does not change by itself.
+
+        Returns:
+            The screen and its elements.
+        """
         seen = self.controller.observe()
         package = f"org.homeostat.{seen.app}" if "." not in seen.app else seen.app
         return State(np.array(seen.screenshot), None, [_ui_element(e, seen, package) for e in seen.elements])
 
     def execute_action(self, action: Any) -> None:
-        """Carry a ``JSONAction`` out. Raises ``ActionError``."""
+        """Carries a ``JSONAction`` out.
+
+        Args:
+            action: The action, of our class or of AndroidWorld's.
+
+        Raises:
+            ActionError: The action is impossible.
+        """
         if action.action_type == "answer":
             self.interaction_cache = action.text or ""
         elements = self.get_state().ui_elements
@@ -123,30 +192,35 @@ class PhoneWorld:
 
     @property
     def foreground_activity_name(self) -> str:
-        """``package/activity`` of the app in front."""
+        """The app in the foreground as ``package/activity``."""
         app = self.controller.observe().app
         package = app if "." in app else f"org.homeostat.{app}"
         return f"{package}/{package}.MainActivity"
 
     @property
     def device_screen_size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """The screen's width and height in pixels."""
         height, width = self.controller.observe().screenshot.shape[:2]
         return width, height
 
     @property
     def logical_screen_size(self) -> tuple[int, int]:
-        """The same: the screen is never turned."""
+        """The same as :attr:`device_screen_size`, because the screen is never rotated."""
         return self.device_screen_size
 
     def display_message(self, message: str, header: str = "") -> None:
-        """Nothing is drawn over the screen."""
+        """Does nothing, because nothing is drawn over the screen.
+
+        Args:
+            message: Ignored.
+            header: Ignored.
+        """
 
     def hide_automation_ui(self) -> None:
-        """There is none."""
+        """Does nothing, because there is no such overlay."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing, because the environment belongs to the caller."""
 
 
 def _ui_element(e: Element, seen: Observation, package: str) -> UIElement:

@@ -1,4 +1,4 @@
-"""MiniWoB++, the web benchmark: 128 small pages in a headless Chromium, behind the phone's contract."""
+"""MiniWoB++, a web benchmark of 128 small pages, in a headless Chromium as an environment."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
 """One headless Chromium behind its own chromedriver: navigation, scripts, screenshots, mouse and keys.
 
-The browser has no network: every host name resolves to nothing, and pages are files. It ends with
-:meth:`Browser.close`, when the object goes away, or when Python exits, whichever comes first.
+The browser has no network: no host name resolves, and pages are files. It ends with :meth:`Browser.close`, when the
+object is garbage-collected, or when Python exits, whichever comes first.
 """
 
 from __future__ import annotations
@@ -50,14 +50,29 @@ _PRIVATE = range(0xE000, 0xF900)  # WebDriver reads these characters as special 
 
 @dataclass(frozen=True)
 class Binaries:
-    """The paths of the browser and of its driver."""
+    """The programs that a browser needs.
+
+    Attributes:
+        chrome: The path of the browser.
+        driver: The path of its driver.
+    """
 
     chrome: str
     driver: str
 
 
 def find_binaries() -> Binaries:
-    """``MINIWOB_CHROME_BINARY`` and ``MINIWOB_CHROMEDRIVER``, else what is on the path. Raises ``ConfigError``."""
+    """Finds the browser and its driver.
+
+    The environment variables ``MINIWOB_CHROME_BINARY`` and ``MINIWOB_CHROMEDRIVER`` name them. Otherwise they are
+    searched for on the path.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        ConfigError: A program is missing or can't be executed.
+    """
     found = []
     for variable, names in _BINARIES.items():
         named = os.environ.get(variable)
@@ -73,16 +88,24 @@ def find_binaries() -> Binaries:
 def _quit(driver: Any) -> None:
     try:
         driver.quit()
-    except Exception:  # the browser died first: end its driver all the same
+    except Exception:  # the browser has died before, but its driver still runs
         driver.service.stop()
 
 
 class Browser:
-    """A page ``width`` × ``height`` CSS pixels large. Raises ``ConfigError`` where selenium or a binary is missing,
-    ``EnvError`` where the browser does not start or stops answering.
-    """
+    """One browser with one page. Every method raises ``EnvError`` if the browser stops answering."""
 
     def __init__(self, width: int, height: int) -> None:
+        """Starts the browser.
+
+        Args:
+            width: The page's width in CSS pixels.
+            height: The page's height in CSS pixels.
+
+        Raises:
+            ConfigError: Selenium, the browser or its driver is missing.
+            EnvError: The browser does not start.
+        """
         binaries = find_binaries()
         try:
             from selenium import webdriver
@@ -101,12 +124,12 @@ class Browser:
         self.resize(width, height)
 
     def close(self) -> None:
-        """End the browser and its driver; a second time does nothing."""
+        """Ends the browser and its driver. A second call has no effect."""
         self._end()
 
     @property
     def open(self) -> bool:
-        """Whether it has not been closed."""
+        """Whether the browser has not been closed."""
         return self._end.alive
 
     @property
@@ -123,23 +146,49 @@ class Browser:
             return call()
         except (WebDriverException, HTTPError, OSError) as error:
             text = (str(getattr(error, "msg", None) or error).strip() or type(error).__name__).splitlines()[0]
-            raise EnvError(f"the browser failed: {text[:200]}; reset the environment to start it anew") from None
+            raise EnvError(f"the browser failed: {text[:200]}; reset the environment to start it again") from None
 
     def resize(self, width: int, height: int) -> None:
-        """Lay pages out for this size."""
+        """Sets the size that pages are laid out for.
+
+        Args:
+            width: The page's width in CSS pixels.
+            height: The page's height in CSS pixels.
+        """
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._told(lambda: self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics))
 
     def go(self, url: str) -> None:
-        """Load a page and wait for its ``load`` event."""
+        """Loads a page and waits for its ``load`` event.
+
+        Args:
+            url: The page's address.
+        """
         self._told(lambda: self._driver.get(url))
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """The JSON value that a script's body returns."""
+        """Runs a script in the page.
+
+        Args:
+            script: The body of a JavaScript function.
+            *arguments: The function's arguments, as JSON values.
+
+        Returns:
+            The JSON value that the function returns.
+        """
         return self._told(lambda: self._driver.execute_script(script, *arguments))
 
     def screenshot(self, width: int, height: int, scale: float = 1.0) -> NDArray[np.uint8]:
-        """The page's top left ``width`` × ``height`` CSS pixels, drawn ``scale`` times as large: (h, w, 3) uint8."""
+        """Takes a screenshot of the top left part of the page.
+
+        Args:
+            width: The part's width in CSS pixels.
+            height: The part's height in CSS pixels.
+            scale: Image pixels per CSS pixel.
+
+        Returns:
+            The image, shape (height · scale, width · scale, 3), uint8.
+        """
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
         asked = {"format": "png", "clip": clip, "optimizeForSpeed": True}
         data = self._told(lambda: self._driver.execute_cdp_cmd("Page.captureScreenshot", asked))["data"]
@@ -147,7 +196,7 @@ class Browser:
             return np.asarray(image.convert("RGB"))
 
     def park(self) -> None:
-        """Bring the pointer to the top left corner, so that it hovers over nothing of the last page's."""
+        """Moves the pointer to the top left corner, so that it hovers over no element where the last page left it."""
         from selenium.webdriver.common.action_chains import ActionChains
 
         chain = ActionChains(self._driver, duration=0)
@@ -155,7 +204,12 @@ class Browser:
         self._told(chain.w3c_actions.perform)
 
     def drag(self, path: Sequence[tuple[float, float]], *, hold: float = 0.0) -> None:
-        """Move to the first point, press, wait ``hold`` seconds, go through the others, release."""
+        """Presses the mouse button at the first point, moves through the others, and releases it.
+
+        Args:
+            path: The points in CSS pixels. One point makes a click.
+            hold: The seconds to wait after pressing.
+        """
         from selenium.webdriver.common.action_chains import ActionChains
 
         chain = ActionChains(self._driver, duration=0)
@@ -170,14 +224,21 @@ class Browser:
         self._told(chain.w3c_actions.perform)
 
     def type(self, text: str) -> None:
-        """Press and release the key of every character. Raises ``ActionError`` for one that no key has."""
+        """Presses and releases the key of every character.
+
+        Args:
+            text: The characters.
+
+        Raises:
+            ActionError: No key writes one of them.
+        """
         bad = next((c for c in text if ord(c) in _PRIVATE or 0xD800 <= ord(c) < 0xE000 or ord(c) < 9), None)
         if bad is not None:
             raise ActionError(f"no key writes {bad!r}; leave it out of the text")
         self._keys(text)
 
     def press_enter(self) -> None:
-        """Press and release the Enter key."""
+        """Presses and releases the Enter key."""
         self._keys("\ue007")
 
     def _keys(self, keys: str) -> None:

@@ -1,4 +1,4 @@
-"""The visible DOM as the flat list of elements that agents may read."""
+"""The visible DOM as a flat list of elements for agents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ _CLICKABLE = ("link", "button", "checkbox", "radio", "slider", "list", "field", 
 
 
 def role(node: Node) -> str:
-    """What a node is to a user; a piece of text where it is nothing else."""
+    """Classifies a node by its use.
+
+    Args:
+        node: The node.
+
+    Returns:
+        The role, such as ``button``, ``field`` or ``shape``; ``text`` for anything else.
+    """
     if node.tag in _SHAPES or _is_patch(node):
         return "shape"
     if node.tag == "span" and "alink" in node.classes.split():  # MiniWoB's pages style spans as links
@@ -35,13 +42,20 @@ def role(node: Node) -> str:
 
 
 def _is_patch(node: Node) -> bool:
-    """A coloured box with nothing in it."""
+    """Whether the node is an empty coloured box."""
     clear = node.background.startswith("rgba") and node.background.endswith(", 0)")
     return node.tag in ("div", "span", "td") and not (node.children or node.text or clear)
 
 
 def is_clickable(node: Node) -> bool:
-    """Whether a user would take it for something to click."""
+    """Whether a node looks clickable to a user.
+
+    Args:
+        node: The node.
+
+    Returns:
+        True for a visible node with a clickable role.
+    """
     return node.point is not None and role(node) in _CLICKABLE
 
 
@@ -57,7 +71,15 @@ def _text(node: Node) -> str:
 
 
 def elements(root: Node | None, fit: Fit) -> tuple[Element, ...]:
-    """Those of a page's nodes that can be seen and say or do something, in the document's order."""
+    """Lists the visible nodes that have a text or a role.
+
+    Args:
+        root: The root of the page's DOM; None for an empty page.
+        fit: How the page is placed on the screen.
+
+    Returns:
+        The elements in document order, with normalised boxes.
+    """
     found = []
     for node in root.walk() if root is not None else ():
         text, kind = _text(node), role(node)

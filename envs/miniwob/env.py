@@ -1,4 +1,4 @@
-"""A MiniWoB++ task as an environment: Gymnasium's face outside, the agent loop's ``Env`` protocol inside."""
+"""MiniWoB++ tasks as an environment, with Gymnasium's interface and the agent loop's ``Env`` protocol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from homeostat.observation import Observation
 
 __all__ = ["MiniWobEnv"]
 
-_LONGEST = 5.0  # seconds that a wait or a hold takes at most: no page's own clock is slower
+_LONGEST = 5.0  # the largest duration in seconds of a wait or a long press; no page's own clock is slower
 _DRAG_STEPS = 8
 _SAME = """
 var d = (core.flightChildWindow ? core.flightChildWindow() : window).document;
@@ -29,17 +29,13 @@ return hits.slice(1).map(hit => hit !== null && hit === hits[0]);
 
 
 class MiniWobEnv(GymnasiumAdapter):
-    """One browser, and one task of :func:`task_names` after another in it.
+    """One browser, in which the tasks of :func:`task_names` are played one after another.
 
-    ``size``: (width, height) of the screenshot; the page is drawn into it as large as it fits, from the top left, by
-    the browser (so text stays sharp); the page's own size where None. ``mode``: the package's data mode.
-
-    A page ends most episodes itself, at the first wrong or last right action; then :attr:`ended` says so, and the
-    screen stays the last one before it (the page shows a blank cover). ``answer`` and ``terminate`` end them too.
-    Success: the page's raw reward is above 0, with no penalty for time. On the same machine the same seed gives the
-    same page and the same pixels (a few date pickers mark today).
-
-    Raises ``UnknownName`` for a task there is none of, ``ConfigError`` where the package or the browser is missing.
+    A page ends most episodes itself, after the first wrong or the last right action. Then :attr:`ended` says why, and
+    observations stay at the last screen before the end, because the page shows a blank cover. ``answer`` and
+    ``terminate`` end an episode too. An episode is a success if the page's raw reward, without a penalty for time, is
+    above 0. On one machine the same seed gives the same page and the same pixels, except for a few date pickers that
+    mark the current day.
     """
 
     def __init__(
@@ -51,6 +47,20 @@ class MiniWobEnv(GymnasiumAdapter):
         max_steps: int = 20,
         render_mode: str | None = None,
     ) -> None:
+        """Checks the parameters. The browser starts at the first reset.
+
+        Args:
+            task: The task that a reset without a name starts.
+            size: The screenshot's width and height in pixels. The browser draws the page as large as it fits, from the
+                top left, so text stays sharp. None: the page's own size.
+            mode: The data mode of the MiniWoB++ package.
+            max_steps: The step budget.
+            render_mode: Gymnasium's render mode.
+
+        Raises:
+            UnknownName: There is no such task or mode.
+            ConfigError: A value is out of range, or MiniWoB++ or the browser is not installed.
+        """
         if task not in task_names():
             raise UnknownName.of("task", task, task_names())
         if size is not None and not all(16 <= side <= 4096 for side in size):
@@ -69,13 +79,13 @@ class MiniWobEnv(GymnasiumAdapter):
         self._actions: list[a.Action] = []
         self._observation: Observation | None = None
         self._root: Node | None = None
-        self._fresh = False  # whether what was seen last is still so
+        self._fresh = False  # whether the last observation is still valid
         self._declare(*self.size, render_mode)
 
     def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Load a task's page (the constructor's where none is named) and start the seed's episode.
+        """Loads a task's page and starts the seed's episode. ``optimal_steps`` is 0, because it is unknown.
 
-        ``optimal_steps`` is 0: unknown. Raises ``EnvError`` where the browser fails; the next reset starts it anew.
+        Raises ``EnvError`` if the browser fails. The next reset starts it again.
         """
         name = task if task is not None else self.task
         if name not in task_names():
@@ -96,12 +106,12 @@ class MiniWobEnv(GymnasiumAdapter):
         return self.info
 
     def over(self) -> bool:
-        """Whether the page or the agent has ended the episode."""
+        """Returns whether the page or the agent has ended the episode."""
         return bool(self.ended)
 
     @property
     def ended(self) -> str:
-        """Why the episode is over; "" while it goes on."""
+        """Why the episode is over; empty while it goes on."""
         if self._outcome.done:
             reason = f" ({self._outcome.reason})" if self._outcome.reason else ""
             return f"the page ended the episode with reward {self._outcome.reward:g}{reason}"
@@ -109,28 +119,36 @@ class MiniWobEnv(GymnasiumAdapter):
 
     @property
     def reward(self) -> float:
-        """The page's raw reward in [-1, 1]; 0 until it has ended."""
+        """The page's raw reward in [−1, 1]; 0 until the episode has ended."""
         return self._outcome.reward
 
     @property
     def actions(self) -> tuple[a.Action, ...]:
-        """What was carried out since the reset."""
+        """The actions since the reset."""
         return tuple(self._actions)
 
     def observe(self) -> Observation:
-        """The present screen; the last one where the episode is over."""
+        """Returns the current screen; after the end of the episode, the last screen before it."""
         if not self._fresh:
             self._look()
         assert self._observation is not None
         return self._observation
 
     def dom(self) -> Node | None:
-        """The visible DOM of the screen that :meth:`observe` gives."""
+        """Returns the visible DOM of the screen that :meth:`observe` returns; None for an empty page."""
         self.observe()
         return self._root
 
     def same_target(self, point: tuple[float, float], others: Sequence[tuple[float, float]]) -> list[bool]:
-        """Whether a click at each of the other points would reach the element that one at ``point`` reaches."""
+        """Whether clicks at other points reach the same element as a click at a given point.
+
+        Args:
+            point: The normalised point.
+            others: The other normalised points.
+
+        Returns:
+            One answer for each of the other points.
+        """
         assert self.page.browser is not None
         places = [self.fit.to_page(p) for p in (point, *others)]
         return [bool(same) for same in self.page.browser.run(_SAME, places)]
@@ -144,12 +162,12 @@ class MiniWobEnv(GymnasiumAdapter):
         image = browser.screenshot(*self.fit.page, self.fit.scale)
         self._outcome, self._fresh = self.page.outcome(), True
         if self._outcome.done and self._observation is not None:
-            return  # it ended by itself while nobody acted: the screenshot may be of its cover
+            return  # the page ended the episode between two actions, so the screenshot may show its cover
         self._root = root
         self._observation = Observation(self.fit.place(image), elements(root, self.fit), self.info.name)
 
     def act(self, action: a.Action) -> None:
-        """Carry the action out. Raises ``ActionError`` where it can't be, with the page unchanged."""
+        """Carries an action out. Raises ``ActionError`` for an impossible one, which leaves the page unchanged."""
         self.observe()
         if self.ended:
             raise ActionError(f"{action.kind!r} after the end: {self.ended}; reset first")
@@ -178,7 +196,7 @@ class MiniWobEnv(GymnasiumAdapter):
             case a.SystemButton(button="Enter"):
                 browser.press_enter()
             case a.SystemButton(button=button):
-                raise ActionError(f"a page has no button {button!r}; of the phone's, only Enter is there")
+                raise ActionError(f"a page has no button {button!r}; use Enter, the only system button here")
             case a.Open(app=app):
                 raise ActionError(f"there is no app {app!r}: this is one page; click on it instead")
             case a.Wait(seconds=seconds):
@@ -189,11 +207,11 @@ class MiniWobEnv(GymnasiumAdapter):
                 self._status = f"the agent terminated with {status!r}"
 
     def success(self) -> bool:
-        """Whether the page gave a raw reward above 0 (some pages give a part for a part of the task)."""
+        """Returns whether the page's raw reward is above 0. Some pages reward a part of a task in part."""
         return self._outcome.done and self._outcome.reward > 0
 
     def snapshot(self) -> dict[str, Any]:
-        """The task, its seed and the actions so far, as JSON-able data: a page's scripts can't be saved."""
+        """Returns the task, its seed and the actions so far, because the state of a page's scripts can't be saved."""
         return {
             "task": self.info.name,
             "seed": self.info.seed,
@@ -204,7 +222,7 @@ class MiniWobEnv(GymnasiumAdapter):
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Start the snapshot's task anew and play its actions again, in this process or another."""
+        """Starts the snapshot's task and plays its actions again, in this process or another."""
         self.mode, self.max_steps = snapshot["mode"], snapshot["max_steps"]
         self.size = (snapshot["size"][0], snapshot["size"][1])
         self._declare(*self.size, self.render_mode)
@@ -213,7 +231,7 @@ class MiniWobEnv(GymnasiumAdapter):
             self.act(a.action_from_dict(action))
 
     def close(self) -> None:
-        """End the browser; a later reset starts another."""
+        """Ends the browser. A later reset starts another one."""
         self.page.close()
 
 

@@ -1,4 +1,4 @@
-"""A page fitted into a screen of another size: drawn at a scale, from the top left, the rest left blank."""
+"""Places a page on a screen of another size: scaled, from the top left, with the rest blank."""
 
 from __future__ import annotations
 
@@ -16,18 +16,33 @@ _BLANK = 0x55  # the grey around MiniWoB's own pages
 
 @dataclass(frozen=True)
 class Fit:
-    """``page`` (width, height) in CSS pixels and ``screen`` (width, height) in pixels of the screenshot."""
+    """The sizes of a page and of the screen that it is drawn on.
+
+    Attributes:
+        page: The page's width and height in CSS pixels.
+        screen: The screenshot's width and height in pixels.
+    """
 
     page: tuple[int, int]
     screen: tuple[int, int]
 
     @property
     def scale(self) -> float:
-        """Screen pixels a CSS pixel: the largest at which the whole page shows."""
+        """Screen pixels per CSS pixel: the largest scale at which the whole page is visible."""
         return min(self.screen[0] / self.page[0], self.screen[1] / self.page[1])
 
     def to_page(self, point: tuple[float, float]) -> tuple[float, float]:
-        """CSS pixels of a normalised point of the screen. Raises ``ActionError`` beside the page."""
+        """Converts a normalised point of the screen to CSS pixels.
+
+        Args:
+            point: The normalised point.
+
+        Returns:
+            The place on the page in CSS pixels.
+
+        Raises:
+            ActionError: The point is beside the page.
+        """
         x, y = (point[i] * self.screen[i] / self.scale for i in (0, 1))
         if x >= self.page[0] or y >= self.page[1]:
             right, bottom = self.to_screen(self.page)
@@ -37,11 +52,25 @@ class Fit:
         return x, y
 
     def to_screen(self, place: tuple[float, float]) -> tuple[float, float]:
-        """The normalised point of CSS pixels; :meth:`to_page` is its inverse."""
+        """Converts CSS pixels to a normalised point of the screen; the inverse of :meth:`to_page`.
+
+        Args:
+            place: The place on the page in CSS pixels.
+
+        Returns:
+            The normalised point.
+        """
         return place[0] * self.scale / self.screen[0], place[1] * self.scale / self.screen[1]
 
     def box(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float] | None:
-        """A box in CSS pixels, normalised and cut to the page; None where nothing of it is left."""
+        """Converts a box to normalised coordinates, clipped to the page.
+
+        Args:
+            box: Left, top, right and bottom in CSS pixels.
+
+        Returns:
+            The normalised box; None if it lies outside the page.
+        """
         left, top = max(box[0], 0.0), max(box[1], 0.0)
         right, bottom = min(box[2], self.page[0]), min(box[3], self.page[1])
         if right <= left or bottom <= top:
@@ -49,7 +78,14 @@ class Fit:
         return (*self.to_screen((left, top)), *self.to_screen((right, bottom)))
 
     def place(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The page's image on the screen."""
+        """Draws the page's image on a blank screen.
+
+        Args:
+            image: The page's image, shape (height, width, 3), uint8.
+
+        Returns:
+            The screen, shape (height, width, 3), uint8.
+        """
         width, height = self.screen
         screen = np.full((height, width, 3), _BLANK, dtype=np.uint8)
         part = image[:height, :width]

@@ -1,8 +1,9 @@
-"""A MiniWoB++ page in a browser: the package's ``core`` protocol (start, reward, DOM), without its clock.
+"""A MiniWoB++ page in a browser: the package's ``core`` protocol (start, reward, DOM), without its time limit.
 
-The package ends an episode after 10 s on the wall and lets the reward fall with time; here an agent may think as long
-as it likes, so the limit is set to 24 days (the longest a page's timer can be) and the *raw* reward is read. A field's
-caret is not drawn: it blinks. All else is the package's page, animations too: every look waits until they have ended.
+The package ends an episode after 10 s of wall-clock time and lowers the reward over time. Here an agent may think as
+long as it needs, so the limit is 24 days, the longest that a page's timer allows, and the *raw* reward is read. A
+field's caret is not drawn, because it blinks. Everything else is the package's page. Animations run, and every
+observation waits until they have ended.
 """
 
 from __future__ import annotations
@@ -83,7 +84,13 @@ return root;
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether the page has ended its episode, its raw reward in [-1, 1] (0 until then), and what it says of it."""
+    """The state of a page's episode.
+
+    Attributes:
+        done: Whether the page has ended it.
+        reward: The raw reward in [−1, 1]; 0 until the end.
+        reason: The page's reason for the reward; empty if it gives none.
+    """
 
     done: bool = False
     reward: float = 0.0
@@ -92,10 +99,22 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Node:
-    """One visible node of the DOM. ``tag`` as the package spells it: ``input_text``, ``t`` for a piece of text.
+    """One visible node of the DOM.
 
-    ``box`` (left, top, right, bottom) and ``point`` (where a click reaches it, None where it is covered or out of
-    view) in CSS pixels; ``text`` of a leaf, else ""; ``value`` of an input (a bool for a checkbox) or a select.
+    Attributes:
+        tag: The tag as the package spells it, such as ``input_text``, or ``t`` for a piece of text.
+        text: The text of a leaf; empty for other nodes.
+        box: Left, top, right and bottom in CSS pixels.
+        point: Where a click reaches the node, in CSS pixels. None: it is covered or out of view.
+        value: The value of an input or a select; a bool for a checkbox or a radio button.
+        id: The HTML id.
+        classes: The HTML classes, separated by blanks.
+        background: The CSS background colour.
+        focused: Whether the node has the keyboard's focus.
+        clicked: Whether the node was clicked in this episode.
+        attributes: The HTML attributes by name.
+        options: The texts of a select's options.
+        children: The nodes inside.
     """
 
     tag: str
@@ -114,10 +133,17 @@ class Node:
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> Node:
-        """The node of the package's DOM info, as this module extends it."""
+        """Builds a node from the package's DOM information, as this module's script extends it.
+
+        Args:
+            info: The information on the node and its children.
+
+        Returns:
+            The node.
+        """
         left, top = info["left"], info["top"]
         box = info.get("box") or (left, top, left + info["width"], top + info["height"])
-        classes = info.get("classes")  # of an SVG element: an object
+        classes = info.get("classes")  # an object for an SVG element
         return cls(
             tag=str(info["tag"]).lower(),
             text=" ".join(str(info.get("text") or "").split()),
@@ -135,19 +161,33 @@ class Node:
         )
 
     def walk(self) -> Iterator[Node]:
-        """This node and all below it, in the document's order."""
+        """Iterates over the node and all nodes below it.
+
+        Yields:
+            The nodes in document order.
+        """
         yield self
         for child in self.children:
             yield from child.walk()
 
     @property
     def full_text(self) -> str:
-        """Its text and that of all below it."""
+        """The text of the node and of all nodes below it."""
         return " ".join(node.text for node in self.walk() if node.text)
 
 
 def page_size(task: str) -> tuple[int, int]:
-    """(width, height) in CSS pixels of a task's page: 160 × 210, of a flight form 375 × 667."""
+    """Returns the size of a task's page: 160 × 210 CSS pixels, or 375 × 667 for a flight form.
+
+    Args:
+        task: The task's name.
+
+    Returns:
+        Width and height in CSS pixels.
+
+    Raises:
+        ConfigError: MiniWoB++ is not installed.
+    """
     constants = _package("constants")
     if task.startswith("flight."):
         return constants.FLIGHT_TASK_WIDTH, constants.FLIGHT_TASK_HEIGHT
@@ -162,14 +202,29 @@ def _package(module: str = "") -> Any:
 
 
 class Page:
-    """The page of one task after another, in one browser that starts at the first :meth:`begin`."""
+    """The pages of one task after another, in one browser that starts at the first :meth:`begin`.
+
+    Attributes:
+        browser: The browser; None before the first task.
+        size: The current page's width and height in CSS pixels.
+    """
 
     def __init__(self) -> None:
         self.browser: Browser | None = None
         self.size = (0, 0)
 
     def begin(self, task: str, seed: int, mode: str) -> None:
-        """Load the task's page anew (its scripts keep state) and start the seed's episode."""
+        """Loads a task's page, because scripts keep state between episodes, and starts an episode.
+
+        Args:
+            task: The task's name.
+            seed: The seed of the episode.
+            mode: The package's data mode, ``train`` or ``test``.
+
+        Raises:
+            ConfigError: MiniWoB++ or the browser is not installed.
+            EnvError: The browser fails, or the page does not load in time.
+        """
         self.size = page_size(task)
         constants, flight = _package("constants"), task.startswith("flight.")
         kind = "FLIGHT_WINDOW" if flight else "WINDOW"
@@ -177,7 +232,7 @@ class Page:
         try:
             if self.browser is not None and self.browser.open:
                 self.browser.resize(*window)
-        except EnvError:  # it died since the last episode
+        except EnvError:  # the browser has died since the last episode
             self.close()
         if self.browser is None or not self.browser.open:
             self.browser = Browser(*window)
@@ -196,38 +251,38 @@ class Page:
         while self.browser.run(busy):
             if time.monotonic() > until:
                 if failure:
-                    raise EnvError(f"{failure} in {seconds:g} s; reset once more")
+                    raise EnvError(f"{failure} in {seconds:g} s; reset the environment again")
                 return
             time.sleep(0.02)
 
     def settle(self) -> None:
-        """Wait until the page's animations have ended, 2 s at most."""
+        """Waits until the page's animations have ended, for 2 s at most."""
         self._wait(_BUSY, _SETTLE_SECONDS)
 
     def outcome(self) -> Outcome:
-        """How the episode stands."""
+        """Returns the state of the episode."""
         assert self.browser is not None
         done, reward, reason = self.browser.run(_OUTCOME)
         return Outcome(bool(done), float(reward), "" if reason is None else str(reason))
 
     def focused(self) -> bool:
-        """Whether an element has the keyboard's focus."""
+        """Returns whether an element has the keyboard's focus."""
         assert self.browser is not None
         return bool(self.browser.run(_FOCUSED))
 
     def goal(self) -> str:
-        """The task's utterance; of a flight form, its fields as JSON."""
+        """Returns the task's instruction; for a flight form, its fields as JSON."""
         assert self.browser is not None
         said = self.browser.run("return core.getUtterance();")
         return str(said["utterance"] if isinstance(said, dict) else said)
 
     def root(self) -> Node | None:
-        """The visible DOM; None of an empty page."""
+        """Returns the root of the visible DOM; None for an empty page."""
         assert self.browser is not None
         info = self.browser.run(_LOOK, *self.size)
         return Node.of(info) if info else None
 
     def close(self) -> None:
-        """End the browser."""
+        """Ends the browser."""
         if self.browser is not None:
             self.browser.close()

@@ -1,4 +1,4 @@
-"""Two policies to measure models against: chance, and an oracle for pages of plain targets."""
+"""Two reference policies for comparison with models: a random one, and an oracle for simple pages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,36 @@ __all__ = ["Played", "Policy", "RandomPolicy", "oracle_policy", "play"]
 
 
 class Policy(Protocol):
-    """What to do on the present page."""
+    """Chooses the next action on the current page."""
 
     def __call__(self, env: MiniWobEnv) -> a.Action:
-        """The next action. Raises ``EnvError`` where it knows none."""
+        """Chooses the next action.
+
+        Args:
+            env: The environment.
+
+        Returns:
+            The action.
+
+        Raises:
+            EnvError: The policy knows none.
+        """
         ...
 
 
 class RandomPolicy:
-    """Clicks an element that looks clickable, each as likely as any other; any point of a page that has none."""
+    """Clicks a random element that looks clickable, or any point if the page has none."""
 
     def __init__(self, seed: int) -> None:
+        """Seeds the policy.
+
+        Args:
+            seed: The seed of its choices.
+        """
         self._rng = random.Random(seed)
 
     def __call__(self, env: MiniWobEnv) -> a.Action:
-        """A click."""
+        """Returns a click."""
         root = env.dom()
         nodes = root.walk() if root is not None else ()
         points = [n.point for n in nodes if is_clickable(n) and n.point is not None]
@@ -40,7 +55,18 @@ class RandomPolicy:
 
 
 def oracle_policy(env: MiniWobEnv) -> a.Action:
-    """The oracle's next action. Raises ``UnknownName`` for a task that has none, ``EnvError`` where it is at a loss."""
+    """Returns the oracle's next action.
+
+    Args:
+        env: The environment.
+
+    Returns:
+        The action.
+
+    Raises:
+        UnknownName: The task has no oracle.
+        EnvError: The oracle does not understand the page.
+    """
     if env.info.name not in ORACLES:
         raise UnknownName.of("oracle", env.info.name, ORACLES)
     root = env.dom()
@@ -48,12 +74,19 @@ def oracle_policy(env: MiniWobEnv) -> a.Action:
     try:
         return ORACLES[env.info.name](View(env.info.goal, nodes, env.actions, env.fit))
     except (LookupError, ValueError, StopIteration) as error:
-        raise EnvError(f"the oracle of {env.info.name!r} is at a loss before {env.info.goal!r}: {error!r}") from error
+        raise EnvError(f"the oracle of {env.info.name!r} does not understand {env.info.goal!r}: {error!r}") from error
 
 
 @dataclass(frozen=True)
 class Played:
-    """How an episode went. ``reward`` is the page's own, ``failure`` why the policy gave up ("" where it did not)."""
+    """The outcome of an episode.
+
+    Attributes:
+        success: Whether the task is solved.
+        reward: The page's raw reward.
+        steps: The number of actions.
+        failure: Why the policy gave up; empty if it did not.
+    """
 
     success: bool
     reward: float
@@ -62,7 +95,17 @@ class Played:
 
 
 def play(env: MiniWobEnv, policy: Policy, task: str, seed: int) -> Played:
-    """One episode from its start to its end or to ``max_steps``."""
+    """Plays one episode, from its start to its end or to the step budget.
+
+    Args:
+        env: The environment.
+        policy: The policy.
+        task: The task's name.
+        seed: The seed of the episode.
+
+    Returns:
+        The outcome.
+    """
     info, failure = env.reset_task(task, seed=seed), ""
     while not env.ended and env.steps < info.max_steps and not failure:
         try:

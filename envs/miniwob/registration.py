@@ -1,5 +1,7 @@
-"""Gymnasium's registry: ``import homeostat.envs.miniwob`` and then ``gymnasium.make("homeostat/MiniWoB-v0")``,
-or in one go ``gymnasium.make("homeostat.envs.miniwob:homeostat/MiniWoB-v0", task="click-link")``.
+"""Registers the Gymnasium id ``homeostat/MiniWoB-v0``.
+
+Importing ``homeostat.envs.miniwob`` registers it, and so does
+``gymnasium.make("homeostat.envs.miniwob:homeostat/MiniWoB-v0", task="click-link")``.
 """
 
 from __future__ import annotations
@@ -10,6 +12,6 @@ __all__ = ["register"]
 
 
 def register() -> None:
-    """Register the pages; done once, when ``homeostat.envs.miniwob`` is imported."""
+    """Registers the id, unless it is registered already."""
     if "homeostat/MiniWoB-v0" not in gymnasium.registry:
         gymnasium.register("homeostat/MiniWoB-v0", entry_point="homeostat.envs.miniwob.env:MiniWobEnv")

@@ -1,4 +1,4 @@
-"""Which seeds a split's episodes are drawn from: no two splits share one."""
+"""The seeds that each split's episodes are drawn from. No two splits share one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ SEEDS: dict[str, range] = {
     "dev": range(2**30, 3 * 2**29),
     "test": range(3 * 2**29, 2**31),
 }
+"""The seeds by split."""
 
 
 def seeds_of(split: str) -> range:
-    """Train below 2^30, dev up to 1.5 · 2^30, test up to 2^31."""
+    """Returns a split's seeds: train below 2³⁰, dev below 1.5 · 2³⁰, test below 2³¹.
+
+    Args:
+        split: ``train``, ``dev`` or ``test``.
+
+    Returns:
+        The seeds.
+    """
     return SEEDS[split]

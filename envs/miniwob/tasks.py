@@ -1,4 +1,4 @@
-"""MiniWoB++'s tasks: their names from the package's own registry, their kinds, the plain ones."""
+"""MiniWoB++'s tasks: their names from the package's own registry, and their kinds."""
 
 from __future__ import annotations
 
@@ -26,17 +26,28 @@ CLICK = (
     "grid-coordinate",
     "identify-shape",
 )
-"""Tasks of one or two clicks on a plain target."""
+"""Tasks that are solved by one or two clicks on a simple target."""
 
 
 def task_kind(name: str) -> str:
-    """The first word of a task's name: ``click``, ``enter``, ``use``, …"""
+    """Returns the kind that tables group a task by: the first word of its name (``click``, ``enter``, ``use``, …).
+
+    Args:
+        name: The task's name.
+
+    Returns:
+        The kind.
+    """
     return name.replace(".", "-").split("-")[0]
 
 
 @cache
 def task_names() -> tuple[str, ...]:
-    """All 128, sorted: ``click-test``, … ``flight.AA``. Raises ``ConfigError`` where the package is missing."""
+    """Returns the names of all 128 tasks, sorted.
+
+    Raises:
+        ConfigError: MiniWoB++ is not installed.
+    """
     import gymnasium
 
     try:

@@ -1,4 +1,4 @@
-"""Oracles: what to do next on the pages of plain targets, from the utterance and the visible DOM alone."""
+"""Oracles: the next action on simple pages, computed from the instruction and the visible DOM alone."""
 
 from __future__ import annotations
 

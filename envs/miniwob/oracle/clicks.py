@@ -1,4 +1,4 @@
-"""Oracles for tasks that ask to click one thing, or one after another."""
+"""Oracles for tasks that ask for one click or several clicks in order."""
 
 from __future__ import annotations
 

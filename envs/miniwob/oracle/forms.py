@@ -12,7 +12,7 @@ __all__: list[str] = []
 
 
 def _submit(view: View, *texts: str, button: str = "submit") -> a.Action:
-    """Fill the page's fields with the texts in order, then press the button."""
+    """Fills the page's fields with the texts in order, then presses the button."""
     return view.fill(list(zip(view.of_role("field"), texts, strict=False))) or view.press(button)
 
 
@@ -70,7 +70,7 @@ def _blocks(view: View) -> a.Action:
 
 
 def _rows(view: View) -> dict[str, str]:
-    """A two-column table: the first cell's text to the second's."""
+    """A two-column table, as the text of the second column by that of the first."""
     rows = [[c.full_text for c in n.children] for n in view.nodes if n.tag == "tr"]
     return {row[0]: row[1] for row in rows if len(row) == 2}
 
@@ -135,7 +135,7 @@ def _time(view: View) -> a.Action:
 
 
 def _typed(view: View, keys: str, value: str) -> a.Action:
-    """For a field whose value is not what its keys spell."""
+    """Fills a field whose value differs from the keys that one types."""
     field = view.of_role("field")[0]
     if field.value == value:
         return view.press("submit")

@@ -1,4 +1,4 @@
-"""Oracles for tasks about colours, drawn shapes and places."""
+"""Oracles for tasks about colours, shapes and coordinates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _kind(node: Node) -> str:
 
 
 def _matches(node: Node, words: list[str]) -> bool:
-    """Whether a drawn node is what the goal's words say: an optional size and colour, then what it is."""
+    """Whether a node is what the goal describes: an optional size and colour, then the kind of shape."""
     *qualities, what = words
     size = node.attributes.get("font-size") or str(node.box[2] - node.box[0])
     large = float(size.removesuffix("px")) > _LARGE
