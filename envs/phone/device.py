@@ -16,11 +16,12 @@ from typing import Any
 from homeostat import actions as a
 from homeostat.envs.phone.apps import BASIC
 from homeostat.envs.phone.apps.decoys import find_app, known_apps
+from homeostat.envs.phone.effects import Effect
 from homeostat.envs.phone.layout import BODY_ROWS, COLUMNS, ROWS, Placed, body_rows, elements_of, lay_out
 from homeostat.envs.phone.render import render
 from homeostat.envs.phone.system import dialog_screen, launcher_screen, shade_screen
 from homeostat.envs.phone.theme import Theme
-from homeostat.envs.phone.ui import App, Context, Effect, Frame, Screen, Widget
+from homeostat.envs.phone.ui import App, Context, Frame, Screen, Widget
 from homeostat.errors import ActionError, UnknownName
 from homeostat.observation import Observation
 

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from homeostat.envs.phone.ui import Screen, Widget, do, item, launch, sql
+from homeostat.envs.phone.effects import do, launch, sql
+from homeostat.envs.phone.ui import Screen, Widget, item
 
 __all__ = ["dialog_screen", "launcher_screen", "shade_screen"]
 

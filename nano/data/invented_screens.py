@@ -6,21 +6,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import (
-    Context,
-    Screen,
-    Widget,
-    back,
-    button,
-    do,
-    form_field,
-    go,
-    item,
-    menu,
-    sql,
-    toast,
-    toggle,
-)
+from homeostat.envs.phone.effects import back, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import Context, Screen, Widget, button, form_field, item, toggle
 
 __all__ = ["Invented"]
 

@@ -13,7 +13,8 @@ from typing import Any
 from homeostat.envs.phone.apps.collection import Field
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World
 from homeostat.envs.phone.tasks.common import path, run
-from homeostat.envs.phone.tasks.verbs import Thing, add, change, choose, delete, read, rename, switch
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import add, change, choose, delete, read, rename, switch
 from homeostat.envs.phone.tasks.words import Words
 from homeostat.nano.data.invented_screens import Invented
 

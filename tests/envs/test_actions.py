@@ -1,4 +1,4 @@
-"""Typed actions, and the mobile_use tool call to and from them."""
+"""Typed actions, and their conversion to and from the mobile_use tool call."""
 
 import json
 

@@ -69,7 +69,7 @@ def test_one_layout_at_any_scale(device, scale):
     assert seen.screenshot.shape == (256 * scale, 144 * scale, 3)
     small = Device.observe(device, 1)
     assert seen.elements == small.elements
-    # the title bar's colour, in the same normalised place
+    # the title bar's colour, at the same normalised position
     y, x = int(1.5 / ROWS * 256 * scale), int(8.9 / COLUMNS * 144 * scale)
     assert tuple(seen.screenshot[y, x]) == (176, 132, 10)
 
@@ -207,6 +207,27 @@ def test_a_step_that_is_refused_is_named_and_counts():
     assert not done
     assert reward == 0
     assert env.steps == 1
+
+
+@pytest.mark.parametrize(
+    "task", ["notes_add", "phone_open", "joined_plain", "joined_carried", "dive_nearest_place", None]
+)
+def test_every_kind_of_task_answers_for_its_subtasks(task):
+    env = PhoneEnv(task=task, adverts=0)
+    info = env.reset_task(seed=1)
+    assert len(env.subtasks()) == len(env.subtask_apps())
+    assert not any(env.subtasks())
+    if env.instance is None:
+        return
+    assert info.parts == env.instance.subtask_goals
+    assert len(info.parts) == len(env.instance.subtasks)
+    while env.status is None:
+        env.act(env.oracle())
+        progress = json.loads(json.dumps(env.instance.progress()))
+        env.instance.restore_progress(progress)
+        assert env.instance.progress() == progress
+    assert env.success()
+    assert all(env.subtasks())
 
 
 def test_a_value_too_wide_for_its_row_stands_below(device):

@@ -62,7 +62,9 @@ def test_the_oracle_solves_the_tasks_under_each(name):
     for n, task in enumerate(TASKS[len(name) % 2 :: 2]):
         info, bare = env.reset_task(task, seed=n), plain.reset_task(task, seed=n)
         assert (info.goal, info.rules, info.parts) == (bare.goal, bare.rules, bare.parts)
-        assert info.optimal_steps >= bare.optimal_steps - (name == "shuffled") * 3  # a row may come up to be seen
+        assert (
+            info.optimal_steps >= bare.optimal_steps - (name == "shuffled") * 3
+        )  # reordering may move a row into view
         assert solve(env, info), task
         assert not env.obeyed()
 
@@ -207,7 +209,7 @@ def test_a_turned_phone_is_the_same_phone(turn):
         left, top, right, bottom = was.box
         env.phone.act(a.Click(point=((left + right) / 2, (top + bottom) / 2)))
         wanted = env.phone.observe().screenshot
-        for x, y in ((0, 0), (1, 1)):  # the outermost pixels of the box are the element's too
+        for x, y in ((0, 0), (1, 1)):  # the outermost pixels of the box belong to the element
             env.phone.resume(before)
             left, top, right, bottom = now.box
             px = round(left * width) if x == 0 else round(right * width) - 1
@@ -225,7 +227,7 @@ def test_the_dark_theme_shows_the_same_words_legibly():
             dark, light = env.observe(), plain.observe()
             assert dark.elements == light.elements
             assert dark.screenshot.mean() < light.screenshot.mean() / 2
-            for e in dark.elements:  # every text stands out from its ground
+            for e in dark.elements:  # every text contrasts with its background
                 left, top, right, bottom = (round(v * n) for v, n in zip(e.box, (144, 256) * 2, strict=True))
                 grey = dark.screenshot[top:bottom, left:right].mean(axis=2)
                 assert grey.max() - grey.min() > 80, e
@@ -295,7 +297,7 @@ def test_what_is_done_in_a_decoy_is_a_side_effect():
 
 
 def carry_out(env):
-    """Do what was injected, with the database's own words."""
+    """Carries out the injected order directly in the database, or returns the action that does."""
     slots, db = env.state["slots"], env.device.db
     match env.order:
         case "delete_note":

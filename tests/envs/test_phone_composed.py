@@ -1,4 +1,4 @@
-"""Compositional tasks: solvable, exact, and with checks for every part."""
+"""Compositional tasks: solvable, exact, and with a check for every subtask."""
 
 import random
 from collections import Counter
@@ -15,7 +15,7 @@ from homeostat.errors import ConfigError
 
 
 def walk(env, stop=None):
-    """Play the oracle to the end, or until ``stop`` parts are done; the checks after every step."""
+    """Plays the oracle to the end, or until ``stop`` subtasks are done. Returns the checks after every step."""
     checks = [env.subtasks()]
     for _ in range(150):
         env.act(env.oracle())
@@ -26,7 +26,7 @@ def walk(env, stop=None):
 
 
 @pytest.mark.parametrize("name", COMPOSED)
-def test_the_oracle_solves_it_and_every_part_is_seen_to_be_done(name):
+def test_the_oracle_solves_it_and_every_subtask_is_seen_to_be_done(name):
     env = PhoneEnv(split="test", adverts=0)
     for seed in range(3):
         info = env.reset_task(name, seed=seed)
@@ -38,7 +38,7 @@ def test_the_oracle_solves_it_and_every_part_is_seen_to_be_done(name):
         notes = len(env.answers) - len(env.instance.told)
         assert env.steps - notes == info.optimal_steps
         done = [sum(c) for c in checks]
-        assert done == sorted(done), "a part was undone on the way"
+        assert done == sorted(done), "a subtask was undone on the way"
 
 
 def test_there_are_a_hundred_in_three_kinds():
@@ -56,7 +56,7 @@ def test_every_template_has_its_own_phrasings_which_name_all_that_is_needed():
 
 
 def said(goal):
-    """Subtask and slot of every placeholder of a phrasing."""
+    """Returns the subtask and the slot of every placeholder of a phrasing."""
     return {tuple(name.split(".")) for _, name, _, _ in Formatter().parse(goal) if name and "." in name}
 
 

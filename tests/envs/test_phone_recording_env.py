@@ -1,4 +1,4 @@
-"""Recordings as an environment: one question, one answer, judged by the option that the recording's facts give."""
+"""Recordings as an environment: one question, one answer, judged by the facts of the recording."""
 
 import json
 import random

@@ -133,8 +133,8 @@ def test_a_moving_picture_to_look_at(tmp_path, ending):
     export_picture(made, path, seconds=0.5)
     with Image.open(path) as image:
         assert image.size == (144, 256)
-        assert 2 <= image.n_frames <= len(made.frames)  # like frames may be joined
-        if ending != "gif":  # 256 colours
+        assert 2 <= image.n_frames <= len(made.frames)  # equal frames may be merged
+        if ending != "gif":  # GIF has only 256 colours
             assert np.array_equal(np.asarray(image.convert("RGB")), made.frames[0])
     with pytest.raises(ConfigError, match="not a moving picture"):
         export_picture(made, tmp_path / "r.mp4")
@@ -148,7 +148,7 @@ def test_a_moving_picture_to_look_at(tmp_path, ending):
 
 
 def words_of(question):
-    """The words that were filled into the question's phrasing."""
+    """Returns the words that were filled into the question's phrasing."""
     for phrasing in PHRASINGS[question.form]["test"]:
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(phrasing))
         found = re.fullmatch(pattern, question.question)
@@ -158,7 +158,7 @@ def words_of(question):
 
 
 class Replay:
-    """The same actions on a new phone, watched with the database and the device alone."""
+    """Repeats the actions on a new phone, and observes only the database and the device."""
 
     def __init__(self, recording, popups):
         env = PhoneEnv(task=None, split="test", adverts=0, apps="all")
@@ -273,7 +273,7 @@ def test_the_words_are_the_splits(asked):
 
 
 def guesses(asked):
-    """What can be tried without watching: each gives an option's index for a question, from the questions before it."""
+    """Yields each question's answer, and the guesses of strategies that know only the texts and the earlier answers."""
     seen_right, seen_wrong, positions = Counter(), Counter(), Counter()
     for q in asked:
 
@@ -309,7 +309,7 @@ def test_no_answer_can_be_guessed_from_the_text(asked):
     right = Counter()
     for answer, tries in guesses(asked):
         right.update(name for name, guess in tries.items() if guess == answer)
-    spread = 3.3 * (0.25 * 0.75 / N) ** 0.5  # 99.9 % of a fair guess
+    spread = 3.3 * (0.25 * 0.75 / N) ** 0.5  # the 99.9 % interval of a random guess
     for name in ("position", "majority", "shape", "longest", "shortest", "first in the alphabet", "in the question"):
         assert abs(right[name] / N - 0.25) < spread, (name, right[name] / N)
     positions = Counter(q.answer for q in asked)

@@ -1,4 +1,4 @@
-"""Training and held-out templates: disjoint, and what is held out recombines what training shows."""
+"""Training and held-out templates are disjoint, and held-out templates recombine what training shows."""
 
 from collections import Counter
 

@@ -85,7 +85,7 @@ def test_the_oracle_finds_its_way_from_anywhere():
         except NotPossible:
             continue
         device, answers = world.device, []
-        for _ in range(6):  # stray about: navigation only, so that the task stays solvable
+        for _ in range(6):  # wander at random; only navigation, so that the task stays solvable
             taps = [p for p in device.placed() if p.runs and (p.widget.tap or [""])[0] in ("go", "launch", "back")]
             if taps and not device.dialog:
                 device.act(a.Click(point=cell(*rng.choice(taps).anchor)))
@@ -134,7 +134,7 @@ def test_on_the_whole_phone_nothing_is_called_like_a_further_app():
 
 
 def test_the_basic_phone_stays_what_the_embedded_model_was_measured_on():
-    """Goals, rules, steps and every element of the screen are what they were before the phone had further apps."""
+    """Further apps changed neither the goals, rules and steps of the basic phone nor any element of its screens."""
     env, digest = PhoneEnv(split="test"), hashlib.sha256()
     for n, name in enumerate([*BASIC, *JOINED]):
         info = env.reset_task(name, seed=n)

@@ -1,4 +1,4 @@
-"""Browser, calculator, mail, maps, weather: what their screens do, by touch alone."""
+"""Browser, calculator, mail, maps, weather: what their screens do when they are touched."""
 
 import random
 

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Effect,
-    Screen,
-    Widget,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    line,
-    sql,
-    toast,
-)
+from homeostat.envs.phone.effects import Effect, confirm, do, go, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, Widget, button, form_field, item, line
 
 __all__ = ["Browser"]
 

@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Effect,
-    Screen,
-    button,
-    confirm,
-    do,
-    go,
-    item,
-    keys,
-    line,
-    sql,
-    toast,
-)
+from homeostat.envs.phone.effects import Effect, confirm, do, go, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, item, keys, line
 
 __all__ = ["SIGNS", "Calculator", "Display", "shown", "work_out"]
 

@@ -1,7 +1,8 @@
 """Camera: modes, flash, timer and grid. Its photos and videos go to the gallery."""
 
 from homeostat.envs.phone.apps.gallery import Gallery
-from homeostat.envs.phone.ui import App, Context, Screen, button, do, item, line, menu, sql, toast, toggle
+from homeostat.envs.phone.effects import do, menu, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, item, line, toggle
 
 __all__ = ["MODES", "TAKE", "TIMERS", "Camera"]
 

@@ -1,20 +1,7 @@
 """Clock: alarms and a timer."""
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Screen,
-    back,
-    button,
-    do,
-    form_field,
-    go,
-    item,
-    line,
-    sql,
-    toast,
-    toggle,
-)
+from homeostat.envs.phone.effects import back, do, go, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, form_field, item, line, toggle
 
 __all__ = ["Clock"]
 

@@ -10,25 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Effect,
-    Screen,
-    Widget,
-    back,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    line,
-    menu,
-    sql,
-    toast,
-    toggle,
-)
+from homeostat.envs.phone.effects import Effect, back, confirm, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, Widget, button, form_field, item, line, toggle
 
 __all__ = ["Collection", "Field"]
 

@@ -1,21 +1,7 @@
 """Contacts: people and their phone numbers."""
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Screen,
-    back,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    line,
-    sql,
-    toast,
-    toggle,
-)
+from homeostat.envs.phone.effects import back, confirm, do, go, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, form_field, item, line, toggle
 
 __all__ = ["Contacts"]
 

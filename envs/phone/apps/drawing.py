@@ -1,7 +1,8 @@
 """Drawing: a canvas of cells, a pen, and saved drawings."""
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import Context, Effect, Screen, button, confirm, do, go, item, keys, menu, sql, toast
+from homeostat.envs.phone.effects import Effect, confirm, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import Context, Screen, button, item, keys
 
 __all__ = ["CELLS", "PENS", "Drawing", "paint"]
 

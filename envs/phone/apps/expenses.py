@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import Context, Screen, Widget, back, button, do, form_field, go, item, line, sql, toast
+from homeostat.envs.phone.effects import back, do, go, sql, toast
+from homeostat.envs.phone.ui import Context, Screen, Widget, button, form_field, item, line
 
 __all__ = ["KINDS", "Expenses", "dollars"]
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import Context, Screen, Widget, button, go, line
+from homeostat.envs.phone.effects import go
+from homeostat.envs.phone.ui import Context, Screen, Widget, button, line
 
 __all__ = ["ALBUMS", "Gallery"]
 

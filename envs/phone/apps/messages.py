@@ -1,20 +1,7 @@
 """Messages: one chat for each person."""
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Screen,
-    back,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    menu,
-    sql,
-    toast,
-)
+from homeostat.envs.phone.effects import back, confirm, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, form_field, item
 
 __all__ = ["Messages"]
 

@@ -3,24 +3,8 @@
 from collections.abc import Iterable
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import (
-    Context,
-    Effect,
-    Screen,
-    Widget,
-    back,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    line,
-    menu,
-    sql,
-    toast,
-    toggle,
-)
+from homeostat.envs.phone.effects import Effect, back, confirm, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import Context, Screen, Widget, button, form_field, item, line, toggle
 
 __all__ = ["Music"]
 

@@ -1,21 +1,7 @@
 """Notes: titles and texts, some of them pinned."""
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Screen,
-    back,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    line,
-    menu,
-    sql,
-    toast,
-)
+from homeostat.envs.phone.effects import back, confirm, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, form_field, item, line
 
 __all__ = ["Notes"]
 

@@ -3,21 +3,8 @@
 from collections.abc import Iterable
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import (
-    Context,
-    Effect,
-    Screen,
-    Widget,
-    back,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    sql,
-    toast,
-)
+from homeostat.envs.phone.effects import Effect, back, confirm, do, go, sql, toast
+from homeostat.envs.phone.ui import Context, Screen, Widget, button, form_field, item
 
 __all__ = ["Recipes"]
 

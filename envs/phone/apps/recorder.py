@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import Context, Screen, Widget, back, button, do, go, item, line, menu, sql, toast
+from homeostat.envs.phone.effects import back, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import Context, Screen, Widget, button, item, line
 
 __all__ = ["QUALITIES", "RECORD", "TAGS", "Recorder"]
 

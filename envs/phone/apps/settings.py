@@ -1,22 +1,7 @@
 """Settings: switches, choices, the phone's name, and facts about the phone. It also owns the table of notifications."""
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Screen,
-    Widget,
-    back,
-    button,
-    do,
-    form_field,
-    go,
-    item,
-    line,
-    menu,
-    sql,
-    toast,
-    toggle,
-)
+from homeostat.envs.phone.effects import back, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, Widget, button, form_field, item, line, toggle
 
 __all__ = ["CHOICES", "PAGES", "SWITCHES", "Settings"]
 

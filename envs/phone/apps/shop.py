@@ -1,6 +1,7 @@
 """Shop: products with prices, a cart, and orders."""
 
-from homeostat.envs.phone.ui import App, Context, Screen, back, button, confirm, do, go, item, line, sql, toast
+from homeostat.envs.phone.effects import back, confirm, do, go, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, item, line
 
 __all__ = ["Shop"]
 

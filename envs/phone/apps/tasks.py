@@ -1,21 +1,7 @@
 """Tasks: a to-do list with priorities."""
 
-from homeostat.envs.phone.ui import (
-    App,
-    Context,
-    Screen,
-    back,
-    button,
-    confirm,
-    do,
-    form_field,
-    go,
-    item,
-    menu,
-    sql,
-    toast,
-    toggle,
-)
+from homeostat.envs.phone.effects import back, confirm, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import App, Context, Screen, button, form_field, item, toggle
 
 __all__ = ["PRIORITIES", "Tasks"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from homeostat.envs.phone.apps.collection import Collection, Field
-from homeostat.envs.phone.ui import Context, Effect, Screen, Widget, back, button, do, go, item, menu, sql, toast
+from homeostat.envs.phone.effects import Effect, back, do, go, menu, sql, toast
+from homeostat.envs.phone.ui import Context, Screen, Widget, button, item
 
 __all__ = ["SKIES", "UNITS", "Weather", "degrees"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from homeostat.envs.phone.device import Device
-from homeostat.envs.phone.ui import Effect
+from homeostat.envs.phone.effects import Effect
 
 __all__ = ["pop_up"]
 

@@ -9,7 +9,8 @@ from homeostat.envs.phone.apps.drawing import CELLS, PENS, Drawing, paint
 from homeostat.envs.phone.tasks.base import Change, Slots, Template, World
 from homeostat.envs.phone.tasks.common import ADD, DELETE, path, run
 from homeostat.envs.phone.tasks.oracle import View
-from homeostat.envs.phone.tasks.verbs import Thing, delete, rename
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import delete, rename
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

@@ -7,7 +7,8 @@ import sqlite3
 from homeostat.envs.phone.apps.expenses import KINDS, Expenses, dollars
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import path, run
-from homeostat.envs.phone.tasks.verbs import Thing, add, change, choose, delete, read, rename
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import add, change, choose, delete, read, rename
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

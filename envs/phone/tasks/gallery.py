@@ -9,7 +9,8 @@ from homeostat.envs.phone.apps.camera import MODES
 from homeostat.envs.phone.apps.gallery import ALBUMS, Gallery
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import path
-from homeostat.envs.phone.tasks.verbs import Thing, choose, delete, read, rename, switch
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import choose, delete, read, rename, switch
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

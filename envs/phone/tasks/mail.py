@@ -7,7 +7,8 @@ import sqlite3
 from homeostat.envs.phone.apps.mail import BOXES, Mail
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import SEND, path, run
-from homeostat.envs.phone.tasks.verbs import Thing, delete, read, switch, tell
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import delete, read, switch, tell
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

@@ -9,7 +9,8 @@ from homeostat.envs.phone.apps.maps import KINDS, WAYS, Maps, minutes
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import path
 from homeostat.envs.phone.tasks.oracle import View
-from homeostat.envs.phone.tasks.verbs import Thing, add, change, choose, delete, read, rename, tell
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import add, change, choose, delete, read, rename, tell
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from homeostat.envs.phone.apps.music import Music
 from homeostat.envs.phone.tasks.base import NotPossible, Slots, Template, World
 from homeostat.envs.phone.tasks.common import ADD, DELETE, path, run
-from homeostat.envs.phone.tasks.verbs import Thing, delete, read, switch
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import delete, read, switch
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

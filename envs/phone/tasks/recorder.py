@@ -7,7 +7,8 @@ import sqlite3
 from homeostat.envs.phone.apps.recorder import QUALITIES, RECORD, TAGS, Recorder
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import ADD, path, run
-from homeostat.envs.phone.tasks.verbs import Thing, choose, delete, read, rename, switch
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import choose, delete, read, rename, switch
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]

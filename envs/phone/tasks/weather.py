@@ -8,7 +8,8 @@ from dataclasses import replace
 from homeostat.envs.phone.apps.weather import SKIES, UNITS, Weather, degrees
 from homeostat.envs.phone.tasks.base import Slots, Template, World
 from homeostat.envs.phone.tasks.common import ADD, path, run
-from homeostat.envs.phone.tasks.verbs import Thing, delete, read, switch, tell
+from homeostat.envs.phone.tasks.thing import Thing
+from homeostat.envs.phone.tasks.verbs import delete, read, switch, tell
 from homeostat.envs.phone.tasks.words import Words
 
 __all__ = ["TEMPLATES", "fill"]
