@@ -1,0 +1,45 @@
+"""The names that users import from ``homeostat.alignment``."""
+
+import subprocess
+import sys
+
+from homeostat import alignment
+
+NAMES = [
+    "AlignSettings",
+    "Aligned",
+    "Case",
+    "Diagnosis",
+    "Localization",
+    "Pair",
+    "Pointer",
+    "PointerTraining",
+    "Twins",
+    "align",
+    "causal_check",
+    "chat_twins",
+    "complaint_pairs",
+    "corrected_pairs",
+    "diagnose",
+    "load_adapted",
+    "load_public",
+    "localize",
+    "loop_pairs",
+    "pairs_of",
+    "phone_twins",
+    "read_pairs",
+    "read_traces",
+    "summarise",
+    "train_pointer",
+    "write_pairs",
+]
+
+
+def test_public_names():
+    assert sorted(alignment.__all__) == NAMES
+    assert all(getattr(alignment, name) is not None for name in NAMES)
+
+
+def test_importing_the_package_and_the_settings_loads_no_torch():
+    code = "import sys; from homeostat.alignment import AlignSettings; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
