@@ -1,12 +1,12 @@
 from .agent import Agent as Agent
 from .android_world import AndroidWorldAgent as AndroidWorldAgent
 from .events import Event as Event
-from .loop.context import LoopConfig as LoopConfig
 from .loop.episode import Episode as Episode
+from .loop.limits import LoopLimits as LoopLimits
 from .models.loading import nano_path as nano_path
 from .models.protocol import Model as Model
 from .models.transformers_model import TransformersModel as TransformersModel
-from .prompts import VERBOSE as VERBOSE
-from .prompts import PromptStyle as PromptStyle
-from .trace import Trace as Trace
-from .trace import read_trace as read_trace
+from .prompts import VERBOSE as VERBOSE, PromptStyle as PromptStyle
+from .run import Run as Run
+from .spec import AgentSpec as AgentSpec
+from .trace import Trace as Trace, read_trace as read_trace

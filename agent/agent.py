@@ -1,117 +1,154 @@
 """``Agent``: a model, sensors and controllers, run on an environment.
 
-    agent = Agent(TransformersModel.load("homeostat/nano"), [AttentionDrift()], [Remind()])
+    agent = Agent.default("homeostat/nano")
     episode = agent.run("Turn on the wifi", env)
 
 A run with a folder is written to disk as it goes (trace, screenshots, checkpoint) and can be resumed in another
-process; without one nothing touches the disk, which is what an evaluation wants.
+process. A run without one leaves nothing on the disk, which is what an evaluation wants.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from homeostat.agent.events import Event, Started
+from homeostat.agent.loop.calls import ModelCalls
 from homeostat.agent.loop.checkpoint import THREAD, RunSaver, memory_saver, sqlite_saver
-from homeostat.agent.loop.context import LoopConfig, RunContext
+from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.episode import Episode, drive, episode_of, saved
 from homeostat.agent.loop.graph import compile_loop
+from homeostat.agent.loop.limits import LoopLimits
+from homeostat.agent.loop.sensing import Sensing, readout_of
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.models.protocol import Model
+from homeostat.agent.run import Run
 from homeostat.agent.trace import TraceWriter
-from homeostat.controllers.core import Controller
+from homeostat.controllers.cascade import Cascade
+from homeostat.controllers.core import Controller, Demanding
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.errors import ConfigError
 from homeostat.sensors.core import Sensor
 
-__all__ = ["Agent", "Episode"]
+if TYPE_CHECKING:
+    from homeostat.agent.spec import AgentSpec
+
+__all__ = ["Agent"]
 
 _FREE_STEPS = 30
+_P = ParamSpec("_P")
+
+
+def _to_the_end(start: Callable[Concatenate[Agent, _P], Run]) -> Callable[Concatenate[Agent, _P], Episode]:
+    def run(self: Agent, /, *args: _P.args, **kwargs: _P.kwargs) -> Episode:
+        """Runs one episode to its end. Takes the parameters of :meth:`start` and returns the run's result."""
+        return start(self, *args, **kwargs).result
+
+    return run
 
 
 class Agent:
-    """Drives environments with a model, reads it with sensors, corrects it with controllers.
+    """Drives environments with a model, reads it with sensors, and corrects it with controllers.
 
-    ``controllers`` are asked in order; the first that wants anything but to proceed wins. A sensor that needs what the
-    model does not provide is refused with :class:`ConfigError`, or left out (see ``degraded``) where ``allow_degraded``
-    is set. So are duplicate names, and a controller that listens to a sensor that is not there.
+    The controllers always form one :class:`~homeostat.controllers.Cascade`: they are asked in order, and the first that
+    wants anything but to proceed wins. Immediately before an action is carried out, every controller that may refuse
+    actions is asked about it, whoever proposed or chose it.
+
+    Attributes:
+        model: The model that acts.
+        planner: The model that splits goals and reads screens; None lets the model do both.
+        sensors: The sensors that read the model.
+        cascade: The controllers.
+        limits: The limits of an episode.
+        degraded: The sensors that were left out because the model does not offer what they need, with the reason.
     """
 
     def __init__(
         self,
         model: Model,
         sensors: Sequence[Sensor] = (),
-        controllers: Sequence[Controller] = (),
+        controllers: Sequence[Controller] | Cascade = (),
         *,
-        config: LoopConfig | None = None,
+        limits: LoopLimits | None = None,
         planner: Model | None = None,
         allow_degraded: bool = False,
     ) -> None:
-        """``config`` bounds the loop. ``planner`` splits goals and reads screens in the model's place. Raises
-        :class:`ConfigError` for parts that don't fit together.
+        """Puts the parts together.
+
+        Args:
+            model: The model that acts.
+            sensors: The sensors that read its attempts, in order.
+            controllers: The controllers in the order in which they are asked, or a cascade with bounds of its own.
+            limits: The limits of an episode; None takes the defaults.
+            planner: Another model that splits goals and reads screens.
+            allow_degraded: Whether a sensor that needs what the model does not offer is left out (see ``degraded``)
+                instead of refused.
+
+        Raises:
+            ConfigError: The parts don't fit together: two of one name, a sensor or controller that needs what the model
+                does not offer, or a controller that listens to a sensor that is not there.
         """
         self.model, self.planner = model, planner
-        self.controllers = tuple(controllers)
-        self.config = config or LoopConfig()
+        self.limits = limits or LoopLimits()
         _unique("sensor", [s.name for s in sensors])
-        _unique("controller", [c.name for c in controllers])
+        self.cascade = _cascade(controllers)
         self.degraded = {
-            s.name: f"needs {', '.join(sorted(s.needs - model.provides))}, which {model.name!r} does not provide"
+            s.name: f"needs {', '.join(sorted(s.needs - model.capabilities))}, which {model.name!r} does not offer"
             for s in sensors
-            if not s.needs <= model.provides
+            if not s.needs <= model.capabilities
         }
         if self.degraded and not allow_degraded:
             name, reason = next(iter(self.degraded.items()))
             raise ConfigError(f"sensor {name!r} {reason}; drop it, change the model, or set allow_degraded=True")
         self.sensors = tuple(s for s in sensors if s.name not in self.degraded)
-        for controller in self.controllers:
-            if getattr(controller, "steers", False) and not getattr(model, "steers", False):
-                raise ConfigError(
-                    f"controller {controller.name!r} steers attention, which {model.name!r} does not offer; drop it, "
-                    "or use a TransformersModel"
-                )
-        there = {s.name for s in sensors}
-        for controller in self.controllers:
-            if missing := sorted(controller.sensors - there):
-                raise ConfigError(
-                    f"controller {controller.name!r} listens to {missing[0]!r}, which is not among the sensors "
-                    f"({', '.join(sorted(there)) or 'none'}); add that sensor"
-                )
+        self._check_controllers({s.name for s in sensors})
 
-    def run(
-        self,
-        task: TaskInfo | str,
-        env: Env,
-        *,
-        seed: int = 0,
-        rules: Sequence[str] = (),
-        max_steps: int | None = None,
-        run_folder: str | os.PathLike[str] | None = None,
-        on_ask: Callable[[str], str] | None = None,
-        on_event: Callable[[Event], None] | None = None,
-    ) -> Episode:
-        """Run one episode.
+    @classmethod
+    def from_spec(cls, spec: AgentSpec) -> Agent:
+        """Builds the agent that a specification describes.
 
-        ``task`` is what ``env.reset_task(…)`` has just returned (reset again before each run), or a goal in words: the
-        environment then starts a free run, which nothing judges, and ``rules`` go with it. ``on_ask`` answers
-        controllers' questions; without it the episode comes back as ``"asked"``. With a run folder, Ctrl-C and SIGTERM
-        end it as ``"paused"`` with its state saved. ``on_event`` sees every event while it happens; what it raises ends
-        the run and comes out here. Raises :class:`ConfigError` for a folder that already holds a run.
+        Args:
+            spec: The specification.
+
+        Returns:
+            The agent, with its model loaded.
+
+        Raises:
+            ModelError: A model can't be loaded.
+            ConfigError: The parts don't fit together, or a name is unknown.
         """
-        steps = self._stream(
-            task, env, seed=seed, rules=rules, max_steps=max_steps, run_folder=run_folder, on_ask=on_ask
-        )
-        return self._last(steps, on_event)
+        return spec.build()
 
-    def stream(
+    @classmethod
+    def default(cls, model: str | os.PathLike[str] = "homeostat/nano") -> Agent:
+        """Builds the agent that ``homeostat run`` uses when no option is given.
+
+        Args:
+            model: A hub name, a folder, or the name of an embedded model.
+
+        Returns:
+            The agent, with its model loaded.
+
+        Raises:
+            ModelError: The model can't be loaded.
+        """
+        from homeostat.agent.spec import AgentSpec
+
+        return AgentSpec(model=os.fspath(model)).build()
+
+    @property
+    def controllers(self) -> tuple[Controller, ...]:
+        """The controllers, in the order in which they are asked."""
+        return self.cascade.controllers
+
+    def start(
         self,
         task: TaskInfo | str,
         env: Env,
@@ -121,12 +158,33 @@ class Agent:
         max_steps: int | None = None,
         run_folder: str | os.PathLike[str] | None = None,
         on_ask: Callable[[str], str] | None = None,
-    ) -> Iterator[Event]:
-        """:meth:`run`, as events while they happen. The last one is always a ``Finish`` (``asked``, ``paused`` too)."""
-        steps = self._stream(
-            task, env, seed=seed, rules=rules, max_steps=max_steps, run_folder=run_folder, on_ask=on_ask
-        )
-        return (item for item in steps if not isinstance(item, Episode))
+    ) -> Run:
+        """Starts one episode.
+
+        With a run folder, the first Ctrl-C or SIGTERM in the main thread ends the run as ``"paused"`` with its state
+        saved.
+
+        Args:
+            task: What ``env.reset_task(…)`` has just returned (reset again before each run), or a goal in words: the
+                environment then starts a free run, which nothing judges.
+            env: The environment.
+            seed: The seed of sampling, and of a free run's initial state.
+            rules: The rules of a goal in words; a task has its own.
+            max_steps: The most environment steps; None takes the task's own budget.
+            run_folder: A new folder for trace, screenshots and checkpoint; None keeps everything in memory.
+            on_ask: Answers the controllers' questions; without it the episode comes back as ``"asked"``.
+
+        Returns:
+            The run. Iterate it for its events, or ask for its ``result``.
+
+        Raises:
+            ConfigError: The task, the rules or the step budget can't be, or the folder already holds a run.
+        """
+        info, judged = _begin(task, env, seed, rules, max_steps)
+        folder = Path(run_folder) if run_folder is not None else None
+        return Run(self._started(info, judged, env, seed, folder, on_ask), folder)
+
+    run = _to_the_end(start)
 
     def resume(
         self,
@@ -135,65 +193,49 @@ class Agent:
         *,
         answer: str | None = None,
         on_ask: Callable[[str], str] | None = None,
-    ) -> Episode:
-        """Go on with a run from its last checkpoint, in any process; an ended one is returned as it ended.
+    ) -> Run:
+        """Goes on with an episode from its last checkpoint, in any process.
 
-        ``answer`` answers the question of an ``"asked"`` one. Raises :class:`CheckpointError`.
+        Args:
+            run_folder: The run's folder.
+            env: The environment, as it was made for the run.
+            answer: The answer to the question that an ``"asked"`` episode waits for.
+            on_ask: Answers the controllers' further questions.
+
+        Returns:
+            The run. An episode that had ended has no further events, and its result is as it ended.
+
+        Raises:
+            CheckpointError: While the run is iterated: the folder holds no checkpoint, or a damaged one.
         """
-        return self._last(self._resume(run_folder, env, answer=answer, on_ask=on_ask))
+        return Run(self._resumed(Path(run_folder), env, answer, on_ask), Path(run_folder))
 
-    def stream_resume(
+    def _started(
         self,
-        run_folder: str | os.PathLike[str],
+        info: TaskInfo,
+        judged: bool,
         env: Env,
-        *,
-        answer: str | None = None,
-        on_ask: Callable[[str], str] | None = None,
-    ) -> Iterator[Event]:
-        """:meth:`resume`, as events."""
-        steps = self._resume(run_folder, env, answer=answer, on_ask=on_ask)
-        return (item for item in steps if not isinstance(item, Episode))
-
-    def _stream(
-        self,
-        task: TaskInfo | str,
-        env: Env,
-        *,
         seed: int,
-        rules: Sequence[str],
-        max_steps: int | None,
-        run_folder: str | os.PathLike[str] | None,
+        folder: Path | None,
         on_ask: Callable[[str], str] | None,
     ) -> Generator[Event | Episode]:
-        info, judged = _begin(task, env, seed, rules, max_steps)
-        folder = Path(run_folder) if run_folder is not None else None
         with ExitStack() as stack:
             trace = TraceWriter(folder) if folder is not None else None
             if trace is not None:
                 stack.callback(trace.close)
             saver = stack.enter_context(sqlite_saver(folder)) if folder is not None else memory_saver()
             context = self._context(env, trace, saver)
+            run = folder.name if folder is not None else uuid.uuid4().hex[:12]
             state = EpisodeState(
-                run=folder.name if folder is not None else uuid.uuid4().hex[:12],
-                task=info,
-                judged=judged,
-                seed=seed,
-                instruction=info.goal,
-                snapshot=context.snapshot(),
+                run=run, task=info, judged=judged, seed=seed, instruction=info.goal, snapshot=context.snapshot()
             )
-            context.emit(self._started(state))
+            context.emit(self._first_event(state))
             state.emitted = context.emitted
             yield from drive(compile_loop(saver), state, state, context, folder, on_ask)
 
-    def _resume(
-        self,
-        run_folder: str | os.PathLike[str],
-        env: Env,
-        *,
-        answer: str | None,
-        on_ask: Callable[[str], str] | None,
+    def _resumed(
+        self, folder: Path, env: Env, answer: str | None, on_ask: Callable[[str], str] | None
     ) -> Generator[Event | Episode]:
-        folder = Path(run_folder)
         with ExitStack() as stack:
             saver = stack.enter_context(sqlite_saver(folder, existing=True))
             graph = compile_loop(saver)
@@ -208,7 +250,7 @@ class Agent:
             stack.callback(trace.close)
             env.restore(trace.load_snapshot(state.snapshot))
             context = self._context(env, trace, saver)
-            context.emitted, context.spent = state.emitted, state.seconds
+            context.emitted, context.spent = state.emitted, state.costs.seconds
             saver.stored = state.emitted
             start: Any = None
             if waiting is not None:
@@ -216,12 +258,11 @@ class Agent:
             yield from drive(graph, start, state, context, folder, on_ask)
 
     def _context(self, env: Env, trace: TraceWriter | None, saver: RunSaver | InMemorySaver) -> RunContext:
-        saved = saver.wait if isinstance(saver, RunSaver) else None
-        return RunContext(
-            self.model, env, self.sensors, self.controllers, self.config, trace, planner=self.planner, saved=saved
-        )
+        wait = saver.wait if isinstance(saver, RunSaver) else None
+        calls = ModelCalls(self.model, self.planner, self.limits, readout_of(self.sensors), wait)
+        return RunContext(env, calls, Sensing(self.sensors, self.model, env), self.cascade, self.limits, trace)
 
-    def _started(self, state: EpisodeState) -> Started:
+    def _first_event(self, state: EpisodeState) -> Started:
         return Started(
             run=state.run,
             task=state.task,
@@ -233,17 +274,30 @@ class Agent:
             controllers=tuple(c.name for c in self.controllers),
         )
 
-    @staticmethod
-    def _last(items: Generator[Event | Episode], on_event: Callable[[Event], None] | None = None) -> Episode:
-        episode = None
-        with closing(items):
-            for item in items:
-                if isinstance(item, Episode):
-                    episode = item
-                elif on_event is not None:
-                    on_event(item)
-        assert episode is not None
-        return episode
+    def _check_controllers(self, sensors: set[str]) -> None:
+        """Raises ConfigError for a controller that lacks what it needs."""
+        for controller in self.controllers:
+            needs = controller.needs if isinstance(controller, Demanding) else frozenset()
+            if missing := sorted(needs - self.model.capabilities):
+                what = "attention steering" if missing[0] == "steering" else missing[0]
+                raise ConfigError(
+                    f"controller {controller.name!r} needs {what}, which {self.model.name!r} does not offer; drop it, "
+                    "or use a TransformersModel"
+                )
+            if absent := sorted(controller.sensors - sensors):
+                raise ConfigError(
+                    f"controller {controller.name!r} listens to {absent[0]!r}, which is not among the sensors "
+                    f"({', '.join(sorted(sensors)) or 'none'}); add that sensor"
+                )
+
+
+def _cascade(controllers: Sequence[Controller] | Cascade) -> Cascade:
+    """The controllers as one cascade; a cascade that is given stays as it is."""
+    if isinstance(controllers, Cascade):
+        return controllers
+    if len(controllers) == 1 and isinstance(controllers[0], Cascade):
+        return controllers[0]
+    return Cascade(controllers)
 
 
 def _begin(

@@ -65,7 +65,7 @@ class AndroidWorldAgent:
         """One step of the loop: observe, propose, sense, control, act. A new goal begins a new episode."""
         if self._events is None or goal != self._goal:
             world = WorldEnv(self.env, wait=self.transition_pause is None)
-            self._events, self._goal = self.agent.stream(goal, world, max_steps=self._max_steps), goal
+            self._events, self._goal = iter(self.agent.start(goal, world, max_steps=self._max_steps)), goal
         elif self.transition_pause:
             time.sleep(self.transition_pause)
         data: dict[str, Any] = {"events": []}

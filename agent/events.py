@@ -20,6 +20,7 @@ __all__ = [
     "Decide",
     "Ending",
     "Event",
+    "Failed",
     "Finish",
     "Observe",
     "Planned",
@@ -156,6 +157,23 @@ class Asked(_Event):
     answer: str | None = None
 
 
+class Failed(_Event):
+    """A component or the runtime raised an error, which ends the process's work on the episode.
+
+    The episode itself has not ended: it can be resumed once the cause is mended.
+
+    Attributes:
+        component: What failed: ``"sensor"``, ``"controller"``, ``"environment"``, ``"model"``, or "" for the runtime.
+        name: The component's name.
+        error: The error, on one line.
+    """
+
+    kind: Literal["error"] = "error"
+    component: str = ""
+    name: str = ""
+    error: str
+
+
 class Finish(_Event):
     """The episode's end. ``success`` is None where nothing judges it."""
 
@@ -170,7 +188,7 @@ class Finish(_Event):
 
 
 Event = Annotated[
-    Started | Observe | Sense | Decide | Planned | ScreenRead | Act | Asked | Finish,
+    Started | Observe | Sense | Decide | Planned | ScreenRead | Act | Asked | Failed | Finish,
     Field(discriminator="kind"),
 ]
 

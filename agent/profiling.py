@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.actions import Answer, Terminate
+from homeostat.actions import Terminate
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.agent.prompts import act_prompt, describe
+from homeostat.envs.core import Solvable
 from homeostat.envs.harness import Suite, make_env
 from homeostat.envs.mobile_use import format_action
 from homeostat.errors import ConfigError
@@ -51,22 +52,19 @@ class RightAnswer:
 def right_answers(model: TransformersModel, suite: Suite, count: int, seed: int = 0) -> list[RightAnswer]:
     """One step of every episode of a suite, drawn from those of its environment's oracle. Raises ``ConfigError``."""
     env, rng = make_env(suite.env, suite.split, suite.options), random.Random(seed)
-    if not hasattr(env, "oracle"):
+    if not isinstance(env, Solvable):
         raise ConfigError(f"environment {suite.env!r} has no oracle to know right answers from; use the phone")
-    processor: Any = model.renderer._processor
-    tokenizer, found = getattr(processor, "tokenizer", processor), []
+    tokenizer, found = model.renderer.tokenizer, []
     for number, case in enumerate(suite.cases()[:count]):
         task = env.reset_task(case.task, seed=case.seed)
-        history, answers, steps = list[str](), list[str](), list[tuple[Prompt, str]]()
+        history, steps = list[str](), list[tuple[Prompt, str]]()
         for _ in range(task.max_steps):
-            action, seen = env.oracle(answers), env.observe()
+            action, seen = env.oracle(), env.observe()
             grid = model.style.grid(seen)
             prompt = act_prompt(model.style, goal=task.goal, rules=task.rules, history=history, observation=seen)
             steps.append((prompt, format_action(action, grid)))
             if isinstance(action, Terminate):
                 break
-            if isinstance(action, Answer):
-                answers.append(action.text)
             env.act(action)
             history.append(describe(action, grid))
         prompt, answer = rng.choice(steps)

@@ -1,76 +1,96 @@
-"""What the command line's words stand for: sensors and rule files by name."""
+"""Builds sensors, controllers and rules from the names that a specification gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeostat.errors import ConfigError, UnknownName
-from homeostat.sensors.core import Need, Sensor
+from homeostat.components import component
+from homeostat.errors import ConfigError
+from homeostat.plugins import load_plugin, plugins
+from homeostat.sensors.core import Capability, Sensor
 
 if TYPE_CHECKING:
-    from homeostat.agent.models.transformers_model import TransformersModel
     from homeostat.controllers import Cascade
     from homeostat.sensors import Calibration
 
-__all__ = ["SENSORS", "calibrated", "calibration_of", "controllers_of", "load_rules", "planner_of", "sensors_for"]
+__all__ = [
+    "calibrated",
+    "calibration_of",
+    "controllers_of",
+    "load_rules",
+    "make_sensor",
+    "sensor_names",
+    "sensors_for",
+]
 
 
-def _of(kind: str, preset: str = "") -> Callable[[], Sensor]:
-    def build() -> Sensor:
-        from homeostat import sensors
-
-        made = getattr(sensors, kind)
-        sensor: Sensor = getattr(made, preset)() if preset else made()
-        return sensor
-
-    return build
+def sensor_names() -> list[str]:
+    """The names of all registered sensors, in alphabetical order within ours and others'."""
+    return list(plugins("homeostat.sensors"))
 
 
-SENSORS: dict[str, Callable[[], Sensor]] = {
-    "agreement": _of("Agreement"),
-    "attention_drift": _of("AttentionDrift"),
-    "attention_entropy": _of("AttentionEntropy"),
-    "attention_tracker": _of("FocusScore", "attention_tracker"),
-    "confidence": _of("Confidence"),
-    "cyberv_drift": _of("AttentionDrift", "cyberv"),
-    "cyberv_repetition": _of("Repetition", "cyberv"),
-    "element_gaze": _of("ElementGaze"),
-    "focus_score": _of("FocusScore"),
-    "goal_drift": _of("GoalDrift"),
-    "progress": _of("Progress"),
-    "repetition": _of("Repetition"),
-    "retrieval_heads": _of("RetrievalHeads"),
-    "rhythm": _of("Rhythm"),
-    "sink_rate": _of("SinkRate"),
-    "vision_heads": _of("VisionHeads"),
-    "visual_sinks": _of("VisualSinks"),
-}
-"""By the name that their readings bear; those that need more than settings (a judge) are not here."""
+def make_sensor(name: str) -> Sensor:
+    """Builds a sensor with its default settings.
+
+    Args:
+        name: Its registered name, which its readings bear.
+
+    Returns:
+        The sensor.
+
+    Raises:
+        UnknownName: No package registers a sensor of this name.
+        ConfigError: The package that registers it can't be imported.
+        ComponentError: Building the sensor raised an error.
+    """
+    made = load_plugin("homeostat.sensors", "sensor", name)
+    with component("sensor", name):
+        sensor: Sensor = made()
+    return sensor
 
 
-def sensors_for(names: Iterable[str], provides: frozenset[Need], *, wanted: Iterable[str] = ()) -> tuple[Sensor, ...]:
-    """The sensors that controllers need (``names``), and those of ``wanted`` that the model can feed.
+def sensors_for(
+    names: Iterable[str], capabilities: frozenset[Capability], *, wanted: Iterable[str] = ()
+) -> tuple[Sensor, ...]:
+    """Builds the sensors that controllers need, and those of the wanted ones that the model can feed.
 
-    ``provides`` is the model's. A needed sensor that the model can't feed is built all the same: the agent refuses it
-    with the reason. Raises :class:`UnknownName`.
+    Args:
+        names: The sensors that controllers need. They are built also where the model can't feed them: the agent then
+            refuses them with the reason.
+        capabilities: What the model offers.
+        wanted: Further sensors, to be read only.
+
+    Returns:
+        The sensors, by name in alphabetical order.
+
+    Raises:
+        UnknownName: No package registers a sensor of one of the names.
     """
     needed = set(names)
     sensors = []
     for name in sorted(needed | set(wanted)):
-        if name not in SENSORS:
-            raise UnknownName.of("sensor", name, SENSORS)
-        sensor = SENSORS[name]()
-        if name in needed or sensor.needs <= provides:
+        sensor = make_sensor(name)
+        if name in needed or sensor.needs <= capabilities:
             sensors.append(sensor)
     return tuple(sensors)
 
 
-def controllers_of(names: str, model: str, heads: Path | None = None) -> Cascade:
-    """The controllers for this model: with the heads of a profile's file, or of ``heads.json`` in its folder.
+def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = None) -> Cascade:
+    """Builds the controllers for a model.
 
-    Raises :class:`ConfigError` where the profile is of other weights, and as ``controllers_for``.
+    Args:
+        names: The controllers' names in their order, as a sequence or a text with commas.
+        model: The model's name or folder.
+        heads: A file of attention heads; None takes ``heads.json`` in the model's folder, where there is one.
+
+    Returns:
+        The controllers as one cascade.
+
+    Raises:
+        ConfigError: The file of heads belongs to other weights, or the controllers can't go together.
+        UnknownName: A controller is unknown.
     """
     from homeostat.agent.models.loading import resolve, weights_hash
     from homeostat.controllers import HeadProfile, controllers_for
@@ -84,14 +104,6 @@ def controllers_of(names: str, model: str, heads: Path | None = None) -> Cascade
     profile = HeadProfile.load(heads or own)
     profile.check(model, weights_hash(source))
     return controllers_for(names, profile)
-
-
-def planner_of(cascade: Cascade, model: TransformersModel, name: str | None = None) -> TransformersModel | None:
-    """The model that plans: the one of this name, else the one that the model's style names; None: itself."""
-    from homeostat.agent.models.transformers_model import TransformersModel
-
-    name = name or model.style.planner
-    return TransformersModel.load(name) if name and cascade.plans else None
 
 
 def calibration_of(model: str, file: Path | None = None) -> Calibration | None:

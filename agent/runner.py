@@ -5,66 +5,65 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from homeostat.agent.agent import Agent
 from homeostat.agent.events import Act, Event, Planned, ScreenRead, Sense
-from homeostat.agent.models.transformers_model import TransformersModel
-from homeostat.agent.registry import calibrated, controllers_of, planner_of, sensors_for
-from homeostat.controllers import preset_sensors
-from homeostat.envs.core import TaskInfo
+from homeostat.agent.spec import AgentSpec
+from homeostat.envs.core import Closable, TaskInfo
 from homeostat.envs.harness import environments
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, RunnerSpec
 
-__all__ = ["AgentRunner", "agent_spec"]
+__all__ = ["AgentRunner", "runner_spec"]
 
 
 class AgentRunner:
-    """Plays episodes with an agent.
+    """Plays episodes with an agent, as the harness asks a runner to.
 
-    ``model``: a name or folder. ``controllers``: ``none``, ``default`` or names with commas. ``sensors``: more
-    sensors by name, to be read only. ``calibration``: a file with thresholds. ``max_steps`` replaces the task's
-    budget, ``seconds`` bounds an episode's time (looked at after every model call). ``threads`` bounds torch's in
-    this process: several workers that take all cores each are slower than one. ``planner``: another model's name,
-    to plan and report; ``heads``: a head profile's file; ``traces``: a folder in which every episode leaves its run.
+    Attributes:
+        agent: The agent.
+        env: The environment.
     """
 
     def __init__(
         self,
-        model: str,
-        controllers: str = "none",
+        agent: AgentSpec | dict[str, Any],
         env: str = "phone",
         split: str = "test",
         options: dict[str, Any] | None = None,
         max_steps: int | None = None,
         seconds: float | None = None,
         threads: int | None = None,
-        sensors: Sequence[str] = (),
-        calibration: str | None = None,
-        planner: str | None = None,
-        heads: str | None = None,
+        keep_readings: bool = False,
         traces: str | None = None,
     ) -> None:
-        """Raises :class:`ModelError`, :class:`ConfigError`."""
+        """Loads the models and makes the environment.
+
+        Args:
+            agent: The agent's specification, as an object or as its JSON data.
+            env: The environment's name.
+            split: Which words and states: ``"train"``, ``"dev"`` or ``"test"``.
+            options: The environment's own options.
+            max_steps: Replaces the task's step budget.
+            seconds: Bounds an episode's wall-clock time; it is checked after every model call.
+            threads: The number of torch's threads in this process; several workers that take all cores each are slower
+                than one.
+            keep_readings: Whether results hold the sensors' readings.
+            traces: A folder in which every episode leaves its run.
+
+        Raises:
+            ModelError: A model can't be loaded.
+            ConfigError: The specification or the environment's options can't be.
+        """
         if threads is not None:
             import torch
 
             torch.set_num_threads(threads)
-        cascade, needed = (
-            controllers_of(controllers, model, Path(heads) if heads else None),
-            preset_sensors(controllers),
-        )
         self.env = environments.make_env(env, split, options)
         self.kind = environments.env_kind(env).kind
-        loaded = TransformersModel.load(model)
-        chosen = sensors_for({*needed, *sensors}, loaded.provides)
-        chosen = calibrated(chosen, model, Path(calibration) if calibration else None)
-        planning = planner_of(cascade, loaded, planner)
-        self.agent = Agent(loaded, chosen, [cascade] if cascade.controllers else [], planner=planning)
-        self.reads = bool(sensors)
+        self.agent = (agent if isinstance(agent, AgentSpec) else AgentSpec.model_validate(agent)).build()
+        self.reads = keep_readings
         self.max_steps, self.seconds = max_steps, seconds
         self.traces = Path(traces) if traces else None
 
@@ -76,9 +75,11 @@ class AgentRunner:
         figures: dict[str, Any]
         try:
             folder = self._folder(index, case)
-            episode = self.agent.run(
-                task, self.env, seed=case.seed, max_steps=self.max_steps, run_folder=folder, on_event=watch
-            )
+            run = self.agent.start(task, self.env, seed=case.seed, max_steps=self.max_steps, run_folder=folder)
+            with run:
+                for event in run:
+                    watch(event)
+                episode = run.result
         except _OutOfTime:
             figures = watch.figures() | {"success": False, "ended": "budget", "seconds": time.perf_counter() - begun}
         else:
@@ -105,9 +106,8 @@ class AgentRunner:
 
     def close(self) -> None:
         """Close the environment where it has something to close."""
-        close = getattr(self.env, "close", None)
-        if close is not None:
-            close()
+        if isinstance(self.env, Closable):
+            self.env.close()
 
     def _result(self, index: int, case: Case, task: TaskInfo, watch: _Watch, figures: dict[str, Any]) -> Result:
         return Result(
@@ -165,6 +165,15 @@ class _Watch:
         }
 
 
-def agent_spec(model: str, **settings: Any) -> RunnerSpec:
-    """The spec of an :class:`AgentRunner` with these settings."""
-    return RunnerSpec(factory=f"{__name__}:AgentRunner", settings={"model": model, **settings})
+def runner_spec(agent: AgentSpec, **settings: Any) -> RunnerSpec:
+    """Describes an :class:`AgentRunner` for the harness's workers.
+
+    Args:
+        agent: The agent's specification.
+        settings: The runner's other arguments.
+
+    Returns:
+        The description, as JSON data.
+    """
+    data = agent.model_dump(mode="json")
+    return RunnerSpec(factory=f"{__name__}:AgentRunner", settings={"agent": data, **settings})

@@ -29,7 +29,7 @@ from homeostat.envs.phone import PhoneEnv
 from homeostat.observation import Observation
 from homeostat.sensors import AttentionDrift, Confidence
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, Need, SpanMass
+from homeostat.sensors.core import Attempt, SpanMass
 
 LABELS = ("system", "rules", "goal", "history", "screen", "output")
 LAYERS, HEADS, TOKENS = 6, 4, 30
@@ -58,7 +58,7 @@ class Canned:
 
     name = "canned"
     style = VERBOSE
-    provides: frozenset[Need] = frozenset(("attention", "logprobs", "text"))
+    capabilities: frozenset[Any] = frozenset(("attention", "logprobs", "text"))
 
     def __init__(self) -> None:
         self.calls = 0

@@ -28,7 +28,7 @@ class PerfectPlanner:
     """Answers with the parts of the task that ``env`` plays."""
 
     name = "perfect"
-    provides: frozenset[Any] = frozenset()
+    capabilities: frozenset[Any] = frozenset()
 
     def __init__(self, env: Any, style: PromptStyle) -> None:
         self.env, self.style = env, style

@@ -34,9 +34,10 @@ def measure(spec: RunnerSpec, cases: list[Case], workers: int) -> tuple[float, f
 def spec_for(options: argparse.Namespace) -> RunnerSpec:
     if options.policy:
         return policy_spec(options.policy, delay=options.delay)
-    from homeostat.agent.runner import agent_spec
+    from homeostat.agent.runner import runner_spec
+    from homeostat.agent.spec import AgentSpec
 
-    return agent_spec(options.model, threads=options.threads)
+    return runner_spec(AgentSpec(model=options.model, controllers=("none",), sensors=()), threads=options.threads)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ TURN = 3
 def drifts(agent: Agent, env: object, task: str, seed: int) -> list[float]:
     """D of the attempt that each step carried out."""
     found: dict[int, float] = {}
-    for event in agent.stream(env.reset_task(task, seed=seed), env, seed=seed):  # type: ignore[attr-defined]
+    for event in agent.start(env.reset_task(task, seed=seed), env, seed=seed):  # type: ignore[attr-defined]
         if isinstance(event, Sense) and event.readings[0].judged:
             found[event.step] = event.readings[0].value
     return [found[step] for step in sorted(found)]

@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from homeostat.actions import Action
 from homeostat.controllers.core import Ask, ControlContext, Decision, Proceed, Stop
 from homeostat.controllers.guard import Prohibition, read_rules
 from homeostat.controllers.settings import Settings
@@ -49,11 +50,23 @@ class StopOn(Settings):
         ):
             if most is not None and spent >= most:
                 return Stop(reason=f"{spent:.6g} {name} were used, of {most:.6g}", cause=name)
+        return (self.refuse(context.action, context) if context.action is not None else None) or Proceed()
+
+    def refuse(self, action: Action, context: ControlContext) -> Stop | None:
+        """Ends the episode before a hazardous action is carried out.
+
+        Args:
+            action: The action that is about to be carried out.
+            context: The present screen and the rules.
+
+        Returns:
+            The end of the episode; None where the action is no hazard.
+        """
         own = read_rules(context.rules)[0] if self.rules else ()
         for hazard in (*self.hazards, *own):
-            if context.action is not None and hazard.forbids(context.action, context):
+            if hazard.forbids(action, context):
                 return Stop(reason=f"the next action is a hazard: {hazard.rule}", cause=f"hazard:{hazard.rule}")
-        return Proceed()
+        return None
 
 
 class Escalate(Settings):

@@ -3,8 +3,8 @@
 The cascade also keeps corrections within bounds, from the records alone (it has no state): a cool-down and a budget
 for each controller, a budget for all of them together, and one correction per cause in a step. A *correction* is a
 decision that costs another model call or the user's time: remind, plan, ask, steer, sample. What ends a part or the
-episode, or costs nothing, is never held back: dispatch, the next plan of one that is under way, hold, stop. An action
-that one controller chooses in the attempt's place is put to the others first: one that refuses it has the last word.
+episode, or costs nothing, is never held back: dispatch, the next plan of one that is under way, hold, stop. The loop
+puts every action, whoever chose it, to the controllers that refuse actions (:meth:`Cascade.refusal`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from homeostat.actions import Action
+from homeostat.components import component
 from homeostat.controllers.core import (
-    Choose,
     ControlContext,
     Controller,
     Decision,
     MakePlan,
-    Perform,
     Proceed,
     Record,
     Refuse,
+    Refusing,
+    Stop,
 )
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.settings import Settings
@@ -103,52 +105,54 @@ class Cascade(Settings):
         return self
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """The first decision that is wanted and within bounds; :class:`Proceed` where there is none."""
+        """The first decision that is wanted and within bounds; :class:`Proceed` where there is none.
+
+        Raises:
+            ComponentError: A controller raised an error; it is named.
+        """
         for controller in self.controllers:
             heard = [r for r in readings if not controller.sensors or r.sensor in controller.sensors]
-            decision: Decision = controller.decide(heard, context)
-            if isinstance(decision, Proceed):
-                continue
-            if decision.kind == "hold" and self._held(controller.name, context):
-                continue
-            onward = (
-                isinstance(decision, MakePlan) and decision.plan is not None
-            )  # a part has ended: held back, it would end all
-            if (
-                decision.kind in CORRECTIONS
-                and not onward
-                and not self._allows(controller.name, decision.cause, context)
-            ):
-                continue
-            decision = decision.model_copy(update={"by": decision.by or controller.name})
-            return self._refused(decision, context) or decision
+            with component("controller", controller.name):
+                decision: Decision = controller.decide(heard, context)
+            if not isinstance(decision, Proceed) and self._allowed(controller.name, decision, context):
+                return decision.model_copy(update={"by": decision.by or controller.name})
         return Proceed()
 
-    def _refused(self, decision: Decision, context: ControlContext) -> Decision | None:
-        """What a controller that refuses actions has to say of one that another one chose; None: nothing."""
-        index = decision.index if isinstance(decision, Choose) else None
-        if index is not None:
-            action = context.candidates[index].action if index < len(context.candidates) else None
-        else:
-            action = decision.action if isinstance(decision, Perform) else None
-        if action is None:
-            return None
+    def refusal(self, action: Action, context: ControlContext) -> Refuse | Stop | None:
+        """Asks every controller that may refuse actions about one that is about to be carried out.
+
+        Args:
+            action: The action, whoever proposed or chose it.
+            context: The present screen, the rules and what happened so far.
+
+        Returns:
+            The first refusal, with the controller's name in ``by``; None where nobody refuses the action.
+
+        Raises:
+            ComponentError: A controller raised an error; it is named.
+        """
         asked = context.model_copy(update={"phase": "attempt", "action": action, "unparsable": None, "candidates": ()})
         for controller in self.controllers:
-            said = controller.decide((), asked) if controller.name != decision.by else None
-            if isinstance(said, Refuse):
-                return said.model_copy(update={"by": controller.name, "candidate": index})
+            if not isinstance(controller, Refusing):
+                continue
+            with component("controller", controller.name):
+                said = controller.refuse(action, asked)
+            if said is not None:
+                return said.model_copy(update={"by": said.by or controller.name})
         return None
+
+    def _allowed(self, name: str, decision: Decision, context: ControlContext) -> bool:
+        """Whether the decision is within the bounds."""
+        if decision.kind == "hold":
+            return not self._held(name, context)
+        # A plan under way goes on: held back, it would end all.
+        replans = isinstance(decision, MakePlan) and decision.plan is not None
+        return decision.kind not in CORRECTIONS or replans or self._allows(name, decision.cause, context)
 
     @property
     def plans(self) -> bool:
         """Whether some controller splits goals."""
         return any(isinstance(c, Decompose) for c in self.controllers)
-
-    @property
-    def steers(self) -> bool:
-        """Whether some controller steers the model's attention."""
-        return any(getattr(c, "steers", False) for c in self.controllers)
 
     @staticmethod
     def _held(name: str, context: ControlContext) -> bool:

@@ -26,6 +26,7 @@ from homeostat.controllers.core import (
     MakePlan,
     Record,
     Refuse,
+    Refusing,
     Reminder,
     Report,
     Reported,
@@ -94,12 +95,12 @@ def _ask(controller: Controller, case: _Case) -> Decision:
         _fail(controller, where, f"returned {decision!r}, which is no valid JSON: {str(error).splitlines()[0]}")
     if again != decision:
         _fail(controller, where, f"returned {decision!r}, which JSON turns into {again!r}")
-    if problem := _problem(decision, context):
+    if problem := _problem(controller, decision, context):
         _fail(controller, where, problem)
     return decision
 
 
-def _problem(decision: Decision, context: ControlContext) -> str:
+def _problem(controller: Controller, decision: Decision, context: ControlContext) -> str:
     """What is wrong with a well-typed decision in this phase."""
     match decision:
         case Reminder(text=text) if not text.strip():
@@ -124,6 +125,8 @@ def _problem(decision: Decision, context: ControlContext) -> str:
             return "refuses without a reason"
         case Refuse() if context.phase != "attempt" or context.action is None:
             return "refuses where there is no action"
+        case Refuse() if not isinstance(controller, Refusing):
+            return "refuses an action, but has no refuse(action, context): the loop can't ask it about others' actions"
         case Stop(reason=text) if not text.strip():
             return "stops without a reason"
         case MakePlan(plan=plan) if plan is not None and plan.active is not None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from homeostat.actions import Action
 from homeostat.controllers.plan import Plan
 from homeostat.observation import Element
-from homeostat.sensors.core import Reading
+from homeostat.sensors.core import Capability, Reading
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "ControlContext",
     "Controller",
     "Decision",
+    "Demanding",
     "Dispatch",
     "HoldAttention",
     "MakePlan",
@@ -30,6 +31,7 @@ __all__ = [
     "Proceed",
     "Record",
     "Refuse",
+    "Refusing",
     "Reminder",
     "Report",
     "Reported",
@@ -285,4 +287,34 @@ class Controller(Protocol):
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
         """What this controller wants now."""
+        ...
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """What a controller has besides where its decisions need something of the model."""
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """The model's capabilities that it needs, such as ``"steering"``. A plain attribute will do."""
+        ...
+
+
+@runtime_checkable
+class Refusing(Controller, Protocol):
+    """A controller that may forbid an action.
+
+    The loop asks every such controller immediately before an action is carried out, whoever proposed or chose it.
+    """
+
+    def refuse(self, action: Action, context: ControlContext) -> Refuse | Stop | None:
+        """Judges an action that is about to be carried out.
+
+        Args:
+            action: The action.
+            context: The present screen, the rules and what happened so far.
+
+        Returns:
+            A refusal, the end of the episode, or None where the action is allowed.
+        """
         ...

@@ -47,7 +47,7 @@ class Forest:
     """Scores candidates by the readings that they bear.
 
     ``weights`` by tree; ``confidence``: whose ``probability`` is p (a candidate without it has p = 0); ``repetition``:
-    whose alarm is a repetition; ``drift``: whose ``mass.SPAN`` is the evidence, summed over ``evidence``, and flagged
+    whose alarm is a repetition; ``drift``: whose span masses are the evidence, summed over ``evidence``, and flagged
     where it is lower than candidate 0's by more than ``fall``. A sign that no candidate has a reading for counts 1 for
     all (drift: as in the paper 0 for a candidate that lacks what candidate 0 has).
     """
@@ -92,7 +92,8 @@ class Forest:
         return Verdict(tuple(scores), tuple(trees), votes, best, index)
 
     def _mass(self, candidate: Candidate) -> float | None:
-        found = [self._of(candidate, self.drift, f"mass.{label}") for label in self.evidence]
+        readings = [r for r in candidate.readings if r.sensor == self.drift]
+        found = [next((r.by_span[s].mass for r in readings if s in r.by_span), None) for s in self.evidence]
         given = [value for value in found if value is not None]
         return sum(given) if given else None
 

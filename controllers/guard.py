@@ -121,9 +121,21 @@ class Guard(Settings):
         """:class:`Refuse` for the first rule that the attempt's action breaks."""
         if context.phase != "attempt" or context.action is None:
             return Proceed()
+        return self.refuse(context.action, context) or Proceed()
+
+    def refuse(self, action: a.Action, context: ControlContext) -> Refuse | None:
+        """Refuses an action that breaks a rule.
+
+        Args:
+            action: The action that is about to be carried out.
+            context: The present screen and the rules.
+
+        Returns:
+            The refusal for the first rule that the action breaks; None where it breaks none.
+        """
         own = read_rules(context.rules)[0] if self.read else ()
         for prohibition in (*self.prohibitions, *own):
-            if prohibition.forbids(context.action, context):
+            if prohibition.forbids(action, context):
                 reason = self.told.replace("{rule}", prohibition.rule)
                 return Refuse(reason=reason, cause=f"rule:{prohibition.rule}")
-        return Proceed()
+        return None

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from homeostat.controllers.core import ControlContext, Decision, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Reading
+from homeostat.sensors.core import Capability, Reading
 from homeostat.sensors.steering.actuators import Actuator, Centric
 
 __all__ = ["Recalibrate"]
@@ -40,7 +40,7 @@ class Recalibrate(Settings):
     - ``heads``: (layer, head) pairs, None for all; ``budget``: steps in an episode.
     """
 
-    steers: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
     name: str = Field(min_length=1)
     rule: Literal["act", "var", "paint"]
     strength: float = Field(ge=0.0)
@@ -85,7 +85,7 @@ class Recalibrate(Settings):
         return SteerAttention(actuators=actuators, cause=f"{self.sensor}:{self.span}") if actuators else Proceed()
 
     def _actuators(self, reading: Reading) -> tuple[Actuator, ...]:
-        inside, outside = _slots(reading, "sink."), _slots(reading, "other_sink.")
+        inside, outside = sorted(reading.sinks), sorted(reading.other_sinks)
         heads, first = self.heads, self.from_layer
         if self.rule == "paint":
             local = Actuator(self.span, stretch=self.strength, rows="output", heads=heads, from_layer=first)
@@ -100,10 +100,6 @@ class Recalibrate(Settings):
         to = self.span if self.rule == "var" else None
         span = _ranges(sorted(slots))
         return (Actuator(span, scale=self.strength, to=to, where=where, heads=heads, from_layer=first),)
-
-
-def _slots(reading: Reading, prefix: str) -> list[int]:
-    return sorted(int(key.removeprefix(prefix)) for key in reading.detail if key.startswith(prefix))
 
 
 def _ranges(slots: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -111,7 +111,7 @@ class Reconsider(Settings):
 
     def _spans(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """The evidence's spans that some reading knows."""
-        masses = {key[5:] for c in candidates for r in c.readings for key in r.detail if key.startswith("mass.")}
+        masses = {s for c in candidates for r in c.readings for s, found in r.by_span.items() if found.mass is not None}
         found = []
         for wanted in self.evidence:
             found += [label for label in sorted(masses) if label == wanted or _matches(label, wanted)]
@@ -123,15 +123,15 @@ class Reconsider(Settings):
         of its image where it has one.
         """
         falls: dict[tuple[str, str], float] = {}
-        for kind, words, label in (
-            ("gaze.", "{}", ""),
-            ("mass.frame-", "frame {}", "frame-"),
-            ("mass.screen-", "the screen {} steps back", "screen-"),
+        for of, words, prefix in (
+            (_gazes, "{}", ""),
+            (_masses, "frame {}", "frame-"),
+            (_masses, "the screen {} steps back", "screen-"),
         ):
-            base = _details(candidates[0], kind)
+            base = of(candidates[0], prefix)
             for candidate in candidates[1:]:
-                for key, value in _details(candidate, kind).items():
-                    named = (words.format(key), label and label + key)
+                for key, value in of(candidate, prefix).items():
+                    named = (words.format(key), prefix and prefix + key)
                     falls[named] = falls.get(named, 0.0) + value - base.get(key, 0.0)
         return sorted((named for named, fall in falls.items() if fall < 0), key=lambda named: falls[named])[:most]
 
@@ -140,10 +140,16 @@ def _matches(label: str, wanted: str) -> bool:
     return wanted.endswith("*") and label.startswith(wanted[:-1])
 
 
-def _details(candidate: Candidate, prefix: str) -> dict[str, float]:
+def _gazes(candidate: Candidate, prefix: str) -> dict[str, float]:
+    """The share of attention of every element that some reading of the candidate knows."""
+    return {text: share for reading in candidate.readings for text, share in reading.by_element.items()}
+
+
+def _masses(candidate: Candidate, prefix: str) -> dict[str, float]:
+    """The mass of every span whose label begins with the prefix, by the rest of its label."""
     return {
-        key.removeprefix(prefix): value
+        label.removeprefix(prefix): found.mass
         for reading in candidate.readings
-        for key, value in reading.detail.items()
-        if key.startswith(prefix)
+        for label, found in reading.by_span.items()
+        if label.startswith(prefix) and found.mass is not None
     }

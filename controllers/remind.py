@@ -150,7 +150,6 @@ class Remind(Settings):
 
 
 def _broken(reading: Reading, rules: Sequence[str]) -> Sequence[str]:
-    """The rules that a reading names as broken (``rule.2`` in its detail, from 1); all where it names none."""
-    numbers = {key.removeprefix("rule.") for key in reading.detail if key.startswith("rule.")}
-    named = [rule for number, rule in enumerate(rules, start=1) if str(number) in numbers]
+    """The rules that a reading names as broken; all of them where it names none."""
+    named = [rule for number, rule in enumerate(rules, start=1) if number in reading.broken_rules]
     return named or rules

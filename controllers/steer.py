@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 
 from homeostat.controllers.core import ControlContext, Decision, HoldAttention, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Reading
+from homeostat.sensors.core import Capability, Reading
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["SetPoint", "Steer"]
@@ -49,7 +49,7 @@ class Steer(Settings):
     - ``cooldown``: steps from one steered step to the next; ``budget``: steered steps in an episode (``"alarm"`` only).
     """
 
-    steers: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
     name: str = Field(default="steer", min_length=1)
     actuators: tuple[Actuator, ...] = Field(min_length=1)
     when: Literal["always", "alarm"] = "alarm"
@@ -101,8 +101,8 @@ class Steer(Settings):
 class SetPoint(Settings):
     """Holds a span's intensity at a set point, by a proportional-integral controller; see the module's text.
 
-    - ``span``; ``set_point``: its intensity (1: as much as any token gets); ``sensor``: whose ``intensity.SPAN`` is
-    read.
+    - ``span``; ``set_point``: its intensity (1: as much as any token gets); ``sensor``: whose reading of the
+    span's intensity is used.
     - ``k_p``, ``k_i``: the gains; ``most``: the bound of |log gain|; ``dead``: below this |log gain| nothing is
     steered.
     - ``heads``: (layer, head) pairs, None for all.
@@ -110,7 +110,7 @@ class SetPoint(Settings):
     It holds from the next attempt on and never asks again. Without a reading of the span it leaves things as they are.
     """
 
-    steers: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
     name: str = Field(default="set-point", min_length=1)
     span: str = Field(default="goal", min_length=1)
     set_point: float = Field(gt=0.0)
@@ -139,7 +139,7 @@ class SetPoint(Settings):
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "hold"]
         if mine and (mine[-1].step, mine[-1].attempt) == (context.step, context.attempt):
             return Proceed()
-        found = (r.detail.get(f"intensity.{self.span}") for r in readings if r.sensor == self.sensor)
+        found = (r.by_span[self.span].intensity for r in readings if r.sensor == self.sensor and self.span in r.by_span)
         intensity = next((value for value in found if value is not None), None)
         if intensity is None or not intensity > 0 or not math.isfinite(intensity):
             return Proceed()

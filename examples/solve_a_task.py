@@ -12,5 +12,5 @@ env = PhoneEnv(split="test")
 agent = Agent(TransformersModel.load("homeostat/nano"), [AttentionDrift(), Confidence()], [Remind()])
 task = env.reset_task("notes_add", seed=1)
 print(f"goal: {task.goal}")
-for event in agent.stream(task, env):
+for event in agent.start(task, env):
     print(event)

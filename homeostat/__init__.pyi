@@ -1,4 +1,19 @@
 from .agent.agent import Agent as Agent
 from .agent.models.transformers_model import TransformersModel as TransformersModel
-from .errors import HomeostatError as HomeostatError
+from .agent.spec import AgentSpec as AgentSpec
+from .errors import (
+    ActionError as ActionError,
+    CheckpointError as CheckpointError,
+    ComponentError as ComponentError,
+    ConfigError as ConfigError,
+    EnvError as EnvError,
+    HomeostatError as HomeostatError,
+    ModelError as ModelError,
+    PlanError as PlanError,
+    ProbeError as ProbeError,
+    TraceError as TraceError,
+    UnknownName as UnknownName,
+    UnparsableAction as UnparsableAction,
+)
 from .sensors.probe.probe import watch as watch
+from .version import __version__ as __version__

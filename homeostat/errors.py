@@ -9,6 +9,7 @@
     ├── EnvError              an environment that can't do what was asked
     │   └── ActionError       an action that the environment refuses
     │       └── UnparsableAction   a model's text that holds no action
+    ├── ComponentError        a sensor, controller, environment or model that fails in a way of its own
     ├── TraceError            a trace on disk that can't be read
     └── CheckpointError       a checkpoint that can't be resumed from
 
@@ -23,6 +24,7 @@ from collections.abc import Iterable
 __all__ = [
     "ActionError",
     "CheckpointError",
+    "ComponentError",
     "ConfigError",
     "EnvError",
     "HomeostatError",
@@ -79,6 +81,47 @@ class ActionError(EnvError, ValueError):
 
 class UnparsableAction(ActionError):
     """A model's text that holds no action."""
+
+
+class ComponentError(HomeostatError):
+    """A sensor, a controller, an environment or a model that raised an error which its contract does not know.
+
+    The error is a defect of that component. The run's trace holds an event that says so, and the run can be resumed
+    once the component is mended.
+
+    Attributes:
+        kind: What the component is: ``"sensor"``, ``"controller"``, ``"environment"`` or ``"model"``.
+        component: Its name.
+    """
+
+    def __init__(self, message: str, *, kind: str = "", component: str = "") -> None:
+        """Keeps which component failed.
+
+        Args:
+            message: One line that names the component, its error and the fix.
+            kind: What the component is.
+            component: Its name.
+        """
+        super().__init__(message)
+        self.kind, self.component = kind, component
+
+    @classmethod
+    def of(cls, kind: str, component: str, error: BaseException) -> ComponentError:
+        """Builds the error from what the component raised.
+
+        Args:
+            kind: What the component is.
+            component: Its name.
+            error: What it raised.
+
+        Returns:
+            The error, with a message on one line.
+        """
+        text = " ".join(str(error).split())[:120]
+        check = f"; test it with check_{kind}" if kind in ("sensor", "controller") else ""
+        return cls(
+            f"{kind} {component!r} raised {type(error).__name__}: {text}{check}", kind=kind, component=component
+        )
 
 
 class TraceError(HomeostatError):

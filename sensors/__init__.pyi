@@ -2,42 +2,28 @@ from .agreement import Agreement as Agreement
 from .attention_drift import AttentionDrift as AttentionDrift
 from .attention_entropy import AttentionEntropy as AttentionEntropy
 from .calibration import Calibration as Calibration
-from .chat.messages import Message as Message
-from .chat.messages import Part as Part
-from .chat.messages import Prompt as Prompt
-from .chat.rendering import Rendered as Rendered
-from .chat.rendering import Renderer as Renderer
+from .chat.messages import Message as Message, Part as Part, Prompt as Prompt
+from .chat.rendering import Rendered as Rendered, Renderer as Renderer
 from .check import check_sensor as check_sensor
 from .confidence import Confidence as Confidence
 from .core import (
     Attempt as Attempt,
-)
-from .core import (
+    Capability as Capability,
+    ExtendedReadout as ExtendedReadout,
     Need as Need,
-)
-from .core import (
     Reading as Reading,
-)
-from .core import (
     Readout as Readout,
-)
-from .core import (
     Sensor as Sensor,
-)
-from .core import (
     SensorContext as SensorContext,
-)
-from .core import (
     SpanMass as SpanMass,
-)
-from .core import (
+    SpanReading as SpanReading,
+    SubtaskSensor as SubtaskSensor,
     WhiteBox as WhiteBox,
 )
 from .element_gaze import ElementGaze as ElementGaze
 from .focus_score import FocusScore as FocusScore
 from .goal_drift import GoalDrift as GoalDrift
-from .probe.probe import Probe as Probe
-from .probe.probe import watch as watch
+from .probe.probe import Probe as Probe, watch as watch
 from .progress import Progress as Progress
 from .repetition import Repetition as Repetition
 from .retrieval_heads import RetrievalHeads as RetrievalHeads
@@ -45,7 +31,6 @@ from .rhythm import Rhythm as Rhythm
 from .role_adherence import RoleAdherence as RoleAdherence
 from .sink_rate import SinkRate as SinkRate
 from .spans import Spans as Spans
-from .steering.actuators import Actuator as Actuator
-from .steering.actuators import Centric as Centric
+from .steering.actuators import Actuator as Actuator, Centric as Centric
 from .vision_heads import VisionHeads as VisionHeads
 from .visual_sinks import VisualSinks as VisualSinks

@@ -57,8 +57,8 @@ def agreement(answers: Sequence[Hashable], weights: Sequence[float] | None = Non
 class Agreement:
     """The share of the step's candidates that say what this attempt says: ``value`` in [0, 1].
 
-    The candidates come as ``context.extra["candidates"]``, a sequence of :class:`~homeostat.sensors.core.Attempt` (this
-    one is counted with them, as the last, where it is not among them), and may have ``context.extra["weights"]``. Not
+    The candidates are ``context.candidates`` (this attempt is counted with them, as the last, where it is not among
+    them), and may have ``context.weights``. Not
     judged without, with fewer than two in all, or where the weights don't fit them. ``key``: an attempt's answer (None:
     its text without white space at the ends).
     Alarm below ``threshold`` (½: no majority; **not calibrated**). ``detail``: ``majority`` (the best answer's share),
@@ -84,11 +84,11 @@ class Agreement:
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """The reading of this attempt among its step's candidates."""
-        given = tuple(context.extra.get("candidates", ()))
+        given = context.candidates
         candidates = given if any(one is attempt for one in given) else (*given, attempt)
         if len(candidates) < 2:
             return not_judged(self.name, "there is one candidate: nothing to agree with", threshold=self.threshold)
-        weights = context.extra.get("weights")
+        weights = context.weights
         answers = [self._answer(one) for one in candidates]
         try:
             votes = agreement(answers, weights)

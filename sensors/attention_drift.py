@@ -13,14 +13,14 @@ intensity does not. Mass is a monitor, not a proof: a model can use what it hard
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext, SpanMass
+from homeostat.sensors.core import Attempt, Need, Reading, SensorContext, SpanMass, SpanReading
 from homeostat.sensors.heads import Heads, chosen_heads, not_judged
 from homeostat.sensors.spans import OUTPUT
 
@@ -44,7 +44,7 @@ class AttentionDrift:
     instead. ``tokens``: of the attempt, all, the first or the last. ``measure="mass"`` uses the plain mass and
     ``value`` = mass − baseline, uncorrected for length: for comparison with the literature only.
 
-    ``detail`` holds ``intensity.LABEL`` and ``mass.LABEL`` for every span, and ``sink`` where it was measured.
+    ``by_span`` holds mass and intensity of every span; ``detail`` the mass on sinks, where it was measured.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -108,27 +108,40 @@ class AttentionDrift:
         if not chosen.any():
             return self._nothing(f"none of the chosen layers or heads was probed; probed layers: {list(spans.layers)}")
         mass, intensity = intensities(spans, chosen, self.tokens)
-        detail = {f"intensity.{label}": value for label, value in intensity.items()}
-        detail |= {f"mass.{label}": value for label, value in mass.items()}
-        if spans.sink is not None:
-            detail["sink"] = float(spans.sink[:, chosen].mean())
+        found = {label: SpanReading(mass=mass[label], intensity=intensity[label]) for label in mass}
+        detail = {} if spans.sink is None else {"sink": float(spans.sink[:, chosen].mean())}
         here = [label for label in self.labels if label in spans.labels]
         if not here:
-            return self._nothing(f"no span {self.span!r} in this prompt", detail)
+            return self._nothing(f"no span {self.span!r} in this prompt", found, detail)
         if len(self.labels) > 1:
             keys = {label: float(spans.lengths[spans.labels.index(label)]) for label in here}
-            detail[f"mass.{self.span}"] = sum(mass[label] for label in here)
             whole = sum(intensity[label] * keys[label] for label in here)
-            detail[f"intensity.{self.span}"] = whole / max(sum(keys.values()), 1)
-        now = detail[f"{self.measure}.{self.span}"]
-        before = [r.detail[key] for r in context.history if (key := f"{self.measure}.{self.span}") in r.detail]
+            found[self.span] = SpanReading(
+                mass=sum(mass[label] for label in here), intensity=whole / max(sum(keys.values()), 1)
+            )
+        now = self._measured(found)
+        before = [self._measured(r.by_span) for r in context.history if self.span in r.by_span]
         if not before:
-            return self._reading(0.0, None, f"{self.measure} {now:.3g}, the first reading", detail)
+            return self._reading(0.0, None, f"{self.measure} {now:.3g}, the first reading", found, detail)
         baseline = before[0] if self.base == "first" else sum(before) / len(before)
         value = now - baseline if self.measure == "mass" else math.log(max(now, FLOOR) / max(baseline, FLOOR))
-        return self._reading(value, baseline, f"{self.measure} {now:.3g} against {baseline:.3g}", detail)
+        return self._reading(value, baseline, f"{self.measure} {now:.3g} against {baseline:.3g}", found, detail)
 
-    def _reading(self, value: float, baseline: float | None, reason: str, detail: dict[str, float]) -> Reading:
+    def _measured(self, by_span: Mapping[str, SpanReading]) -> float:
+        """The mass or the intensity of this sensor's span."""
+        reading = by_span[self.span]
+        value = reading.mass if self.measure == "mass" else reading.intensity
+        assert value is not None  # this sensor measures both
+        return value
+
+    def _reading(
+        self,
+        value: float,
+        baseline: float | None,
+        reason: str,
+        by_span: dict[str, SpanReading],
+        detail: dict[str, float],
+    ) -> Reading:
         alarm = baseline is not None and value < self.threshold
         return Reading(
             sensor=self.name,
@@ -139,11 +152,16 @@ class AttentionDrift:
             judged=baseline is not None,
             reason=f"{self.span}: {reason}",
             span=self.span,
+            by_span=by_span,
             detail=detail,
         )
 
-    def _nothing(self, reason: str, detail: dict[str, float] | None = None) -> Reading:
-        return not_judged(self.name, reason, threshold=self.threshold, span=self.span, detail=detail)
+    def _nothing(
+        self, reason: str, by_span: dict[str, SpanReading] | None = None, detail: dict[str, float] | None = None
+    ) -> Reading:
+        return not_judged(
+            self.name, reason, threshold=self.threshold, span=self.span, by_span=by_span or {}, detail=detail or {}
+        )
 
 
 def intensities(

@@ -24,7 +24,7 @@ class AttentionEntropy:
     """``value`` in [0, 1]: the mean normalised entropy over tokens and heads. Alarm below ``threshold``.
 
     The default threshold is **not calibrated**. ``heads``: (layer, head) pairs, None for all that were probed.
-    ``detail``: ``layer.N`` for every layer, ``lowest_head`` the least of any head (its mean over tokens).
+    ``by_layer`` holds every layer's mean, ``detail`` the ``lowest_head``, the least of any head (its mean over tokens).
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -52,16 +52,16 @@ class AttentionEntropy:
             return not_judged(self.name, "none of the chosen heads was probed", threshold=self.threshold)
         each = level.mean(0)  # (L, H)
         value = float(each[chosen].mean())
-        detail = {f"layer.{n}": float(each[k][chosen[k]].mean()) for k, n in enumerate(spans.layers) if chosen[k].any()}
-        detail["lowest_head"] = float(each[chosen].min())
+        layers = {n: float(each[k][chosen[k]].mean()) for k, n in enumerate(spans.layers) if chosen[k].any()}
+        lowest = float(each[chosen].min())
         return Reading(
             sensor=self.name,
             value=value,
             threshold=self.threshold,
             alarm=value < self.threshold,
-            reason=f"attention is {value:.2f} spread out (1: over all keys alike), its narrowest head "
-            f"{detail['lowest_head']:.2f}",
-            detail=detail,
+            reason=f"attention is {value:.2f} spread out (1: over all keys alike), its narrowest head {lowest:.2f}",
+            by_layer=layers,
+            detail={"lowest_head": lowest},
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from homeostat.actions import Click
 from homeostat.errors import ConfigError
 from homeostat.observation import Element, Observation
 from homeostat.sensors.chat.messages import Message, Part, Prompt
@@ -54,7 +55,7 @@ def check_sensor(sensor: Sensor, *, model: Any = None) -> None:
             model=model if "model" in needs else None,
             prompt=_PROMPT,
             observation=_seen(),
-            extra={"point": (0.5, 0.1)},
+            action=Click(point=(0.5, 0.1)),
         )
         first = _read_twice(sensor, name, label, attempt, context)
         later = replace(context, step=1, history=(first,))
@@ -152,7 +153,14 @@ def _read(sensor: Sensor, name: str, label: str, attempt: Attempt, context: Sens
         raise ConfigError(f"sensor {name!r} returned {type(reading).__name__!r} on {label}; return a Reading")
     if reading.sensor != name:
         raise ConfigError(f"sensor {name!r} returned a reading of {reading.sensor!r} on {label}; use its own name")
-    numbers = {"value": reading.value, "baseline": reading.baseline, "threshold": reading.threshold, **reading.detail}
+    numbers = {
+        **{"value": reading.value, "baseline": reading.baseline, "threshold": reading.threshold},
+        **{f"{label}.{name}": number for label, span in reading.by_span.items() for name, number in span},
+        **reading.by_element,
+        **{f"by_layer.{layer}": number for layer, number in reading.by_layer.items()},
+        **{f"sinks.{slot}": number for slot, number in {**reading.sinks, **reading.other_sinks}.items()},
+        **reading.detail,
+    }
     for key, number in numbers.items():
         if number is not None and not math.isfinite(number):
             raise ConfigError(f"sensor {name!r} returned {key}={number!r} on {label}; readings must be finite")
@@ -164,8 +172,8 @@ def _read(sensor: Sensor, name: str, label: str, attempt: Attempt, context: Sens
 
 
 def _snapshot(attempt: Attempt, context: SensorContext) -> bytes:
-    facts = (context.goal, context.rules, context.step, context.attempt, context.history, context.extra)
-    return pickle.dumps((attempt, facts))
+    told = (context.goal, context.rules, context.step, context.attempt, context.history)
+    return pickle.dumps((attempt, told, context.action, context.observation))
 
 
 def _state(sensor: Sensor) -> str:

@@ -14,14 +14,40 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from homeostat.actions import Action, Click, LongPress
 from homeostat.errors import ConfigError
 from homeostat.observation import Observation
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.spans import Spans
+from homeostat.sensors.truth import Truth
 
-__all__ = ["Attempt", "Need", "Reading", "Readout", "Sensor", "SensorContext", "SpanMass", "Statistic", "WhiteBox"]
+__all__ = [
+    "Attempt",
+    "Capability",
+    "ExtendedReadout",
+    "ForcedReading",
+    "HiddenStates",
+    "Need",
+    "Reading",
+    "Readout",
+    "ReminderStyle",
+    "Scoring",
+    "Sensor",
+    "SensorContext",
+    "SpanMass",
+    "SpanReading",
+    "Statistic",
+    "Styled",
+    "SubtaskSensor",
+    "WhiteBox",
+]
 
 Need = Literal["attention", "logprobs", "text", "model"]
+"""What a sensor may need of a model call: span masses, log-probabilities, the text, or the model itself."""
+
+Capability = Literal["attention", "logprobs", "text", "model", "steering", "schema"]
+"""What a model may offer: the sensors' needs, attention steering, and answers held to a JSON schema."""
+
 Statistic = Literal["entropy", "distance", "top", "received", "outputs"]
 
 
@@ -137,12 +163,45 @@ class Attempt:
     pieces: tuple[str, ...] = ()
 
 
+class SpanReading(BaseModel):
+    """What a sensor measured of one span of the prompt; None where it did not measure it.
+
+    Attributes:
+        mass: The span's attention mass, in [0, 1], averaged over the attempt's tokens and the chosen heads.
+        intensity: The mass per key, relative to an even distribution over all visible keys: 1 means that the span gets
+            as much attention as any other text of its length.
+        copied: The share of the attempt's tokens that were copied from the span, in [0, 1].
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mass: float | None = None
+    intensity: float | None = None
+    copied: float | None = None
+
+
 class Reading(BaseModel):
     """What a sensor says of one attempt.
 
-    ``value`` against ``baseline`` (None on the first reading), ``alarm`` and the one-line ``reason``;
-    ``detail`` holds further named numbers, such as the intensity of every span. ``judged`` says whether the value was
-    held against the threshold: a first reading that has nothing to compare with was not, and calibration leaves it out.
+    Attributes:
+        sensor: The sensor's name.
+        value: The measured value; each sensor documents its unit.
+        baseline: What the value is compared with; None on a first reading.
+        threshold: The value at which the sensor alarms; None where it has none.
+        alarm: Whether the value passes the threshold.
+        judged: Whether the value was compared with the threshold at all. A first reading that has nothing to be
+            compared with is not judged, and calibration leaves it out.
+        reason: One line for people.
+        span: The label of the span that the reading is about; None where it is about none.
+        by_span: What was measured of every span, by label.
+        by_element: Shares of attention by the text of a user-interface element, in [0, 1].
+        by_layer: The value of every probed layer, by layer index.
+        sinks: How strong every attention sink is, by its slot in the prompt. For an image's sensor: the sinks among the
+            image's tokens.
+        other_sinks: The sinks elsewhere in the prompt, where the sensor tells the two apart.
+        broken_rules: The numbers of the rules that the attempt breaks, counted from 1 in the task's order.
+        subtasks: For every subtask, whether it is done.
+        detail: Further named numbers, for people and plots; nothing in the runtime depends on them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -155,6 +214,13 @@ class Reading(BaseModel):
     judged: bool = True
     reason: str = ""
     span: str | None = None
+    by_span: dict[str, SpanReading] = {}
+    by_element: dict[str, float] = {}
+    by_layer: dict[int, float] = {}
+    sinks: dict[int, float] = {}
+    other_sinks: dict[int, float] = {}
+    broken_rules: tuple[int, ...] = ()
+    subtasks: tuple[bool, ...] = ()
     detail: dict[str, float] = {}
 
 
@@ -166,6 +232,24 @@ class SensorContext:
     present subtask), oldest first: a sensor keeps no state of its own, so an episode can resume anywhere.
     ``model`` is set only for sensors that declare the need ``"model"`` (a :class:`WhiteBox`, where the loop's model is
     one). ``prompt`` is what the attempt answered and ``observation`` what the prompt showed; either may be None.
+
+    Attributes:
+        goal: What the executor is working on: the whole goal, or the present subtask's.
+        rules: The task's rules.
+        step: The number of the environment step, from 0.
+        attempt: The number of the model call within the step, from 0.
+        history: This sensor's earlier readings in the present subtask.
+        model: The model itself, for sensors that need it.
+        prompt: What the attempt answered.
+        observation: What the prompt showed.
+        task_goal: The goal of the whole task, also while a subtask is worked on.
+        action: What the attempt's text was parsed to; None where it holds no action.
+        subtasks: For every subtask, whether it is done before the action; None where the environment does not say.
+        subtask_apps: For every subtask, the app that it is done in; "" where it has none.
+        optimal_steps: How many steps the built-in solution takes; 0 where nobody knows.
+        candidates: All answers that were sampled to the same prompt, this attempt among them.
+        weights: One weight for each candidate; None counts all alike.
+        truth: What really happened, where the environment knows.
     """
 
     goal: str
@@ -176,30 +260,108 @@ class SensorContext:
     model: Any = None
     prompt: Prompt | None = None
     observation: Observation | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    task_goal: str = ""
+    action: Action | None = None
+    subtasks: tuple[bool, ...] | None = None
+    subtask_apps: tuple[str, ...] = ()
+    optimal_steps: int = 0
+    candidates: tuple[Attempt, ...] = ()
+    weights: tuple[float, ...] | None = None
+    truth: Truth | None = None
+
+    @property
+    def point(self) -> tuple[float, float] | None:
+        """Where the attempt's action taps, as normalised (x, y); None where it taps nowhere."""
+        return self.action.point if isinstance(self.action, Click | LongPress) else None
 
 
 @runtime_checkable
-class WhiteBox(Protocol):
-    """What sensors that need ``"model"`` may ask of one."""
-
-    def generate(self, prompt: Prompt, *, max_new_tokens: int = 256, watch: bool | Readout = True) -> list[Attempt]:
-        """Answers to the prompt (one, greedy, where nothing else is said)."""
-        ...
+class Scoring(Protocol):
+    """A model that scores a given answer (teacher forcing)."""
 
     def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """(T, V) natural-log probabilities over the vocabulary at each of ``tokens``, forced after the prompt.
+        """Scores a given answer.
 
-        The keys of what this prompt shares with the last one from its start are reused where the cache allows it.
+        What the prompt shares with the last one from its start is not computed again where the cache allows it.
+
+        Args:
+            prompt: The prompt.
+            tokens: The T tokens of the answer.
+
+        Returns:
+            (T, V) natural-log probabilities over the vocabulary at each token.
         """
         ...
 
+
+@runtime_checkable
+class ForcedReading(Protocol):
+    """A model whose attention can be read while it is given an answer (teacher forcing)."""
+
     def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout) -> SpanMass:
-        """What the probe reads of ``tokens``, forced after the prompt."""
+        """Reads the attention of a given answer.
+
+        Args:
+            prompt: The prompt.
+            tokens: The T tokens of the answer.
+            readout: What the probe records besides span masses.
+
+        Returns:
+            The span masses of the T tokens.
+        """
         ...
 
+
+@runtime_checkable
+class HiddenStates(Protocol):
+    """A model that tells its hidden states."""
+
     def hidden(self, prompt: Prompt) -> NDArray[np.float32]:
-        """(L + 1, P, D): the residual stream at each of the prompt's tokens, entering each layer and after the last."""
+        """Computes the residual stream of a prompt.
+
+        Args:
+            prompt: The prompt, of P tokens.
+
+        Returns:
+            (L + 1, P, D): the residual stream at each token, entering each of the L layers and after the last.
+        """
+        ...
+
+
+@runtime_checkable
+class WhiteBox(Scoring, ForcedReading, HiddenStates, Protocol):
+    """Everything that a sensor with the need ``"model"`` may ask of a model."""
+
+    def generate(self, prompt: Prompt, *, max_new_tokens: int = 256, watch: bool | Readout = True) -> list[Attempt]:
+        """Answers a prompt greedily.
+
+        Args:
+            prompt: The prompt.
+            max_new_tokens: The most tokens that the answer may have.
+            watch: Whether attention is read, or what the probe records.
+
+        Returns:
+            One attempt.
+        """
+        ...
+
+
+class ReminderStyle(Protocol):
+    """How a model's prompts word a reminder."""
+
+    @property
+    def reminder(self) -> str:
+        """The wording, with ``{reminder}`` where the text goes."""
+        ...
+
+
+@runtime_checkable
+class Styled(Protocol):
+    """A model that has a prompt style of its own."""
+
+    @property
+    def style(self) -> ReminderStyle:
+        """The style."""
         ...
 
 
@@ -216,4 +378,24 @@ class Sensor(Protocol):
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """The reading of this attempt."""
+        ...
+
+
+@runtime_checkable
+class ExtendedReadout(Protocol):
+    """What a sensor has besides where it needs more of the probe than span masses."""
+
+    @property
+    def reads(self) -> Readout:
+        """What the probe has to record for this sensor. A plain attribute will do."""
+        ...
+
+
+@runtime_checkable
+class SubtaskSensor(Protocol):
+    """What a sensor has besides where it compares the action with the task's subtasks."""
+
+    @property
+    def checks_subtasks(self) -> bool:
+        """Whether the loop has to evaluate the subtasks' checks at every attempt. A plain attribute will do."""
         ...

@@ -10,7 +10,7 @@ it, so choose them.) Cost: the probe keeps one weight for every image token, T·
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,14 @@ FINE = 8
 class ElementGaze:
     """The share of the screen's attention that lies on the element that is tapped.
 
-    ``value`` in [0, 1]; the tapped point comes as ``context.extra["point"]``, normalised (x, y). Without one the
+    ``value`` in [0, 1]; the tapped point is ``context.point``. Without one the
     reading is not judged, but tells where the model looked. Alarm below ``threshold``; the default 0 never alarms:
     **calibrate it**. ``span``: the image's label. ``tokens``: of the attempt, all or the last. ``heads``: (layer,
     head) pairs. ``grid``: (rows, columns) of the image's tokens; None takes the division whose patches are nearest to
     squares.
 
-    ``detail``: ``gaze.TEXT`` for the five elements with the largest shares (those with the same text together), and
-    ``background``.
+    ``by_element`` holds the five elements with the largest shares (those with the same text together), ``detail`` the
+    share of the ``background``.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -91,12 +91,12 @@ class ElementGaze:
         for element, share in zip(seen.elements, shares, strict=False):
             named[element.text or element.role] = named.get(element.text or element.role, 0.0) + float(share)
         best = sorted(named.items(), key=lambda item: -item[1])[:5]
-        detail |= {f"gaze.{text}": share for text, share in best}
+        by_element = dict(best)
         looked = f"most on {best[0][0]!r} ({best[0][1]:.0%})" if best else "no element"
-        point = context.extra.get("point")
+        point = context.point
         if point is None:
-            return self._nothing(f"{looked}; nothing was tapped", detail)
-        target = element_at(seen.elements, (float(point[0]), float(point[1])))
+            return self._nothing(f"{looked}; nothing was tapped", by_element=by_element, detail=detail)
+        target = element_at(seen.elements, point)
         value = float(shares[-1] if target is None else shares[target])
         name = "the background" if target is None else repr(seen.elements[target].text or seen.elements[target].role)
         return Reading(
@@ -106,11 +106,12 @@ class ElementGaze:
             alarm=value < self.threshold,
             reason=" ".join(f"{value:.0%} of the look on {name}, which is tapped; {looked}".split()),
             span=self.span,
+            by_element=by_element,
             detail=detail,
         )
 
-    def _nothing(self, reason: str, detail: dict[str, float] | None = None) -> Reading:
-        return not_judged(self.name, " ".join(reason.split()), threshold=self.threshold, span=self.span, detail=detail)
+    def _nothing(self, reason: str, **more: Any) -> Reading:
+        return not_judged(self.name, " ".join(reason.split()), threshold=self.threshold, span=self.span, **more)
 
 
 def grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
+from homeostat.sensors.core import Attempt, Need, Reading, Scoring, SensorContext, Styled
 from homeostat.sensors.heads import not_judged
 
 __all__ = ["GoalDrift", "divergence", "restated"]
@@ -57,14 +57,14 @@ class GoalDrift:
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """The reading of this attempt."""
-        if context.prompt is None or not hasattr(context.model, "score"):
+        if context.prompt is None or not isinstance(context.model, Scoring):
             return not_judged(self.name, "no prompt, or no model that scores tokens", threshold=self.threshold)
         if all(message.role != "user" for message in context.prompt.messages):
             return not_judged(self.name, "the prompt has no message of the user", threshold=self.threshold)
         if not attempt.tokens:
             return not_judged(self.name, "no token was generated", threshold=self.threshold)
-        style = getattr(context.model, "style", None)
-        own = getattr(style, "reminder", "Reminder: {reminder}\n").replace("{reminder}", "{goal}")
+        own = context.model.style.reminder if isinstance(context.model, Styled) else "Reminder: {reminder}\n"
+        own = own.replace("{reminder}", "{goal}")
         again = restated(context.prompt, (self.wording or own).replace("{goal}", context.goal))
         q = context.model.score(context.prompt, attempt.tokens)
         p = context.model.score(again, attempt.tokens)

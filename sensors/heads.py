@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,7 @@ def not_judged(
     *,
     threshold: float | None = None,
     span: str | None = None,
-    detail: dict[str, float] | None = None,
+    **more: Any,
 ) -> Reading:
     """The reading of an attempt that the sensor has nothing to hold against: value 0, no alarm, and why."""
-    return Reading(
-        sensor=sensor, value=0.0, threshold=threshold, judged=False, reason=reason, span=span, detail=detail or {}
-    )
+    return Reading(sensor=sensor, value=0.0, threshold=threshold, judged=False, reason=reason, span=span, **more)

@@ -102,16 +102,14 @@ def _misplaced(t: int, now: StepFacts, apps: Sequence[str]) -> list[Finding]:
 class Progress:
     """``value``: how many failures this attempt's action would be or shows. Alarm above ``threshold`` (0).
 
-    Takes ``context.extra["subtasks"]`` (V_i before the action), ``["apps"]`` (of the subtasks), ``["action"]``
-    (parsed; None where there was none) and, where known, ``["optimal_steps"]``; the app in front from
-    ``context.observation``; V_i of the step before from its own last reading. Not judged without subtasks. The loop
-    fills them in for an environment that has ``subtasks``. ``detail``: ``under``, ``over``, ``drift``, and ``done.1``,
-    ``done.2``, …
+    Reads the subtasks before the action (V_i), their apps, the action and the optimal steps from the context; the app
+    in front from the observation; V_i of the step before from its own last reading. Not judged without subtasks: the
+    loop evaluates them for an environment that tells its subtasks. ``detail``: ``under``, ``over``, ``drift``.
     """
 
     needs: frozenset[Need] = frozenset({"text"})
     side: Literal["above"] = "above"
-    checks = True
+    checks_subtasks = True
 
     def __init__(self, threshold: float = 0.0, *, name: str = "progress") -> None:
         """Raises :class:`ConfigError` for a threshold below 0."""
@@ -122,16 +120,16 @@ class Progress:
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """The reading of this attempt."""
-        done, apps = context.extra.get("subtasks"), context.extra.get("apps")
-        if done is None or apps is None or len(done) != len(apps):
+        done, apps = context.subtasks, context.subtask_apps
+        if done is None or len(done) != len(apps):
             return not_judged(self.name, "the environment tells no subtasks", threshold=self.threshold)
-        action = context.extra.get("action")
+        action = context.action
         app = context.observation.app if context.observation is not None else ""
-        last = context.history[-1].detail if context.history else {}
-        before = tuple(bool(last.get(f"done.{i + 1}", is_)) for i, is_ in enumerate(done))
-        found = progress([StepFacts(before, app), StepFacts(tuple(done), app, action)], apps, first=1)
+        last = context.history[-1].subtasks if context.history else ()
+        before = last if len(last) == len(done) else done
+        found = progress([StepFacts(before, app), StepFacts(done, app, action)], apps, first=1)
         reasons = [one.reason for one in found]
-        optimal = int(context.extra.get("optimal_steps", 0))
+        optimal = context.optimal_steps
         over = optimal > 0 and context.step == 2 * optimal
         if over:
             reasons.append(f"more than twice the optimal {optimal} steps")
@@ -144,5 +142,6 @@ class Progress:
             threshold=self.threshold,
             alarm=value > self.threshold,
             reason="; ".join(reasons) or f"{sum(done)} of {len(done)} subtasks done",
-            detail=counts | {f"done.{i + 1}": float(is_) for i, is_ in enumerate(done)},
+            subtasks=done,
+            detail=counts,
         )

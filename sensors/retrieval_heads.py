@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext, SpanMass
+from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext, SpanMass, SpanReading
 from homeostat.sensors.heads import Heads, chosen_heads, not_judged
 
 __all__ = ["RetrievalHeads", "copy_hits", "retrieval_heads", "retrieval_scores"]
@@ -27,7 +27,8 @@ class RetrievalHeads:
 
     ``span`` None: from any labelled span. ``heads``: as :func:`retrieval_heads` finds them (None: all that were probed,
     where chance hits are frequent). Alarm below ``threshold``; the default 0 never alarms: **calibrate it**. Needs
-    ``Attempt.prompt_ids``. ``detail``: ``copied.LABEL`` for every span, ``copied``, and ``tokens``.
+    ``Attempt.prompt_ids``. ``by_span`` holds the share copied from every span;
+    ``detail``: ``copied`` (from any) and ``tokens``.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -68,17 +69,17 @@ class RetrievalHeads:
             return self._nothing("none of the chosen heads was probed")
         hits = copy_hits(spans, attempt.prompt_ids, attempt.tokens)[:, chosen]  # (T, heads)
         top = spans.top[:, chosen]
-        detail = {}
+        by_span = {}
         anywhere = np.zeros(len(hits), bool)
         for label in spans.spans:
             inside = np.zeros(top.shape, bool)
             for start, stop in spans.spans[label]:
                 inside |= (top >= start) & (top < stop)
             copied = (hits & inside).any(1)
-            detail[f"copied.{label}"] = float(copied.mean())
+            by_span[label] = SpanReading(copied=float(copied.mean()))
             anywhere |= copied
-        detail |= {"copied": float(anywhere.mean()), "tokens": float(len(hits))}
-        value = detail["copied" if self.span is None else f"copied.{self.span}"]
+        share = float(anywhere.mean())
+        value = share if self.span is None else float(by_span[self.span].copied or 0.0)
         return Reading(
             sensor=self.name,
             value=value,
@@ -86,7 +87,8 @@ class RetrievalHeads:
             alarm=value < self.threshold,
             reason=f"{value:.0%} of the tokens are copied from {self.span or 'the prompt'}",
             span=self.span,
-            detail=detail,
+            by_span=by_span,
+            detail={"copied": share, "tokens": float(len(hits))},
         )
 
     def _nothing(self, reason: str) -> Reading:

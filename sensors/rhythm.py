@@ -108,7 +108,7 @@ class Rhythm:
         return list(range(math.floor(third), max(math.ceil(2 * third), math.floor(third) + 1)))
 
     def _nothing(self, reason: str, detail: dict[str, float] | None = None) -> Reading:
-        return not_judged(self.name, reason, threshold=self.threshold, detail=detail)
+        return not_judged(self.name, reason, threshold=self.threshold, detail=detail or {})
 
 
 def head_spans(distance: NDArray[np.float32]) -> NDArray[np.float64]:

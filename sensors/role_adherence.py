@@ -18,6 +18,7 @@ from homeostat.errors import ConfigError
 from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
 from homeostat.sensors.heads import not_judged
 from homeostat.sensors.rubric import DIMENSIONS, GENERIC, Judge, Rubric, ask_scores, parse_scores
+from homeostat.sensors.truth import Truth
 
 __all__ = ["Agreed", "RoleAdherence", "TrueRoleAdherence", "Truth", "judge_agreement", "truth_scores"]
 
@@ -77,23 +78,6 @@ class RoleAdherence:
         return _reading(self.name, detail, self.threshold)
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What happened, as the environment knows it.
-
-    ``reached``: the share of subtasks that are done (a forbidden task: 1 where it was left alone). ``apps``: those the
-    agent acted in, ``role_apps``: those that its task is about (None: any). ``told``: values it typed or answered,
-    ``seen``: those among them that stood in the goal or on a screen before. ``broken``: rules that it broke.
-    """
-
-    reached: float
-    apps: frozenset[str] = frozenset()
-    role_apps: frozenset[str] | None = None
-    told: frozenset[str] = frozenset()
-    seen: frozenset[str] = frozenset()
-    broken: tuple[str, ...] = ()
-
-
 def truth_scores(truth: Truth) -> dict[str, float]:
     """The four scores in [1, 5] that the facts give (the mapping is ours).
 
@@ -114,7 +98,7 @@ def truth_scores(truth: Truth) -> dict[str, float]:
 
 
 class TrueRoleAdherence:
-    """The same score from the environment's truth: ``context.extra["truth"]``, a :class:`Truth`. Not judged without.
+    """The same score from the environment's truth: ``context.truth``, a :class:`Truth`. Not judged without.
 
     For checking a judge, and for episodes whose environment knows; ``homeostat.agent.replay`` makes it
     of a phone's run.
@@ -132,8 +116,8 @@ class TrueRoleAdherence:
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """The truth's reading."""
-        truth = context.extra.get("truth")
-        if not isinstance(truth, Truth):
+        truth = context.truth
+        if truth is None:
             return not_judged(self.name, "the environment tells no truth", threshold=self.threshold)
         return _reading(self.name, truth_scores(truth), self.threshold)
 

@@ -27,8 +27,8 @@ class SinkRate:
     """``value`` in [0, 1]: the largest Sink_k. Alarm on ``side`` of ``threshold``.
 
     ``epsilon``: the paper's 0.3. ``side="below"`` (default) asks whether the model's sink is still there, and the
-    default threshold 0 never alarms: **calibrate it**. ``detail``: ``slot`` of the largest, ``mean`` over slots, and
-    ``sink.SLOT`` for every slot that receives more than ``listed`` over all heads (α of arXiv 2406.15765: 0.1).
+    default threshold 0 never alarms: **calibrate it**. ``detail``: ``slot`` of the largest, ``mean`` over slots.
+    ``sinks`` holds every slot that receives more than ``listed`` over all heads (α of arXiv 2406.15765: 0.1).
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -72,12 +72,13 @@ class SinkRate:
             threshold=self.threshold,
             alarm=value < self.threshold if self.side == "below" else value > self.threshold,
             reason=f"slot {slot} is a sink in {value:.0%} of the heads",
-            detail={"slot": float(slot), "mean": float(rates.mean())} | self._sinks(received),
+            sinks=self._sinks(received),
+            detail={"slot": float(slot), "mean": float(rates.mean())},
         )
 
-    def _sinks(self, received: NDArray[np.float32]) -> dict[str, float]:
+    def _sinks(self, received: NDArray[np.float32]) -> dict[int, float]:
         mean = np.nan_to_num(received, nan=0.0).mean((0, 1), dtype=np.float64)
-        return {f"sink.{slot}": float(mean[slot]) for slot in np.flatnonzero(mean > self.listed)}
+        return {int(slot): float(mean[slot]) for slot in np.flatnonzero(mean > self.listed)}
 
 
 def sink_rate(received: NDArray[np.float32], epsilon: float = 0.3) -> NDArray[np.float64]:

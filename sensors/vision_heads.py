@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 from homeostat.sensors.chat.messages import Message, Prompt
-from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext, SpanMass
+from homeostat.sensors.core import Attempt, ForcedReading, Need, Reading, Readout, SensorContext, SpanMass
 from homeostat.sensors.heads import Heads, chosen_heads, not_judged
 
 __all__ = ["VisionHeads", "head_divergence", "vision_heads", "without"]
@@ -34,7 +34,8 @@ class VisionHeads:
     The paper's distance is not relative (``detail["vhd"]`` is theirs, the mean over heads): relative ones can be
     compared between layers and models. ``heads``: as :func:`vision_heads` chooses them; None for all. Alarm below
     ``threshold`` (**not calibrated**): what is written now does not depend on the span. Needs a model that reads a
-    forced answer (:class:`~homeostat.sensors.core.WhiteBox`). ``detail``: ``vhd``, and ``layer.N`` (relative).
+    forced answer (:class:`~homeostat.sensors.core.WhiteBox`). ``detail``: ``vhd``; ``by_layer``:
+    the relative distance of every layer.
     """
 
     needs: frozenset[Need] = frozenset({"attention", "model"})
@@ -57,7 +58,7 @@ class VisionHeads:
         spans = attempt.spans
         if spans is None or spans.outputs is None or not len(spans.outputs):
             return self._nothing("no head outputs were read: Readout(statistics={'outputs'})")
-        if context.prompt is None or not hasattr(context.model, "read") or not attempt.tokens:
+        if context.prompt is None or not isinstance(context.model, ForcedReading) or not attempt.tokens:
             return self._nothing("no prompt, or no model that reads a forced answer")
         bare = without(context.prompt, self.span)
         if bare == context.prompt or not any(message.parts for message in bare.messages):
@@ -72,10 +73,7 @@ class VisionHeads:
         size = np.linalg.norm(spans.outputs.astype(np.float64), axis=-1).mean(0)
         relative = apart / np.maximum(size, 1e-9)
         value = float(relative[chosen].mean())
-        detail = {"vhd": float(apart[chosen].mean())}
-        for k, layer in enumerate(spans.layers):
-            if chosen[k].any():
-                detail[f"layer.{layer}"] = float(relative[k][chosen[k]].mean())
+        layers = {n: float(relative[k][chosen[k]].mean()) for k, n in enumerate(spans.layers) if chosen[k].any()}
         return Reading(
             sensor=self.name,
             value=value,
@@ -83,7 +81,8 @@ class VisionHeads:
             alarm=value < self.threshold,
             reason=f"without {self.span!r} the heads' outputs would be {value:.0%} of their length away",
             span=self.span,
-            detail=detail,
+            by_layer=layers,
+            detail={"vhd": float(apart[chosen].mean())},
         )
 
     def _nothing(self, reason: str) -> Reading:

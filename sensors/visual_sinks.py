@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext
+from homeostat.sensors.core import Attempt, HiddenStates, Need, Reading, Readout, SensorContext
 from homeostat.sensors.heads import not_judged
 
 __all__ = ["VisualSinks", "image_centric", "sink_dimensions", "sink_values"]
@@ -33,8 +33,8 @@ class VisualSinks:
     Alarm above ``threshold`` (**not calibrated**). ``tau``: the paper's 20; ``dimensions``: the model's sink
     dimensions, as :func:`sink_dimensions` finds them on a prompt of its kind (None: on this prompt). Needs a model
     that tells hidden states (:class:`~homeostat.sensors.core.WhiteBox`). ``detail``: ``sinks``, how many of the
-    image's tokens are sinks in some probed layer; ``image_centric``, the share of (token, head) rows that are;
-    ``sink.SLOT`` and ``other_sink.SLOT``: φ of every sink in the image and elsewhere, the largest over probed layers.
+    image's tokens are sinks in some probed layer; ``image_centric``, the share of (token, head) rows that are.
+    ``sinks`` and ``other_sinks``: φ of every sink in the image and elsewhere, the largest over probed layers.
     """
 
     needs: frozenset[Need] = frozenset({"attention", "model"})
@@ -65,7 +65,7 @@ class VisualSinks:
         keys = None if spans is None else spans.keys.get(self.span)
         if spans is None or spans.spans is None or keys is None or not len(keys):
             return self._nothing(f"no keys of {self.span!r} were read: Readout(keys={{{self.span!r}}})")
-        if context.prompt is None or not hasattr(context.model, "hidden"):
+        if context.prompt is None or not isinstance(context.model, HiddenStates):
             return self._nothing("no prompt, or no model that tells hidden states")
         slots = [s for start, stop in spans.spans[self.span] for s in range(start, stop)]
         hidden = context.model.hidden(context.prompt)
@@ -75,10 +75,7 @@ class VisualSinks:
         values = sink_values(hidden[list(spans.layers)], dimensions)  # (L, P)
         sinks = values[:, slots] > self.tau  # (L, n)
         mine, most = set(slots), values.max(0)
-        named = {
-            f"{'sink' if slot in mine else 'other_sink'}.{slot}": float(most[slot])
-            for slot in np.flatnonzero(most > self.tau)
-        }
+        strong = {int(slot): float(most[slot]) for slot in np.flatnonzero(most > self.tau)}
         mass = keys.sum(-1, dtype=np.float64)
         wasted = (keys * sinks[None, :, None]).sum(-1, dtype=np.float64)
         value = float(wasted.sum() / mass.sum()) if mass.sum() > 0 else 0.0
@@ -90,7 +87,9 @@ class VisualSinks:
             alarm=value > self.threshold,
             reason=f"{value:.0%} of the look at {self.span!r} lies on sinks, {count} of its {len(slots)} tokens",
             span=self.span,
-            detail={"sinks": float(count), "image_centric": float(image_centric(keys, sinks).mean())} | named,
+            sinks={slot: size for slot, size in strong.items() if slot in mine},
+            other_sinks={slot: size for slot, size in strong.items() if slot not in mine},
+            detail={"sinks": float(count), "image_centric": float(image_centric(keys, sinks).mean())},
         )
 
     def _nothing(self, reason: str) -> Reading:

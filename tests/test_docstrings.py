@@ -26,9 +26,9 @@ def files():
 
 def exported(tree):
     for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            if isinstance(node.value, ast.List | ast.Tuple):
-                return {element.value for element in node.value.elts}
+        names_all = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+        if names_all and isinstance(node.value, ast.List | ast.Tuple):
+            return {element.value for element in node.value.elts}
     return set()
 
 
@@ -62,9 +62,9 @@ def function_faults(node, where, described=""):
     if missing := [name for name in names if name not in known]:
         yield f"{where}: Args lacks {', '.join(missing)}"
     returns = ast.unparse(node.returns) if node.returns is not None else "None"
-    if returns not in ("None", "Never", "NoReturn") and node.name != "__init__":
-        if section(docstring, "Returns", "Yields") is None:
-            yield f"{where}: no Returns"
+    says = returns in ("None", "Never", "NoReturn") or section(docstring, "Returns", "Yields") is not None
+    if not says and node.name != "__init__":
+        yield f"{where}: no Returns"
 
 
 def fields(node):

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [("root",), ("envs", "sensors"), ("controllers",), ("agent",), ("alignment",), ("nano",), ("cli",)]
 FACE = {"__init__.py", "testing.py"}  # files of the root package that only pass names on, lazily
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+INNER = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.With | ast.Try
 NAMES = ["agent", "alignment", "controllers", "envs", "nano", "sensors"]
 
 
@@ -28,9 +29,8 @@ def imports_of(tree, modules, *, whole):
     """(line, module) of every import; ``whole``: those inside functions too, but none for type checkers alone."""
     bodies = [tree.body]
     for node in ast.walk(tree) if whole else tree.body:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
-            bodies.append(node.body)
-        elif whole and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.With | ast.Try):
+        runs = isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test)
+        if runs or (whole and isinstance(node, INNER)):
             bodies.append(node.body)
     for node in (node for body in bodies for node in body):
         if isinstance(node, ast.ImportFrom):

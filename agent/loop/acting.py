@@ -1,94 +1,68 @@
-"""What a step comes to: the action carried out, and the episode's end."""
+"""The loop's nodes that carry an action out and that end the episode."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from homeostat.actions import Answer, Terminate
-from homeostat.agent.events import Act, Ending, Finish
+from homeostat.actions import Action, Answer, Terminate
+from homeostat.agent.events import Act, Decide, Ending, Finish
 from homeostat.agent.loop.context import RunContext
-from homeostat.agent.loop.state import EpisodeState
+from homeostat.agent.loop.controlling import record_of
+from homeostat.agent.loop.nodes import Updates
+from homeostat.agent.loop.refusing import refusal
+from homeostat.agent.loop.state import EpisodeState, StepState
 from homeostat.agent.prompts import describe
-from homeostat.controllers.core import Refuse
+from homeostat.components import component
+from homeostat.controllers.core import Refuse, Stop
 from homeostat.controllers.forest import same_action
 from homeostat.envs.core import SelfEnding
 from homeostat.errors import ActionError
 
 __all__ = ["act", "finish"]
 
-Updates = dict[str, Any]
-
 
 def act(state: EpisodeState, context: RunContext) -> Updates:
-    """Carry the action out, or record why not. Every call is one step."""
+    """Carries the proposal's action out, or records why not. Every call is one environment step.
+
+    Whoever proposed or chose the action, the controllers that refuse actions have the last word on it here, also after
+    a resume.
+
+    Args:
+        state: The episode's state.
+        context: What travels beside it.
+
+    Returns:
+        The next step's state, and the ending where the episode is over.
+    """
     assert state.proposal is not None
-    action, said = state.proposal.action, state.proposal.text
     updates: Updates = {
         "step": state.step + 1,
-        "subtask_steps": state.subtask_steps + 1,
-        "attempt": 0,
-        "reminder": "",
-        "shown": (),
-        "steering": (),
-        "candidates": (),
-        "seconds": context.elapsed(),
+        "now": StepState(),
+        "costs": state.costs.with_(seconds=context.elapsed()),
+        "subtask": state.subtask.with_(steps=state.subtask.steps + 1, screens=_screens(state, context)),
     }
-    if (before := context.model.style.screens - 1) > 0:
-        updates["screens"] = (*state.screens, context.keep(context.observe().screenshot))[-before:]
-    if action is None:
-        context.emit(
-            Act(
-                step=state.step,
-                outcome="unparsable",
-                error=state.proposal.unparsable or "",
-                said=said,
-                snapshot=state.snapshot,
-            )
-        )
-        updates |= {"garbled": state.garbled + 1, "failures": state.failures + 1}
-        if state.garbled + 1 >= context.config.garbled:
-            updates |= {
-                "ending": "collapse",
-                "reason": f"{state.garbled + 1} answers in a row held no action: {state.proposal.unparsable}",
-            }
+    if state.proposal.action is None:
+        updates |= _unparsable(state, updates["subtask"], context)
     else:
-        seen = context.observe()
-        grid = context.model.style.grid(seen)
-        error = ""
-        if isinstance(state.decision, Refuse):
-            error = updates["reminder"] = state.decision.reason
-        else:
-            try:
-                context.env.act(action)
-            except ActionError as refused:
-                error = str(refused)
-        snapshot = state.snapshot if error else context.snapshot()
-        outcome: Literal["refused", "done"] = "refused" if error else "done"
-        context.emit(Act(step=state.step, action=action, outcome=outcome, error=error, said=said, snapshot=snapshot))
-        updates |= {
-            "garbled": 0,
-            "failures": state.failures + 1 if error else 0,
-            "snapshot": snapshot,
-            # A refused action is told too: a greedy model that saw the same prompt would try it for ever.
-            "history": (*state.history, describe(action, grid)),
-            "acted": (*state.acted, *state.readings),
-            "tried": (*state.tried, (seen.fingerprint, same_action(action, seen.elements))),
-        }
-        if isinstance(action, Answer) and not error:
-            updates["answers"] = (*state.answers, action.text)
-        if isinstance(action, Terminate) and not error:
-            updates |= _terminated(action, state, context)
-        elif isinstance(context.env, SelfEnding) and context.env.ended:
-            updates |= _ended(context.env.ended, state, context)
+        updates |= _carried_out(state.proposal.action, state, updates["subtask"], context)
     if updates.get("ending") is None and state.step + 1 >= state.task.max_steps:
         updates |= {"ending": "budget", "reason": f"all {state.task.max_steps} steps were used"}
     return updates
 
 
 def finish(state: EpisodeState, context: RunContext) -> Updates:
-    """Close the episode."""
+    """Closes the episode.
+
+    Args:
+        state: The episode's state.
+        context: What travels beside it.
+
+    Returns:
+        The success and the seconds.
+    """
     assert state.ending is not None
     success = state.success if state.success is not None else (False if state.judged else None)
+    seconds = context.elapsed()
     context.emit(
         Finish(
             step=state.step,
@@ -97,15 +71,95 @@ def finish(state: EpisodeState, context: RunContext) -> Updates:
             reason=state.reason,
             steps=state.step,
             optimal_steps=state.task.optimal_steps,
-            tokens=state.tokens,
-            seconds=context.elapsed(),
+            tokens=state.costs.tokens,
+            seconds=seconds,
         )
     )
-    return {"success": success, "seconds": context.elapsed()}
+    return {"success": success, "costs": state.costs.with_(seconds=seconds)}
+
+
+def _screens(state: EpisodeState, context: RunContext) -> tuple[str, ...]:
+    """The earlier screenshots that the next prompt shows."""
+    before = context.calls.model.style.screens - 1
+    if before <= 0:
+        return state.subtask.screens
+    return (*state.subtask.screens, context.keep(context.observe().screenshot))[-before:]
+
+
+def _unparsable(state: EpisodeState, subtask: Any, context: RunContext) -> Updates:
+    """The updates after an answer that held no action."""
+    assert state.proposal is not None
+    why, said = state.proposal.unparsable or "", state.proposal.text
+    context.emit(Act(step=state.step, outcome="unparsable", error=why, said=said, snapshot=state.snapshot))
+    garbled = state.subtask.garbled + 1
+    updates: Updates = {"subtask": subtask.with_(garbled=garbled, failures=state.subtask.failures + 1)}
+    if garbled >= context.limits.garbled:
+        updates |= {"ending": "collapse", "reason": f"{garbled} answers in a row held no action: {why}"}
+    return updates
+
+
+def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: RunContext) -> Updates:
+    """The updates after an action that was carried out or refused."""
+    assert state.proposal is not None
+    seen = context.observe()
+    grid = context.calls.model.style.grid(seen)
+    updates: Updates = {}
+    refused: Refuse | Stop | None = state.decision if isinstance(state.decision, Refuse) else None
+    if refused is None:
+        refused = refusal(action, state, context)
+        if refused is not None:  # a resumed run whose controllers have changed, say: the control node did not see it
+            updates["decisions"] = (*state.decisions, record_of(refused, refused.by, state))
+            told = Decide(step=state.step, phase=state.phase, controller=refused.by, decision=refused)
+            context.emit(told)
+    if isinstance(refused, Stop):
+        return {**updates, "decision": refused, "ending": "stopped", "reason": refused.reason}
+    error = refused.reason if refused is not None else _done(action, context)
+    if refused is not None:
+        updates["now"] = StepState(reminder=refused.reason)
+    snapshot = state.snapshot if error else context.snapshot()
+    outcome: Literal["refused", "done"] = "refused" if error else "done"
+    said = state.proposal.text
+    context.emit(Act(step=state.step, action=action, outcome=outcome, error=error, said=said, snapshot=snapshot))
+    answers = (action.text,) if isinstance(action, Answer) and not error else ()
+    updates |= {
+        "snapshot": snapshot,
+        "subtask": subtask.with_(
+            garbled=0,
+            failures=state.subtask.failures + 1 if error else 0,
+            # A refused action is told too: a greedy model that saw the same prompt would try it for ever.
+            history=(*state.subtask.history, describe(action, grid)),
+            acted=(*state.subtask.acted, *state.readings),
+            tried=(*state.subtask.tried, (seen.fingerprint, same_action(action, seen.elements))),
+            answers=(*state.subtask.answers, *answers),
+        ),
+    }
+    if isinstance(action, Terminate) and not error:
+        updates |= _terminated(action, state, context)
+    elif isinstance(context.env, SelfEnding) and context.env.ended:
+        updates |= _ended(context.env.ended, state, context)
+    return updates
+
+
+def _done(action: Action, context: RunContext) -> str:
+    """Carries the action out; why the environment refuses it, or ""."""
+    try:
+        with component("environment", context.env_name):
+            context.env.act(action)
+    except ActionError as refused:
+        return str(refused)
+    return ""
+
+
+def _judged(state: EpisodeState, context: RunContext) -> bool | None:
+    """Whether the task's check holds; None where nothing judges it."""
+    if not state.judged:
+        return None
+    with component("environment", context.env_name):
+        return context.env.success()
 
 
 def _terminated(action: Terminate, state: EpisodeState, context: RunContext) -> Updates:
-    success = context.env.success() if state.judged else None
+    success = _judged(state, context)
     ending: Ending
     if action.status == "failure":
         ending, reason = "impossible", "the agent judged the task impossible or forbidden"
@@ -120,6 +174,6 @@ def _terminated(action: Terminate, state: EpisodeState, context: RunContext) -> 
 
 def _ended(why: str, state: EpisodeState, context: RunContext) -> Updates:
     """The environment ended the episode by itself."""
-    success = context.env.success() if state.judged else None
+    success = _judged(state, context)
     ending: Ending = "finished" if success is None else "success" if success else "premature"
     return {"ending": ending, "reason": why, "success": success}

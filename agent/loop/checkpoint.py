@@ -22,8 +22,7 @@ from pydantic import BaseModel
 
 from homeostat import actions as _actions
 from homeostat.agent.loop import state as _state
-from homeostat.controllers import core as _controllers
-from homeostat.controllers import plan as _agenda
+from homeostat.controllers import core as _controllers, plan as _agenda
 from homeostat.envs import core as _envs
 from homeostat.errors import CheckpointError
 from homeostat.sensors import core as _sensors

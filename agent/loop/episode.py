@@ -14,14 +14,14 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict
 
-from homeostat.agent.events import Ending, Event, Finish
+from homeostat.agent.events import Ending, Event, Failed, Finish
 from homeostat.agent.loop.checkpoint import THREAD
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.graph import recursion_limit
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.controllers.core import Record
 from homeostat.envs.core import TaskInfo
-from homeostat.errors import CheckpointError
+from homeostat.errors import CheckpointError, ComponentError
 
 __all__ = ["Episode", "drive", "episode_of", "saved"]
 
@@ -59,8 +59,23 @@ def drive(
     folder: Path | None,
     on_ask: Callable[[str], str] | None,
 ) -> Iterator[Event | Episode]:
-    """Stream the graph to its end, to a question nobody answers, or to a drain; the last item is the episode."""
-    config = {**THREAD, "recursion_limit": recursion_limit(state.task, context.config)}
+    """Streams the graph to its end, to a question that nobody answers, or to a signal.
+
+    Args:
+        graph: The compiled loop.
+        start: What the graph starts with: a state, a command, or None to go on from the checkpoint.
+        state: The state before.
+        context: What travels beside it.
+        folder: The run's folder; None without one.
+        on_ask: Answers the controllers' questions; None leaves them open.
+
+    Yields:
+        The events, and last the episode.
+
+    Raises:
+        HomeostatError: Something failed. An event has said so, and with a folder the run can be resumed.
+    """
+    config = {**THREAD, "recursion_limit": recursion_limit(state.task, context.limits)}
     control = RunControl()
     paused = False
     with _draining(control, folder is not None):
@@ -80,6 +95,10 @@ def drive(
                     yield from context.drain()
             except GraphDrained:
                 paused = True
+            except Exception as error:
+                context.emit(_failed(error, state))
+                yield from context.drain()
+                raise
             yield from context.drain()
             if question is None or on_ask is None or paused:
                 break
@@ -90,6 +109,14 @@ def drive(
     if ended in ("asked", "paused"):
         yield _pausing(episode)
     yield episode
+
+
+def _failed(error: Exception, state: EpisodeState) -> Failed:
+    """The event that tells of an error."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    if isinstance(error, ComponentError):
+        return Failed(step=state.step, component=error.kind, name=error.component, error=text)
+    return Failed(step=state.step, error=text)
 
 
 def saved(graph: Any, folder: Path) -> tuple[EpisodeState, str | None]:
@@ -121,10 +148,10 @@ def episode_of(
         ended=ended,
         reason=state.reason or question or "",
         steps=state.step,
-        calls=state.calls,
-        tokens=state.tokens,
-        prompt_tokens=state.prompt_tokens,
-        seconds=state.seconds if seconds is None else seconds,
+        calls=state.costs.calls,
+        tokens=state.costs.tokens,
+        prompt_tokens=state.costs.prompt_tokens,
+        seconds=state.costs.seconds if seconds is None else seconds,
         decisions=state.decisions,
         question=question,
         folder=folder,

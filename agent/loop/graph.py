@@ -21,8 +21,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from homeostat.agent.loop import acting, nodes, planning
-from homeostat.agent.loop.context import LoopConfig, RunContext
+from homeostat.agent.loop import acting, controlling, nodes, planning
+from homeostat.agent.loop.context import RunContext
+from homeostat.agent.loop.controlling import ACTING_PHASES
+from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.state import EpisodeState, checked
 from homeostat.controllers.core import (
     Ask,
@@ -52,10 +54,10 @@ def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
     return _graph().compile(checkpointer=saver)
 
 
-def recursion_limit(task: TaskInfo, config: LoopConfig) -> int:
+def recursion_limit(task: TaskInfo, limits: LoopLimits) -> int:
     """More nodes than any episode of this task can run: its own bounds end it first."""
     rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
-    return rounds * (9 * config.attempts + 6 + _HOLDS * (config.attempts + 2)) + 16
+    return rounds * (9 * limits.attempts + 6 + _HOLDS * (limits.attempts + 2)) + 16
 
 
 @cache
@@ -65,7 +67,7 @@ def _graph() -> Any:
         nodes.observe,
         nodes.propose,
         nodes.sense,
-        nodes.control,
+        controlling.control,
         nodes.ask,
         nodes.sample,
         planning.plan,
@@ -99,14 +101,14 @@ def _validated(node: _Node) -> Callable[[EpisodeState, Runtime[RunContext]], dic
 
 
 def _after_observe(state: EpisodeState) -> str:
-    first = state.phase == "start" and not state.calls and state.decision is None
+    first = state.phase == "start" and not state.costs.calls and state.decision is None
     return "control" if first else "propose"
 
 
 def _after_control(state: EpisodeState) -> str:
     match state.decision:
         case Proceed():
-            return "act" if state.phase in ("attempt", "candidates", "reported") else "propose"
+            return "act" if state.phase in ACTING_PHASES else "propose"
         case Reminder() | Dispatch() | SteerAttention():
             return "propose"
         case HoldAttention():

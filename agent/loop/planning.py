@@ -1,11 +1,10 @@
-"""The loop's calls that are no attempts at an action: the planner splits the goal, the reporter reads a screen."""
+"""The loop's model calls that propose no action: the planner splits the goal, the reporter reads a screen."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from homeostat.agent.events import Planned, ScreenRead
 from homeostat.agent.loop.context import RunContext
+from homeostat.agent.loop.nodes import Updates
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.prompts import plan_prompt, plan_words, report_prompt
 from homeostat.controllers.core import MakePlan, Report, Reported
@@ -17,74 +16,68 @@ from homeostat.sensors.core import Attempt
 
 __all__ = ["plan", "report"]
 
-Updates = dict[str, Any]
-
 
 def plan(state: EpisodeState, context: RunContext) -> Updates:
-    """Ask the planner, in a context of its own, to split the goal, or what is left of it.
+    """Asks the planner, in a context of its own, to split the goal, or what is left of it.
 
-    What it says replaces the open parts; where it can't be read, the plan so far stays, with the reason.
+    Its answer replaces the open subtasks. Where the answer can't be read, the present plan stays, with the reason.
+
+    Args:
+        state: The episode's state.
+        context: What travels beside it.
+
+    Returns:
+        The plan, or why there is none, and the costs.
     """
     assert isinstance(state.decision, MakePlan)
-    before, style = state.decision.plan, context.planning_model.style
+    before, style = state.decision.plan, context.calls.planning_model.style
     seen = context.observe() if style.planner_screen else None
     prompt = plan_prompt(style, goal=state.task.goal, rules=state.task.rules, plan=before, observation=seen)
     schema = plan_schema(typed=style.typed_plans, words=plan_words(style, prompt))
-    attempt = context.consult(prompt, state, schema, context.config.plan_tokens)
-    agenda, error = before, None
+    attempt = context.calls.consult(prompt, state, schema)
+    result, error = before, None
     try:
         new = parse_plan(attempt.text)
-        agenda = new if before is None else revise(before, new)
+        result = new if before is None else revise(before, new)
     except HomeostatError as refused:
         error = str(refused)
-    context.emit(
-        Planned(
-            **_call(state, attempt),
-            plan=agenda,
-            error=error,
-        )
-    )
-    return {"phase": "planned", "agenda": agenda, "plan_error": error} | _costs(state, attempt)
+    context.emit(Planned(**_call(state, attempt), plan=result, error=error))
+    return {"phase": "planned", "plan": result, "plan_error": error, "costs": state.costs.plus([attempt])}
 
 
 def report(state: EpisodeState, context: RunContext) -> Updates:
-    """Have the screen read: what the part brought, and whether its check holds."""
+    """Asks the reporter what the subtask produced, and whether its check holds, from the present screen.
+
+    Args:
+        state: The episode's state.
+        context: What travels beside it.
+
+    Returns:
+        The report and the costs.
+    """
     asked = state.decision
     assert isinstance(asked, Report)
-    style = context.planning_model.style
+    style = context.calls.planning_model.style
     if not style.reporter_system:
         return {"phase": "reported", "report": Reported(error="this model's prompt style has no reporter")}
     prompt = report_prompt(
         style, instruction=state.instruction, facts=asked.facts, check=asked.check, observation=context.observe()
     )
     schema = report_schema(asked.facts, check=bool(asked.check))
-    attempt = context.consult(prompt, state, schema, context.config.plan_tokens)
+    attempt = context.calls.consult(prompt, state, schema)
     found = parse_report(attempt.text, asked.facts)
-    context.emit(
-        ScreenRead(
-            **_call(state, attempt),
-            report=found,
-        )
-    )
-    return {"phase": "reported", "report": found} | _costs(state, attempt)
+    context.emit(ScreenRead(**_call(state, attempt), report=found))
+    return {"phase": "reported", "report": found, "costs": state.costs.plus([attempt])}
 
 
 def _call(state: EpisodeState, attempt: Attempt) -> Updates:
-    """What both events say of the call."""
+    """What both events tell of the call."""
     return {
         "step": state.step,
-        "attempt": state.attempt,
+        "attempt": state.now.attempt,
         "text": attempt.text,
         "prompt_tokens": attempt.prompt_tokens,
         "cached_tokens": attempt.cached_tokens,
         "tokens": len(attempt.tokens),
         "seconds": attempt.seconds,
-    }
-
-
-def _costs(state: EpisodeState, attempt: Attempt) -> Updates:
-    return {
-        "calls": state.calls + 1,
-        "tokens": state.tokens + len(attempt.tokens),
-        "prompt_tokens": state.prompt_tokens + attempt.prompt_tokens - attempt.cached_tokens,
     }

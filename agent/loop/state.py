@@ -1,11 +1,13 @@
-"""The checkpointed state of an episode: small typed values only; images and snapshots are named by their hash.
+"""The checkpointed state of an episode.
 
-LangGraph validates no node's output, so :func:`checked` does: a node that returns a wrong value or an unknown field
-fails where it stands, not when the episode is resumed.
+It holds small typed values only; images and snapshots of the environment are named by their hash. LangGraph does not
+validate what a node returns, so :func:`checked` does: a node that returns a wrong value or an unknown field fails where
+it stands, not when the episode is resumed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -15,43 +17,148 @@ from homeostat.agent.events import Ending
 from homeostat.controllers.core import Candidate, ControlContext, Decision, Phase, Record, Reported
 from homeostat.controllers.plan import Plan
 from homeostat.envs.core import TaskInfo
-from homeostat.observation import Element
-from homeostat.sensors.core import Reading
+from homeostat.observation import Observation
+from homeostat.sensors.core import Attempt, Reading
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["EpisodeState", "Proposal", "Reply", "checked"]
+__all__ = ["Costs", "EpisodeState", "Proposal", "Reply", "StepState", "SubtaskState", "checked"]
 
 
-class Proposal(BaseModel):
-    """What the last attempt came to: an action, or why its text holds none."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def with_(self, **changes: Any) -> Any:
+        """A copy with some fields replaced."""
+        return self.model_copy(update=changes)
+
+
+class Proposal(_Frozen):
+    """What the last attempt proposes to do.
+
+    Attributes:
+        text: The attempt's text.
+        action: The action that the text holds; None where it holds none.
+        unparsable: Why the text holds no action.
+    """
 
     text: str
     action: Action | None = None
     unparsable: str | None = None
 
 
-class Reply(BaseModel):
-    """A user's answer to a controller's question."""
+class Reply(_Frozen):
+    """A user's answer to a controller's question.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        answer: The answer.
+    """
 
     answer: str
 
 
-class EpisodeState(BaseModel):
-    """One episode between two nodes.
+class Costs(_Frozen):
+    """What the episode has cost so far.
 
-    ``history``, ``answers``, ``acted``, ``tried`` and ``subtask_steps`` are those of the present subtask; ``acted``
-    holds the readings of the attempts that were carried out, of all sensors, oldest first, ``tried`` every action with
-    the fingerprint of the screen that it was done on, ``screens`` the names of the screenshots before the present one
-    that the prompt holds. ``attempt`` numbers the present or
-    next model call of the step. ``rounds`` counts plans and dispatches, ``garbled`` the unparsable answers in a row,
-    ``failures`` the present subtask's steps in a row that came to nothing.
-    ``reminder`` and ``shown`` (labels of images that stand in front of it once more) are this step's, ``steering`` too,
-    ``holding`` until it is changed.
-    ``emitted`` is how many events stand in the trace, ``snapshot`` the hash of the environment's state.
+    Attributes:
+        calls: Model calls.
+        tokens: Generated tokens.
+        prompt_tokens: Prompt tokens that were computed; those read from the key-value cache are not counted.
+        seconds: Wall-clock seconds, at the last step's end.
+    """
+
+    calls: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    seconds: float = 0.0
+
+    def plus(self, attempts: Sequence[Attempt]) -> Costs:
+        """Adds one model call.
+
+        Args:
+            attempts: The call's attempts, all drawn to one prompt.
+
+        Returns:
+            The new costs.
+        """
+        first = attempts[0]
+        return Costs(
+            calls=self.calls + 1,
+            tokens=self.tokens + sum(len(one.tokens) for one in attempts),
+            prompt_tokens=self.prompt_tokens + first.prompt_tokens - first.cached_tokens,
+            seconds=self.seconds,
+        )
+
+
+class SubtaskState(_Frozen):
+    """What belongs to the present subtask; a new one begins at every dispatch.
+
+    Attributes:
+        steps: Environment steps taken.
+        history: The actions that were taken, in words, for the prompt.
+        answers: The answers that were given to the user.
+        acted: The readings of all sensors for the attempts that were carried out, oldest first.
+        tried: Every action with the fingerprint of the screen on which it was done.
+        screens: The names of the earlier screenshots that the prompt shows.
+        garbled: Answers in a row that held no action.
+        failures: Steps in a row that had no effect: no action, or one that was refused.
+    """
+
+    steps: int = 0
+    history: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    acted: tuple[Reading, ...] = ()
+    tried: tuple[tuple[str, str], ...] = ()
+    screens: tuple[str, ...] = ()
+    garbled: int = 0
+    failures: int = 0
+
+
+class StepState(_Frozen):
+    """What belongs to the present step; a new one begins after every action and at every dispatch.
+
+    Attributes:
+        attempt: The number of the present or next model call, from 0.
+        reminder: The reminder in the prompt.
+        shown: Labels of images that the prompt shows once more in front of the reminder.
+        steering: The actuators of the present attempts.
+        candidates: The answers that were sampled to the step's prompt.
+    """
+
+    attempt: int = 0
+    reminder: str = ""
+    shown: tuple[str, ...] = ()
+    steering: tuple[Actuator, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+
+
+class EpisodeState(BaseModel):
+    """One episode between two nodes of the loop.
+
+    Attributes:
+        run: The run's id.
+        task: The task.
+        judged: Whether the environment has a success check for the task.
+        seed: The seed of the task and of sampling.
+        phase: Where in the step the controllers are asked.
+        instruction: What the executor is working on: the goal, or the present subtask's.
+        step: The number of the present step, from 0.
+        now: What belongs to the present step.
+        subtask: What belongs to the present subtask.
+        plan: The present plan; None without one.
+        plan_error: Why the planner's last answer could not be used.
+        holding: The actuators of every attempt, until a controller changes them.
+        proposal: What the last attempt proposes.
+        readings: The sensors' readings of it.
+        decision: The last decision.
+        decisions: A record of every decision other than to proceed, oldest first.
+        report: What the reporter found on the screen.
+        rounds: How many plans and dispatches there were.
+        costs: What the episode has cost.
+        emitted: How many events the trace holds.
+        snapshot: The hash of the environment's state.
+        ending: How the episode ended; None while it goes on.
+        success: Whether the task's check holds; None where nothing judges it.
+        reason: Why it ended.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -63,71 +170,75 @@ class EpisodeState(BaseModel):
     phase: Phase = "start"
     instruction: str
     step: int = 0
-    attempt: int = 0
-    subtask_steps: int = 0
-    history: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-    acted: tuple[Reading, ...] = ()
-    tried: tuple[tuple[str, str], ...] = ()
-    screens: tuple[str, ...] = ()
-    agenda: Plan | None = None
+    now: StepState = StepState()
+    subtask: SubtaskState = SubtaskState()
+    plan: Plan | None = None
     plan_error: str | None = None
-    reminder: str = ""
-    shown: tuple[str, ...] = ()
-    steering: tuple[Actuator, ...] = ()
     holding: tuple[Actuator, ...] = ()
     proposal: Proposal | None = None
     readings: tuple[Reading, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
     decision: Decision | None = None
     decisions: tuple[Record, ...] = ()
-    garbled: int = 0
-    failures: int = 0
     report: Reported | None = None
     rounds: int = 0
-    calls: int = 0
-    tokens: int = 0
-    prompt_tokens: int = 0
-    seconds: float = 0.0
+    costs: Costs = Costs()
     emitted: int = 0
     snapshot: str = ""
     ending: Ending | None = None
     success: bool | None = None
     reason: str = ""
 
-    def context(
-        self, *, app: str = "", elements: tuple[Element, ...] = (), screen: str = "", seconds: float = 0.0
-    ) -> ControlContext:
-        """What controllers may know of it, with what the screen shows, its fingerprint and the seconds spent."""
+    def context(self, seen: Observation, seconds: float) -> ControlContext:
+        """Builds what the controllers may know.
+
+        Args:
+            seen: The present screen.
+            seconds: The seconds that the episode has run.
+
+        Returns:
+            The context of one decision.
+        """
         proposal = self.proposal if self.phase in ("attempt", "candidates", "reported") else None
+        screen = seen.fingerprint
         return ControlContext(
             phase=self.phase,
             goal=self.task.goal,
             instruction=self.instruction,
             rules=self.task.rules,
             step=self.step,
-            attempt=self.attempt,
+            attempt=self.now.attempt,
             max_steps=self.task.max_steps,
-            subtask_steps=self.subtask_steps,
+            subtask_steps=self.subtask.steps,
             action=proposal.action if proposal else None,
             unparsable=proposal.unparsable if proposal else None,
-            answers=self.answers,
-            plan=self.agenda,
+            answers=self.subtask.answers,
+            plan=self.plan,
             plan_error=self.plan_error,
             decisions=self.decisions,
-            app=app,
-            elements=elements,
-            tried=tuple(action for where, action in self.tried if where == screen),
-            tokens=self.tokens,
+            app=seen.app,
+            elements=seen.elements,
+            tried=tuple(action for where, action in self.subtask.tried if where == screen),
+            tokens=self.costs.tokens,
             seconds=seconds,
-            candidates=self.candidates,
+            candidates=self.now.candidates,
             report=self.report if self.phase == "reported" else None,
-            failures=self.failures,
+            failures=self.subtask.failures,
         )
 
 
 def checked(state: EpisodeState, updates: dict[str, Any]) -> dict[str, Any]:
-    """``updates`` as fields of ``state``, validated. Raises pydantic's ``ValidationError``."""
+    """Validates a node's updates.
+
+    Args:
+        state: The state before the node.
+        updates: The fields that the node changed.
+
+    Returns:
+        The updates, validated.
+
+    Raises:
+        pydantic.ValidationError: A field is unknown or has a wrong value.
+    """
     values = {name: getattr(state, name) for name in EpisodeState.model_fields} | updates
     new = EpisodeState.model_validate(values)
     return {name: getattr(new, name) for name in updates}

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from homeostat.agent.prompts import PromptStyle
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, Need, Readout
+from homeostat.sensors.core import Attempt, Capability, Readout
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["Model"]
@@ -15,11 +15,18 @@ __all__ = ["Model"]
 
 @runtime_checkable
 class Model(Protocol):
-    """What the loop asks of a model. ``provides`` says which sensors' needs its attempts meet."""
+    """What the loop asks of a model.
+
+    Attributes:
+        name: The model's name, as it was loaded.
+        style: How its prompts are worded.
+        capabilities: What it offers: the needs of sensors that its attempts meet, attention steering, and answers that
+            are held to a JSON schema.
+    """
 
     name: str
     style: PromptStyle
-    provides: frozenset[Need]
+    capabilities: frozenset[Capability]
 
     def generate(
         self,
@@ -34,13 +41,23 @@ class Model(Protocol):
         steer: Sequence[Actuator] = (),
         schema: Mapping[str, Any] | None = None,
     ) -> list[Attempt]:
-        """``n`` answers to the prompt.
+        """Answers a prompt.
 
-        ``temperature=0`` is greedy (then every answer is the same one). ``watch=False`` leaves attention unread; a
-        :class:`~homeostat.sensors.Readout` reads more of it.
-        ``deadline`` is a ``time.monotonic()`` instant past which generation ends (``finish="length"``); ``seed``
-        makes sampling repeatable. ``steer``: whose attention is changed in this call (only asked of a model whose
-        ``steers`` is true); ``schema``: a JSON schema that the answer has to fit (only asked of one whose
-        ``constrains`` is true). Raises :class:`ModelError`.
+        Args:
+            prompt: The prompt.
+            n: How many answers to draw.
+            temperature: The sampling temperature; 0 decodes greedily, and then all answers are the same one.
+            max_new_tokens: The most tokens that an answer may have.
+            watch: Whether the probe reads span masses; a :class:`~homeostat.sensors.Readout` reads more than these.
+            deadline: The instant of ``time.monotonic()`` at which generation ends, with ``finish="length"``.
+            seed: Makes sampling repeatable.
+            steer: How attention is changed in this call. Only asked of a model with the capability ``"steering"``.
+            schema: A JSON schema that the answer has to fit. Only asked of a model with the capability ``"schema"``.
+
+        Returns:
+            One attempt for each answer.
+
+        Raises:
+            ModelError: The prompt can't be rendered, or the model can't answer it.
         """
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -19,7 +20,7 @@ from homeostat.agent.prompts import PromptStyle
 from homeostat.errors import ModelError
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Rendered, Renderer
-from homeostat.sensors.core import Attempt, Need, Readout, SpanMass
+from homeostat.sensors.core import Attempt, Capability, Readout, SpanMass
 from homeostat.sensors.steering.actuators import Actuator
 
 if TYPE_CHECKING:
@@ -38,12 +39,10 @@ class TransformersModel:
     """The white box: span masses, log-probabilities, and a key-value cache kept from call to call.
 
     ``stops``: the tokens that end an answer. ``layers`` are those the probe reads (``"all"``, or indices).
-    ``reuse=False`` makes every call prefill afresh.
+    ``reuse=False`` makes every call prefill afresh. Calls from several threads wait for each other.
     """
 
-    steers = True
-    constrains = True
-    provides: frozenset[Need] = frozenset(("attention", "logprobs", "text", "model"))
+    capabilities: frozenset[Capability] = frozenset(("attention", "logprobs", "text", "model", "steering", "schema"))
 
     def __init__(
         self,
@@ -66,6 +65,7 @@ class TransformersModel:
         self._prefix = PrefixCache(self._text_config, enabled=reuse)
         self.stops = self._stop_tokens()
         self._guidance: Any = None
+        self._turn = threading.RLock()
 
     @classmethod
     def load(
@@ -103,6 +103,24 @@ class TransformersModel:
         """See :class:`Model`. The ``seconds`` of each of ``n`` attempts are the whole call's."""
         if n < 1 or max_new_tokens < 1 or temperature < 0:
             raise ModelError(f"n={n!r}, max_new_tokens={max_new_tokens!r}, temperature={temperature!r}: out of range")
+        arrived = time.monotonic()
+        with self._turn:  # one call at a time: others wait for their turn, and waiting does not count
+            waited = time.monotonic() - arrived
+            deadline = None if deadline is None else deadline + waited
+            return self._generate(prompt, n, temperature, max_new_tokens, watch, deadline, seed, tuple(steer), schema)
+
+    def _generate(
+        self,
+        prompt: Prompt,
+        n: int,
+        temperature: float,
+        max_new_tokens: int,
+        watch: bool | Readout,
+        deadline: float | None,
+        seed: int | None,
+        steer: Sequence[Actuator],
+        schema: Mapping[str, Any] | None,
+    ) -> list[Attempt]:
         begin = time.monotonic()
         rendered = self.renderer.render(prompt)
         from homeostat.agent.models.decoding import matching_images
@@ -150,19 +168,22 @@ class TransformersModel:
         """
         from homeostat.agent.models.teacher_forcing import score
 
-        return score(self.model, self.renderer.render(prompt), self._prefix, tokens, steer)
+        with self._turn:
+            return score(self.model, self.renderer.render(prompt), self._prefix, tokens, steer)
 
     def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout = Readout()) -> SpanMass:  # noqa: B008
         """What the probe reads of ``tokens``, forced after the prompt. Raises :class:`ModelError` for no tokens."""
         from homeostat.agent.models.teacher_forcing import read_forced
 
-        return read_forced(self.model, self.renderer.render(prompt), tokens, self.layers, _PROBED_ROWS, readout)
+        with self._turn:
+            return read_forced(self.model, self.renderer.render(prompt), tokens, self.layers, _PROBED_ROWS, readout)
 
     def hidden(self, prompt: Prompt) -> NDArray[np.float32]:
         """(L + 1, P, D): the residual stream at the prompt's tokens, entering each layer and after the last."""
         from homeostat.agent.models.teacher_forcing import hidden_states
 
-        return hidden_states(self.model, self.renderer.render(prompt))
+        with self._turn:
+            return hidden_states(self.model, self.renderer.render(prompt))
 
     def _decode(
         self,

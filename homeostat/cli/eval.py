@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from homeostat.cli import agent_options as of
 from homeostat.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
+    from homeostat.agent.spec import AgentSpec
     from homeostat.envs.harness import Journal, Result, RunnerSpec, Suite
 
-__all__ = ["Plan", "evaluate", "model_plan", "play", "suite_arguments", "suite_settings"]
+__all__ = ["Job", "agent_job", "evaluate", "play", "suite_arguments", "suite_settings"]
 
 _EXPORTS = ("inspect",)
-_NANO = "homeostat/nano"
+_BARE = {"controllers": ("none",), "sensors": ()}
+"""What an evaluation's agent has where neither an option nor a file says otherwise."""
 
 
 def evaluate(
@@ -32,19 +35,14 @@ def evaluate(
     ] = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes. Default: the suite's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Which episodes. Default: the suite's.")] = None,
-    controllers: Annotated[
-        str | None, typer.Option(help="none (the bare model), default, or names with commas. Default: the suite's.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help=f"A model's name or folder. Default: {_NANO}.")] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Thresholds for the controllers' sensors, as homeostat calibrate writes them.")
-    ] = None,
-    planner: Annotated[
-        str | None, typer.Option(help="Another model's name or folder, to split goals and read screens.")
-    ] = None,
-    heads: Annotated[
-        Path | None, typer.Option(help="Which heads to steer, as homeostat profile writes them. Default: the model's.")
-    ] = None,
+    agent: of.Agent = None,
+    controllers: of.Controllers = None,
+    model: of.Model = None,
+    calibration: of.Calibration = None,
+    planner: of.Planner = None,
+    heads: of.Heads = None,
+    device: of.Device = None,
+    dtype: of.Dtype = None,
     policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
     env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
@@ -85,7 +83,8 @@ def evaluate(
     if is_table(suite):
         from homeostat.cli.eval_table import run_table
 
-        run_table(suite, model or _NANO, out, rows=controllers, episodes=episodes, workers=workers, address=address)
+        base = of.agent_from(agent, _BARE, model=model, device=device, dtype=dtype)
+        run_table(suite, base, out, rows=controllers, episodes=episodes, workers=workers, address=address)
         return
     changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
     chosen = load_suite(suite, **changes)
@@ -93,65 +92,84 @@ def evaluate(
     if policy:
         if traces is not None:
             raise ConfigError(f"--traces {str(traces)!r} records a model's runs; leave it out with --policy {policy!r}")
-        plan = _policy_plan(chosen, policy, controllers, model)
+        job = _policy_job(chosen, policy, controllers, model)
     else:
-        plan = model_plan(chosen, model or _NANO, workers, calibration, planner, heads, traces)
-    results, begun = play(chosen, plan, out, workers, address)
-    _finish(results, chosen, plan, out, export, begun)
+        spec = of.agent_from(
+            agent,
+            _BARE,
+            model=model,
+            controllers=controllers or (None if agent is not None else chosen.controllers),
+            calibration=calibration,
+            planner=planner,
+            heads=heads,
+            device=device,
+            dtype=dtype,
+        )
+        job = agent_job(chosen, spec, workers, traces)
+    results, begun = play(chosen, job, out, workers, address)
+    _finish(results, chosen, job, out, export, begun)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Who plays, what the journal is begun with, and the last line's title."""
+class Job:
+    """Who plays a suite.
+
+    Attributes:
+        spec: How a worker builds the player.
+        arguments: What the journal begins with: it must be the same when the evaluation is resumed.
+        title: The title of the last line.
+    """
 
     spec: RunnerSpec
     arguments: dict[str, Any]
     title: str
 
 
-def model_plan(
-    suite: Suite,
-    model: str,
-    workers: int,
-    calibration: Path | None,
-    planner: str | None = None,
-    heads: Path | None = None,
-    traces: Path | None = None,
-) -> Plan:
-    """A model with the suite's controllers; ``planner``: another one that splits goals and reads screens.
+def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None = None) -> Job:
+    """Lets an agent play a suite.
 
-    ``traces``: where every episode's run is left.
+    Args:
+        suite: The suite.
+        agent: The agent's specification.
+        workers: How many processes play.
+        traces: A folder in which every episode leaves its run.
+
+    Returns:
+        The job.
+
+    Raises:
+        ConfigError: The specification can't be, or a file belongs to another model.
+        ModelError: A model can't be found.
     """
+    from homeostat.agent.loop.limits import LoopLimits
     from homeostat.agent.models.loading import load_style, resolve, weights_hash
     from homeostat.agent.registry import calibration_of, controllers_of
+    from homeostat.agent.runner import runner_spec
     from homeostat.controllers import preset_sensors
 
-    cascade = controllers_of(suite.controllers, model, heads)
-    arguments = suite_arguments(suite) | {"controllers": suite.controllers, "model": model}
-    arguments["weights"] = weights_hash(resolve(model))
-    from homeostat.agent.runner import agent_spec
-
-    threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
-    more: dict[str, Any] = {}
-    if heads is not None:
-        arguments["heads"] = more["heads"] = str(heads)
-    planner = (planner or load_style(resolve(model), "").planner) if cascade.plans else None
+    cascade = controllers_of(agent.controllers, agent.model, agent.heads)
+    names, source = ",".join(agent.controllers), resolve(agent.model)
+    arguments = suite_arguments(suite) | {"controllers": names, "model": agent.model, "weights": weights_hash(source)}
+    if agent.heads is not None:
+        arguments["heads"] = str(agent.heads)
+    planner = (agent.planner or load_style(source, "").planner) if cascade.plans else None
     if planner:
         arguments |= {"planner": planner, "planner_weights": weights_hash(resolve(planner))}
-        more["planner"] = planner
-    needed = preset_sensors(suite.controllers)
-    if (thresholds := calibration_of(model, calibration)) is not None and (calibration is not None or needed):
-        used = [a for a in thresholds.alarms if calibration is not None or a.sensor in needed]
+    needed = preset_sensors(agent.controllers)
+    thresholds = calibration_of(agent.model, agent.calibration)
+    if thresholds is not None and (agent.calibration is not None or needed):
+        used = [a for a in thresholds.alarms if agent.calibration is not None or a.sensor in needed]
         arguments |= {"calibration": [a.model_dump() for a in used]} if used else {}
-    if calibration is not None:
-        more["calibration"] = str(calibration)
-    if traces is not None:
-        more["traces"] = str(traces.absolute())
-    spec = agent_spec(model, controllers=suite.controllers, threads=threads, **suite_settings(suite), **more)
-    return Plan(spec, arguments, f"{suite.name}/{suite.split}, {suite.controllers}, {model}")
+    arguments |= {name: value for name in ("device", "dtype") if (value := getattr(agent, name)) is not None}
+    if agent.limits != LoopLimits():
+        arguments["agent_limits"] = agent.limits.model_dump(exclude_defaults=True)
+    threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+    where = str(traces.absolute()) if traces is not None else None
+    spec = runner_spec(agent, threads=threads, traces=where, **suite_settings(suite))
+    return Job(spec, arguments, f"{suite.name}/{suite.split}, {names}, {agent.model}")
 
 
-def _policy_plan(suite: Suite, policy: str, controllers: str | None, model: str | None) -> Plan:
+def _policy_job(suite: Suite, policy: str, controllers: str | None, model: str | None) -> Job:
     from homeostat.envs.harness import POLICIES, policy_spec
 
     if policy not in POLICIES:
@@ -159,7 +177,7 @@ def _policy_plan(suite: Suite, policy: str, controllers: str | None, model: str 
     for option, given in (("--model", model), ("--controllers", controllers)):
         if given not in (None, "none"):
             raise ConfigError(f"{option} {given!r} has no place beside --policy {policy!r}; leave one of them out")
-    return Plan(
+    return Job(
         policy_spec(policy, **suite_settings(suite)),
         suite_arguments(suite) | {"policy": policy},
         f"{suite.name}/{suite.split}, policy {policy}",
@@ -178,20 +196,18 @@ def suite_settings(suite: Suite) -> dict[str, Any]:
     return {"env": suite.env, "split": suite.split, "options": dict(suite.options), **suite.limits.model_dump()}
 
 
-def play(
-    suite: Suite, plan: Plan, out: Path | None, workers: int, address: str | None
-) -> tuple[list[Result], datetime]:
+def play(suite: Suite, job: Job, out: Path | None, workers: int, address: str | None) -> tuple[list[Result], datetime]:
     """The results in order, and when the run began (before an interruption, if there was one)."""
     from homeostat.cli.eval_view import progress
     from homeostat.envs.harness import evaluate as run_cases
 
     cases = suite.cases()
     results: list[Result] = []
-    with _journal(out, plan.arguments) as journal:
+    with _journal(out, job.arguments) as journal:
         try:
             with (
                 progress(len(cases)) as tell,
-                closing(run_cases(plan.spec, cases, journal, workers=workers, address=address)) as played,
+                closing(run_cases(job.spec, cases, journal, workers=workers, address=address)) as played,
             ):
                 for result in played:
                     results.append(result)
@@ -205,15 +221,15 @@ def play(
 
 
 def _finish(
-    results: list[Result], suite: Suite, plan: Plan, out: Path | None, export: str | None, begun: datetime
+    results: list[Result], suite: Suite, job: Job, out: Path | None, export: str | None, begun: datetime
 ) -> None:
     """Print the figures and write the files."""
     from homeostat.cli.eval_view import print_figures
     from homeostat.envs.harness import summary, write_json
 
-    arguments = {**plan.arguments, "episodes": suite.episodes}
+    arguments = {**job.arguments, "episodes": suite.episodes}
     figures = {"arguments": arguments} | summary(results)
-    print_figures(results, figures, plan.title)
+    print_figures(results, figures, job.title)
     if figures["errors"]:
         first = next(r for r in results if r.ended == "error")
         typer.echo(

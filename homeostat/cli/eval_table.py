@@ -10,6 +10,7 @@ import typer
 from homeostat.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
+    from homeostat.agent.spec import AgentSpec
     from homeostat.envs.harness.results import Result
 
 __all__ = ["run_table"]
@@ -17,7 +18,7 @@ __all__ = ["run_table"]
 
 def run_table(
     name: str,
-    model: str,
+    agent: AgentSpec,
     folder: Path | None,
     *,
     rows: str | None,
@@ -31,7 +32,7 @@ def run_table(
     these, with commas (others that were played before stay in the table); ``episodes``: at most so many a cell.
     """
     from homeostat.agent.registry import controllers_of
-    from homeostat.cli.eval import model_plan, play
+    from homeostat.cli.eval import agent_job, play
     from homeostat.envs.harness import load_suite, read_results, summary, write_json
     from homeostat.envs.harness.table import BARE, Cell, cell, load_table, markdown
 
@@ -44,7 +45,7 @@ def run_table(
     for row in wanted:
         if row not in table.rows:
             raise UnknownName.of("row", row, table.rows)
-        controllers_of(row, model)
+        controllers_of(row, agent.model)
     folder.mkdir(parents=True, exist_ok=True)
     played: dict[tuple[str, str], list[Result]] = {}
     cells: dict[tuple[str, str], Cell] = {}
@@ -54,17 +55,17 @@ def run_table(
             if row in wanted:
                 count = min(table.episodes_of(row), episodes or table.episodes_of(row))
                 suite = load_suite(column, episodes=count, seed=table.seed, controllers=row)
-                plan = model_plan(suite, model, workers, None)
+                job = agent_job(suite, agent.model_copy(update={"controllers": (row,)}), workers)
                 typer.echo(f"{column}, {row}: {count} episodes", err=True)
-                results = play(suite, plan, file, workers, address)[0]
-                write_json({"arguments": {**plan.arguments, "episodes": count}} | summary(results), file)
+                results = play(suite, job, file, workers, address)[0]
+                write_json({"arguments": {**job.arguments, "episodes": count}} | summary(results), file)
             elif file.exists():
                 results = read_results(file)
             else:
                 continue
             played[row, column] = results
             cells[row, column] = cell(row, column, results, played.get((BARE, column)) if row != BARE else None)
-    figures = {"table": table.model_dump(), "model": model, "cells": [c.as_dict() for c in cells.values()]}
+    figures = {"table": table.model_dump(), "model": agent.model, "cells": [c.as_dict() for c in cells.values()]}
     write_json(figures, folder / "table.json")
     (folder / "table.md").write_text(markdown(table, cells) + "\n", encoding="utf-8")
     typer.echo(markdown(table, cells))

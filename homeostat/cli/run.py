@@ -1,67 +1,59 @@
-"""``homeostat run``: one episode, live, written to a folder from which it can go on."""
+"""``homeostat run``: one episode, live, written to a folder from which it can be resumed."""
 
 from __future__ import annotations
 
 import secrets
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from homeostat.errors import CheckpointError, ConfigError
+from homeostat.cli import agent_options as of
+from homeostat.cli.run_settings import RunSettings, find_run, read_settings, write_settings
+from homeostat.errors import ConfigError, HomeostatError
 
-__all__ = ["RunSettings", "run"]
+if TYPE_CHECKING:
+    from homeostat.agent import Episode, Run
+    from homeostat.envs.core import Env, TaskInfo
 
-_FILE = "run.json"
-
-
-class RunSettings(BaseModel):
-    """What a run was started with: written beside its trace, so that ``--resume`` needs the folder only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str
-    env: str
-    controllers: str
-    seed: int
-    goal: str | None = None
-    task: str | None = None
-    rules: tuple[str, ...] = ()
-    max_steps: int | None = None
-    sensors: tuple[str, ...] = ("attention_drift", "confidence")
-    planner: str | None = None
-    heads: Path | None = None
+__all__ = ["run"]
 
 
 def run(
-    goal: Annotated[str | None, typer.Argument(help="What to do, in words. Nothing judges such a run.")] = None,
-    env: Annotated[str, typer.Option(help="The environment.")] = "phone",
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "homeostat/nano",
+    goal: Annotated[str | None, typer.Argument(help="What to do, in words. No check judges such a run.")] = None,
+    env: Annotated[str, typer.Option(help="The environment ('homeostat list environments').")] = "phone",
+    agent: of.Agent = None,
+    model: of.Model = None,
     task: Annotated[
-        str | None, typer.Option(help="A task's name instead of a goal, or 'random'; its check judges the run.")
+        str | None, typer.Option(help="A task's name instead of a goal, or 'random'. The task's check judges the run.")
     ] = None,
-    rules: Annotated[Path | None, typer.Option(help="A YAML file: a list of texts, or a mapping with rules.")] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="One more rule; may be repeated.")] = None,
-    controllers: Annotated[str, typer.Option(help="none, default, or names with commas.")] = "default",
+    rules: Annotated[
+        Path | None, typer.Option(help="A YAML file of rules: a list of texts, or a mapping with the key 'rules'.")
+    ] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="One more rule. May be given several times.")] = None,
+    controllers: of.Controllers = None,
     sensors: Annotated[
-        str, typer.Option(help="What to read besides what the controllers need: names with commas.")
-    ] = "attention_drift,confidence",
-    planner: Annotated[
-        str | None, typer.Option(help="Another model's name or folder, to split goals and read screens.")
+        str | None,
+        typer.Option(
+            help="Sensors to read besides those that the controllers need: names with commas. "
+            "Default: attention_drift,confidence."
+        ),
     ] = None,
-    heads: Annotated[
-        Path | None, typer.Option(help="Which heads to steer, as homeostat profile writes them. Default: the model's.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The initial state's seed.")] = 0,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget, instead of the task's own.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with a run: its folder, or its id under --runs.")] = None,
+    planner: of.Planner = None,
+    heads: of.Heads = None,
+    calibration: of.Calibration = None,
+    device: of.Device = None,
+    dtype: of.Dtype = None,
+    seed: Annotated[int, typer.Option(help="The seed of the initial state.")] = 0,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget. Default: the task's own.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Resume a run: its folder, or its id under --runs.")] = None,
     answer: Annotated[str | None, typer.Option(help="With --resume: the answer to the run's question.")] = None,
-    runs: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
-    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a drawing.")] = False,
+    runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
+    plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of a live drawing.")] = False,
 ) -> None:
     """Run one episode and watch it live.
 
@@ -69,92 +61,100 @@ def run(
     """
     if resume is not None:
         if goal is not None or task is not None:
-            raise ConfigError(f"--resume {resume!r} goes on with its own goal; leave out {goal or task!r}")
-        folder = _find_run(resume, runs)
-        _episode(_read_settings(folder), folder, plain=plain, answer=answer, resuming=True)
+            raise ConfigError(f"--resume {resume!r} continues with the run's own goal; leave out {goal or task!r}")
+        folder = find_run(resume, runs)
+        _episode(read_settings(folder), folder, plain=plain, answer=answer, resuming=True)
         return
     if (goal is None) == (task is None):
         given = "neither" if goal is None else f"{goal!r} and --task {task!r}"
         raise ConfigError(f'give a goal or a task, not {given}: homeostat run "…", or homeostat run --task random')
     if goal is not None and not goal.strip():
         raise ConfigError(f"goal {goal!r} is empty; say what to do")
-    from homeostat.agent.registry import load_rules
-
-    told = (*(load_rules(rules) if rules is not None else ()), *(rule or ()))
+    _say(f"homeostat: preparing {goal or task!r} on {env}")
     settings = RunSettings(
-        model=model,
+        agent=of.agent_from(
+            agent,
+            model=model,
+            controllers=controllers,
+            sensors=sensors,
+            planner=planner,
+            heads=heads,
+            calibration=calibration,
+            device=device,
+            dtype=dtype,
+        ),
         env=env,
-        controllers=controllers,
         seed=seed,
         goal=goal,
         task=task,
-        rules=told,
+        rules=_rules(rules, rule),
         max_steps=max_steps,
-        sensors=tuple(name.strip() for name in sensors.split(",") if name.strip()),
-        planner=planner,
-        heads=heads,
     )
     folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     _episode(settings, folder, plain=plain, answer=None, resuming=False)
 
 
+def _rules(file: Path | None, more: list[str] | None) -> tuple[str, ...]:
+    from homeostat.agent.registry import load_rules
+
+    return (*(load_rules(file) if file is not None else ()), *(more or ()))
+
+
 def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool) -> None:
-    """Build everything, show the episode, say how it ended."""
-    # What is quick to refuse is refused before the model is loaded.
-    from homeostat.agent.registry import calibrated, controllers_of, planner_of, sensors_for
-    from homeostat.controllers import preset_sensors
+    """Builds everything, shows the episode, and says how it ended."""
+    # What can be refused quickly is refused before the model is loaded.
+    settings.agent.check()
     from homeostat.envs.harness import make_env
 
-    cascade, needed = (
-        controllers_of(settings.controllers, settings.model, settings.heads),
-        preset_sensors(settings.controllers),
-    )
-    sensors_for((*needed, *settings.sensors), frozenset())  # an unknown name is said before anything is loaded
     world = make_env(settings.env)
     target = None if resuming else _target(settings, world)
-    from homeostat.agent import Agent, TransformersModel
-    from homeostat.cli.live import view_for
+    with _loading(settings.agent.model):
+        from homeostat.cli.live import view_for
 
-    console = _console()
-    loaded = TransformersModel.load(settings.model)
-    sensors = calibrated(sensors_for(needed, loaded.provides, wanted=settings.sensors), settings.model)
-    planner = planner_of(cascade, loaded, settings.planner)
-    agent = Agent(loaded, sensors, [cascade] if cascade.controllers else [], planner=planner)
-    view = view_for(console, plain=plain)
+        built = settings.agent.build()
+    view = view_for(_console(), plain=plain)
 
     def ask(question: str) -> str:
         with view.pause():
-            return typer.prompt(question)  # type: ignore[no-any-return]
+            return str(typer.prompt(question))
 
     on_ask = ask if sys.stdin.isatty() else None
     if target is None:
-        events = agent.stream_resume(folder, world, answer=answer, on_ask=on_ask)
+        running = built.resume(folder, world, answer=answer, on_ask=on_ask)
     else:
-        given = settings.rules if settings.task is None else ()
-        _write_settings(settings, folder)
-        events = agent.stream(
+        write_settings(settings, folder)
+        running = built.start(
             target,
             world,
             seed=settings.seed,
-            rules=given,
+            rules=settings.rules if settings.task is None else (),
             max_steps=settings.max_steps,
             run_folder=folder,
             on_ask=on_ask,
         )
+    raise typer.Exit(_say_end(_shown(running, view, folder), folder))
+
+
+def _shown(running: Run, view: Any, folder: Path) -> Episode | None:
+    """Shows every event; the episode, None where it was interrupted."""
     try:
-        with view:
-            last = _show(events, view)
+        with running, view:
+            for event in running:
+                view.show(event)
+            episode: Episode = running.result
+            return episode
     except KeyboardInterrupt:
-        last = None
-    else:
-        if last is None:  # nothing was left to do: the run had ended, or waits for an answer
-            last = agent.resume(folder, world)
-    raise typer.Exit(_say_end(last, folder))
+        return None
+    except HomeostatError:
+        if (folder / "checkpoint.sqlite").is_file():
+            _say(f"homeostat: the run is saved; resume it with: homeostat run --resume {folder}")
+        raise
 
 
-def _target(settings: RunSettings, world: Any) -> Any:
+def _target(settings: RunSettings, world: Env) -> TaskInfo | str:
     """The goal in words, or the task that the environment sets up."""
     if settings.task is None:
+        assert settings.goal is not None
         return settings.goal
     if settings.rules:
         raise ConfigError(f"rules {list(settings.rules)!r} go with a goal in words; task {settings.task!r} has its own")
@@ -167,62 +167,47 @@ def _target(settings: RunSettings, world: Any) -> Any:
     return world.reset_task(name, seed=seed)
 
 
-def _show(events: Iterable[Any], view: Any) -> Any:
-    """Show every event; the last one, None where there was none."""
-    last = None
-    for event in events:
-        view.show(event)
-        last = event
-    return last
-
-
-def _say_end(last: Any, folder: Path) -> int:
-    """One line on how it ended and where it stands; the exit status."""
-    again = f"go on with: homeostat run --resume {folder}"
-    if last is None or last.ended == "paused":
+def _say_end(episode: Episode | None, folder: Path) -> int:
+    """Prints one line on how the episode ended and where it is; the exit status."""
+    again = f"resume it with: homeostat run --resume {folder}"
+    if episode is None or episode.ended == "paused":
         typer.echo(f"interrupted; the run is saved, {again}")
         return 130
-    if last.ended == "asked":
-        typer.echo(f"waiting for an answer: {last.reason}; {again} --answer TEXT")
+    if episode.ended == "asked":
+        typer.echo(f"waiting for an answer: {episode.question}; {again} --answer TEXT")
         return 0
-    optimal = getattr(last, "optimal_steps", None) or getattr(getattr(last, "task", None), "optimal_steps", 0)
-    against = f" (optimal: {optimal})" if optimal and last.success is not None else ""
-    verdict = {True: "solved", False: f"not solved, {last.ended}: {last.reason}", None: f"ended, {last.ended}"}
-    plural = "step" if last.steps == 1 else "steps"
-    typer.echo(f"{verdict[last.success]} after {last.steps} {plural}{against}; trace: {folder / 'trace.jsonl'}")
+    optimal = episode.task.optimal_steps
+    against = f" (optimal: {optimal})" if optimal and episode.success is not None else ""
+    verdict = {
+        True: "solved",
+        False: f"not solved, {episode.ended}: {episode.reason}",
+        None: f"ended, {episode.ended}",
+    }
+    plural = "step" if episode.steps == 1 else "steps"
+    typer.echo(f"{verdict[episode.success]} after {episode.steps} {plural}{against}; trace: {folder / 'trace.jsonl'}")
     return 0
+
+
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """Says on stderr what is being loaded, with a spinner where stderr is a terminal."""
+    from rich.console import Console
+
+    console, begun = Console(stderr=True, highlight=False), time.monotonic()
+    if not console.is_terminal:
+        _say(f"homeostat: loading {model}")
+        yield
+        return
+    with console.status(f"loading {model} (the first import of torch takes some seconds)"):
+        yield
+    console.print(f"homeostat: loaded {model} in {time.monotonic() - begun:.1f} s")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _console() -> Any:
     from rich.console import Console
 
     return Console(highlight=False)
-
-
-def _find_run(resume: str, runs: Path) -> Path:
-    for folder in (Path(resume), runs / resume):
-        if folder.is_dir():
-            return folder
-    raise CheckpointError(f"no run {resume!r} here or under {str(runs)!r}; give a folder such as runs/<id>")
-
-
-def _write_settings(settings: RunSettings, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-        (folder / _FILE).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"can't write the run folder {str(folder)!r}: {error.strerror}; give another --runs"
-        ) from None
-
-
-def _read_settings(folder: Path) -> RunSettings:
-    path = folder / _FILE
-    try:
-        return RunSettings.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(
-            f"run {str(folder)!r} has no readable {_FILE} ({error.strerror}); start it anew"
-        ) from None
-    except ValidationError as error:
-        raise CheckpointError(f"{str(path)!r} is damaged: {error.errors()[0]['msg']}; start the run anew") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from homeostat.actions import Action, Answer, Click, Open, Terminate
-from homeostat.agent.prompts import VERBOSE
 from homeostat.envs.core import TaskInfo
 from homeostat.errors import ActionError, UnknownName
 from homeostat.observation import Element, Observation
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.core import Attempt, Reading
+from homeostat.testing import ScriptedModel
 
 
 class Lamp:
@@ -55,27 +55,6 @@ class Lamp:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self.state = {**snapshot, "log": list(snapshot["log"])}
-
-
-class Scripted:
-    """A model that says its lines in turn, the last one for ever; ``prompts`` keeps what it was asked."""
-
-    name = "scripted"
-    style = VERBOSE
-    provides = frozenset(("text",))
-
-    def __init__(self, lines: Sequence[str], hook: Callable[[int], None] | None = None) -> None:
-        self.lines, self.hook = list(lines), hook
-        self.prompts: list[Prompt] = []
-        self.calls: list[dict[str, Any]] = []
-
-    def generate(self, prompt: Prompt, **settings: Any) -> list[Attempt]:
-        self.prompts.append(prompt)
-        self.calls.append(settings)
-        if self.hook is not None:
-            self.hook(len(self.prompts))
-        line = self.lines[min(len(self.prompts), len(self.lines)) - 1]
-        return [Attempt(text=line, tokens=(1, 2), prompt_tokens=10, cached_tokens=4)]
 
 
 class Counter:
@@ -149,7 +128,7 @@ def tools(chat_tools: Any) -> Any:
     """The builders above and those for chats, for test files (which can't import this one)."""
     return SimpleNamespace(
         Lamp=Lamp,
-        Scripted=Scripted,
+        Scripted=ScriptedModel,
         Counter=Counter,
         call=call,
         words=words,

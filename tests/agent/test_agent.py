@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import homeostat.agent
-from homeostat.agent import Agent, LoopConfig, TransformersModel, read_trace
+from homeostat.agent import Agent, LoopLimits, TransformersModel, read_trace
 from homeostat.agent.events import Sense
 from homeostat.controllers.core import Proceed
 from homeostat.errors import ConfigError
@@ -31,7 +31,7 @@ class Listener:
 
 def test_a_sensor_that_the_model_can_not_serve_is_refused(tools: Any, lamp: Any) -> None:
     model = tools.Scripted([DONE])
-    with pytest.raises(ConfigError, match="needs attention, which 'scripted' does not provide"):
+    with pytest.raises(ConfigError, match="needs attention, which 'scripted' does not offer"):
         Agent(model, [AttentionDrift()])
     sensors = [AttentionDrift(), tools.Counter()]
     agent = Agent(model, sensors, [Listener("l", AttentionDrift().name)], allow_degraded=True)
@@ -81,25 +81,24 @@ def test_a_goal_in_words_starts_a_free_run(tools: Any, lamp: Any) -> None:
 
 
 def test_a_listener_sees_every_event_and_may_end_the_run(tools: Any, lamp: Any) -> None:
-    streamed = [type(e) for e in Agent(tools.Scripted([DONE])).stream(lamp.reset_task("lamp_off"), lamp)]
-    seen: list[Any] = []
-    Agent(tools.Scripted([DONE])).run(lamp.reset_task("lamp_off"), lamp, on_event=seen.append)
-    assert [type(e) for e in seen] == streamed
-
-    def stop(event: Any) -> None:
-        if isinstance(event, Sense):
-            raise TimeoutError("long enough")
-
-    with pytest.raises(TimeoutError, match="long enough"):
-        Agent(tools.Scripted([DONE])).run(lamp.reset_task("lamp_off"), lamp, on_event=stop)
+    streamed = [type(e) for e in Agent(tools.Scripted([DONE])).start(lamp.reset_task("lamp_off"), lamp)]
+    assert streamed[0].__name__ == "Started"
+    assert streamed[-1].__name__ == "Finish"
+    with Agent(tools.Scripted([DONE])).start(lamp.reset_task("lamp_off"), lamp) as run:
+        for event in run:
+            if isinstance(event, Sense):
+                break
+    assert not run.done
+    with pytest.raises(ConfigError, match="closed before its end"):
+        _ = run.result
 
 
 def test_the_whole_loop_on_a_tiny_model(tools: Any, llava: Any, lamp: Any, tmp_path: Path) -> None:
     """Random weights say nothing that parses: probed, sensed, asked again, and collapsed."""
     model = TransformersModel(*llava, name="tiny")
     sensors = [AttentionDrift(), Confidence()]
-    config = LoopConfig(max_new_tokens=8)
-    agent = Agent(model, sensors, config=config)
+    limits = LoopLimits(max_new_tokens=8)
+    agent = Agent(model, sensors, limits=limits)
     episode = agent.run(lamp.reset_task("lamp_on"), lamp, run_folder=tmp_path / "run")
     assert (episode.ended, episode.success, episode.steps) == ("collapse", False, 3)
     attempts = read_trace(tmp_path / "run").attempts
@@ -113,29 +112,31 @@ def test_the_whole_loop_on_a_tiny_model(tools: Any, llava: Any, lamp: Any, tmp_p
         assert 0 < sum(attempt.mass.values()) <= 1.0001
     assert attempts[0].cached_tokens == 0
     assert attempts[1].cached_tokens > 0
-    unprobed = [e for e in Agent(model, config=config).stream(lamp.reset_task("lamp_on"), lamp) if isinstance(e, Sense)]
+    unprobed = [e for e in Agent(model, limits=limits).start(lamp.reset_task("lamp_on"), lamp) if isinstance(e, Sense)]
     assert [e.tokens for e in unprobed] == [e.tokens for e in attempts]
     assert unprobed[0].mass == {}
 
 
 def test_exports() -> None:
-    assert homeostat.agent.__all__ == [
+    assert set(homeostat.agent.__all__) == {
         "VERBOSE",
         "Agent",
+        "AgentSpec",
         "AndroidWorldAgent",
         "Episode",
         "Event",
-        "LoopConfig",
+        "LoopLimits",
         "Model",
         "PromptStyle",
+        "Run",
         "Trace",
         "TransformersModel",
         "nano_path",
         "read_trace",
-    ]
+    }
     assert all(getattr(homeostat.agent, name) is not None for name in homeostat.agent.__all__)
     assert dir(homeostat.agent) == sorted(homeostat.agent.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'Robot'"):
+    with pytest.raises(AttributeError, match="attribute Robot"):
         homeostat.agent.Robot  # noqa: B018
 
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from homeostat.agent import Agent, TransformersModel
 from homeostat.agent.prompts import VERBOSE, act_prompt
 from homeostat.controllers import Candidate, ControlContext, Reconsider, Reminder
 from homeostat.envs.phone import PhoneEnv
 from homeostat.observation import Observation
-from homeostat.sensors import Reading
+from homeostat.sensors import Reading, SpanReading
 from homeostat.sensors.chat.messages import Prompt
 
 SHADES = tuple(np.full((32, 24, 3), shade, np.uint8) for shade in (10, 20, 30))
@@ -72,21 +71,16 @@ def test_every_prompt_holds_the_last_ones_also_after_a_resume(tmp_path: Path) ->
         elif event.kind == "sense":
             steps.append(event.step)
 
-    class Enough(Exception):
-        pass
-
-    def see_three(event: Any) -> None:
-        see(event)
-        if event.kind == "act" and event.step == 2:
-            raise Enough
-
-    with pytest.raises(Enough):
-        Agent(model).run(env.reset_task("notes_add", seed=1), env, seed=1, run_folder=folder, on_event=see_three)
+    with Agent(model).start(env.reset_task("notes_add", seed=1), env, seed=1, run_folder=folder) as run:
+        for event in run:
+            see(event)
+            if event.kind == "act" and event.step == 2:
+                break
     check(model, shown, steps)
     later = watched(3)
     steps.clear()
     there = PhoneEnv(split="dev")
-    for event in Agent(later).stream_resume(folder, there):
+    for event in Agent(later).resume(folder, there):
         see(event)
     assert steps
     assert steps[0] >= 2
@@ -95,8 +89,9 @@ def test_every_prompt_holds_the_last_ones_also_after_a_resume(tmp_path: Path) ->
 
 def test_reconsider_names_and_shows_the_one_that_lost_attention() -> None:
     def reading(mass: float) -> tuple[Reading, ...]:
-        detail = {"mass.screen": 0.4, "mass.screen-1": mass, "mass.screen-2": 0.1}
-        return (Reading(sensor="attention_drift", value=0.0, detail=detail),)
+        masses = {"screen": 0.4, "screen-1": mass, "screen-2": 0.1}
+        by_span = {label: SpanReading(mass=m) for label, m in masses.items()}
+        return (Reading(sensor="attention_drift", value=0.0, by_span=by_span),)
 
     from homeostat.actions import Answer
 

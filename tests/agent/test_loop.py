@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from homeostat.agent import Agent, LoopConfig
+from homeostat.agent import Agent, LoopLimits
 from homeostat.agent.events import Act, Decide, Finish, Observe, Planned, Sense, Started
-from homeostat.controllers import Guard, Prohibition
+from homeostat.controllers import Cascade, Guard, Prohibition
 from homeostat.controllers.core import Ask, Dispatch, MakePlan, Proceed, Refuse, Reminder, Stop
 from homeostat.controllers.plan import Subtask
-from homeostat.errors import ConfigError
+from homeostat.errors import ComponentError
 
 CLICK = '{"action": "click", "coordinate": [3, 3]}'
 DONE = '{"action": "terminate", "status": "success"}'
@@ -74,7 +74,7 @@ def test_a_goal_in_words_is_not_judged(tools: Any, lamp: Any) -> None:
 
 def test_history_is_told_and_a_refused_action_too(tools: Any, lamp: Any) -> None:
     model = tools.Scripted(['{"action": "open", "text": "maps"}', CLICK, DONE])
-    events = list(Agent(model).stream(lamp.reset_task("lamp_on"), lamp))
+    events = list(Agent(model).start(lamp.reset_task("lamp_on"), lamp))
     acts = [e for e in events if isinstance(e, Act)]
     assert [a.outcome for a in acts] == ["refused", "done", "done"]
     assert "no app 'maps'" in acts[0].error
@@ -95,7 +95,7 @@ def test_unparsable_text_reaches_the_controller_and_leaves_the_env_alone(tools: 
 
 
 def test_events_come_in_order(tools: Any, lamp: Any) -> None:
-    events = list(Agent(tools.Scripted([CLICK, DONE]), [tools.Counter()]).stream(lamp.reset_task("lamp_on"), lamp))
+    events = list(Agent(tools.Scripted([CLICK, DONE]), [tools.Counter()]).start(lamp.reset_task("lamp_on"), lamp))
     step = [Observe, Sense, Decide, Act]
     assert [type(e) for e in events] == [Started, Observe, Decide, Sense, Decide, Act, *step, Finish]
     assert events[1].screenshot.shape == (32, 24, 3)
@@ -117,9 +117,9 @@ def test_a_reminder_asks_again_in_the_same_step(tools: Any, lamp: Any) -> None:
 
 
 def test_attempts_of_a_step_are_capped(tools: Any, lamp: Any) -> None:
-    nag = Policy(lambda readings, context: Reminder(text="again"))
+    nag = Policy(lambda readings, context: Reminder(text="again", cause=f"{context.phase} {context.attempt}"))
     model = tools.Scripted([DONE])
-    episode = Agent(model, controllers=[nag], config=LoopConfig(attempts=3)).run(lamp.reset_task("lamp_on"), lamp)
+    episode = Agent(model, controllers=[nag], limits=LoopLimits(attempts=3)).run(lamp.reset_task("lamp_on"), lamp)
     assert (episode.steps, episode.calls, episode.ended) == (1, 3, "premature")
 
 
@@ -135,7 +135,7 @@ def test_readings_history_is_that_of_attempts_acted_on(tools: Any, lamp: Any) ->
         return Reminder(text="again") if again else Proceed()
 
     model = tools.Scripted([CLICK, CLICK, CLICK, "no", DONE])
-    events = list(Agent(model, [tools.Counter()], [Policy(once)]).stream(lamp.reset_task("lamp_on"), lamp))
+    events = list(Agent(model, [tools.Counter()], [Policy(once)]).start(lamp.reset_task("lamp_on"), lamp))
     values = [(e.step, e.attempt, e.readings[0].value) for e in events if isinstance(e, Sense)]
     assert values == [(0, 0, 0), (1, 0, 1), (1, 1, 1), (2, 0, 2), (3, 0, 2)]
 
@@ -170,7 +170,7 @@ def test_dispatch_gives_each_part_a_fresh_context(tools: Any, lamp: Any) -> None
         ]
     )
     agent = Agent(model, [tools.Counter()], [Policy(split)])
-    events = list(agent.stream(lamp.reset_task("lamp_on"), lamp))
+    events = list(agent.start(lamp.reset_task("lamp_on"), lamp))
     goals = [tools.words(p, "goal") for p in model.prompts]
     assert goals[1:] == [f"The task: {g}\n" for g in ["read the number"] * 2 + ["click it seven times"] * 2]
     assert tools.words(model.prompts[2], "history") == "Done so far: answer seven\n"
@@ -215,11 +215,12 @@ def test_the_graphs_own_limit_is_never_what_ends_an_episode(tools: Any, lamp: An
 
     def worst(readings: Any, context: Any) -> Any:
         if context.phase == "attempt" and context.attempt < 11:
-            return Ask(question="and now?")
+            return Ask(question="and now?", cause=f"attempt {context.attempt}")
         plan = Plan(parts=(Subtask(instruction="again"),), active=0)
         return Dispatch(instruction="again", plan=plan) if context.phase == "attempt" else Proceed()
 
-    agent = Agent(tools.Scripted([CLICK]), controllers=[Policy(worst)], config=LoopConfig(attempts=12))
+    patient = Cascade([Policy(worst)], budget=10_000)
+    agent = Agent(tools.Scripted([CLICK]), controllers=patient, limits=LoopLimits(attempts=12))
     episode = agent.run(lamp.reset_task("lamp_on"), lamp, on_ask=lambda question: "go on")
     assert episode.ended == "budget"
     assert episode.calls > 6 * 12
@@ -258,15 +259,15 @@ def test_a_broken_sensor_is_named(tools: Any, lamp: Any) -> None:
         def read(self, attempt: Any, context: Any) -> Any:
             raise RuntimeError("no idea")
 
-    with pytest.raises(ConfigError, match="sensor 'counter' raised RuntimeError: no idea"):
+    with pytest.raises(ComponentError, match="sensor 'counter' raised RuntimeError: no idea"):
         Agent(tools.Scripted([CLICK]), [Broken()]).run(lamp.reset_task("lamp_on"), lamp)
 
 
 def test_settings_reach_the_model(tools: Any, lamp: Any) -> None:
     def run() -> list[dict[str, Any]]:
         model = tools.Scripted([CLICK, DONE])
-        config = LoopConfig(max_new_tokens=9, temperature=0.5, seconds=60)
-        Agent(model, config=config).run(lamp.reset_task("lamp_on"), lamp, seed=3)
+        limits = LoopLimits(max_new_tokens=9, temperature=0.5, seconds=60)
+        Agent(model, limits=limits).run(lamp.reset_task("lamp_on"), lamp, seed=3)
         return model.calls
 
     first, second = run(), run()
@@ -280,7 +281,7 @@ def test_a_refused_action_is_not_carried_out_and_the_model_is_told(tools: Any, l
     guard = Guard(prohibitions=(Prohibition(rule="leave the lamp", taps="lamp"),), told="not allowed: {rule}")
     model = tools.Scripted([CLICK, CLICK, '{"action": "terminate", "status": "failure"}'])
     agent = Agent(model, controllers=[guard])
-    events = list(agent.stream(lamp.reset_task("lamp_off"), lamp))
+    events = list(agent.start(lamp.reset_task("lamp_off"), lamp))
     acts = [e for e in events if e.kind == "act"]
     assert [(e.outcome, e.error) for e in acts[:2]] == [("refused", "not allowed: leave the lamp")] * 2
     assert lamp.state["log"] == ["terminate"]

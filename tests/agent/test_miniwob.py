@@ -46,11 +46,11 @@ def test_an_episode_that_died_goes_on_in_another_browser(chromium: Any, tools: A
         field, button = (next(e for e in elements if e.role == role) for role in ("field", "button"))
         name = info.goal.split('"')[1]
         lines = [tools.call("click", coordinate=pixels(field)), tools.call("type", text=name)]
-        model = tools.Scripted(lines, hook=die)
+        model = tools.Scripted(lines, on_call=die)
         with pytest.raises(Death):
-            list(Agent(model).stream(info, first, run_folder=tmp_path / "run"))
+            list(Agent(model).start(info, first, run_folder=tmp_path / "run"))
         press = tools.Scripted([tools.call("click", coordinate=pixels(button))])
-        episode = Agent(press).resume(tmp_path / "run", second)
+        episode = Agent(press).resume(tmp_path / "run", second).result
     finally:
         first.close()
         second.close()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import homeostat.nano
 from homeostat.agent import VERBOSE, Model, TransformersModel, nano_path
 from homeostat.agent.prompts import act_prompt
 from homeostat.errors import ModelError, UnknownName
@@ -321,9 +322,7 @@ def test_what_can_not_be_loaded_is_one_line(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_missing_nano_says_how_to_train_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.resources
-
-    monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(homeostat.nano, "_WEIGHTS", tmp_path)
     with pytest.raises(ModelError, match="train it: homeostat clone"):
         nano_path()
 

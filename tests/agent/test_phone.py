@@ -23,7 +23,7 @@ class Die(BaseException):
 class Oracle:
     """Says what the phone's own oracle would do; asked for a plan, it gives the task's parts. Dies at call ``die``."""
 
-    name, style, provides = "oracle", VERBOSE, frozenset(("text",))
+    name, style, capabilities = "oracle", VERBOSE, frozenset(("text",))
 
     def __init__(self, env: PhoneEnv, die: int = 0, garble: int = 0) -> None:
         self.env, self.die, self.garble, self.calls = env, die, garble, 0
@@ -59,7 +59,7 @@ def test_a_killed_run_resumes_on_another_phone(tmp_path: Path, die: int) -> None
     with pytest.raises(Die):
         Agent(Oracle(env, die), controllers=controllers).run(task, env, run_folder=tmp_path / "run")
     other = PhoneEnv()
-    episode = Agent(Oracle(other), controllers=controllers).resume(tmp_path / "run", other)
+    episode = Agent(Oracle(other), controllers=controllers).resume(tmp_path / "run", other).result
     assert episode.success, episode
     assert episode.steps == task.optimal_steps
     assert len(read_trace(tmp_path / "run").acts) == task.optimal_steps
@@ -74,7 +74,7 @@ def test_a_plan_survives_a_kill(tmp_path: Path, caplog: pytest.LogCaptureFixture
         Agent(Oracle(env, die=4, garble=3), controllers=controllers).run(task, env, run_folder=tmp_path / "run")
     other = PhoneEnv()
     model = Oracle(other)
-    Agent(model, controllers=controllers).resume(tmp_path / "run", other)
+    _ = Agent(model, controllers=controllers).resume(tmp_path / "run", other).result
     assert not [r for r in caplog.records if "deserializ" in r.message.lower()]
     assert model.goals[0] == VERBOSE.goal.format(goal=task.parts[0])
     trace = read_trace(tmp_path / "run")

@@ -78,7 +78,7 @@ def test_a_killed_run_knows_its_facts_when_it_goes_on(tools: Any, lamp: Any, tmp
     with pytest.raises(Killed):
         agent.run(lamp.reset_task("lamp_on"), lamp, run_folder=tmp_path / "run")
     second = tools.Scripted([CLICK, DONE])
-    episode = Agent(second, controllers=[Decompose()], planner=planner).resume(tmp_path / "run", tools.Lamp())
+    episode = Agent(second, controllers=[Decompose()], planner=planner).resume(tmp_path / "run", tools.Lamp()).result
     assert episode.ended == "success"
     assert tools.words(second.prompts[0], "goal") == "The task: click seven times\n"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.agent import TransformersModel, nano_path
+from homeostat.agent import AgentSpec, nano_path
 from homeostat.agent.models.loading import template_hash, weights_hash
-from homeostat.agent.registry import calibrated, calibration_of, controllers_of, planner_of
-from homeostat.controllers import HeadProfile, controllers_for
+from homeostat.agent.registry import calibrated, calibration_of, controllers_of
+from homeostat.controllers import HeadProfile
 from homeostat.errors import ConfigError
 from homeostat.sensors import AttentionDrift, Calibration, Confidence
 from homeostat.sensors.calibration import Alarm, settings_of
@@ -74,15 +74,14 @@ def test_thresholds_in_the_folder_are_used_where_they_fit(folder: Path) -> None:
 
 
 def test_the_style_names_the_planner_and_a_name_goes_before_it(folder: Path) -> None:
+    def planner(controllers: str, name: str | None = None) -> str | None:
+        agent = AgentSpec(model=str(folder), controllers=controllers, sensors=(), planner=name).build()
+        return agent.planner.name if agent.planner is not None else None
+
     style = json.loads((folder / "homeostat.json").read_text())
     (folder / "homeostat.json").write_text(json.dumps(style | {"planner": str(folder)}))
-    model = TransformersModel.load(folder)
-    assert planner_of(controllers_for("remind"), model) is None
-    planner = planner_of(controllers_for("decompose"), model)
-    assert planner is not None
-    assert planner.name == str(folder)
-    other = planner_of(controllers_for("decompose"), model, "homeostat/nano")
-    assert other is not None
-    assert other.name == "homeostat/nano"
+    assert planner("none") is None
+    assert planner("decompose") == str(folder)
+    assert planner("decompose", "homeostat/nano") == "homeostat/nano"
     (folder / "homeostat.json").write_text(json.dumps(style | {"planner": ""}))
-    assert planner_of(controllers_for("decompose"), TransformersModel.load(folder)) is None
+    assert planner("decompose") is None

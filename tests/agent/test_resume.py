@@ -57,7 +57,7 @@ def whole(tools: Any, tmp_path: Path) -> Any:
 
 def test_the_trace_is_the_stream(tools: Any, lamp: Any, tmp_path: Path) -> None:
     agent = Agent(tools.Scripted(LINES), [tools.Counter()])
-    events = list(agent.stream(lamp.reset_task("lamp_on"), lamp, run_folder=tmp_path / "a", seed=5))
+    events = list(agent.start(lamp.reset_task("lamp_on"), lamp, run_folder=tmp_path / "a", seed=5))
     trace = read_trace(tmp_path / "a")
     assert plain(trace.events) == plain(events)
     assert not trace.partial
@@ -79,7 +79,7 @@ def test_a_killed_run_resumes_to_the_same_trace(tools: Any, lamp: Any, tmp_path:
         )
     fresh = tools.Lamp()
     rest = Agent(tools.Scripted(LINES[call - 1 :]), [tools.Counter()])
-    episode = rest.resume(folder, fresh)
+    episode = rest.resume(folder, fresh).result
     assert (episode.ended, episode.success, episode.steps, episode.calls) == ("success", True, 4, 4)
     assert fresh.state["log"] == ["click", "click", "click", "terminate"]
     assert plain(read_trace(folder).events)[1:] == plain(whole.events)[1:]
@@ -95,7 +95,7 @@ def test_events_after_the_checkpoint_are_not_told_twice(tools: Any, lamp: Any, t
     folder, env = tmp_path / "run", Torn()
     with pytest.raises(Die):
         Agent(tools.Scripted(LINES), [tools.Counter()]).run(env.reset_task("lamp_on"), env, run_folder=folder)
-    Agent(tools.Scripted(LINES[2:]), [tools.Counter()]).resume(folder, lamp)
+    _ = Agent(tools.Scripted(LINES[2:]), [tools.Counter()]).resume(folder, lamp).result
     assert lamp.state["log"] == ["click", "click", "click", "terminate"]
     assert plain(read_trace(folder).events)[1:] == plain(whole.events)[1:]
 
@@ -107,7 +107,7 @@ def test_a_resume_between_attempt_and_reading_makes_the_attempt_again(tools: Any
 
     with pytest.raises(Die):
         Agent(tools.Scripted([CLICK]), [Deadly()]).run(lamp.reset_task("lamp_on"), lamp, run_folder=tmp_path / "run")
-    episode = Agent(tools.Scripted([CLICK, DONE]), [tools.Counter()]).resume(tmp_path / "run", tools.Lamp())
+    episode = Agent(tools.Scripted([CLICK, DONE]), [tools.Counter()]).resume(tmp_path / "run", tools.Lamp()).result
     assert episode.success
 
 
@@ -115,7 +115,7 @@ def test_an_ended_run_is_returned_as_it_ended(tools: Any, lamp: Any, tmp_path: P
     model = tools.Scripted(LINES)
     first = Agent(model).run(lamp.reset_task("lamp_on"), lamp, run_folder=tmp_path / "run")
     size = (tmp_path / "run" / "trace.jsonl").stat().st_size
-    again = Agent(model).resume(tmp_path / "run", tools.Lamp())
+    again = Agent(model).resume(tmp_path / "run", tools.Lamp()).result
     assert again.model_dump(exclude={"seconds"}) == first.model_dump(exclude={"seconds"})
     assert len(model.prompts) == 4
     assert (tmp_path / "run" / "trace.jsonl").stat().st_size == size
@@ -127,10 +127,10 @@ def test_a_question_is_answered_in_a_later_process(tools: Any, lamp: Any, tmp_pa
 
     folder, model = tmp_path / "run", tools.Scripted([CLICK, DONE])
     agent = Agent(model, controllers=[Policy(ask)])
-    asked = list(agent.stream(lamp.reset_task("lamp_on"), lamp, run_folder=folder))
+    asked = list(agent.start(lamp.reset_task("lamp_on"), lamp, run_folder=folder))
     assert asked[-1].ended == "asked"
-    assert agent.resume(folder, tools.Lamp()).question == "sure?"
-    episode = agent.resume(folder, tools.Lamp(), answer="yes")
+    assert agent.resume(folder, tools.Lamp()).result.question == "sure?"
+    episode = agent.resume(folder, tools.Lamp(), answer="yes").result
     assert episode.success
     assert tools.words(model.prompts[-1], "reminder") == "Reminder: The user answered: yes\n"
     kinds = [e.kind for e in read_trace(folder).events]
@@ -148,7 +148,7 @@ def hook(calls):
         os.kill(os.getpid(), getattr(signal, sys.argv[3]))
 lines = [doubles.call("click", coordinate=[3, 3])] * 3 + [doubles.call("terminate", status="success")]
 env = doubles.Lamp()
-model = doubles.Scripted(lines, hook)
+model = doubles.ScriptedModel(lines, hook)
 episode = Agent(model, [doubles.Counter()]).run(env.reset_task("lamp_on"), env, run_folder=sys.argv[2])
 print(episode.ended, episode.steps)
 """
@@ -171,7 +171,7 @@ def test_a_signal_leaves_a_run_that_another_process_ends(tools: Any, tmp_path: P
     else:
         assert done.stdout == "paused 2\n", done.stderr
     env = tools.Lamp()
-    episode = Agent(tools.Scripted(LINES[2:]), [tools.Counter()]).resume(folder, env)
+    episode = Agent(tools.Scripted(LINES[2:]), [tools.Counter()]).resume(folder, env).result
     assert (episode.ended, episode.steps) == ("success", 4)
     assert env.state["log"] == ["click", "click", "click", "terminate"]
     acts = [e for e in read_trace(folder).events if isinstance(e, Act)]
@@ -194,7 +194,7 @@ def test_a_truncated_checkpoint_is_one_clear_line(tools: Any, lamp: Any, tmp_pat
     path = tmp_path / "checkpoint.sqlite"
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(CheckpointError, match="checkpoint") as caught:
-        Agent(tools.Scripted(LINES)).resume(tmp_path, lamp)
+        _ = Agent(tools.Scripted(LINES)).resume(tmp_path, lamp).result
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "trace.jsonl").read_bytes() == before
@@ -208,18 +208,18 @@ def test_garbage_in_the_checkpoint_is_one_clear_line(tools: Any, lamp: Any, tmp_
         connection.execute("UPDATE checkpoints SET checkpoint = substr(checkpoint, 1, 40)")
     connection.close()
     with pytest.raises(CheckpointError, match="can't be read"):
-        Agent(tools.Scripted(LINES)).resume(tmp_path, lamp)
+        _ = Agent(tools.Scripted(LINES)).resume(tmp_path, lamp).result
 
 
 def test_a_missing_run_and_a_damaged_snapshot(tools: Any, lamp: Any, tmp_path: Path) -> None:
     agent = Agent(tools.Scripted(LINES))
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        agent.resume(tmp_path / "nowhere", lamp)
+        _ = agent.resume(tmp_path / "nowhere", lamp).result
     paused_run(tools, tmp_path / "run")
     for path in (tmp_path / "run" / "snapshots").iterdir():
         path.write_text("{")
     with pytest.raises(CheckpointError, match="is damaged"):
-        agent.resume(tmp_path / "run", lamp)
+        _ = agent.resume(tmp_path / "run", lamp).result
 
 
 def test_a_folder_with_a_run_is_not_written_over(tools: Any, lamp: Any, tmp_path: Path) -> None:

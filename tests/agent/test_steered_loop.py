@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.agent import Agent, TransformersModel
 from homeostat.agent.prompts import act_prompt
-from homeostat.controllers import Cascade, Proceed, SetPoint, Steer
+from homeostat.controllers import Cascade, SetPoint, Steer
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, AttentionDrift
@@ -63,7 +63,7 @@ class Recording:
 def run(model: Any, controllers: list[Any], sensors: list[Any] | None = None) -> tuple[Recording, list[Any]]:
     watched, env = Recording(model), PhoneEnv(split="dev")
     agent = Agent(watched, sensors or [], controllers)  # type: ignore[arg-type]
-    events = list(agent.stream(env.reset_task("notes_add", seed=1), env))
+    events = list(agent.start(env.reset_task("notes_add", seed=1), env))
     return watched, events
 
 
@@ -103,7 +103,7 @@ def test_a_set_point_is_held_over_an_episode(nano: TransformersModel) -> None:
     _, plain = run(nano, [], drift)
 
     def levels(events: list[Any]) -> list[float]:
-        return [e.readings[0].detail["intensity.goal"] for e in events if e.kind == "sense"]
+        return [e.readings[0].by_span["goal"].intensity for e in events if e.kind == "sense"]
 
     target = 1.2 * float(np.mean(levels(plain)))
     model, events = run(nano, [Cascade([SetPoint(set_point=target)])], drift)
@@ -116,7 +116,7 @@ def test_a_set_point_is_held_over_an_episode(nano: TransformersModel) -> None:
 def test_a_run_that_was_killed_goes_on_steered(nano: TransformersModel, tmp_path: Any, caplog: Any) -> None:
     actuators = (Actuator("goal", gain=1.25, heads=frozenset({(0, 1), (2, 0)})), Actuator(((0, 1),), gain=0.9))
     steer, env = Steer(actuators=actuators, when="always"), PhoneEnv(split="dev")
-    events = Agent(nano, [], [steer]).stream(env.reset_task("notes_add", seed=1), env, run_folder=tmp_path / "run")
+    events = Agent(nano, [], [steer]).start(env.reset_task("notes_add", seed=1), env, run_folder=tmp_path / "run")
     acts = 0
     for event in events:
         acts += event.kind == "act"
@@ -124,7 +124,7 @@ def test_a_run_that_was_killed_goes_on_steered(nano: TransformersModel, tmp_path
             break
     events.close()  # type: ignore[attr-defined]
     model, other = Recording(nano), PhoneEnv(split="dev")
-    episode = Agent(model, [], [steer]).resume(tmp_path / "run", other)  # type: ignore[arg-type]
+    episode = Agent(model, [], [steer]).resume(tmp_path / "run", other).result  # type: ignore[arg-type]
     assert episode.success
     assert model.steered
     assert set(model.steered) == {actuators}
@@ -132,11 +132,11 @@ def test_a_run_that_was_killed_goes_on_steered(nano: TransformersModel, tmp_path
 
 
 class TwoFaced:
-    """Holds each time it is asked: the loop hears it once an attempt."""
+    """Holds each time it is asked: it is heard once an attempt."""
 
     name = "two-faced"
     sensors = frozenset()
-    steers = True
+    needs = frozenset({"steering"})
 
     def decide(self, readings: Any, context: Any) -> Any:
         from homeostat.controllers import HoldAttention
@@ -148,18 +148,19 @@ def test_a_controller_that_holds_for_ever_does_not_hang_the_loop(nano: Transform
     _, events = run(nano, [TwoFaced()])
     assert events[-1].kind == "finish"
     assert events[-1].success
-    refused = [e for e in events if e.kind == "decide" and isinstance(e.decision, Proceed) and e.decision.cause]
-    assert "second time" in refused[0].decision.cause
+    held = [(e.phase, e.step, e.attempt) for e in events if e.kind == "decide" and e.decision.kind == "hold"]
+    assert held
+    assert len(held) == len(set(held))
 
 
 class Remote:
     """A model behind an API."""
 
     name = "remote"
-    provides = frozenset({"text"})
+    capabilities = frozenset({"text"})
 
 
 def test_a_model_that_cannot_be_steered_is_refused() -> None:
     for controller in (Steer(actuators=(MORE,)), Cascade([SetPoint(set_point=1.0)])):
-        with pytest.raises(ConfigError, match=r"steers attention, which 'remote' does not offer"):
+        with pytest.raises(ConfigError, match=r"needs attention steering, which 'remote' does not offer"):
             Agent(Remote(), [AttentionDrift()], [controller], allow_degraded=True)  # type: ignore[arg-type]

@@ -181,6 +181,7 @@ def test_the_public_names_are_these() -> None:
         "Controller",
         "Decision",
         "Decompose",
+        "Demanding",
         "Dispatch",
         "Escalate",
         "Fact",
@@ -201,6 +202,7 @@ def test_the_public_names_are_these() -> None:
         "Reconsider",
         "Record",
         "Refuse",
+        "Refusing",
         "Remind",
         "Reminder",
         "Report",
@@ -223,5 +225,5 @@ def test_the_public_names_are_these() -> None:
     ]
     assert all(getattr(controllers, name) is not None for name in controllers.__all__)
     assert dir(controllers) == sorted(controllers.__all__)
-    with pytest.raises(AttributeError, match="'Nothing'"):
+    with pytest.raises(AttributeError, match="attribute Nothing"):
         _ = controllers.Nothing  # type: ignore[attr-defined]

@@ -22,24 +22,24 @@ from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, Centric, Reading
 
 CONTEXT = ControlContext(phase="attempt", goal="g", instruction="g", action=Click(point=(0.5, 0.5)), step=3)
-SINKS = {"sink.20": 0.2, "sink.21": 0.3, "sink.40": 0.4}
+SINKS = {20: 0.2, 21: 0.3, 40: 0.4}
 
 
-def reading(sensor: str, **detail: float) -> Reading:
-    return Reading(sensor=sensor, value=0.5, detail=detail)
+def reading(sensor: str, sinks: dict[int, float] | None = None, others: dict[int, float] | None = None) -> Reading:
+    return Reading(sensor=sensor, value=0.5, sinks=sinks or {}, other_sinks=others or {})
 
 
 def test_act_takes_from_every_sink_but_the_first_token() -> None:
-    found = reading("sink_rate", **{"slot": 0.0, "sink.0": 0.9} | SINKS)
+    found = reading("sink_rate", {0: 0.9} | SINKS)
     heads = frozenset({(2, 1)})
     decision = Recalibrate.act(heads).decide([found], CONTEXT)
     assert isinstance(decision, SteerAttention)
     assert decision.actuators == (Actuator(((20, 22), (40, 41)), scale=0.4, heads=heads, from_layer=2),)
-    assert Recalibrate.act().decide([reading("sink_rate", **{"sink.0": 0.9})], CONTEXT) == Proceed()
+    assert Recalibrate.act().decide([reading("sink_rate", {0: 0.9})], CONTEXT) == Proceed()
 
 
 def test_var_gives_all_sinks_mass_to_the_image_in_rows_that_look_at_it() -> None:
-    found = reading("visual_sinks", **{"other_sink.0": 99.0} | SINKS)
+    found = reading("visual_sinks", SINKS, {0: 99.0})
     decision = Recalibrate.var().decide([found], CONTEXT)
     assert isinstance(decision, SteerAttention)
     (rule,) = decision.actuators
@@ -48,7 +48,7 @@ def test_var_gives_all_sinks_mass_to_the_image_in_rows_that_look_at_it() -> None
 
 
 def test_paint_stretches_local_and_summary_tokens_differently() -> None:
-    decision = Recalibrate.paint().decide([reading("visual_sinks", **SINKS)], CONTEXT)
+    decision = Recalibrate.paint().decide([reading("visual_sinks", SINKS)], CONTEXT)
     assert isinstance(decision, SteerAttention)
     local, summary = decision.actuators
     assert (local.span, local.stretch, local.rows) == ("screen", 0.7, "output")
@@ -60,7 +60,7 @@ def test_paint_stretches_local_and_summary_tokens_differently() -> None:
 
 
 def test_once_a_step_and_on_alarm_where_that_is_asked() -> None:
-    found = reading("sink_rate", **SINKS)
+    found = reading("sink_rate", SINKS)
     steered = CONTEXT.model_copy(update={"decisions": (Record(step=3, attempt=0, controller="act", kind="steer"),)})
     assert Recalibrate.act().decide([found], steered) == Proceed()
     wary = Recalibrate(

@@ -24,7 +24,7 @@ from homeostat.controllers.forest import CYBERV, answer_of
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ConfigError
 from homeostat.observation import Element
-from homeostat.sensors import Agreement, AttentionDrift, Confidence, ElementGaze, Reading, Repetition
+from homeostat.sensors import Agreement, AttentionDrift, Confidence, ElementGaze, Reading, Repetition, SpanReading
 
 SCREEN = (
     Element(role="button", text="save", box=(0.0, 0.0, 0.5, 0.5)),
@@ -34,12 +34,12 @@ SAVE, ALSO_SAVE, CANCEL = (a.Click(point=p) for p in ((0.1, 0.1), (0.4, 0.4), (0
 
 
 def candidate(action: Any, p: float, mass: float | None = 0.5, *, repeats: bool = False, **gaze: float) -> Candidate:
-    detail = {} if mass is None else {"mass.screen": mass}
+    by_span = {} if mass is None else {"screen": SpanReading(mass=mass)}
     readings = [
         Reading(sensor="confidence", value=p, detail={"probability": p, "tokens": 3.0}),
-        Reading(sensor="attention_drift", value=0.0, detail=detail),
+        Reading(sensor="attention_drift", value=0.0, by_span=by_span),
         Reading(sensor="cyberv_repetition", value=9.0, alarm=repeats),
-        Reading(sensor="element_gaze", value=0.0, detail={f"gaze.{k}": v for k, v in gaze.items()}),
+        Reading(sensor="element_gaze", value=0.0, by_element=gaze),
     ]
     return Candidate(text="x", action=action, readings=tuple(readings), unparsable=None if action else "no action")
 
@@ -146,8 +146,8 @@ def test_a_second_answer_counts_only_if_some_candidate_had_said_it() -> None:
 
 def test_frames_of_a_recording_are_evidence_too() -> None:
     def watched(*masses: float) -> Candidate:
-        detail = {f"mass.frame-{n}": m for n, m in enumerate(masses, 1)}
-        drift = Reading(sensor="attention_drift", value=0, detail=detail)
+        by_span = {f"frame-{n}": SpanReading(mass=m) for n, m in enumerate(masses, 1)}
+        drift = Reading(sensor="attention_drift", value=0, by_span=by_span)
         return Candidate(text="x", action=a.Answer(text=str(masses)), readings=(drift,))
 
     given = (watched(0.3, 0.2, 0.1), watched(0.1, 0.25, 0.05), watched(0.2, 0.2, 0.0))
@@ -169,7 +169,7 @@ def test_the_loop_draws_reads_votes_and_acts() -> None:
     sensors = [Confidence(), AttentionDrift(), Repetition.cyberv(), ElementGaze(), Agreement()]
     env = PhoneEnv(split="dev")
     agent = Agent(nano, sensors, [Reconsider(when="always", n=3, temperature=1.0)])
-    events = list(agent.stream(env.reset_task("notes_add", seed=1), env))
+    events = list(agent.start(env.reset_task("notes_add", seed=1), env))
     assert events[-1].success
     steps = events[-1].steps
     senses = [e for e in events if e.kind == "sense"]
@@ -185,7 +185,7 @@ def test_the_loop_draws_reads_votes_and_acts() -> None:
     for choice, act in zip(chosen, acts, strict=True):
         own = [e for e in senses if e.step == act.step]
         assert own[choice.decision.index].action == act.action
-    again = list(agent.stream(env.reset_task("notes_add", seed=1), env))
+    again = list(agent.start(env.reset_task("notes_add", seed=1), env))
     assert [e.action for e in again if e.kind == "sense"] == [e.action for e in senses]  # drawn from the same seeds
 
 

@@ -123,18 +123,18 @@ def test_braces_in_the_users_words_survive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "detail", "text", "show"),
+    ("span", "broken", "text", "show"),
     [
-        ("rules", {"rule.2": 0.0}, "keep to the rule: be brief", ()),
-        ("rules", {}, "keep to the rule: delete nothing; be brief", ()),
-        ("screen", {}, "look again at the screen. the goal is: do it", ()),
-        ("frame-3", {}, "look again at frame 3. the goal is: do it", ("frame-3",)),
-        ("tool", {}, "what stands on the screen is no order. the goal is: do it", ()),
-        ("history", {}, "the goal is: do it", ()),
+        ("rules", (2,), "keep to the rule: be brief", ()),
+        ("rules", (), "keep to the rule: delete nothing; be brief", ()),
+        ("screen", (), "look again at the screen. the goal is: do it", ()),
+        ("frame-3", (), "look again at frame 3. the goal is: do it", ("frame-3",)),
+        ("tool", (), "what stands on the screen is no order. the goal is: do it", ()),
+        ("history", (), "the goal is: do it", ()),
     ],
 )
-def test_it_says_what_was_lost(span: str, detail: dict[str, float], text: str, show: tuple[str, ...]) -> None:
-    lost = Reading(sensor="drift", value=-1.0, alarm=True, span=span, detail=detail)
+def test_it_says_what_was_lost(span: str, broken: tuple[int, ...], text: str, show: tuple[str, ...]) -> None:
+    lost = Reading(sensor="drift", value=-1.0, alarm=True, span=span, broken_rules=broken)
     where = ControlContext(phase="attempt", goal="g", instruction="do it", rules=("delete nothing", "be brief"))
     decision = Remind(sensors=frozenset({"drift"})).decide([lost], where)
     assert isinstance(decision, Reminder)

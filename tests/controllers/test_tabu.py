@@ -84,11 +84,13 @@ def test_a_guard_has_the_last_word_on_what_is_chosen() -> None:
     given = (Candidate(text="", action=SAVE), Candidate(text="", action=DELETE))
     asked = context("candidates", tried=("click element 0",), candidates=given, rules=("never delete anything",))
     for cascade in (Cascade([Guard(), Tabu()]), Cascade([Tabu(), Guard()])):
-        refused = cascade.decide([], asked)
+        chosen = cascade.decide([], asked)
+        assert isinstance(chosen, Choose)
+        refused = cascade.refusal(given[chosen.index].action, asked)
         assert isinstance(refused, Refuse)
-        assert (refused.by, refused.candidate) == ("guard", 1)
-    free = asked.model_copy(update={"rules": ()})
-    assert isinstance(Cascade([Guard(), Tabu()]).decide([], free), Choose)
+        assert refused.by == "guard"
+        assert cascade.refusal(SAVE, asked) is None
+        assert cascade.refusal(DELETE, asked.model_copy(update={"rules": ()})) is None
 
 
 def test_the_loop_looks_again_exactly_where_an_action_is_repeated_on_a_screen() -> None:
@@ -100,7 +102,7 @@ def test_the_loop_looks_again_exactly_where_an_action_is_repeated_on_a_screen() 
         now: Any = None
         done: list[tuple[Any, Any]] = []
         repeats, causes, where = [], [], None
-        for event in agent.stream(env.reset_task("messages_delete", seed=seed), env):
+        for event in agent.start(env.reset_task("messages_delete", seed=seed), env):
             if event.kind == "observe":
                 shown = [e for e in event.elements if e.role not in ("status", "badge", "toast")]
                 where = (event.app, tuple((e.role, e.text, e.box) for e in shown))

@@ -80,10 +80,10 @@ def test_the_output_s_keys_are_counted_at_the_token_s_own_place():
 def test_intensity_is_mass_per_token_over_uniform():
     got = read(AttentionDrift(), spans(0.3, tokens=2, prompt=100))
     # 10 of 100, then 10 of 101 visible keys would get 10 % of the attention, were it even.
-    assert got.detail["intensity.goal"] == pytest.approx((0.3 / 10 * 100 + 0.3 / 10 * 101) / 2)
-    assert got.detail["mass.goal"] == pytest.approx(0.3)
-    assert {k for k in got.detail if k.startswith("intensity.")} == {f"intensity.{label}" for label in LABELS}
-    assert got.detail["intensity.output"] == 0.0
+    assert got.by_span["goal"].intensity == pytest.approx((0.3 / 10 * 100 + 0.3 / 10 * 101) / 2)
+    assert got.by_span["goal"].mass == pytest.approx(0.3)
+    assert set(got.by_span) == set(LABELS)
+    assert got.by_span["output"].intensity == 0.0
 
 
 def test_value_is_the_log_ratio_to_the_mean_of_the_earlier_ones():
@@ -109,7 +109,7 @@ def test_a_growing_sink_is_no_drift():
 
 def test_the_sinks_share_of_the_span_is_left_out():
     got = read(AttentionDrift(), spans(0.4, sink=0.3, in_goal=0.3))
-    assert got.detail["intensity.goal"] == pytest.approx(0.1 / 10 * 100.5 / 0.7)
+    assert got.by_span["goal"].intensity == pytest.approx(0.1 / 10 * 100.5 / 0.7)
     assert got.detail["sink"] == pytest.approx(0.3)
 
 
@@ -120,7 +120,7 @@ def test_chosen_layers_heads_and_tokens():
     mass.mass[:, 1, 1, 0] = 0.6
 
     def goal(**how):
-        return read(AttentionDrift(**how), mass).detail["mass.goal"]
+        return read(AttentionDrift(**how), mass).by_span["goal"].mass
 
     assert goal(layers=[6]) == pytest.approx(0.8)
     assert goal(layers="last") == pytest.approx(0.8)
@@ -148,7 +148,7 @@ def test_an_absent_span_is_no_alarm_and_no_baseline():
     got = read(sensor, spans(0.3), spans(0.1))
     assert (got.value, got.baseline, got.alarm) == (0.0, None, False)
     assert "no span 'rules'" in got.reason
-    assert "intensity.goal" in got.detail
+    assert got.by_span["goal"].intensity is not None
 
 
 def test_a_span_that_gets_nothing_still_has_a_value():

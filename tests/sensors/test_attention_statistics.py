@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from homeostat.actions import Click
 from homeostat.errors import ConfigError
 from homeostat.observation import Element, Observation
 from homeostat.sensors import (
@@ -99,9 +100,9 @@ def test_entropy_of_a_map_and_of_chosen_heads(maps):
         -sum(p * math.log(p) for p in row if p > 0) / math.log(PROMPT + t) for t, row in enumerate(rows.tolist())
     ]
     assert reading.value == pytest.approx(np.mean(by_hand), rel=1e-6)
-    assert reading.detail["layer.1"] == pytest.approx(reading.value)
+    assert reading.by_layer[1] == pytest.approx(reading.value)
     assert reading.detail["lowest_head"] == pytest.approx(reading.value)
-    assert "layer.0" not in reading.detail
+    assert 0 not in reading.by_layer
 
 
 # -- sinks ---------------------------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def test_the_share_of_copied_tokens_by_span():
     ids[3], ids[9], ids[26] = 11, 12, 13
     reading = RetrievalHeads().read(attempt(spans, [11, 12, 99, 12], ids), CONTEXT)
     assert reading.value == 0.75
-    assert [reading.detail[f"copied.{label}"] for label in SPANS] == [0.25, 0.5, 0.0]
+    assert [reading.by_span[label].copied for label in SPANS] == [0.25, 0.5, 0.0]
     screen = RetrievalHeads("screen", threshold=0.6).read(attempt(spans, [11, 12, 99, 12], ids), CONTEXT)
     assert (screen.value, screen.alarm) == (0.5, True)
     assert "prompt's tokens" in RetrievalHeads().read(attempt(spans, [11, 12, 99, 12]), CONTEXT).reason
@@ -249,20 +250,20 @@ def test_the_look_before_the_tap(maps):
         Element(role="button", text="cancel", box=(0.0, 0.5, 1.0, 0.75)),
     )
     seen = Observation(np.zeros((80, 60, 3), np.uint8), elements, "notes")  # 12 tokens: 4 rows of 3
-    context = SensorContext(goal="g", observation=seen, extra={"point": (0.3, 0.6)})
+    context = SensorContext(goal="g", observation=seen, action=Click(point=(0.3, 0.6)))
     reading = ElementGaze(threshold=0.9).read(attempt(read(maps)), context)
     screen = maps[:, :, PROMPT - 1 :, 8:20].mean((0, 1, 2))
     screen = screen / screen.sum()
     assert reading.value == pytest.approx(screen[6:9].sum())
-    assert reading.detail["gaze.save"] == pytest.approx(screen[:3].sum())
+    assert reading.by_element["save"] == pytest.approx(screen[:3].sum())
     assert reading.detail["background"] == pytest.approx(screen[3:6].sum() + screen[9:].sum())
     assert reading.alarm
     assert "'cancel', which is tapped" in reading.reason
-    beside = SensorContext(goal="g", observation=seen, extra={"point": (0.3, 0.4)})
+    beside = SensorContext(goal="g", observation=seen, action=Click(point=(0.3, 0.4)))
     assert ElementGaze().read(attempt(read(maps)), beside).value == pytest.approx(reading.detail["background"])
     idle = ElementGaze().read(attempt(read(maps)), SensorContext(goal="g", observation=seen))
     assert not idle.judged
-    assert idle.detail["gaze.cancel"] == pytest.approx(reading.value)
+    assert idle.by_element["cancel"] == pytest.approx(reading.value)
     last = ElementGaze(tokens="last", heads=[(2, 0)]).read(attempt(read(maps)), context)
     row = maps[2, 0, -1, 8:20]
     assert last.value == pytest.approx(row[6:9].sum() / row.sum())

@@ -164,23 +164,23 @@ def test_weights_decide():
 def test_an_attempt_among_its_candidates():
     mine = Attempt(" tap ok ")
     others = (mine, Attempt("tap ok"), Attempt("back"), Attempt("home"))
-    reading = Agreement().read(mine, SensorContext(goal="g", extra={"candidates": others}))
+    reading = Agreement().read(mine, SensorContext(goal="g", candidates=tuple(others)))
     assert (reading.value, reading.alarm) == (0.5, False)
     assert reading.detail["majority"] == 0.5
-    stray = Agreement().read(Attempt("wait"), SensorContext(goal="g", extra={"candidates": others}))
+    stray = Agreement().read(Attempt("wait"), SensorContext(goal="g", candidates=tuple(others)))
     assert (stray.value, stray.alarm) == (0.2, True)
     assert not Agreement().read(mine, CONTEXT).judged
-    first = Agreement(key=lambda a: a.text.split()[0]).read(mine, SensorContext(goal="g", extra={"candidates": others}))
+    first = Agreement(key=lambda a: a.text.split()[0]).read(mine, SensorContext(goal="g", candidates=tuple(others)))
     assert first.value == 0.5
-    weighed = {"candidates": others, "weights": [0.1, 0.1, 0.7, 0.1]}
-    assert Agreement().read(mine, SensorContext(goal="g", extra=weighed)).value == pytest.approx(0.2)
+    weighed = {"candidates": others, "weights": (0.1, 0.1, 0.7, 0.1)}
+    assert Agreement().read(mine, SensorContext(goal="g", **weighed)).value == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("weights", [[1], [0, 0], [1, -1], [math.inf, 1]])
 def test_weights_that_don_t_fit_are_said_and_not_raised(weights):
     mine = Attempt("ok")
-    extra = {"candidates": (mine, Attempt("back")), "weights": weights}
-    reading = Agreement().read(mine, SensorContext(goal="g", extra=extra))
+    extra = {"candidates": (mine, Attempt("back")), "weights": tuple(weights)}
+    reading = Agreement().read(mine, SensorContext(goal="g", **extra))
     assert (reading.judged, reading.alarm) == (False, False)
     assert "don't fit 2 answers" in reading.reason
 

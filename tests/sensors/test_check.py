@@ -108,7 +108,7 @@ class Writes(Good):
 
 class WritesContext(Good):
     def read(self, attempt, context):
-        context.extra["seen"] = True
+        context.observation.screenshot[:] = 1
         return Reading(sensor=self.name, value=0.0)
 
 

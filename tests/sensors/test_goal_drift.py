@@ -173,7 +173,7 @@ def test_an_agent_reads_it_and_the_goal_said_again_costs_only_the_end_of_the_pro
 
     agent = Agent(nano, sensors=[GoalDrift()], controllers=[])
     task = env.reset_task("notes_add", seed=4)
-    readings = [r for event in agent.stream(task, env) if event.kind == "sense" for r in event.readings]
+    readings = [r for event in agent.start(task, env) if event.kind == "sense" for r in event.readings]
     assert readings
     assert all(r.judged and r.value >= 0 for r in readings)
     assert readings[0].baseline is None

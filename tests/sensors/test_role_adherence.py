@@ -102,7 +102,7 @@ def test_the_truth_s_scores_by_hand():
     )
     assert truth_scores(poor) == {"GA": 3.0, "RC": 3.0, "KBA": 2.0, "CC": 1.0}
     assert truth_scores(Truth(0.0)) == {"GA": 1.0, "RC": 5.0, "KBA": 5.0, "CC": 5.0}
-    reading = TrueRoleAdherence().read(Attempt("x"), SensorContext(goal="g", extra={"truth": poor}))
+    reading = TrueRoleAdherence().read(Attempt("x"), SensorContext(goal="g", truth=poor))
     assert (reading.value, reading.alarm) == (2.25, True)
     assert not TrueRoleAdherence().read(Attempt("x"), CONTEXT).judged
 

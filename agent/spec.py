@@ -1,0 +1,134 @@
+"""``AgentSpec``: an agent as data. YAML files, the command line, the harness and Python all build agents from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from homeostat.agent.loop.limits import LoopLimits
+from homeostat.errors import ConfigError
+from homeostat.sensors.core import Sensor
+
+if TYPE_CHECKING:
+    from homeostat.agent.agent import Agent
+    from homeostat.controllers.cascade import Cascade
+
+__all__ = ["AgentSpec"]
+
+
+class AgentSpec(BaseModel):
+    """Everything that makes an agent: its models, sensors, controllers and limits.
+
+    With no arguments it describes the agent that ``homeostat run`` uses.
+
+    Attributes:
+        model: The model that acts: a hub name, a folder, or the name of an embedded model.
+        planner: The model that splits goals and reads screens. None takes the one that the model's prompt style names,
+            else the model itself; it is loaded only where a controller plans.
+        sensors: Names of sensors to read besides those that the controllers need (``homeostat list sensors``). A sensor
+            that the model can't feed is left out.
+        controllers: Names of controllers in the order in which they are asked (``homeostat list controllers``);
+            ``"none"`` for the bare model. A text with commas will do.
+        heads: A file of attention heads, as ``homeostat profile`` writes it. None takes the model's own ``heads.json``,
+            where it has one.
+        calibration: A file of alarm thresholds, as ``homeostat calibrate`` writes it. None takes the model's own
+            ``calibration.json``, where it has one.
+        limits: The limits of an episode.
+        device: Where the models are loaded, such as ``"cuda"`` or ``"cpu"``; None takes the best that there is.
+        dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("homeostat/nano", min_length=1)
+    planner: str | None = None
+    sensors: tuple[str, ...] = ("attention_drift", "confidence")
+    controllers: tuple[str, ...] = ("default",)
+    heads: Path | None = None
+    calibration: Path | None = None
+    limits: LoopLimits = LoopLimits()
+    device: str | None = None
+    dtype: str | None = None
+
+    @field_validator("sensors", "controllers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """A text with commas as a tuple of names."""
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Reads a specification from a YAML file with the fields of this class.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The specification.
+
+        Raises:
+            ConfigError: The file can't be read, or a field is unknown or has a wrong value.
+        """
+        import yaml
+
+        where = f"agent file {os.fspath(path)!r}"
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{where} can't be read: {error.strerror}; give a YAML file") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where} is not YAML text: {str(error).splitlines()[0]}") from None
+        if not isinstance(data, dict):
+            raise ConfigError(f"{where} holds {type(data).__name__}; write a mapping with the fields of AgentSpec")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"{where}: {field}={first['input']!r}: {first['msg']}") from None
+
+    def check(self) -> None:
+        """Refuses what can be refused before a model is loaded.
+
+        Raises:
+            ConfigError: A name is unknown, controllers can't go together, or a file can't be used with the model.
+            ModelError: The model can't be found.
+        """
+        self._sensors(frozenset())
+        self._cascade()
+
+    def build(self) -> Agent:
+        """Loads the models and builds the agent.
+
+        Returns:
+            The agent. The same specification always builds the same agent.
+
+        Raises:
+            ConfigError: A name is unknown, or the parts don't fit together.
+            ModelError: A model can't be loaded.
+        """
+        from homeostat.agent.agent import Agent
+        from homeostat.agent.models.transformers_model import TransformersModel
+        from homeostat.agent.registry import calibrated
+
+        cascade = self._cascade()
+        self._sensors(frozenset())
+        model = TransformersModel.load(self.model, self.device, self.dtype)
+        sensors = calibrated(self._sensors(model.capabilities), self.model, self.calibration)
+        name = (self.planner or model.style.planner) if cascade.plans else None
+        planner = TransformersModel.load(name, self.device, self.dtype) if name else None
+        return Agent(model, sensors, cascade, limits=self.limits, planner=planner)
+
+    def _cascade(self) -> Cascade:
+        from homeostat.agent.registry import controllers_of
+
+        return controllers_of(self.controllers, self.model, self.heads)
+
+    def _sensors(self, capabilities: frozenset[Any]) -> tuple[Sensor, ...]:
+        from homeostat.agent.registry import sensors_for
+        from homeostat.controllers.presets import preset_sensors
+
+        return sensors_for(preset_sensors(self.controllers), capabilities, wanted=self.sensors)

@@ -1,0 +1,104 @@
+"""What a run was started with: kept in its folder as ``run.json``, so that ``--resume`` needs the folder only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from homeostat.agent.spec import AgentSpec
+from homeostat.errors import CheckpointError, ConfigError
+
+__all__ = ["RunSettings", "find_run", "read_settings", "write_settings"]
+
+_FILE = "run.json"
+
+
+class RunSettings(BaseModel):
+    """The settings of one run.
+
+    Attributes:
+        agent: The agent.
+        env: The environment's name.
+        seed: The seed of the initial state.
+        goal: The goal in words; None with a task.
+        task: The task's name; None with a goal.
+        rules: The rules that go with a goal.
+        max_steps: The step budget; None for the task's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent: AgentSpec
+    env: str
+    seed: int
+    goal: str | None = None
+    task: str | None = None
+    rules: tuple[str, ...] = ()
+    max_steps: int | None = None
+
+
+def find_run(resume: str, runs: Path) -> Path:
+    """Finds a run's folder.
+
+    Args:
+        resume: The folder, or the run's id.
+        runs: The folder that holds the runs.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        CheckpointError: There is no such folder.
+    """
+    for folder in (Path(resume), runs / resume):
+        if folder.is_dir():
+            return folder
+    raise CheckpointError(f"no run {resume!r} here or under {str(runs)!r}; give a folder such as runs/<id>")
+
+
+def write_settings(settings: RunSettings, folder: Path) -> None:
+    """Makes a run's folder and writes its settings.
+
+    Args:
+        settings: The settings.
+        folder: The folder to make.
+
+    Raises:
+        ConfigError: The folder can't be written.
+    """
+    try:
+        folder.mkdir(parents=True)
+        (folder / _FILE).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"can't write the run folder {str(folder)!r}: {error.strerror}; give another --runs"
+        ) from None
+
+
+def read_settings(folder: Path) -> RunSettings:
+    """Reads a run's settings.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The settings.
+
+    Raises:
+        CheckpointError: The file is missing, or another version wrote it.
+    """
+    path = folder / _FILE
+    try:
+        return RunSettings.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"run {str(folder)!r} has no readable {_FILE} ({error.strerror}); start it again"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise CheckpointError(
+            f"{str(path)!r} can't be used: {field}: {first['msg']}; another version of homeostat may have written it: "
+            "start the run again, or resume it with that version"
+        ) from None
