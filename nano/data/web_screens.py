@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,15 +79,17 @@ def load_screens(path: Path) -> list[WebScreen]:
         ConfigError: If the file can't be read, or is not such a file.
     """
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             screenshots, rows = file["screenshots"], json.loads(str(file["rows"]))
         return [
             WebScreen(task, seed, image, goal, tuple(history), answer, tuple((t, p) for t, p in labels))
             for image, (task, seed, goal, history, answer, labels) in zip(screenshots, rows, strict=True)
         ]
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
+        raise ConfigError(f"can't read {str(path)!r}: {error.strerror or error}; give another --data") from None
+    except (ValueError, KeyError, TypeError, EOFError, BadZipFile):
         raise ConfigError(
-            f"{str(path)!r} is not a file of screens ({error}); delete it, and the next run collects them again"
+            f"{str(path)!r} is damaged or not a file of screens; delete it, and the next run collects them again"
         ) from None
 
 

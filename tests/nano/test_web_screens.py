@@ -57,9 +57,11 @@ def test_a_file_keeps_every_screen(screens, tmp_path):
         assert (one.task, one.seed, one.goal, one.history, one.answer, one.labels) == (
             (other.task, other.seed, other.goal, other.history, other.answer, other.labels)
         )
-    (tmp_path / "bad.npz").write_bytes(b"nothing")
-    with pytest.raises(ConfigError, match=r"bad\.npz' holds no screens"):
-        load_screens(tmp_path / "bad.npz")
+    whole = (tmp_path / "s.npz").read_bytes()
+    for content in (b"nothing", b"", whole[: len(whole) // 2]):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(ConfigError, match=r"bad\.npz' is damaged or not a file of screens"):
+            load_screens(tmp_path / "bad.npz")
     with pytest.raises(ConfigError, match=r"no screens of \['click-link'\]"):
         screens_for(tmp_path / "s.npz", ("click-link",), 1, 0)
     with pytest.raises(UnknownName, match="task with an oracle 'tic-tac-toe'"):
