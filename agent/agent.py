@@ -35,7 +35,7 @@ from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.core import Controller, Demanding
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Sensor
+from homeostat.sensors.contracts import Sensor
 
 if TYPE_CHECKING:
     from homeostat.agent.spec import AgentSpec

@@ -12,7 +12,7 @@ from homeostat.controllers.core import Decision, Phase, Reported
 from homeostat.controllers.plan import Plan
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Element
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = [
     "Act",

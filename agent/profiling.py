@@ -27,8 +27,8 @@ from homeostat.envs.core import Solvable
 from homeostat.envs.harness import Suite, make_env
 from homeostat.envs.mobile_use import format_action
 from homeostat.errors import ConfigError
+from homeostat.sensors.attempts import Readout
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Readout
 from homeostat.sensors.steering.actuators import Actuator
 from homeostat.sensors.vision_heads import head_divergence, vision_heads, without
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from homeostat.components import component
 from homeostat.errors import ConfigError
 from homeostat.plugins import load_plugin, plugins
-from homeostat.sensors.core import Capability, Sensor
+from homeostat.sensors.contracts import Capability, Sensor
 
 if TYPE_CHECKING:
     from homeostat.controllers import Cascade

@@ -11,8 +11,8 @@ from homeostat.agent.trace import Trace
 from homeostat.envs.core import Env
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ActionError
+from homeostat.sensors.context import Truth
 from homeostat.sensors.progress import Finding, StepFacts, progress
-from homeostat.sensors.role_adherence import Truth
 
 __all__ = ["Checked", "steps_of", "trace_progress", "truth_of"]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Sensor
+from homeostat.sensors.contracts import Sensor
 
 if TYPE_CHECKING:
     from homeostat.agent.agent import Agent

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from homeostat.agent.prompts import VERBOSE, PromptStyle
+from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, Capability, SpanMass
+from homeostat.sensors.contracts import Capability
 
 __all__ = ["ScriptedModel"]
 

@@ -28,8 +28,8 @@ from homeostat.envs.core import Env
 from homeostat.envs.phone import PhoneEnv
 from homeostat.observation import Observation
 from homeostat.sensors import AttentionDrift, Confidence
+from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, SpanMass
 
 LABELS = ("system", "rules", "goal", "history", "screen", "output")
 LAYERS, HEADS, TOKENS = 6, 4, 30

@@ -18,8 +18,8 @@ from homeostat.agent import Agent, TransformersModel
 from homeostat.agent.prompts import PromptStyle
 from homeostat.controllers import Decompose
 from homeostat.envs.harness import load_suite, make_env, wilson
+from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt
 
 KINDS = ("concatenation", "transition", "deepdive")
 

@@ -12,7 +12,7 @@ from homeostat.actions import Action
 from homeostat.controllers.core import Ask, ControlContext, Decision, Proceed, Stop
 from homeostat.controllers.guard import Prohibition, read_rules
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Escalate", "StopOn"]
 

@@ -30,7 +30,7 @@ from homeostat.controllers.core import (
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.settings import Settings
 from homeostat.errors import UnknownName
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["CORRECTIONS", "Cascade", "Limit"]
 

@@ -36,7 +36,7 @@ from homeostat.controllers.core import (
 )
 from homeostat.controllers.plan import Plan, Subtask, needs_of
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["check_controller"]
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from homeostat.actions import Action
 from homeostat.controllers.plan import Plan
 from homeostat.observation import Element
-from homeostat.sensors.core import Capability, Reading
+from homeostat.sensors.contracts import Capability
+from homeostat.sensors.readings import Reading
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = [

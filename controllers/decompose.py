@@ -35,7 +35,7 @@ from homeostat.controllers.operations import compute
 from homeostat.controllers.plan import Plan, activate, close, holds, learn, needs_of, next_open, resolve
 from homeostat.controllers.settings import Settings
 from homeostat.errors import PlanError
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Decompose"]
 

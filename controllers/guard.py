@@ -17,7 +17,7 @@ from homeostat import actions as a
 from homeostat.controllers.core import ControlContext, Decision, Proceed, Refuse
 from homeostat.controllers.settings import Settings
 from homeostat.observation import element_at
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Guard", "Prohibition", "read_rules"]
 

@@ -22,7 +22,8 @@ from pydantic import Field
 
 from homeostat.controllers.core import ControlContext, Decision, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Capability, Reading
+from homeostat.sensors.contracts import Capability
+from homeostat.sensors.readings import Reading
 from homeostat.sensors.steering.actuators import Actuator, Centric
 
 __all__ = ["Recalibrate"]

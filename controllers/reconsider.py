@@ -22,7 +22,7 @@ from pydantic import Field
 from homeostat.controllers.core import Candidate, Choose, ControlContext, Decision, Proceed, Reminder, Sample
 from homeostat.controllers.forest import CYBERV, Forest, answer_of
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Reconsider"]
 

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator, model_validator
 
 from homeostat.controllers.core import ControlContext, Decision, Proceed, Reminder
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Remind"]
 

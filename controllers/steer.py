@@ -32,7 +32,8 @@ from pydantic import Field, model_validator
 
 from homeostat.controllers.core import ControlContext, Decision, HoldAttention, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Capability, Reading
+from homeostat.sensors.contracts import Capability
+from homeostat.sensors.readings import Reading
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["SetPoint", "Steer"]

@@ -20,7 +20,7 @@ from homeostat.actions import Wait
 from homeostat.controllers.core import Choose, ControlContext, Decision, Proceed, Sample
 from homeostat.controllers.forest import answer_of, same_action
 from homeostat.controllers.settings import Settings
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Tabu"]
 

@@ -1,4 +1,5 @@
 from .agreement import Agreement as Agreement
+from .attempts import Attempt as Attempt, Readout as Readout, SpanMass as SpanMass
 from .attention_drift import AttentionDrift as AttentionDrift
 from .attention_entropy import AttentionEntropy as AttentionEntropy
 from .calibration import Calibration as Calibration
@@ -6,17 +7,12 @@ from .chat.messages import Message as Message, Part as Part, Prompt as Prompt
 from .chat.rendering import Rendered as Rendered, Renderer as Renderer
 from .check import check_sensor as check_sensor
 from .confidence import Confidence as Confidence
-from .core import (
-    Attempt as Attempt,
+from .context import SensorContext as SensorContext
+from .contracts import (
     Capability as Capability,
     ExtendedReadout as ExtendedReadout,
     Need as Need,
-    Reading as Reading,
-    Readout as Readout,
     Sensor as Sensor,
-    SensorContext as SensorContext,
-    SpanMass as SpanMass,
-    SpanReading as SpanReading,
     SubtaskSensor as SubtaskSensor,
     WhiteBox as WhiteBox,
 )
@@ -25,6 +21,7 @@ from .focus_score import FocusScore as FocusScore
 from .goal_drift import GoalDrift as GoalDrift
 from .probe.probe import Probe as Probe, watch as watch
 from .progress import Progress as Progress
+from .readings import Reading as Reading, SpanReading as SpanReading
 from .repetition import Repetition as Repetition
 from .retrieval_heads import RetrievalHeads as RetrievalHeads
 from .rhythm import Rhythm as Rhythm

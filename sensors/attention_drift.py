@@ -20,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext, SpanMass, SpanReading
-from homeostat.sensors.heads import Heads, chosen_heads, not_judged
+from homeostat.sensors.attempts import Attempt, SpanMass
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.heads import Heads, chosen_heads
+from homeostat.sensors.readings import Reading, SpanReading, not_judged
 from homeostat.sensors.spans import OUTPUT
 
 __all__ = ["AttentionDrift", "intensities"]

@@ -19,7 +19,7 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Need, Sensor
+from homeostat.sensors.contracts import Need, Sensor
 
 __all__ = ["Alarm", "Calibration", "Thresholded", "calibrated_alarms", "conformal_threshold", "score", "settings_of"]
 

@@ -1,4 +1,4 @@
-"""check_sensor: does an object keep the :class:`~homeostat.sensors.core.Sensor` contract?
+"""check_sensor: does an object keep the :class:`~homeostat.sensors.contracts.Sensor` contract?
 
 For those who write a sensor of their own, as Gymnasium's ``check_env`` is for environments.
 """
@@ -15,8 +15,11 @@ import numpy as np
 from homeostat.actions import Click
 from homeostat.errors import ConfigError
 from homeostat.observation import Element, Observation
+from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.core import Attempt, Need, Reading, Sensor, SensorContext, SpanMass
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need, Sensor
+from homeostat.sensors.readings import Reading
 from homeostat.sensors.spans import Spans
 
 __all__ = ["check_sensor", "sample_attempts"]

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
-from homeostat.sensors.heads import not_judged
+from homeostat.sensors.attempts import Attempt
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["Confidence", "answer_tokens"]
 

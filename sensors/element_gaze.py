@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 from homeostat.observation import Element, element_at
-from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext
-from homeostat.sensors.heads import Heads, chosen_heads, not_judged
+from homeostat.sensors.attempts import Attempt, Readout
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.heads import Heads, chosen_heads
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["ElementGaze", "coverage", "grid_of", "heat_map"]
 

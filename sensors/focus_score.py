@@ -22,9 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
+from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.attention_drift import FLOOR
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext, SpanMass
-from homeostat.sensors.heads import Heads, chosen_heads, not_judged
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.heads import Heads, chosen_heads
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["DATA", "INSTRUCTIONS", "FocusScore", "focus_ratios", "select_heads"]
 

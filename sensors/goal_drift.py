@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
+from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.core import Attempt, Need, Reading, Scoring, SensorContext, Styled
-from homeostat.sensors.heads import not_judged
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need, Scoring, Styled
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["GoalDrift", "divergence", "restated"]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Reading, SpanMass
+from homeostat.sensors.attempts import SpanMass
 
-__all__ = ["Heads", "chosen_heads", "not_judged"]
+__all__ = ["Heads", "chosen_heads"]
 
 Heads = Collection[tuple[int, int]]
 """(layer, head) pairs."""
@@ -35,15 +35,3 @@ def chosen_heads(
     for row, layer in enumerate(spans.layers):
         chosen[row] = layers is None or (layer == spans.layers[-1] if isinstance(layers, str) else layer in layers)
     return chosen
-
-
-def not_judged(
-    sensor: str,
-    reason: str,
-    *,
-    threshold: float | None = None,
-    span: str | None = None,
-    **more: Any,
-) -> Reading:
-    """The reading of an attempt that the sensor has nothing to hold against: value 0, no alarm, and why."""
-    return Reading(sensor=sensor, value=0.0, threshold=threshold, judged=False, reason=reason, span=span, **more)

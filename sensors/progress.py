@@ -25,8 +25,10 @@ from typing import Literal
 
 from homeostat.actions import Action, Click, LongPress, Swipe, Terminate, Type
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
-from homeostat.sensors.heads import not_judged
+from homeostat.sensors.attempts import Attempt
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["Finding", "Progress", "StepFacts", "progress"]
 

@@ -19,7 +19,10 @@ from collections import Counter
 from typing import Literal
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
+from homeostat.sensors.attempts import Attempt
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Repetition", "looping_share", "most_repeated"]
 

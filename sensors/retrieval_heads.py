@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext, SpanMass, SpanReading
-from homeostat.sensors.heads import Heads, chosen_heads, not_judged
+from homeostat.sensors.attempts import Attempt, Readout, SpanMass
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.heads import Heads, chosen_heads
+from homeostat.sensors.readings import Reading, SpanReading, not_judged
 
 __all__ = ["RetrievalHeads", "copy_hits", "retrieval_heads", "retrieval_scores"]
 

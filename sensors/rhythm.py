@@ -10,7 +10,7 @@ global. With A_loc and A_glob their means,
 Tokens where |WAAD_t − WAAD_{t+1}| is among the top 40 % are *preplan* tokens (a new chunk begins), those with FAI among
 the top 40 % *anchors*. WAAD streams; FAI is final 50 tokens later, so an agent's short action has none.
 
-Row t of a :class:`~homeostat.sensors.core.SpanMass` is the query that produced token t; it stands in the slot of token
+Row t of a :class:`~homeostat.sensors.attempts.SpanMass` is the query that produced token t; it stands in the slot of token
 t − 1. Here WAAD_t is that row's, and FAI_s that of the key of token s.
 """
 
@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext, SpanMass
-from homeostat.sensors.heads import not_judged
+from homeostat.sensors.attempts import Attempt, Readout, SpanMass
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["Rhythm", "anchors", "fai", "head_spans", "local_and_global", "preplan", "waad"]
 

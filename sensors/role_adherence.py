@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, SensorContext
-from homeostat.sensors.heads import not_judged
+from homeostat.sensors.attempts import Attempt
+from homeostat.sensors.context import SensorContext, Truth
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.readings import Reading, not_judged
 from homeostat.sensors.rubric import DIMENSIONS, GENERIC, Judge, Rubric, ask_scores, parse_scores
-from homeostat.sensors.truth import Truth
 
-__all__ = ["Agreed", "RoleAdherence", "TrueRoleAdherence", "Truth", "judge_agreement", "truth_scores"]
+__all__ = ["Agreed", "RoleAdherence", "TrueRoleAdherence", "judge_agreement", "truth_scores"]
 
 
 Values = NDArray[Any]

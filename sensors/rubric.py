@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from homeostat.errors import ModelError
 from homeostat.json_values import json_values
+from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.core import Attempt
 
 __all__ = [
     "DIMENSIONS",

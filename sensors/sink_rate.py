@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, Need, Reading, Readout, SensorContext
-from homeostat.sensors.heads import not_judged
+from homeostat.sensors.attempts import Attempt, Readout
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import Need
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["SinkRate", "sink_rate"]
 

@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
+from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.messages import Message, Prompt
-from homeostat.sensors.core import Attempt, ForcedReading, Need, Reading, Readout, SensorContext, SpanMass
-from homeostat.sensors.heads import Heads, chosen_heads, not_judged
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import ForcedReading, Need
+from homeostat.sensors.heads import Heads, chosen_heads
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["VisionHeads", "head_divergence", "vision_heads", "without"]
 
@@ -34,7 +37,7 @@ class VisionHeads:
     The paper's distance is not relative (``detail["vhd"]`` is theirs, the mean over heads): relative ones can be
     compared between layers and models. ``heads``: as :func:`vision_heads` chooses them; None for all. Alarm below
     ``threshold`` (**not calibrated**): what is written now does not depend on the span. Needs a model that reads a
-    forced answer (:class:`~homeostat.sensors.core.WhiteBox`). ``detail``: ``vhd``; ``by_layer``:
+    forced answer (:class:`~homeostat.sensors.contracts.WhiteBox`). ``detail``: ``vhd``; ``by_layer``:
     the relative distance of every layer.
     """
 

@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Attempt, HiddenStates, Need, Reading, Readout, SensorContext
-from homeostat.sensors.heads import not_judged
+from homeostat.sensors.attempts import Attempt, Readout
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import HiddenStates, Need
+from homeostat.sensors.readings import Reading, not_judged
 
 __all__ = ["VisualSinks", "image_centric", "sink_dimensions", "sink_values"]
 
@@ -32,7 +34,7 @@ class VisualSinks:
 
     Alarm above ``threshold`` (**not calibrated**). ``tau``: the paper's 20; ``dimensions``: the model's sink
     dimensions, as :func:`sink_dimensions` finds them on a prompt of its kind (None: on this prompt). Needs a model
-    that tells hidden states (:class:`~homeostat.sensors.core.WhiteBox`). ``detail``: ``sinks``, how many of the
+    that tells hidden states (:class:`~homeostat.sensors.contracts.WhiteBox`). ``detail``: ``sinks``, how many of the
     image's tokens are sinks in some probed layer; ``image_centric``, the share of (token, head) rows that are.
     ``sinks`` and ``other_sinks``: φ of every sink in the image and elsewhere, the largest over probed layers.
     """

@@ -11,8 +11,8 @@ from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.models.protocol import Model
 from homeostat.components import component
+from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, Readout
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["ModelCalls"]

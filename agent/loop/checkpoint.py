@@ -25,7 +25,7 @@ from homeostat.agent.loop import state as _state
 from homeostat.controllers import core as _controllers, plan as _agenda
 from homeostat.envs import core as _envs
 from homeostat.errors import CheckpointError
-from homeostat.sensors import core as _sensors
+from homeostat.sensors import readings as _sensors
 from homeostat.sensors.steering.actuators import Actuator, Centric
 
 __all__ = ["FILE", "THREAD", "RunSaver", "memory_saver", "sqlite_saver"]

@@ -18,7 +18,7 @@ from homeostat.controllers.cascade import Cascade
 from homeostat.envs.core import Env
 from homeostat.envs.screens import load_screen, screen_digest
 from homeostat.observation import Observation
-from homeostat.sensors.core import Attempt
+from homeostat.sensors.attempts import Attempt
 
 __all__ = ["RunContext"]
 

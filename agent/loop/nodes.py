@@ -14,8 +14,9 @@ from homeostat.agent.prompts import act_prompt
 from homeostat.controllers.core import Ask, Candidate, Sample
 from homeostat.envs.mobile_use import parse_action
 from homeostat.errors import UnparsableAction
+from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Updates", "ask", "observe", "propose", "sample", "sense"]
 

@@ -12,7 +12,7 @@ from homeostat.controllers.plan import revise
 from homeostat.controllers.plan_format import parse_plan, plan_schema
 from homeostat.controllers.reports import parse_report, report_schema
 from homeostat.errors import HomeostatError
-from homeostat.sensors.core import Attempt
+from homeostat.sensors.attempts import Attempt
 
 __all__ = ["plan", "report"]
 

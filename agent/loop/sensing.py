@@ -14,16 +14,11 @@ from homeostat.agent.models.protocol import Model
 from homeostat.components import component
 from homeostat.envs.core import Checked, Env
 from homeostat.observation import Observation
+from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import (
-    Attempt,
-    ExtendedReadout,
-    Reading,
-    Readout,
-    Sensor,
-    SensorContext,
-    SubtaskSensor,
-)
+from homeostat.sensors.context import SensorContext
+from homeostat.sensors.contracts import ExtendedReadout, Sensor, SubtaskSensor
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Sensing", "readout_of"]
 

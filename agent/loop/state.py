@@ -18,7 +18,8 @@ from homeostat.controllers.core import Candidate, ControlContext, Decision, Phas
 from homeostat.controllers.plan import Plan
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Observation
-from homeostat.sensors.core import Attempt, Reading
+from homeostat.sensors.attempts import Attempt
+from homeostat.sensors.readings import Reading
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["Costs", "EpisodeState", "Proposal", "Reply", "StepState", "SubtaskState", "checked"]

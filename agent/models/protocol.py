@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from homeostat.agent.prompts import PromptStyle
+from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, Capability, Readout
+from homeostat.sensors.contracts import Capability
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["Model"]

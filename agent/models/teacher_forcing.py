@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from homeostat import sensors
 from homeostat.agent.models.kv_cache import PrefixCache
 from homeostat.errors import ModelError
+from homeostat.sensors.attempts import Readout, SpanMass
 from homeostat.sensors.chat.rendering import Rendered
-from homeostat.sensors.core import Readout, SpanMass
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["hidden_states", "on_device", "read_forced", "score"]

@@ -18,9 +18,10 @@ from homeostat.agent.models.kv_cache import PrefixCache, Start
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.prompts import PromptStyle
 from homeostat.errors import ModelError
+from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Rendered, Renderer
-from homeostat.sensors.core import Attempt, Capability, Readout, SpanMass
+from homeostat.sensors.contracts import Capability
 from homeostat.sensors.steering.actuators import Actuator
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from homeostat.alignment.conflicts.core import Case, Level, Twins
 from homeostat.envs.phone.tasks.words import Split
 from homeostat.errors import UnknownName
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.role_adherence import Truth
+from homeostat.sensors.context import Truth
 
 __all__ = ["CHAT_KINDS", "chat_twins", "is_french"]
 

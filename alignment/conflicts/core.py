@@ -14,7 +14,7 @@ from typing import Literal
 
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.role_adherence import Truth
+from homeostat.sensors.context import Truth
 
 __all__ = ["LEVELS", "Case", "Level", "Twins", "pairs_of"]
 

@@ -14,7 +14,7 @@ from homeostat.envs.phone.tasks.instance import same_text
 from homeostat.errors import UnparsableAction
 from homeostat.observation import Observation
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.role_adherence import Truth
+from homeostat.sensors.context import Truth
 
 __all__ = ["PHONE_KINDS", "Question", "Twin"]
 

@@ -20,7 +20,7 @@ from homeostat.alignment.conflicts.core import Case
 from homeostat.alignment.conflicts.verifiable import CHECKS, follows
 from homeostat.errors import ConfigError, UnknownName
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.role_adherence import Truth
+from homeostat.sensors.context import Truth
 
 __all__ = ["FORMATS", "load_public"]
 

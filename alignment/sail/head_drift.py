@@ -25,7 +25,7 @@ from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.core import Case, Twins
 from homeostat.alignment.sail.tokens import answer_tokens
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Readout, SpanMass
+from homeostat.sensors.attempts import Readout, SpanMass
 
 __all__ = ["HeadDrift", "focal_heads", "focal_layers", "head_drift", "twin_drift"]
 

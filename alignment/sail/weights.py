@@ -29,8 +29,8 @@ from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.alignment.sail.tokens import Forced, Tokens, answer_logprobs, batches, padded
 from homeostat.errors import ConfigError
+from homeostat.sensors.attempts import Readout
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.core import Readout
 from homeostat.sensors.heads import Heads, chosen_heads
 
 __all__ = ["attention_weights", "blend", "contrast_weights", "judge_weights", "normalised", "reward_weights"]

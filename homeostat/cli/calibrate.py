@@ -82,7 +82,7 @@ def calibrate(
 
 def _names(sensors: str, model: str) -> tuple[str, ...]:
     from homeostat.agent.registry import sensor_names
-    from homeostat.sensors.core import SubtaskSensor
+    from homeostat.sensors.contracts import SubtaskSensor
 
     given = tuple(name.strip() for name in sensors.split(",") if name.strip())
     if given:

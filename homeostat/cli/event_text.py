@@ -14,7 +14,7 @@ from homeostat.agent.events import Act, Asked, Decide, Event, Finish, Observe, P
 from homeostat.agent.prompts import describe
 from homeostat.controllers.core import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
 from homeostat.envs.mobile_use import Grid
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["lines", "reading_line", "spans_of"]
 

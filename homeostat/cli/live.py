@@ -25,7 +25,7 @@ from rich_pixels import Pixels
 from homeostat.agent.events import Event, Observe, Sense, Started
 from homeostat.cli.event_text import lines, reading_line, spans_of
 from homeostat.envs.mobile_use import Grid
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 __all__ = ["DrawnView", "PlainView", "View", "picture", "view_for"]
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ModelError
-from homeostat.sensors.chat.layout import Layout, LocatedText, locate
 from homeostat.sensors.chat.messages import Message, Part, Prompt
+from homeostat.sensors.chat.part_positions import Layout, LocatedText, locate
 from homeostat.sensors.spans import Spans
 
 __all__ = ["ImageRun", "Rendered", "Renderer"]

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from homeostat.errors import ProbeError
-from homeostat.sensors.probe.attention_rows import RowMask, Scoring, attend, row_chunks
+from homeostat.sensors.probe.explicit_attention import RowMask, Scoring, attend, row_chunks
 
 if TYPE_CHECKING:
     from homeostat.sensors.probe.probe import Probe
-    from homeostat.sensors.steering.steering import BoundSteering
+    from homeostat.sensors.steering.reweighting import BoundSteering
 
 __all__ = ["PROBES", "probe_attention"]
 

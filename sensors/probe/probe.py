@@ -19,16 +19,16 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from homeostat.errors import ConfigError, ProbeError
+from homeostat.sensors.attempts import Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Renderer
-from homeostat.sensors.core import Readout, SpanMass
 from homeostat.sensors.probe.architectures import Layers, find_layers, owners
 from homeostat.sensors.probe.attention_function import PROBES, probe_attention
 from homeostat.sensors.probe.recorder import Recorder
 from homeostat.sensors.probe.results import first_tokens, follow_beams, span_masses
 from homeostat.sensors.spans import OUTPUT, Spans
 from homeostat.sensors.steering.actuators import Actuator
-from homeostat.sensors.steering.steering import Steering
+from homeostat.sensors.steering.reweighting import Steering
 
 __all__ = ["NAME", "Probe", "watch"]
 

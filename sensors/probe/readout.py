@@ -1,4 +1,4 @@
-"""What a :class:`~homeostat.sensors.core.Readout` asks for besides span masses, collected row by row.
+"""What a :class:`~homeostat.sensors.attempts.Readout` asks for besides span masses, collected row by row.
 
 Rows are those that produced a token: from slot n − 1 of a prompt of n slots on. While n is not known yet, the last row
 of every forward is kept, and those that turn out to lie inside the prompt are dropped at the end.
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from homeostat.sensors.core import Readout
+from homeostat.sensors.attempts import Readout
 from homeostat.sensors.spans import Spans
 
 __all__ = ["Extras"]

@@ -1,4 +1,4 @@
-"""What one probed run collects; ``sensors/probe/results.py`` makes :class:`~homeostat.sensors.core.SpanMass` of it.
+"""What one probed run collects; ``sensors/probe/results.py`` makes :class:`~homeostat.sensors.attempts.SpanMass` of it.
 
 A *run* lies between ``Probe.start`` and ``Probe.result``; a *forward* is one call of the model within it. Slots are
 columns of the whole sequence (see :mod:`homeostat.sensors.spans`). A row at slot s belongs to the prompt if s is below
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from homeostat.errors import ProbeError
-from homeostat.sensors.core import Readout
-from homeostat.sensors.probe.attention_rows import RowMask, visible
+from homeostat.sensors.attempts import Readout
+from homeostat.sensors.probe.explicit_attention import RowMask, visible
 from homeostat.sensors.probe.readout import Extras
 from homeostat.sensors.probe.sinks import SinkFinder
 from homeostat.sensors.spans import Spans

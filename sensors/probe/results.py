@@ -1,4 +1,4 @@
-"""From what a run collected to :class:`~homeostat.sensors.core.SpanMass`, one for each row of the batch."""
+"""From what a run collected to :class:`~homeostat.sensors.attempts.SpanMass`, one for each row of the batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError, ProbeError
-from homeostat.sensors.core import SpanMass
+from homeostat.sensors.attempts import SpanMass
 from homeostat.sensors.probe.recorder import Forward, Recorder, repeat_rows
 from homeostat.sensors.spans import OUTPUT
 

@@ -1,4 +1,4 @@
-"""Actuators: whose attention is changed, in which heads, and how far; ``sensors/steering/steering.py`` acts on them."""
+"""Actuators: whose attention is changed, in which heads, and how far; ``sensors/steering/reweighting.py`` acts on them."""
 
 from __future__ import annotations
 

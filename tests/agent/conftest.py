@@ -14,8 +14,9 @@ from homeostat.actions import Action, Answer, Click, Open, Terminate
 from homeostat.envs.core import TaskInfo
 from homeostat.errors import ActionError, UnknownName
 from homeostat.observation import Element, Observation
+from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, Reading
+from homeostat.sensors.readings import Reading
 from homeostat.testing import ScriptedModel
 
 

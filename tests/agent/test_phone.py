@@ -13,7 +13,7 @@ from homeostat.agent.events import Decide, Sense
 from homeostat.controllers import Cascade, Decompose, Remind
 from homeostat.envs.mobile_use import format_action
 from homeostat.envs.phone import PhoneEnv
-from homeostat.sensors.core import Attempt
+from homeostat.sensors.attempts import Attempt
 
 
 class Die(BaseException):

@@ -14,7 +14,7 @@ from homeostat.alignment.diagnosis.run import diagnose, generated, summarise
 from homeostat.envs.harness import wilson
 from homeostat.errors import ConfigError, UnknownName
 from homeostat.nano.style import STYLE
-from homeostat.sensors.core import Attempt
+from homeostat.sensors.attempts import Attempt
 
 SPLITS = ("train", "dev", "test")
 

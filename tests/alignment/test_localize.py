@@ -12,7 +12,7 @@ from homeostat.alignment.sail.head_drift import focal_heads, focal_layers, head_
 from homeostat.alignment.sail.localize import causal_check, localize
 from homeostat.alignment.sail.tokens import answer_tokens
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Readout
+from homeostat.sensors.attempts import Readout
 
 
 def eager(white, case, answer):

@@ -16,7 +16,7 @@ from homeostat.envs.harness import make_env
 from homeostat.envs.mobile_use import parse_action
 from homeostat.errors import ConfigError
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 
 def same(one, other):

@@ -18,8 +18,8 @@ from homeostat.agent.prompts import VERBOSE
 from homeostat.envs.harness import environments
 from homeostat.envs.mobile_use import Grid, format_action
 from homeostat.errors import EnvError
+from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt, SpanMass
 
 LABELS = ("system", "goal", "history", "screen")
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from homeostat.cli import doctor as cli_doctor
 from homeostat.cli.doctor import Finding, examine, probe_error
 from homeostat.cli.root import app
-from homeostat.sensors.core import SpanMass
+from homeostat.sensors.attempts import SpanMass
 from homeostat.sensors.probe.probe import Probe
 
 

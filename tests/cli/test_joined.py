@@ -17,8 +17,8 @@ from homeostat.agent.prompts import VERBOSE
 from homeostat.controllers import controllers_for
 from homeostat.envs.mobile_use import Grid, format_action
 from homeostat.envs.phone import PhoneEnv
+from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
-from homeostat.sensors.core import Attempt
 
 STYLE = VERBOSE.model_copy(update={"goal": "{goal}", "planner_goal": "{goal}"})
 

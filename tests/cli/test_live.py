@@ -17,7 +17,7 @@ from homeostat.cli.live import DrawnView, PlainView, picture, view_for
 from homeostat.controllers import Ask, Dispatch, MakePlan, Plan, Proceed, Refuse, Reminder, Stop, Subtask
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.mobile_use import Grid
-from homeostat.sensors.core import Reading, SpanReading
+from homeostat.sensors.readings import Reading, SpanReading
 
 TASK = TaskInfo(name="clock_timer", goal="start the timer [now]", rules=("never call",), optimal_steps=3, max_steps=9)
 PLAN = Plan(parts=(Subtask(instruction="one", status="active"), Subtask(instruction="two")), active=0)

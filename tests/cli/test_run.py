@@ -21,7 +21,7 @@ from homeostat.agent.registry import SENSORS
 from homeostat.cli.root import app
 from homeostat.controllers import PRESETS, Ask, ControlContext, Decision, Preset, Proceed
 from homeostat.errors import ModelError
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 runner = CliRunner()
 

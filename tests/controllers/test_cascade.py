@@ -30,7 +30,7 @@ from homeostat.controllers import (
     preset_sensors,
 )
 from homeostat.errors import ConfigError, UnknownName
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 
 class Always:

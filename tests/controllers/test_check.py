@@ -24,7 +24,7 @@ from homeostat.controllers import (
     check_controller,
 )
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 
 class Good:

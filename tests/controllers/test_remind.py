@@ -7,7 +7,7 @@ import pytest
 from homeostat.actions import Wait
 from homeostat.controllers import ControlContext, Proceed, Record, Remind, Reminder
 from homeostat.errors import ConfigError
-from homeostat.sensors.core import Reading
+from homeostat.sensors.readings import Reading
 
 RULES = ("Never delete anything.", "Ask before paying.")
 

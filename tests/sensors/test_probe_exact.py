@@ -120,7 +120,7 @@ def test_rows_are_worked_off_in_chunks(tiny, monkeypatch):
         probe.start(SPANS)
         case.model.generate(**case.inputs, **case.generate)
         whole_rows = probe.result()
-        monkeypatch.setattr("homeostat.sensors.probe.attention_rows.CHUNK", 4 * 40 * 7)
+        monkeypatch.setattr("homeostat.sensors.probe.explicit_attention.CHUNK", 4 * 40 * 7)
         probe.start(SPANS)
         case.model.generate(**case.inputs, **case.generate)
         chunked = probe.result()

@@ -14,7 +14,8 @@ from homeostat.agent.trace import Trace
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ConfigError, ModelError
 from homeostat.sensors import Attempt, RoleAdherence, SensorContext, check_sensor
-from homeostat.sensors.role_adherence import TrueRoleAdherence, Truth, judge_agreement, truth_scores
+from homeostat.sensors.context import Truth
+from homeostat.sensors.role_adherence import TrueRoleAdherence, judge_agreement, truth_scores
 from homeostat.sensors.rubric import DIMENSIONS, GENERIC, Rubric, parse_scores, write_rubric
 
 GOOD = {"GA": 4.5, "RC": 3.25, "KBA": 2.0, "CC": 5.0}

@@ -185,7 +185,7 @@ def test_emphasis_equals_scaling_everything_else_down(tiny):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_steers_by_the_whole_logarithm(tiny, dtype):
     """The gain is carried in three parts, so the bias is as exact as in float32."""
-    from homeostat.sensors.steering.steering import Steering
+    from homeostat.sensors.steering.reweighting import Steering
 
     bound = Steering([Actuator("goal", gain=37.3)], [SPANS], [0]).bind(
         0, torch.zeros(1, 4, 40, 16, dtype=dtype), torch.zeros(1, 2, 40, 16, dtype=dtype), 40

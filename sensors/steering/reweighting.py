@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.probe.attention_rows import RowMask, Scoring, attend, row_chunks
+from homeostat.sensors.probe.explicit_attention import RowMask, Scoring, attend, row_chunks
 from homeostat.sensors.spans import Spans
 from homeostat.sensors.steering.actuators import Actuator
 

@@ -1,0 +1,165 @@
+"""What one model call returned: the attempt, the attention that the probe recorded, and what it was asked to record.
+
+Nothing here needs torch. All arrays are numpy arrays, so readings can be taken, stored and tested without the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.errors import ConfigError
+from homeostat.sensors.spans import Spans
+
+__all__ = ["Attempt", "Readout", "SpanMass", "Statistic"]
+
+Statistic = Literal["entropy", "distance", "top", "received", "outputs"]
+"""A quantity that the probe can record besides span masses; :class:`SpanMass` has a field of the same name for each."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What the probe records of each generated token's attention row besides the span masses.
+
+    A sensor states what it needs in its attribute ``reads``. The union of two readouts is ``a | b``. Memory grows with
+    T·L·H times the number of recorded keys, and for ``outputs`` with T·L·H times the head size.
+
+    Attributes:
+        keys: Labels of the spans for which the weight of every single key is recorded.
+        window: How many of the nearest keys are recorded, counting back from the row's own key.
+        statistics: Further quantities; the fields of :class:`SpanMass` with these names define them.
+    """
+
+    keys: frozenset[str] = frozenset()
+    window: int = 0
+    statistics: frozenset[Statistic] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            ConfigError: A statistic is unknown, or the window is negative.
+        """
+        known = ("entropy", "distance", "top", "received", "outputs")
+        if unknown := sorted(map(str, self.statistics - set(known))):
+            raise ConfigError(f"statistic {unknown[0]!r} is unknown; known: {', '.join(known)}")
+        if self.window < 0:
+            raise ConfigError(f"window={self.window!r} counts keys; give 0 or more")
+
+    def __or__(self, other: Readout) -> Readout:
+        """Returns a readout that records everything that either of the two records."""
+        return Readout(self.keys | other.keys, max(self.window, other.window), self.statistics | other.statistics)
+
+
+@dataclass(frozen=True)
+class SpanMass:
+    """The attention that each generated token's query gives to each labelled span.
+
+    Shapes use T generated tokens, W prompt rows, L probed layers, H heads, S spans and D for the head size. Row t is
+    the query whose logits produced token t; for t = 0 this is the prompt's last row. The last span is "output", the
+    tokens generated so far: row t sees t of them, and the last row sees ``lengths[-1]`` = T − 1.
+
+    If only every k-th token was recorded, T counts the recorded tokens. The fields from ``keys`` to ``outputs`` are
+    None (or empty) unless a :class:`Readout` asked for them.
+
+    Attributes:
+        labels: The S labels of the spans, "output" last.
+        layers: The indices of the L probed layers.
+        mass: (T, L, H, S) float32 in [0, 1]: the sum of the row's softmax weights over the span's keys.
+        prompt_mass: (W, L, H, S): the same for the last W rows of the prompt, in order.
+        lengths: (S,): the number of keys in each span.
+        visible: (T,): the number of keys that row t can see. If layers differ (sliding windows), this is the largest
+            number over the probed layers.
+        sink: (T, L, H): the mass on attention sinks; None if sinks were not measured.
+        sink_in_span: (T, L, H, S): the part of each span's mass that lies on sinks; None if sinks were not measured.
+        index: (T,): the position of each recorded token among the generated tokens; None if all were recorded
+            (:attr:`position` gives it in both cases).
+        keys: By label, (T, L, H, n): the weight on each of the span's n keys, in order.
+        recent: (T, L, H, w): ``recent[..., d]`` is the weight on the key d slots before the row (0 is the row's own).
+        entropy: (T, L, H): −Σ p log p of the row's weights, in nats.
+        distance: (T, L, H): Σ p_s · (row − s), in slots.
+        top: (T, L, H) int64: the slot with the row's largest weight.
+        received: (L, H, n): for the first n ≤ 64 slots of the prompt, the mean weight that the slot receives from the
+            recorded prompt rows that can see it (α in arXiv 2410.10781; the probe records all prompt rows only with
+            ``rows="all"``). NaN if no recorded row can see the slot.
+        outputs: (T, L, H, D): each head's output Σ p_s v_s, before the output projection.
+        prompt: The number of prompt slots; generated token i lies in slot ``prompt + i``.
+        spans: The spans that were read.
+    """
+
+    labels: tuple[str, ...]
+    layers: tuple[int, ...]
+    mass: NDArray[np.float32]
+    prompt_mass: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    visible: NDArray[np.int64]
+    sink: NDArray[np.float32] | None = None
+    sink_in_span: NDArray[np.float32] | None = None
+    index: NDArray[np.int64] | None = None
+    keys: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    recent: NDArray[np.float32] | None = None
+    entropy: NDArray[np.float32] | None = None
+    distance: NDArray[np.float32] | None = None
+    top: NDArray[np.int64] | None = None
+    received: NDArray[np.float32] | None = None
+    outputs: NDArray[np.float32] | None = None
+    prompt: int = 0
+    spans: Spans | None = None
+
+    @property
+    def position(self) -> NDArray[np.int64]:
+        """(T,): the generated token that each row produced, counted from 0."""
+        return np.arange(len(self.mass), dtype=np.int64) if self.index is None else self.index
+
+    def of(self, label: str) -> NDArray[np.float32]:
+        """Returns the mass of one span.
+
+        Args:
+            label: The span's label.
+
+        Returns:
+            (T, L, H) masses.
+
+        Raises:
+            KeyError: The prompt has no span with this label.
+        """
+        if label not in self.labels:
+            raise KeyError(f"no span {label!r} in this prompt; spans: {', '.join(self.labels)}")
+        return self.mass[..., self.labels.index(label)]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The answer of one model call.
+
+    Attributes:
+        text: The generated text.
+        tokens: The T generated tokens.
+        logprobs: The natural-log probability of each token; empty if the model does not report it.
+        entropy: The entropy, in nats, of the distribution from which each token was drawn; empty if unknown.
+        margin: For each token, the probability of the most probable token minus that of the second; empty if unknown.
+        spans: The attention that the probe recorded; None if attention was not read.
+        prompt_tokens: The number of prompt tokens.
+        cached_tokens: How many of the prompt tokens came from the key-value cache.
+        seconds: The duration of the call.
+        finish: ``"length"`` if the token budget ended the answer, otherwise ``"stop"``.
+        prompt_ids: The prompt's tokens; empty if the model does not report them.
+        pieces: The text that each token adds; empty if the model does not report it.
+    """
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    entropy: tuple[float, ...] = ()
+    margin: tuple[float, ...] = ()
+    spans: SpanMass | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+    finish: Literal["stop", "length"] = "stop"
+    prompt_ids: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
