@@ -43,8 +43,8 @@ def _registered(group: str) -> Callable[[str], Iterable[Row]]:
     """Lists an entry-point group without importing anything of it."""
 
     def rows(env: str) -> Iterable[Row]:
-        from homeostat.cli.summaries import listed_summary
         from homeostat.plugins import plugins
+        from homeostat.summaries import listed_summary
 
         return ((name, listed_summary(entry)) for name, entry in plugins(group).items())
 

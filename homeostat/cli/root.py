@@ -4,7 +4,7 @@ A command is an entry point of the group ``homeostat.commands``: a function with
 app, or a ready command object. Any installed package may register more. Notable choices:
 
 - ``homeostat --help`` imports no command. It reads each command's first docstring sentence from the source text
-  (:mod:`homeostat.cli.summaries`), and prints plain text because formatting with rich would double the time.
+  (:mod:`homeostat.summaries`), and prints plain text because formatting with rich would double the time.
 - A command that can't be loaded is shown as unavailable, and every other command keeps working.
 - Every :class:`~homeostat.errors.HomeostatError` and every usage error is one line on stderr with exit status 2.
   Ctrl-C exits with status 130.
@@ -18,9 +18,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from homeostat.cli.summaries import listed_summary
 from homeostat.errors import ConfigError, HomeostatError, UnknownName
 from homeostat.plugins import load_entry, plugins
+from homeostat.summaries import listed_summary
 
 __all__ = ["GROUP", "app", "commands", "load_command", "main"]
 

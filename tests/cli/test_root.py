@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from homeostat import plugins
 from homeostat.cli import root as cli
-from homeostat.cli.summaries import summary
+from homeostat.summaries import summary
 
 runner = CliRunner()
 
