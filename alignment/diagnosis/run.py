@@ -157,7 +157,9 @@ def diagnose(
     Returns:
         The answers, and the number of the judge's answers that could not be parsed.
     """
-    texts = answer_all(model, [c.prompt for c in cases], batch=batch, max_new_tokens=max_new_tokens, told=on_progress)
+    texts = answer_all(
+        model, [c.prompt for c in cases], batch=batch, max_new_tokens=max_new_tokens, on_progress=on_progress
+    )
     found, unparsable = list[Answered](), 0
     for case, text in zip(cases, texts, strict=True):
         truth = case.judge(text)

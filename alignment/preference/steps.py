@@ -13,7 +13,7 @@ from homeostat.agent.events import Act, Asked, Decide, Observe, Sense
 from homeostat.agent.prompts import PromptStyle, act_prompt, describe
 from homeostat.agent.trace import Trace, read_trace
 from homeostat.alignment.preference.pairs import Pair
-from homeostat.controllers.core import Dispatch, Reminder
+from homeostat.controllers.decisions import Dispatch, Reminder
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.mobile_use import parse_action
 from homeostat.envs.screens import load_screen
@@ -81,7 +81,7 @@ class Step:
     def whole_goal_prompt(self) -> Prompt:
         """Returns the prompt for the whole goal, with the history of the whole episode.
 
-        A ``terminate`` in the history ended a subtask; it is left out, because it is no step of the whole goal.
+        A ``terminate`` in the history ended a subtask; it is left out, because it is not a step towards the whole goal.
         """
         history = [action for action in self.full_history if not action.startswith("terminate")]
         return act_prompt(

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from homeostat.agent.models.branches import branch_mask
-from homeostat.agent.models.teacher_forcing import on_device
+from homeostat.agent.models.inputs import on_device
 from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.tokens import Tokens, batches
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from homeostat.agent.models.teacher_forcing import on_device
+from homeostat.agent.models.inputs import on_device
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import Pair, chat_of
 from homeostat.errors import ConfigError
