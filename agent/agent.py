@@ -32,7 +32,7 @@ from homeostat.agent.models.protocol import Model
 from homeostat.agent.run import Run
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.cascade import Cascade
-from homeostat.controllers.core import Controller, Demanding
+from homeostat.controllers.contracts import Controller, Demanding
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.errors import ConfigError
 from homeostat.sensors.contracts import Sensor

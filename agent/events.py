@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 
 from homeostat.actions import Action
-from homeostat.controllers.core import Decision, Phase, Reported
+from homeostat.controllers.context import Phase, Reported
+from homeostat.controllers.decisions import Decision
 from homeostat.controllers.plan import Plan
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Element

@@ -1,25 +1,30 @@
 from .bounds import Escalate as Escalate, StopOn as StopOn
 from .cascade import Cascade as Cascade, Limit as Limit
 from .check import check_controller as check_controller
-from .core import (
-    Ask as Ask,
+from .context import (
     Candidate as Candidate,
-    Choose as Choose,
     ControlContext as ControlContext,
+    Record as Record,
+    Reported as Reported,
+)
+from .contracts import (
     Controller as Controller,
-    Decision as Decision,
     Demanding as Demanding,
+    Planning as Planning,
+    Refusing as Refusing,
+)
+from .decisions import (
+    Ask as Ask,
+    Choose as Choose,
+    Decision as Decision,
     Dispatch as Dispatch,
     HoldAttention as HoldAttention,
     MakePlan as MakePlan,
     Perform as Perform,
     Proceed as Proceed,
-    Record as Record,
     Refuse as Refuse,
-    Refusing as Refusing,
     Reminder as Reminder,
     Report as Report,
-    Reported as Reported,
     Sample as Sample,
     SteerAttention as SteerAttention,
     Stop as Stop,

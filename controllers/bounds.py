@@ -9,7 +9,8 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from homeostat.actions import Action
-from homeostat.controllers.core import Ask, ControlContext, Decision, Proceed, Stop
+from homeostat.controllers.context import ControlContext
+from homeostat.controllers.decisions import Ask, Decision, Proceed, Stop
 from homeostat.controllers.guard import Prohibition, read_rules
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.readings import Reading

@@ -16,18 +16,9 @@ from pydantic import Field, field_validator, model_validator
 
 from homeostat.actions import Action
 from homeostat.components import component
-from homeostat.controllers.core import (
-    ControlContext,
-    Controller,
-    Decision,
-    MakePlan,
-    Proceed,
-    Record,
-    Refuse,
-    Refusing,
-    Stop,
-)
-from homeostat.controllers.decompose import Decompose
+from homeostat.controllers.context import ControlContext, Record
+from homeostat.controllers.contracts import Controller, Planning, Refusing
+from homeostat.controllers.decisions import Decision, MakePlan, Proceed, Refuse, Stop
 from homeostat.controllers.settings import Settings
 from homeostat.errors import UnknownName
 from homeostat.sensors.readings import Reading
@@ -94,7 +85,7 @@ class Cascade(Settings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two controllers are named {name!r}; give each its own name")
-        planners = [c.name for c in self.controllers if isinstance(c, Decompose)]
+        planners = [c.name for c in self.controllers if isinstance(c, Planning) and c.plans]
         if len(planners) > 1:
             raise ValueError(f"{' and '.join(map(repr, planners))} both plan; an episode has one plan, keep one")
         for name, limit in self.limits.items():
@@ -152,7 +143,7 @@ class Cascade(Settings):
     @property
     def plans(self) -> bool:
         """Whether some controller splits goals."""
-        return any(isinstance(c, Decompose) for c in self.controllers)
+        return any(isinstance(c, Planning) and c.plans for c in self.controllers)
 
     @staticmethod
     def _held(name: str, context: ControlContext) -> bool:

@@ -15,21 +15,17 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from homeostat import actions as a
-from homeostat.controllers.core import (
+from homeostat.controllers.context import Candidate, ControlContext, Record, Reported
+from homeostat.controllers.contracts import Controller, Refusing
+from homeostat.controllers.decisions import (
     Ask,
-    Candidate,
     Choose,
-    ControlContext,
-    Controller,
     Decision,
     Dispatch,
     MakePlan,
-    Record,
     Refuse,
-    Refusing,
     Reminder,
     Report,
-    Reported,
     Sample,
     SteerAttention,
     Stop,

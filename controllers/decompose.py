@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from homeostat.actions import Answer, Terminate
-from homeostat.controllers.core import ControlContext, Decision, Dispatch, MakePlan, Perform, Proceed, Report, Stop
+from homeostat.controllers.context import ControlContext
+from homeostat.controllers.decisions import Decision, Dispatch, MakePlan, Perform, Proceed, Report, Stop
 from homeostat.controllers.operations import compute
 from homeostat.controllers.plan import Plan, activate, close, holds, learn, needs_of, next_open, resolve
 from homeostat.controllers.settings import Settings
@@ -50,6 +51,7 @@ class Decompose(Settings):
     - ``reporter``: whether last screens are read for what a part did not answer.
     """
 
+    plans: ClassVar[bool] = True
     name: str = Field(default="decompose", min_length=1)
     sensors: frozenset[str] = frozenset()
     part_steps: int | None = Field(default=None, ge=1)

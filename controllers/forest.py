@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from homeostat import actions as a
-from homeostat.controllers.core import Candidate
+from homeostat.controllers.context import Candidate
 from homeostat.observation import Element, element_at
 
 __all__ = ["CYBERV", "Forest", "Verdict", "answer_of", "same_action"]

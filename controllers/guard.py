@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pydantic import Field, field_validator
 
 from homeostat import actions as a
-from homeostat.controllers.core import ControlContext, Decision, Proceed, Refuse
+from homeostat.controllers.context import ControlContext
+from homeostat.controllers.decisions import Decision, Proceed, Refuse
 from homeostat.controllers.settings import Settings
 from homeostat.observation import element_at
 from homeostat.sensors.readings import Reading

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from homeostat.controllers.cascade import Cascade
-from homeostat.controllers.core import Controller
+from homeostat.controllers.contracts import Controller
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.guard import Guard
 from homeostat.controllers.profiles import HeadProfile

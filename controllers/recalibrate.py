@@ -20,7 +20,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from homeostat.controllers.core import ControlContext, Decision, Proceed, SteerAttention
+from homeostat.controllers.context import ControlContext
+from homeostat.controllers.decisions import Decision, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading

@@ -19,7 +19,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from homeostat.controllers.core import Candidate, Choose, ControlContext, Decision, Proceed, Reminder, Sample
+from homeostat.controllers.context import Candidate, ControlContext
+from homeostat.controllers.decisions import Choose, Decision, Proceed, Reminder, Sample
 from homeostat.controllers.forest import CYBERV, Forest, answer_of
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.readings import Reading

@@ -20,7 +20,8 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from homeostat.controllers.core import ControlContext, Decision, Proceed, Reminder
+from homeostat.controllers.context import ControlContext
+from homeostat.controllers.decisions import Decision, Proceed, Reminder
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.readings import Reading
 

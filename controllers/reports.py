@@ -1,4 +1,4 @@
-"""A reporter's text to a :class:`~homeostat.controllers.core.Reported`, and the schema it is held to.
+"""A reporter's text to a :class:`~homeostat.controllers.context.Reported`, and the schema it is held to.
 
 The reporter answers ``{"facts": {"price": "$12"}, "check": true}``; what it can't see it leaves out, or calls null.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from homeostat.controllers.core import Reported
+from homeostat.controllers.context import Reported
 from homeostat.json_values import json_values
 
 __all__ = ["parse_report", "report_schema"]

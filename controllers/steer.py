@@ -30,7 +30,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from homeostat.controllers.core import ControlContext, Decision, HoldAttention, Proceed, SteerAttention
+from homeostat.controllers.context import ControlContext
+from homeostat.controllers.decisions import Decision, HoldAttention, Proceed, SteerAttention
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from homeostat.actions import Wait
-from homeostat.controllers.core import Choose, ControlContext, Decision, Proceed, Sample
+from homeostat.controllers.context import ControlContext
+from homeostat.controllers.decisions import Choose, Decision, Proceed, Sample
 from homeostat.controllers.forest import answer_of, same_action
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.readings import Reading

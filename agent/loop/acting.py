@@ -13,7 +13,7 @@ from homeostat.agent.loop.refusing import refusal
 from homeostat.agent.loop.state import EpisodeState, StepState
 from homeostat.agent.prompts import describe
 from homeostat.components import component
-from homeostat.controllers.core import Refuse, Stop
+from homeostat.controllers.decisions import Refuse, Stop
 from homeostat.controllers.forest import same_action
 from homeostat.envs.core import SelfEnding
 from homeostat.errors import ActionError

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from homeostat import actions as _actions
 from homeostat.agent.loop import state as _state
-from homeostat.controllers import core as _controllers, plan as _agenda
+from homeostat.controllers import context as _context, decisions as _decisions, plan as _plan
 from homeostat.envs import core as _envs
 from homeostat.errors import CheckpointError
 from homeostat.sensors import readings as _sensors
@@ -38,7 +38,7 @@ _PATIENCE = 10.0
 
 
 def _types() -> list[type]:
-    modules = (_state, _agenda, _controllers, _actions, _envs, _sensors)
+    modules = (_state, _plan, _decisions, _context, _actions, _envs, _sensors)
     found = (getattr(module, name) for module in modules for name in module.__all__)
     return [Actuator, Centric, *(t for t in found if isinstance(t, type) and issubclass(t, BaseModel))]
 

@@ -8,7 +8,8 @@ from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.nodes import Updates
 from homeostat.agent.loop.refusing import refusal
 from homeostat.agent.loop.state import EpisodeState, Proposal, StepState, SubtaskState
-from homeostat.controllers.core import (
+from homeostat.controllers.context import Record
+from homeostat.controllers.decisions import (
     Ask,
     Choose,
     Decision,
@@ -17,7 +18,6 @@ from homeostat.controllers.core import (
     MakePlan,
     Perform,
     Proceed,
-    Record,
     Refuse,
     Reminder,
     Report,

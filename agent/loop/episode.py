@@ -19,7 +19,7 @@ from homeostat.agent.loop.checkpoint import THREAD
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.graph import recursion_limit
 from homeostat.agent.loop.state import EpisodeState
-from homeostat.controllers.core import Record
+from homeostat.controllers.context import Record
 from homeostat.envs.core import TaskInfo
 from homeostat.errors import CheckpointError, ComponentError
 

@@ -26,7 +26,7 @@ from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.controlling import ACTING_PHASES
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.state import EpisodeState, checked
-from homeostat.controllers.core import (
+from homeostat.controllers.decisions import (
     Ask,
     Choose,
     Dispatch,

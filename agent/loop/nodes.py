@@ -11,7 +11,8 @@ from homeostat.agent.events import Asked, Observe, Sense
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.state import EpisodeState, Proposal, Reply
 from homeostat.agent.prompts import act_prompt
-from homeostat.controllers.core import Ask, Candidate, Sample
+from homeostat.controllers.context import Candidate
+from homeostat.controllers.decisions import Ask, Sample
 from homeostat.envs.mobile_use import parse_action
 from homeostat.errors import UnparsableAction
 from homeostat.sensors.attempts import Attempt

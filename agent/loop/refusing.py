@@ -5,7 +5,7 @@ from __future__ import annotations
 from homeostat.actions import Action
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.state import EpisodeState
-from homeostat.controllers.core import Refuse, Stop
+from homeostat.controllers.decisions import Refuse, Stop
 
 __all__ = ["refusal"]
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from homeostat.actions import Action
 from homeostat.agent.events import Ending
-from homeostat.controllers.core import Candidate, ControlContext, Decision, Phase, Record, Reported
+from homeostat.controllers.context import Candidate, ControlContext, Phase, Record, Reported
+from homeostat.controllers.decisions import Decision
 from homeostat.controllers.plan import Plan
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Observation

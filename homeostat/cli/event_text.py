@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from homeostat.agent.events import Act, Asked, Decide, Event, Finish, Observe, Planned, ScreenRead, Sense, Started
 from homeostat.agent.prompts import describe
-from homeostat.controllers.core import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
+from homeostat.controllers.decisions import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
 from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.readings import Reading
 

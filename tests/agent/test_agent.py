@@ -12,7 +12,7 @@ import pytest
 import homeostat.agent
 from homeostat.agent import Agent, LoopLimits, TransformersModel, read_trace
 from homeostat.agent.events import Sense
-from homeostat.controllers.core import Proceed
+from homeostat.controllers.decisions import Proceed
 from homeostat.errors import ConfigError
 from homeostat.sensors import AttentionDrift, Confidence
 

@@ -9,7 +9,7 @@ import pytest
 from homeostat.agent import Agent, LoopLimits
 from homeostat.agent.events import Act, Decide, Finish, Observe, Planned, Sense, Started
 from homeostat.controllers import Cascade, Guard, Prohibition
-from homeostat.controllers.core import Ask, Dispatch, MakePlan, Proceed, Refuse, Reminder, Stop
+from homeostat.controllers.decisions import Ask, Dispatch, MakePlan, Proceed, Refuse, Reminder, Stop
 from homeostat.controllers.plan import Subtask
 from homeostat.errors import ComponentError
 

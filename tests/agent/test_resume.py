@@ -15,7 +15,7 @@ import pytest
 
 from homeostat.agent import Agent, read_trace
 from homeostat.agent.events import Act, Finish, Observe
-from homeostat.controllers.core import Ask, Proceed
+from homeostat.controllers.decisions import Ask, Proceed
 from homeostat.errors import CheckpointError, ConfigError, TraceError
 
 CLICK = '{"action": "click", "coordinate": [3, 3]}'

@@ -195,6 +195,7 @@ def test_the_public_names_are_these() -> None:
         "PRESETS",
         "Perform",
         "Plan",
+        "Planning",
         "Preset",
         "Proceed",
         "Prohibition",
