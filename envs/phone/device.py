@@ -31,6 +31,13 @@ PAGE = 8  # the number of rows that a swipe scrolls
 LAUNCHER = "home"
 
 
+class _Database(sqlite3.Connection):
+    """Closes itself with its last reference. Since Python 3.13, SQLite connections warn if they are not closed."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Device:
     """A simulated phone.
 
@@ -59,7 +66,7 @@ class Device:
         self.apps: dict[str, App] = {name: find_app(name) for name in known_apps() if name in wanted}
         for name in wanted - set(self.apps):
             raise UnknownName.of("app", name, known_apps())
-        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=_Database)
         for app in self.apps.values():
             self.db.executescript(app.schema)
         self.stack: list[Frame] = []
