@@ -79,8 +79,9 @@ def one(shape: str, which: str, model_name: str) -> dict[str, float]:
     from homeostat.agent.models.transformers_model import TransformersModel
     from homeostat.alignment.sail import fast, run, trl_path  # noqa: F401
     from homeostat.alignment.sail.adapters import lora, lora_config, trained_parameters
+    from homeostat.alignment.sail.cache import StateCache
     from homeostat.alignment.sail.layout import adapter_targets, find_decoder
-    from homeostat.alignment.sail.states import FrozenLayers, StateCache, skipping, weights_digest
+    from homeostat.alignment.sail.states import FrozenLayers, skipping, weights_digest
     from homeostat.alignment.sail.tokens import tokenise
 
     focal, r, r_all, count, batch = SHAPES[shape]

@@ -18,11 +18,11 @@ from transformers import Trainer
 
 from homeostat.agent.models.branches import branch_mask
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.alignment.sail.cache import StateCache
 from homeostat.alignment.sail.loss import chosen_nll, weighted_dpo
 from homeostat.alignment.sail.states import (
     FrozenLayers,
     Packed,
-    StateCache,
     compute,
     laid_out,
     pack,

@@ -14,11 +14,11 @@ from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import Pair, read_pairs, split_by_task
 from homeostat.alignment.sail import weights as w
 from homeostat.alignment.sail.adapters import load_adapted
+from homeostat.alignment.sail.cache import StateCache
 from homeostat.alignment.sail.config import AlignSettings
 from homeostat.alignment.sail.fast import why_not
 from homeostat.alignment.sail.layout import adapter_targets, find_decoder
 from homeostat.alignment.sail.localization import Localization
-from homeostat.alignment.sail.states import StateCache
 from homeostat.alignment.sail.tokens import Tokens, tokenise
 from homeostat.errors import ConfigError
 

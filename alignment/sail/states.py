@@ -9,11 +9,9 @@ to a limit on the size of the cache.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +25,6 @@ from homeostat.alignment.sail.tokens import Tokens, batches
 __all__ = [
     "FrozenLayers",
     "Packed",
-    "StateCache",
     "compute",
     "laid_out",
     "pack",
@@ -141,77 +138,6 @@ def weights_digest(model: Any) -> str:
         sample = flat[:: max(1, len(flat) // 512)].float().cpu().numpy().tobytes()
         seen.update(f"{name} {tuple(value.shape)} {value.dtype}".encode() + sample)
     return seen.hexdigest()
-
-
-class StateCache:
-    """Tensors on disk, by name. Runs can share a folder, because a name is a hash of what the tensors depend on.
-
-    Attributes:
-        folder: The folder.
-        limit: The largest total size in bytes.
-    """
-
-    def __init__(self, folder: Path, limit: int) -> None:
-        """Opens or creates the cache.
-
-        Args:
-            folder: The folder.
-            limit: The largest total size in bytes. Files that are there already count.
-        """
-        self.folder, self.limit = folder, limit
-        folder.mkdir(parents=True, exist_ok=True)
-        self._used = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
-
-    def get(self, name: str) -> dict[str, torch.Tensor] | None:
-        """Loads what is stored under a name.
-
-        Args:
-            name: The name.
-
-        Returns:
-            The tensors; None if nothing is stored, or if the file is damaged, which is then removed.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        file = self.folder / f"{name}.safetensors"
-        try:
-            return load_file(file) if file.is_file() else None
-        except (SafetensorError, OSError):
-            file.unlink(missing_ok=True)
-            return None
-
-    def has(self, name: str) -> bool:
-        """Checks whether something is stored under a name.
-
-        Args:
-            name: The name.
-
-        Returns:
-            Whether a file exists.
-        """
-        return (self.folder / f"{name}.safetensors").is_file()
-
-    def put(self, name: str, tensors: dict[str, torch.Tensor]) -> bool:
-        """Stores tensors under a name, atomically.
-
-        Args:
-            name: The name.
-            tensors: The tensors.
-
-        Returns:
-            False if the cache is full; nothing is stored then.
-        """
-        from safetensors.torch import save_file
-
-        size = sum(t.numel() * t.element_size() for t in tensors.values())
-        if self._used + size > self.limit:
-            return False
-        part = self.folder / f"{name}.{os.getpid()}.part"
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part)
-        os.replace(part, self.folder / f"{name}.safetensors")
-        self._used += size
-        return True
 
 
 def state_name(frozen: FrozenLayers, tokens: Tokens) -> str:

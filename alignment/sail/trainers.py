@@ -13,10 +13,11 @@ import torch
 
 from homeostat.alignment.preference.pairs import to_dataset
 from homeostat.alignment.sail.adapters import lora, lora_config
+from homeostat.alignment.sail.cache import StateCache
 from homeostat.alignment.sail.fast import FastTrainer, PairStates
 from homeostat.alignment.sail.layout import adapter_targets
 from homeostat.alignment.sail.preparation import Preparation, token_weights
-from homeostat.alignment.sail.states import FrozenLayers, StateCache, weights_digest
+from homeostat.alignment.sail.states import FrozenLayers, weights_digest
 
 __all__ = ["Training", "build_training", "last_checkpoint"]
 

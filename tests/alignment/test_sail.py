@@ -9,13 +9,14 @@ from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import to_dataset, write_pairs
 from homeostat.alignment.sail import weights as w
 from homeostat.alignment.sail.adapters import load_adapted, lora, lora_config
+from homeostat.alignment.sail.cache import StateCache
 from homeostat.alignment.sail.config import AlignSettings
 from homeostat.alignment.sail.fast import PairStates, collate, pair_losses, why_not
 from homeostat.alignment.sail.layout import adapter_targets
 from homeostat.alignment.sail.localization import Localization
 from homeostat.alignment.sail.loss import weighted_dpo
 from homeostat.alignment.sail.run import align
-from homeostat.alignment.sail.states import FrozenLayers, StateCache, pack, skipping, weights_digest
+from homeostat.alignment.sail.states import FrozenLayers, pack, skipping, weights_digest
 from homeostat.alignment.sail.tokens import tokenise
 from homeostat.errors import ConfigError
 
