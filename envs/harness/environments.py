@@ -237,7 +237,7 @@ def check_options(kind: EnvKind, options: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _options_model(kind: EnvKind) -> type[BaseModel]:
     constructor = kind.load(kind.constructor)
-    hints = get_type_hints(constructor.__init__ if isinstance(constructor, type) else constructor)
+    hints = get_type_hints(constructor.__init__ if isinstance(constructor, type) else constructor)  # type: ignore[misc]
     hidden = {"split", *kind.fixed, *kind.reserved}
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), p.default)

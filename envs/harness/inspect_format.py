@@ -19,7 +19,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import sqrt
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from homeostat.envs.harness.export import write_whole
@@ -35,7 +34,7 @@ __all__ = ["inspect_log", "inspect_path", "require_inspect", "write_inspect"]
 _SCORER = "device_state"
 
 
-def require_inspect() -> ModuleType:
+def require_inspect() -> Any:
     """Imports Inspect AI's log module.
 
     Returns:
