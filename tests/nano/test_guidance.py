@@ -1,4 +1,4 @@
-"""Guided attention: the attention that is guided is the model's own, and it is guided to the word that was named."""
+"""Guided attention: the supervised attention is the model's own, and its target is the word that was named."""
 
 import json
 import random
@@ -60,7 +60,7 @@ def test_the_guided_attention_is_what_eager_attention_pays(processor, model, bat
 
 
 def test_a_words_characters_are_sent_to_the_patches_that_show_them_after_the_same_beginning(processor, batch, example):
-    """Found again from the decoded text and the screen's words, character by character."""
+    """Computes the targets independently, from the decoded text and the screen's words."""
     right, tokenizer = matches(batch)[0], processor.tokenizer
     first = int((batch.input_ids[0] == tokenizer.convert_tokens_to_ids("<image>")).nonzero()[0, 0])
     sent = 0
@@ -68,7 +68,7 @@ def test_a_words_characters_are_sent_to_the_patches_that_show_them_after_the_sam
         at = (batch.branch[0] == n).nonzero()[:, 0].tolist()
         for i, position in enumerate(at):
             text = tokenizer.decode(batch.input_ids[0][at[: i + 1]])
-            # what stands since the last character that no word holds
+            # the text after the last character that is not part of a word
             word = text[max(text.rfind(c) for c in ' ?>"]\n') + 1 :].rstrip(".:,;")
             ends_here = word and text.endswith(word) and any(c.isalnum() for c in word[-2:])
             expected = {first + r * 9 + c for (c, r), w in example.patches.items() if ends_here and w == word}
@@ -78,7 +78,7 @@ def test_a_words_characters_are_sent_to_the_patches_that_show_them_after_the_sam
 
 
 def test_an_answer_is_sent_to_the_patch_it_names_or_the_word_it_copies(processor, batch, example):
-    """Found again from the answers' text: a place is its own patch, a word stands in the question or on the screen."""
+    """Computes the targets independently: a place is its own patch, a word is in the question or on the screen."""
     right, tokenizer = points(batch)[0], processor.tokenizer
     first = int((batch.input_ids[0] == tokenizer.convert_tokens_to_ids("<image>")).nonzero()[0, 0])
     places, words = 0, 0

@@ -1,4 +1,4 @@
-"""Invented apps: every template can be done by its oracle, and none of their words is held out."""
+"""Invented apps: the oracle solves every template, and none of the words is held out."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Muon against its definition, written out with a singular value decomposition."""
+"""Muon, compared with its definition by singular value decomposition."""
 
 import math
 

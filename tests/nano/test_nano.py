@@ -1,4 +1,4 @@
-"""The shipped model: its folder, its processor, the probe on its real weights, and tasks it solves."""
+"""The shipped executor: its folder, its processor, the probe on its real weights, and the tasks that it solves."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_it_reads_pixels_and_writes_tool_calls(nano):
 
 
 def test_it_solves_nearly_all_dev_tasks(nano):
-    """A guard against broken weights or a broken loop, not the figure: that is in docs/evidence.md."""
+    """Guards against broken weights or a broken loop. The measured figure is in docs/evidence.md."""
     cases = load_suite("atomic-whole", split="dev", episodes=15, seed=5).cases()
     env, agent = PhoneEnv(split="dev", apps="all"), Agent(nano)
     solved = [bool(agent.run(env.reset_task(c.task, seed=c.seed), env).success) for c in cases]

@@ -1,4 +1,4 @@
-"""Packing: a branch is what the model sees when asked that one question alone, through the agent's own renderer."""
+"""Packing: a branch equals what the agent's renderer gives for that one question alone."""
 
 import random
 

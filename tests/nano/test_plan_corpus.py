@@ -1,4 +1,4 @@
-"""The planner's corpus: plans that parse, hold together and are held out where they should be; and a short training."""
+"""The planner's training data: plans parse, are consistent and respect the splits. Also a short training run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_plan_parses_and_fits_the_schema(examples: list[tuple[str, str]]) 
 
 
 def test_no_word_of_dev_or_test_stands_in_a_training_goal(examples: list[tuple[str, str]]) -> None:
-    """But for words that a training template itself says (a budget), or that are said on the way (for the party)."""
+    """Exceptions: words of a training template's own text (a budget), and words of an opening (for the party)."""
     said = {w for t in templates_of("train").values() for g in (*t.goals, t.noun) for w in re.findall(r"[a-z]+", g)}
     for goal, _ in examples:
         for word in re.findall(r"[a-z]+", goal):
@@ -72,7 +72,7 @@ def test_held_out_patterns_are_not_shown_in_training() -> None:
 
 
 def test_a_plan_says_every_word_that_the_goal_gave_it() -> None:
-    """Each drawn word of a scene's parts stands in its goal: nothing has to be guessed."""
+    """Each drawn word of a scene's subtasks is in its goal, so the planner has nothing to guess."""
     rng = random.Random(9)
     world = fill(rng, "train", tuple(app for app in APPS if app not in BASIC))
     speaker = Speaker(rng, world, list(templates_of("train").values()))

@@ -1,4 +1,4 @@
-"""Recordings as training data: what is packed is what the agent would render, and a short training goes through."""
+"""Recordings as training data: packed rows equal what the agent renders. Also a short training run."""
 
 import random
 from itertools import islice
@@ -52,7 +52,7 @@ def test_packed_logits_equal_those_of_each_question_alone(processor, model, exam
     assert compared >= 4
     parts = losses(model, batch, torch.tensor(Packer(processor).places()), read_only=False)
     assert all(torch.isfinite(value) for value in parts.values())
-    assert parts["match"] == 0  # what is written on frames is not told
+    assert parts["match"] == 0  # the text on frames is unknown
     assert parts["point"] > 0
 
 

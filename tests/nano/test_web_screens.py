@@ -1,4 +1,4 @@
-"""The oracle's web screens as data: answers that the page rewards, a file that keeps them, a short training."""
+"""Web screens as training data: the page rewards the answers, and a file stores them. Also a short training run."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What training shows: training templates and words only, and answers that hold."""
+"""The executor's training data: only training templates and words, and correct answers."""
 
 import json
 import random
@@ -21,7 +21,7 @@ from homeostat.nano.style import STYLE
 
 
 def pattern(goal):
-    """A regular expression for what a phrasing's slots may be filled with."""
+    """A regular expression that matches a phrasing with any values in its slots."""
     return "".join("[a-z0-9$:.+*/ -]+?" if i % 2 else re.escape(p) for i, p in enumerate(re.split(r"(\{\w+\})", goal)))
 
 
@@ -88,7 +88,7 @@ def test_parts_say_what_their_goal_says_and_only_the_first_answer_is_carried():
         assert "{1}" not in parts[0]
         assert not re.search(r"\{[^1]\}", "".join(parts))
         words = set(re.findall(r"[a-z0-9]+", goal))
-        for part in parts:  # nothing is made up: what a part names, the goal names
+        for part in parts:  # a subtask names only what the goal names
             made_up = set(re.findall(r"[a-z0-9]+", part.replace("{1}", ""))) - words
             assert made_up <= {"what", "is"}, (goal, part)
     assert {1, 2, 3, 4} <= seen
