@@ -77,6 +77,10 @@ def evaluate(
         raise UnknownName.of("export", export, _EXPORTS)
     if export is not None and out is None:
         raise ConfigError(f"--export {export!r} writes beside the result; give --json FILE too")
+    if export is not None:  # a missing library is told before anything is played
+        from homeostat.envs.harness.inspect_format import require_inspect
+
+        require_inspect()
     from homeostat.envs.harness import load_suite, make_env
     from homeostat.envs.harness.table import is_table
 
