@@ -1,1 +1,8 @@
-"""Models: the contract, the white box over transformers, batched generation and loading."""
+"""Models: the contract, the white box over transformers, batched answers and loading.
+
+Importing this package is cheap: every name is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

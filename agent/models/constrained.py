@@ -1,8 +1,8 @@
-"""Decoding held to a JSON schema, by llguidance: what is generated is JSON of that form, whatever the model is.
+"""Constrained decoding: whatever the model is, its answer is JSON that fits a schema.
 
-llguidance (the library behind vLLM's and SGLang's ``guidance`` backend) computes, token by token, which tokens can go
-on. It reads byte-level and SentencePiece tokenizers by itself; for any other fast tokenizer, such as the embedded
-model's, it is told the text of every token.
+llguidance (the library behind the ``guidance`` backend of vLLM and SGLang) computes, token by token, which tokens may
+follow. It reads byte-level and SentencePiece tokenizers by itself. For any other fast tokenizer, such as the embedded
+model's, this module passes it the text of every token.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ __all__ = ["JSONSchemaProcessor", "guidance_tokenizer"]
 
 
 def guidance_tokenizer(tokenizer: Any, stops: frozenset[int]) -> Any:
-    """llguidance's view of a fast tokenizer; dear (up to a second), to be kept. ``stops``: the tokens that end one."""
+    """Builds what llguidance needs of a fast tokenizer. This takes up to a second, so the caller keeps the result.
+
+    Args:
+        tokenizer: The fast tokenizer.
+        stops: The tokens that end an answer.
+
+    Returns:
+        llguidance's tokenizer.
+    """
     ends = sorted(stops)
     try:
         return llguidance.hf.from_tokenizer(tokenizer, eos_token=ends or None)
@@ -40,7 +48,7 @@ def guidance_tokenizer(tokenizer: Any, stops: frozenset[int]) -> Any:
 
 
 class _Described(SimpleNamespace):
-    """What llguidance asks of a tokenizer that it does not know."""
+    """What llguidance asks of a tokenizer of a kind that it does not know."""
 
     def __init__(self, tokenizer: Any, texts: list[str], special: list[int], ends: list[int]) -> None:
         super().__init__(
@@ -58,23 +66,33 @@ class _Described(SimpleNamespace):
 
 
 class JSONSchemaProcessor(LogitsProcessor):
-    """Forbids every token after which the text could no longer become JSON of ``schema``; one for each call."""
+    """Forbids every token after which the text could no longer become JSON that fits a schema.
+
+    One object serves one call of ``generate``.
+    """
 
     def __init__(self, tokenizer: Any, schema: Mapping[str, Any], prompt: int) -> None:
-        """``tokenizer``: :func:`guidance_tokenizer`'s; ``prompt`` tokens come before the answer. Raises
-        :class:`ModelError` for a schema that llguidance can't follow.
+        """Compiles the schema.
+
+        Args:
+            tokenizer: The tokenizer, as :func:`guidance_tokenizer` returns it.
+            schema: The JSON schema.
+            prompt: The number of the prompt's tokens, which stand in front of the answer.
+
+        Raises:
+            ModelError: llguidance can't follow the schema.
         """
-        # At most one space between the pieces: a small model could write white space for ever.
+        # At most one space between tokens of JSON: a small model could write white space for ever.
         layout: Any = {"whitespace_pattern": " "}
         grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=layout)
         problem = llguidance.LLMatcher.validate_grammar(grammar, tokenizer)
         if problem and not problem.startswith("WARNING"):
-            raise ModelError(f"schema {json.dumps(schema)[:80]!r} can't be decoded under: {problem.splitlines()[0]}")
+            raise ModelError(f"schema {json.dumps(schema)[:80]!r} can't constrain decoding: {problem.splitlines()[0]}")
         self._tokenizer, self._grammar, self._prompt = tokenizer, grammar, prompt
         self._matchers: list[Any] = []
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """(B, V) scores of the next token; -inf where it may not stand. Rows keep their place from call to call."""
+        """Returns the (B, V) scores of the next token, -inf for forbidden ones. Rows keep their order between calls."""
         if not self._matchers:
             self._matchers = [llguidance.LLMatcher(self._tokenizer, self._grammar) for _ in range(len(input_ids))]
         allowed = np.zeros(scores.shape, bool)

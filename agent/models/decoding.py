@@ -1,35 +1,143 @@
-"""What is measured and enforced while tokens are generated: their probability, entropy and margin; the deadline."""
+"""Decodes answers, and measures every token's log-probability, entropy and margin while it is generated.
+
+Decoding is plain: penalties and truncation that a model's folder asks for are set aside, so that the measured
+log-probabilities are those of the model's own distribution at the given temperature.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from transformers import LogitsProcessor, StoppingCriteria
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.inputs import on_device
+from homeostat.agent.models.kv_cache import KeyValueCache, Prefill
 from homeostat.errors import ModelError
+from homeostat.sensors.chat.rendering import Rendered
 
-__all__ = ["Deadline", "TokenStats", "matching_images"]
+__all__ = ["Deadline", "Decoded", "Decoder", "TokenStats", "matching_images"]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a call generated, B answers of T tokens at most.
+
+    Attributes:
+        sequences: (B, P + T) the prompt's P tokens and the generated ones; rows that end early are padded.
+        logprobs: (B, T) the natural-log probability of every generated token.
+        entropy: (B, T) the entropy of the distribution that it was drawn from, in nats.
+        margin: (B, T) the probability of the likeliest token less that of the second.
+    """
+
+    sequences: torch.Tensor
+    logprobs: torch.Tensor
+    entropy: torch.Tensor
+    margin: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Generates with one transformers model.
+
+    Attributes:
+        model: The transformers model.
+        cache: The model's key-value cache between calls.
+        stops: The tokens that end an answer.
+        pad: The token that pads rows that end early.
+    """
+
+    model: Any
+    cache: KeyValueCache
+    stops: frozenset[int]
+    pad: int
+
+    def decode(
+        self, rendered: Rendered, start: Prefill, call: GenerationCall, constraint: LogitsProcessor | None = None
+    ) -> Decoded:
+        """Generates the answers of one call.
+
+        Args:
+            rendered: The prompt.
+            start: Where the call starts.
+            call: The settings.
+            constraint: A logits processor that forbids tokens; None allows all.
+
+        Returns:
+            The generated tokens and their statistics.
+        """
+        inputs = on_device(self.model, start.inputs)
+        stats = TokenStats()
+        processors = [stats] if constraint is None else [constraint, stats]
+        deadline = [] if call.deadline is None else [Deadline(call.deadline)]
+        config = self._config(call)
+        seeded = call.seed is not None and call.temperature > 0
+        with torch.random.fork_rng(enabled=seeded), torch.inference_mode():
+            if seeded:
+                torch.manual_seed(call.seed)  # type: ignore[arg-type]
+            if call.rows > 1 and not call.steer and self.cache.can_reuse(rendered):
+                cut = max(len(rendered.ids) - call.fresh_rows, start.cached)
+                if not rendered.images or rendered.images[-1].stop <= cut:
+                    inputs = self._fan_out(inputs, start, cut, call.rows)
+                    config.num_return_sequences = 1
+                elif start.cached:  # every row still has to run the last image, on top of what is cached
+                    start.cache.batch_repeat_interleave(call.rows)
+            if self.model._supports_default_dynamic_cache():
+                inputs["past_key_values"] = start.cache
+            out = self.model.generate(
+                **inputs,
+                generation_config=config,
+                logits_processor=LogitsProcessorList(processors),
+                stopping_criteria=StoppingCriteriaList(deadline),
+            )
+        return Decoded(out.sequences, *stats.result(out.sequences[:, -1]))
+
+    def _config(self, call: GenerationCall) -> Any:
+        return GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=call.max_new_tokens,
+            num_return_sequences=call.rows,
+            do_sample=call.temperature > 0,
+            temperature=call.temperature or 1.0,
+            top_k=0 if call.temperature > 0 else 50,  # 0 is "all"; greedy decoding warns of anything but the default
+            top_p=1.0,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            eos_token_id=sorted(self.stops) or None,
+            pad_token_id=self.pad,
+            return_dict_in_generate=True,
+        )
+
+    def _fan_out(self, inputs: dict[str, Any], start: Prefill, cut: int, n: int) -> dict[str, Any]:
+        """One prefill of the prompt's first ``cut`` tokens, all images among them, repeated for ``n`` rows."""
+        ids = inputs["input_ids"]
+        head = {**inputs, "input_ids": ids[:, start.cached : cut], "attention_mask": inputs["attention_mask"][:, :cut]}
+        if cut > start.cached:
+            self.model(**head, past_key_values=start.cache, use_cache=True, logits_to_keep=1)
+        start.cache.batch_repeat_interleave(n)
+        return {"input_ids": ids.repeat(n, 1), "attention_mask": inputs["attention_mask"].repeat(n, 1)}
 
 
 class TokenStats(LogitsProcessor):
-    """Log-probability, entropy and margin of every token, in O(1) memory: no (T, V) scores are kept.
+    """Measures every token's log-probability, entropy and margin without keeping the (T, V) scores.
 
-    It stands last among the logits processors, so it sees the distribution that the token is drawn from. ``margin``
-    is the probability of the likeliest token less that of the second.
+    It stands last among the logits processors, so it sees the distribution that the token is drawn from. One object
+    serves one call of ``generate``.
     """
 
     def __init__(self) -> None:
-        """One for each call of ``generate``."""
+        """Starts without any token."""
         self._entropy: list[torch.Tensor] = []
         self._margin: list[torch.Tensor] = []
         self._logprob: list[torch.Tensor] = []
         self._pending: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """(B, V) scores of the next token, passed on unchanged; the last column of ``input_ids`` was drawn before."""
+        """Measures the (B, V) scores of the next token and returns them unchanged."""
         if self._pending is not None:
             self._take(input_ids[:, -1])
         logprobs = torch.log_softmax(scores.float(), dim=-1)
@@ -41,22 +149,58 @@ class TokenStats(LogitsProcessor):
         return scores
 
     def result(self, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(B, T) each of log-probabilities, entropies and margins. ``last`` (B,) are the tokens drawn last."""
+        """Returns what was measured.
+
+        Args:
+            last: (B,) the tokens that were drawn last.
+
+        Returns:
+            Log-probabilities, entropies and margins, (B, T) each, on the CPU.
+        """
         if self._pending is not None:
             self._take(last)
             self._pending = None
         return tuple(torch.stack(rows, dim=1).cpu() for rows in (self._logprob, self._entropy, self._margin))  # type: ignore[return-value]
 
     def _take(self, tokens: torch.Tensor) -> None:
+        """Notes the log-probability of the (B,) tokens that were drawn."""
         assert self._pending is not None
         self._logprob.append(self._pending.gather(1, tokens.to(self._pending.device)[:, None])[:, 0])
 
 
+class Deadline(StoppingCriteria):
+    """Ends every row once the deadline has passed.
+
+    Attributes:
+        at: The deadline, an instant of ``time.monotonic()``.
+    """
+
+    def __init__(self, at: float) -> None:
+        """Sets the deadline.
+
+        Args:
+            at: An instant of ``time.monotonic()``.
+        """
+        self.at = at
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: object) -> torch.BoolTensor:
+        """Returns (B,) True where generation has to end."""
+        over = time.monotonic() >= self.at
+        return torch.full((input_ids.shape[0],), over, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
+
+
 @contextlib.contextmanager
 def matching_images(name: str) -> Iterator[None]:
-    """Name the model where transformers finds another number of image tokens than of image features.
+    """Within it, a mismatch between image tokens and image features becomes an error that names the model.
 
-    Raises :class:`ModelError`.
+    Args:
+        name: The model's name.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ModelError: The processor made another number of image tokens than the model made image features.
     """
     try:
         yield
@@ -67,16 +211,3 @@ def matching_images(name: str) -> Iterator[None]:
         raise ModelError(
             f"{name!r}: {text}; its processor is another model's, give the one from its own folder"
         ) from error
-
-
-class Deadline(StoppingCriteria):
-    """Ends every row once ``time.monotonic()`` has reached ``at``."""
-
-    def __init__(self, at: float) -> None:
-        """``at``: an instant of ``time.monotonic()``."""
-        self.at = at
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: object) -> torch.BoolTensor:
-        """(B,) True where generation has to end."""
-        over = time.monotonic() >= self.at
-        return torch.full((input_ids.shape[0],), over, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]

@@ -1,9 +1,10 @@
-"""The key-value cache kept between model calls, cropped to the tokens that the next prompt shares with the last.
+"""The key-value cache that is kept between model calls.
 
-What two prompts share is their longest common run of tokens from the start, as long as the images in it have the same
-pixels; a cut never falls inside an image. Reuse is refused (a fresh prefill, never a wrong one) where keys and values
-of a prefix depend on more than the prefix or can't be cut back: sliding-window and linear-attention caches, prompts
-with token types (bidirectional image attention, prefix LMs) or with three-dimensional positions (Qwen-VL).
+Two prompts share their longest common run of tokens from the start, as long as the images in it have the same pixels.
+The next call crops the cache to that run; the cut never falls inside an image. Where reuse could change a result, the
+call gets a fresh prefill instead: sliding-window and linear-attention caches can't be cropped, and in prompts with
+token types (bidirectional image attention, prefix LMs) or three-dimensional positions (Qwen-VL) the keys and values of
+a prefix depend on more than the prefix.
 """
 
 from __future__ import annotations
@@ -14,61 +15,86 @@ from typing import Any
 
 from homeostat.sensors.chat.rendering import ImageRun, Rendered
 
-__all__ = ["PrefixCache", "Start"]
+__all__ = ["KeyValueCache", "Prefill"]
 
 _PLAIN_INPUTS = frozenset({"input_ids", "attention_mask", "pixel_values", "pixel_attention_mask", "image_sizes"})
 
 
 @dataclass(frozen=True)
-class Start:
-    """Where a call starts: ``cache`` holds the prompt's first ``cached`` tokens; ``inputs`` lacks images among them."""
+class Prefill:
+    """Where a call starts.
+
+    Attributes:
+        cache: The transformers cache. It holds the keys and values of the prompt's first ``cached`` tokens.
+        cached: The number of cached tokens.
+        inputs: The prompt's inputs, without the pixels where all images are cached.
+    """
 
     cache: Any
     cached: int
     inputs: dict[str, Any]
 
 
-class PrefixCache:
-    """One model's cache between calls."""
+class KeyValueCache:
+    """One model's key-value cache between calls."""
 
     def __init__(self, config: Any, *, enabled: bool = True) -> None:
-        """``config`` is the text model's; ``enabled=False`` makes every call a fresh one."""
+        """Starts empty.
+
+        Args:
+            config: The configuration of the text model.
+            enabled: Whether anything is kept. Without it, every call gets a fresh prefill.
+        """
         self._config = config
         self._enabled = enabled
         self._cache: Any = None
         self._tokens: list[int] = []
         self._images: tuple[ImageRun, ...] = ()
 
-    def start(self, rendered: Rendered, fresh: int = 1) -> Start:
-        """The cache for this prompt, of which the last ``fresh`` tokens at least are left to run.
+    def start(self, rendered: Rendered, fresh: int = 1) -> Prefill:
+        """Takes the cache for a prompt, cropped to what the prompt shares with the last one.
 
-        Until :meth:`keep` nothing is stored, so an error leaves no torn cache behind.
+        The stored cache is taken out until :meth:`keep` puts one back, so an error in between leaves no damaged cache.
+
+        Args:
+            rendered: The prompt.
+            fresh: The number of the prompt's last tokens that have to run again at least.
+
+        Returns:
+            Where the call starts.
         """
         cache, tokens, images = self._cache, self._tokens, self._images
         self.forget()
         ids = rendered.ids
         shared = 0
         if cache is not None and self.can_reuse(rendered):
-            shared = _shared(tokens, images, ids, rendered.images, max(len(ids) - fresh, 0))
+            shared = _shared_length(tokens, images, ids, rendered.images, max(len(ids) - fresh, 0))
         if not shared:
-            return self.apart(rendered)
+            return self.start_empty(rendered)
         cache.crop(shared - len(tokens))
-        return Start(cache, shared, self.behind(rendered, shared))
+        return Prefill(cache, shared, _inputs_after(rendered, shared))
 
-    def apart(self, rendered: Rendered) -> Start:
-        """A cache of the call's own, with nothing in it; what is stored stays."""
+    def start_empty(self, rendered: Rendered) -> Prefill:
+        """Makes an empty cache for one call. What is stored stays stored.
+
+        Args:
+            rendered: The prompt.
+
+        Returns:
+            Where the call starts: at the prompt's first token.
+        """
         from transformers import DynamicCache
 
-        return Start(DynamicCache(config=self._config), 0, dict(rendered.inputs))
-
-    def behind(self, rendered: Rendered, cut: int) -> dict[str, Any]:
-        """The prompt's inputs without the pixels of images that lie in front of ``cut``."""
-        if rendered.images and rendered.images[-1].stop <= cut:
-            return {k: v for k, v in rendered.inputs.items() if k in ("input_ids", "attention_mask")}
-        return dict(rendered.inputs)
+        return Prefill(DynamicCache(config=self._config), 0, dict(rendered.inputs))
 
     def keep(self, cache: Any, tokens: Sequence[int], images: tuple[ImageRun, ...]) -> None:
-        """Store a cache whose keys are those of ``tokens`` (a prompt and what was generated after it)."""
+        """Stores a cache for the next call, unless it can't be cropped.
+
+        Args:
+            cache: The transformers cache after a call.
+            tokens: The tokens whose keys it holds: the prompt and what was generated behind it.
+            images: The prompt's images.
+        """
         from transformers.cache_utils import DynamicLayer
 
         plain = all(type(layer) is DynamicLayer for layer in cache.layers)
@@ -78,21 +104,36 @@ class PrefixCache:
         self._cache, self._tokens, self._images = cache, list(tokens[:length]), images
 
     def forget(self) -> None:
-        """Drop what is stored."""
+        """Drops what is stored."""
         self._cache, self._tokens, self._images = None, [], ()
 
     def can_reuse(self, rendered: Rendered) -> bool:
-        """Whether a prefix of this prompt has keys and values that depend on nothing behind it."""
+        """Returns whether the keys and values of a prefix depend on nothing behind the prefix.
+
+        Args:
+            rendered: The prompt.
+
+        Returns:
+            False also where the cache is disabled.
+        """
         return self._enabled and set(rendered.inputs) <= _PLAIN_INPUTS
 
 
-def _shared(
+def _inputs_after(rendered: Rendered, cut: int) -> dict[str, Any]:
+    """The prompt's inputs, without the pixels where all images lie in front of ``cut``."""
+    if rendered.images and rendered.images[-1].stop <= cut:
+        return {k: v for k, v in rendered.inputs.items() if k in ("input_ids", "attention_mask")}
+    return dict(rendered.inputs)
+
+
+def _shared_length(
     old: Sequence[int],
     old_images: Sequence[ImageRun],
     new: Sequence[int],
     new_images: Sequence[ImageRun],
     most: int,
 ) -> int:
+    """The number of tokens, ``most`` at most, that the new prompt shares with the old one from the start."""
     limit = min(len(old), most)
     shared = next((k for k in range(limit) if old[k] != new[k]), limit)
     for k, image in enumerate(new_images):
@@ -101,7 +142,7 @@ def _shared(
         if image.stop > shared or k >= len(old_images) or old_images[k] != image:
             shared = image.start
             break
-    # Pixels can only be handed over for all images or none: cut before the first, unless all are in.
+    # The model takes the pixels of all images or of none: cut in front of the first, unless all are cached.
     if new_images and new_images[0].start < shared < new_images[-1].stop:
         shared = new_images[0].start
     return shared

@@ -1,4 +1,4 @@
-"""From a model's name or folder to its weights, processor and prompt style, with one-line errors."""
+"""Finds a model by name or folder and loads its weights, processor and prompt style, with one-line errors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from homeostat.agent.prompts import VERBOSE, PromptStyle
+from homeostat.components import component
 from homeostat.errors import ModelError, UnknownName
-from homeostat.plugins import load_plugin, plugins
+from homeostat.plugins import is_ours, load_plugin, plugins
 
-__all__ = ["NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
+__all__ = ["GROUP", "NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
 
 NANO = "homeostat/nano"
+"""The name of the embedded model."""
+GROUP = "homeostat.models"
+"""The entry-point group in which packages register models: a name, and a function that returns the model's folder."""
 _HUB_SECONDS = 5.0
 _LARGE_BYTES = 4 * 2**30
 _THOUSANDTHS = ("qwen2_vl", "qwen3_vl", "qwen3_vl_moe")
@@ -33,18 +37,35 @@ def nano_path(name: str = NANO) -> Path:
 
     Raises:
         UnknownName: No installed package registers a model of this name.
+        ConfigError: The package that registers the model can't be imported.
+        ComponentError: The registered function raised an error.
         ModelError: The model is registered, but its folder is missing.
     """
-    folder = Path(load_plugin("homeostat.models", "model", name)())
+    find = load_plugin(GROUP, "model", name)
+    with component("model", name):
+        folder = Path(find())
     if not (folder / "config.json").is_file():
-        raise ModelError(f"model {name!r} is not in this installation ({folder} is missing); train it: homeostat clone")
+        own = is_ours(plugins(GROUP)[name])
+        fix = "train it: homeostat clone" if own else "reinstall the package that registers it"
+        raise ModelError(f"model {name!r} is not in this installation ({folder} holds no config.json); {fix}")
     return folder
 
 
 def resolve(name: str | os.PathLike[str]) -> str:
-    """A folder, or a hub name that is cached or reachable. Raises :class:`ModelError` or :class:`UnknownName`."""
+    """Finds what transformers loads a model from.
+
+    Args:
+        name: The name of a registered model, a folder, or a hub name.
+
+    Returns:
+        The folder, or the hub name of a model that is cached or can be reached.
+
+    Raises:
+        ModelError: There is no such model, or the hub can't be reached.
+        UnknownName: The name begins with ``homeostat/``, but no package registers it.
+    """
     text = os.fspath(name)
-    if text in plugins("homeostat.models"):
+    if text in plugins(GROUP):
         return str(nano_path(text))
     folder = Path(text).expanduser()
     if folder.is_dir():
@@ -54,13 +75,13 @@ def resolve(name: str | os.PathLike[str]) -> str:
     if folder.exists() or text.startswith((".", "/", "~")) or text.count("/") != 1 or "\\" in text:
         raise ModelError(f"no model folder {text!r}; give a folder, a hub name like 'org/model', or {NANO!r}")
     if text.startswith("homeostat/"):
-        raise UnknownName.of("model", text, plugins("homeostat.models"))
+        raise UnknownName.of("model", text, plugins(GROUP))
     _check_hub(text)
     return text
 
 
 def _check_hub(name: str) -> None:
-    """One short question instead of the loader's long retries."""
+    """Asks the hub once, in place of the loader's long retries, and raises ModelError where that fails."""
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -81,12 +102,26 @@ def _check_hub(name: str) -> None:
 
 
 def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[Any, Any]:
-    """(model in eval mode on its device, processor or tokenizer). Raises :class:`ModelError`, one line."""
+    """Loads a model's weights and its processor. Code from the model's folder is never run.
+
+    Args:
+        source: A folder or a hub name, as :func:`resolve` returns it.
+        device: Where the model is loaded; None takes the best that there is.
+        dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
+
+    Returns:
+        The model in evaluation mode on its device, and its image-text processor or tokenizer.
+
+    Raises:
+        ModelError: The model can't be loaded; the message is one line.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
     from transformers.utils import logging
 
-    quiet = Path(source).is_dir() and logging.is_progress_bar_enabled()  # a folder loads at once: no bar
+    quiet = (
+        Path(source).is_dir() and logging.is_progress_bar_enabled()
+    )  # a folder loads quickly: no progress bar
     if quiet:
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     local = {"local_files_only": Path(source).is_dir(), "trust_remote_code": False}
@@ -97,7 +132,7 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
         sees = type(config) in AutoModelForImageTextToText._model_mapping
         auto = AutoModelForImageTextToText if sees else AutoModelForCausalLM
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # loaders warn of many things that are no concern of the user's
+            warnings.simplefilter("ignore")  # the loaders' warnings are about their own internals
             processor = (AutoProcessor if sees else AutoTokenizer).from_pretrained(source, **local)
             model = auto.from_pretrained(source, config=config, dtype=kind, **local)
         model.to(where)  # type: ignore[arg-type]
@@ -112,7 +147,14 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
 
 
 def weights_hash(source: str) -> str | None:
-    """The first 12 hexadecimal digits of the sha256 of a folder's safetensors; None for a hub name."""
+    """Returns a hash that identifies a model's weights.
+
+    Args:
+        source: A folder or a hub name.
+
+    Returns:
+        The first 12 hexadecimal digits of the sha256 of the folder's safetensors files; None for a hub name.
+    """
     files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
     if not files:
         return None
@@ -125,10 +167,16 @@ def weights_hash(source: str) -> str | None:
 
 
 def template_hash(source: str) -> str:
-    """The first 12 hexadecimal digits of the sha256 of what words a model's prompts: its chat template and its style,
-    or ours where it brings none.
+    """Returns a hash that identifies the wording of a model's prompts: its chat template and its prompt style.
 
-    Of a hub name's the style alone counts: the template comes with the model.
+    A model without a style of its own counts with the general one. Of a hub model the style alone counts, because the
+    template belongs to the weights.
+
+    Args:
+        source: A folder or a hub name.
+
+    Returns:
+        The first 12 hexadecimal digits of the sha256.
     """
     digest = hashlib.sha256()
     for name in ("chat_template.jinja", "homeostat.json"):
@@ -140,7 +188,19 @@ def template_hash(source: str) -> str:
 
 
 def load_style(source: str | None, model_type: str) -> PromptStyle:
-    """``homeostat.json`` in the model's folder, else :data:`VERBOSE` with the coordinates this family writes."""
+    """Loads a model's prompt style.
+
+    Args:
+        source: The model's folder or hub name; None for a model without either.
+        model_type: The transformers model type, which decides in which coordinates the model writes points.
+
+    Returns:
+        The style in the folder's ``homeostat.json``; else :data:`~homeostat.agent.VERBOSE` with the coordinates of this
+        model type.
+
+    Raises:
+        ModelError: ``homeostat.json`` is no prompt style.
+    """
     path = Path(source or "") / "homeostat.json"
     if source is None or not path.is_file():
         return VERBOSE.model_copy(update={"coordinates": "thousandths" if model_type in _THOUSANDTHS else "pixels"})
@@ -169,7 +229,7 @@ def _dtype(asked: str | None, device: str, source: str) -> Any:
             raise ModelError(f"unknown dtype {asked!r}; give float32, bfloat16 or float16")
         return kind
     if device == "cpu":
-        # Exact and quick for small models; a large one would not fit in float32.
+        # float32 is exact, and fast enough for small models; a large one would not fit into memory.
         weights = sum(f.stat().st_size for f in Path(source).glob("*.safetensors")) if Path(source).is_dir() else 0
         return torch.bfloat16 if weights > _LARGE_BYTES else torch.float32
     if device == "cuda" and not torch.cuda.is_bf16_supported():

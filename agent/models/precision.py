@@ -1,4 +1,4 @@
-"""bfloat16 where the machine multiplies faster in it."""
+"""Chooses bfloat16 for training where the machine multiplies faster in it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ __all__ = ["autocast", "bfloat16_is_quick"]
 
 @cache
 def bfloat16_is_quick(kind: str) -> bool:
-    """Whether a matrix product takes less time in bfloat16 than in float32 on a ``cpu`` (others: yes).
+    """Returns whether a matrix product takes less time in bfloat16 than in float32.
 
-    With AVX-512 BF16 or AMX it is 3 to 4 times as fast; with AVX2 alone it was 90 times as slow.
+    On a CPU this is measured: with AVX-512 BF16 or AMX, bfloat16 is 3 to 4 times as fast; with AVX2 alone it was 90
+    times as slow. Any other device is taken to be faster in bfloat16.
+
+    Args:
+        kind: The type of the device, such as ``"cpu"``.
+
+    Returns:
+        True where bfloat16 is faster.
     """
     if kind != "cpu":
         return True
@@ -26,11 +33,18 @@ def bfloat16_is_quick(kind: str) -> bool:
         a @ b
         return time.perf_counter() - start
 
-    # The quickest of many, taken in turns: on a busy machine a single one says more about its neighbours.
+    # The quickest of many, measured in turns: on a busy machine a single one says more about other processes.
     turns = [(seconds(torch.bfloat16), seconds(torch.float32)) for _ in range(16)]
     return min(half for half, _ in turns) < min(full for _, full in turns)
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Autocast to bfloat16, or nothing where that would be slower."""
+    """Returns a context that computes in bfloat16, unless the device is slower in it.
+
+    Args:
+        device: The device.
+
+    Returns:
+        torch's autocast context, or one that does nothing.
+    """
     return torch.autocast(device.type, torch.bfloat16) if bfloat16_is_quick(device.type) else nullcontext()

@@ -1,8 +1,8 @@
-"""A model's answer given, not generated: what it finds of it (teacher forcing), in one forward."""
+"""Teacher forcing: one forward pass over a prompt and a given answer, to score the answer or to read its attention."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,36 +10,49 @@ import torch
 from numpy.typing import NDArray
 
 from homeostat import sensors
-from homeostat.agent.models.kv_cache import PrefixCache
-from homeostat.errors import ModelError
+from homeostat.agent.models.generation import PROBED_ROWS
+from homeostat.agent.models.inputs import on_device, with_answer
+from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.sensors.attempts import Readout, SpanMass
 from homeostat.sensors.chat.rendering import Rendered
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["hidden_states", "on_device", "read_forced", "score"]
+__all__ = ["hidden_states", "read_forced", "score"]
 
 
 def score(
-    model: Any, rendered: Rendered, prefix: PrefixCache, tokens: Sequence[int], steer: Sequence[Actuator] = ()
+    model: Any, rendered: Rendered, cache: KeyValueCache, tokens: Sequence[int], steer: Sequence[Actuator] = ()
 ) -> NDArray[np.float32]:
-    """(T, V) natural-log probabilities at each of ``tokens``; only what the cache does not hold is run.
+    """Scores a given answer.
 
-    Under ``steer`` all is run, and nothing is kept.
+    Only what the cache does not hold is run. With actuators the whole prompt is run and nothing is kept, because the
+    keys and values of a steered pass are of no use to another call.
+
+    Args:
+        model: The transformers model.
+        rendered: The prompt.
+        cache: The model's key-value cache between calls.
+        tokens: The answer's T tokens.
+        steer: The actuators that change attention.
+
+    Returns:
+        (T, V) natural-log probabilities over the vocabulary at each token.
+
+    Raises:
+        ModelError: There are no tokens.
     """
     if steer:
-        inputs = _with_answer(on_device(model, rendered.inputs), tokens)
+        inputs = with_answer(on_device(model, rendered.inputs), tokens)
         with sensors.watch(model, sinks=False) as probe, torch.inference_mode():
             probe.start(rendered.as_spans(), steer=steer)
-            out = model(**inputs, use_cache=False, logits_to_keep=len(tokens))
-            steered: NDArray[np.float32] = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
-        return steered
-    start = prefix.start(rendered)
-    inputs = _with_answer(on_device(model, start.inputs), tokens)
+            return _log_probabilities(model(**inputs, use_cache=False, logits_to_keep=len(tokens)))
+    start = cache.start(rendered)
+    inputs = with_answer(on_device(model, start.inputs), tokens)
     inputs["input_ids"] = inputs["input_ids"][:, start.cached :]
     with torch.inference_mode():
         out = model(**inputs, past_key_values=start.cache, use_cache=True, logits_to_keep=len(tokens))
-        scores: NDArray[np.float32] = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
-    prefix.keep(start.cache, [*rendered.ids, *tokens[:-1]], rendered.images)
+        scores = _log_probabilities(out)
+    cache.keep(start.cache, [*rendered.ids, *tokens[:-1]], rendered.images)
     return scores
 
 
@@ -48,13 +61,29 @@ def read_forced(
     rendered: Rendered,
     tokens: Sequence[int],
     layers: Literal["all"] | Sequence[int],
-    rows: int,
     readout: Readout,
 ) -> SpanMass:
-    """What the probe reads of ``tokens`` after the prompt. Sinks are not measured (they would be known too late)."""
-    inputs = _with_answer(on_device(model, rendered.inputs), tokens)
+    """Reads the attention of a given answer.
+
+    Attention sinks are not measured: the probe finds them in the prompt's rows, and here those run in the same forward
+    pass as the answer's.
+
+    Args:
+        model: The transformers model.
+        rendered: The prompt.
+        tokens: The answer's T tokens.
+        layers: The layers that the probe reads: ``"all"``, or indices.
+        readout: What the probe records besides span masses.
+
+    Returns:
+        The span masses of the T tokens.
+
+    Raises:
+        ModelError: There are no tokens.
+    """
+    inputs = with_answer(on_device(model, rendered.inputs), tokens)
     with (
-        sensors.watch(model, layers=layers, rows=rows, sinks=False, readout=readout) as probe,
+        sensors.watch(model, layers=layers, rows=PROBED_ROWS, sinks=False, readout=readout) as probe,
         torch.inference_mode(),
     ):
         probe.start(rendered.as_spans())
@@ -63,29 +92,22 @@ def read_forced(
 
 
 def hidden_states(model: Any, rendered: Rendered) -> NDArray[np.float32]:
-    """(L + 1, P, D) the residual stream at the prompt's tokens, entering each layer and, normed, after the last."""
+    """Computes the residual stream at a prompt's tokens.
+
+    Args:
+        model: The transformers model, of L layers and width D.
+        rendered: The prompt, of P tokens.
+
+    Returns:
+        (L + 1, P, D): the states that enter each layer and, after the final norm, those behind the last layer.
+    """
     with torch.inference_mode():
         out = model(**on_device(model, rendered.inputs), use_cache=False, output_hidden_states=True, logits_to_keep=1)
     states: NDArray[np.float32] = torch.stack([h[0].float() for h in out.hidden_states]).cpu().numpy()
     return states
 
 
-def on_device(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs on the model's device, floating-point ones in its type."""
-    return {
-        k: v.to(model.device, model.dtype if torch.is_floating_point(v) else None) if hasattr(v, "to") else v
-        for k, v in inputs.items()
-    }
-
-
-def _with_answer(inputs: dict[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
-    """The inputs with all of ``tokens`` but the last behind them: the last needs no row of its own."""
-    if not tokens:
-        raise ModelError("tokens=() have nothing to be read of; give at least one")
-    ids = inputs["input_ids"]
-    forced = torch.tensor([list(tokens[:-1])], device=ids.device, dtype=ids.dtype)
-    out = inputs | {"input_ids": torch.cat([ids, forced], 1)}
-    for name, fill in (("attention_mask", 1), ("token_type_ids", 0), ("mm_token_type_ids", 0)):
-        if name in out:
-            out[name] = torch.nn.functional.pad(out[name], (0, len(tokens) - 1), value=fill)
-    return out
+def _log_probabilities(out: Any) -> NDArray[np.float32]:
+    """(T, V) natural-log probabilities from a forward pass's logits."""
+    scores: NDArray[np.float32] = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
+    return scores

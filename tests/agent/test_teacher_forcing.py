@@ -100,6 +100,6 @@ def test_samples_on_top_of_a_cache_that_ends_before_the_image(nano, prompts):
 def test_pieces_are_the_text_that_each_token_adds(nano, prompts):
     (attempt,) = nano.generate(prompts[0])
     assert len(attempt.pieces) == len(attempt.tokens)
-    whole = nano.renderer._tokenizer.decode(attempt.tokens, clean_up_tokenization_spaces=False)
+    whole = nano.renderer.tokenizer.decode(attempt.tokens, clean_up_tokenization_spaces=False)
     assert "".join(attempt.pieces) == whole
     assert attempt.text in whole

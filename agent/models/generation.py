@@ -1,0 +1,98 @@
+"""The settings of one model call, and what its tokens are turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from homeostat.errors import ModelError
+from homeostat.sensors.attempts import Readout
+from homeostat.sensors.steering.actuators import Actuator
+
+__all__ = ["PROBED_ROWS", "GenerationCall", "cut_at_stop", "token_texts"]
+
+PROBED_ROWS = 32
+"""The number of the prompt's last rows that the probe reads. It looks for attention sinks in them."""
+
+
+@dataclass(frozen=True)
+class GenerationCall:
+    """The settings of one call of :meth:`~homeostat.agent.Model.generate`, which describes them in full.
+
+    Attributes:
+        n: The number of answers.
+        temperature: The sampling temperature; 0 decodes greedily.
+        max_new_tokens: The most tokens of an answer.
+        watch: Whether the probe reads span masses, or what it reads besides them.
+        deadline: The instant of ``time.monotonic()`` at which generation ends; None for no deadline.
+        seed: The seed of sampling; None leaves the random state alone.
+        steer: The actuators that change attention in this call.
+        schema: The JSON schema that the answer has to fit; None for free text.
+    """
+
+    n: int = 1
+    temperature: float = 0.0
+    max_new_tokens: int = 256
+    watch: bool | Readout = True
+    deadline: float | None = None
+    seed: int | None = None
+    steer: tuple[Actuator, ...] = ()
+    schema: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses settings out of range with a ``ModelError``."""
+        if self.n < 1:
+            raise ModelError(f"n={self.n!r} is out of range; ask for at least one answer")
+        if self.max_new_tokens < 1:
+            raise ModelError(f"max_new_tokens={self.max_new_tokens!r} is out of range; allow at least one token")
+        if self.temperature < 0:
+            raise ModelError(f"temperature={self.temperature!r} is out of range; use 0 (greedy) or more")
+
+    @property
+    def rows(self) -> int:
+        """The number of answers that are decoded: 1 with greedy decoding, where all ``n`` answers are the same."""
+        return self.n if self.temperature > 0 else 1
+
+    @property
+    def fresh_rows(self) -> int:
+        """The number of the prompt's last rows that run in every call, whatever the cache holds.
+
+        The last row yields the first token's logits. With the probe all rows that it reads run, so that a reading
+        doesn't depend on what was cached.
+        """
+        return 1 if self.watch is False else PROBED_ROWS
+
+
+def cut_at_stop(tokens: list[int], stops: frozenset[int]) -> tuple[list[int], bool]:
+    """Cuts a row of generated tokens behind its first stop token.
+
+    Args:
+        tokens: The generated tokens; behind a stop token there may be padding.
+        stops: The tokens that end an answer.
+
+    Returns:
+        The tokens up to and including the first stop token, and whether there was one.
+    """
+    for index, token in enumerate(tokens):
+        if token in stops:
+            return tokens[: index + 1], True
+    return tokens, False
+
+
+def token_texts(tokenizer: Any, tokens: Sequence[int]) -> tuple[str, ...]:
+    """Finds the text that each token adds to an answer, special tokens included.
+
+    Args:
+        tokenizer: The fast tokenizer.
+        tokens: The answer's tokens.
+
+    Returns:
+        One text for each token; "" for a token that does not complete a character yet.
+    """
+    texts = [
+        tokenizer.decode(tokens[:k], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        for k in range(len(tokens) + 1)
+    ]
+    return tuple(after[len(before.rstrip("\ufffd")) :].rstrip("\ufffd") for before, after in pairwise(texts))
