@@ -10,7 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from homeostat.agent.events import Act, Asked, Decide, Event, Finish, Observe, Planned, ScreenRead, Sense, Started
+from homeostat.agent.events import (
+    Act,
+    Asked,
+    Decide,
+    Event,
+    Failed,
+    Finish,
+    Observe,
+    Planned,
+    ScreenRead,
+    Sense,
+    Started,
+)
 from homeostat.agent.prompts import describe
 from homeostat.controllers.decisions import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
 from homeostat.envs.mobile_use import Grid
@@ -49,7 +61,7 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
         case Planned(plan=None):
             yield f"  no plan: {event.error}"
         case Planned(plan=plan) if plan is not None:
-            yield "  plan: " + " | ".join(map(str, plan.parts))
+            yield "  plan: " + " | ".join(map(str, plan.subtasks))
         case ScreenRead(report=report):
             found = [f"{key} = {value}" for key, value in report.facts.items()]
             found += [] if report.check is None else [f"check {'holds' if report.check else 'fails'}"]
@@ -61,6 +73,8 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
             yield f"  {describe(action, grid)}{refused}"
         case Asked():
             yield f"  asked: {event.question} answered: {event.answer}"
+        case Failed():
+            yield f"  error: {event.error}"
         case Finish():
             yield f"{event.ended}: {event.reason}"
 
@@ -75,7 +89,7 @@ def _decision_lines(event: Decide) -> Iterator[str]:
             yield f"  {event.controller} asks for a plan"
         case Dispatch(instruction=instruction, plan=plan):
             number = 0 if plan.active is None else plan.active + 1
-            yield f"  {event.controller} dispatches subtask {number} of {len(plan.parts)}: {instruction}"
+            yield f"  {event.controller} dispatches subtask {number} of {len(plan.subtasks)}: {instruction}"
         case SteerAttention(actuators=actuators):
             yield f"  {event.controller} steers: " + (", ".join(map(str, actuators)) or "no more")
         case HoldAttention(actuators=actuators):

@@ -20,7 +20,7 @@ from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.readings import Reading, SpanReading
 
 TASK = TaskInfo(name="clock_timer", goal="start the timer [now]", rules=("never call",), optimal_steps=3, max_steps=9)
-PLAN = Plan(parts=(Subtask(instruction="one", status="active"), Subtask(instruction="two")), active=0)
+PLAN = Plan(subtasks=(Subtask(instruction="one", status="active"), Subtask(instruction="two")), active=0)
 READING = Reading(
     sensor="attention_drift",
     value=-1.2,
@@ -121,6 +121,7 @@ def test_every_other_event_has_words_too() -> None:
         e.Planned(text="x", error="no plan in 'x'"),
         e.Act(action=Click(point=(0, 0)), outcome="refused", error="no such place"),
         e.Asked(question="q?", answer="yes"),
+        e.Failed(component="sensor", name="warm", error="sensor 'warm' raised ValueError: too hot"),
     ]
     assert all(list(lines(event, grid)) for event in others)
     assert "refused: no such place" in next(lines(others[3], grid))
