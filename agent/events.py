@@ -1,4 +1,4 @@
-"""What happens in an episode, as typed events: what ``Agent.stream`` yields and what the trace holds, line by line."""
+"""The events of an episode. A run yields them while they happen, and the trace on disk holds one on each line."""
 
 from __future__ import annotations
 
@@ -32,16 +32,28 @@ __all__ = [
 ]
 
 Ending = Literal["success", "premature", "budget", "impossible", "collapse", "stopped", "finished", "asked", "paused"]
-"""How an episode ended (UI-NEXUS, and ours).
+"""How an episode ended. The names extend those of UI-NEXUS.
 
-``success``: the check holds. ``premature``: the agent called it done and the check fails. ``budget``: out of steps.
-``impossible``: the agent called it impossible or forbidden. ``collapse``: three answers in a row held no action.
-``stopped``: a controller ended it. ``finished``: the agent called it done and there is no check (a goal in free words).
-``asked`` and ``paused`` are no endings: the episode waits for an answer, or was drained; both can be resumed.
+- ``success``: the agent called the task done, and the task's check holds.
+- ``premature``: the agent called the task done, but the check fails.
+- ``budget``: all steps were used.
+- ``impossible``: the agent called the task impossible or forbidden.
+- ``collapse``: several answers in a row held no action.
+- ``stopped``: a controller ended the episode.
+- ``finished``: the agent called the task done, and nothing checks it, because it is a goal in free words.
+- ``asked``: not an end: the episode waits for the user's answer and can be resumed.
+- ``paused``: not an end: a signal stopped the loop and the episode can be resumed.
 """
 
 
 class _Event(BaseModel):
+    """What all events have.
+
+    Attributes:
+        step: The number of the environment step, from 0.
+        attempt: The number of the model call within the step, from 0.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     step: int = 0
@@ -49,8 +61,17 @@ class _Event(BaseModel):
 
 
 class Started(_Event):
-    """The episode begins. ``judged`` says whether the environment holds a success check for it; ``planner`` names the
-    model that plans, where it is another one.
+    """The episode begins.
+
+    Attributes:
+        run: The run's id.
+        task: The task.
+        judged: Whether the environment has a success check for the task.
+        seed: The seed of the task and of sampling.
+        model: The name of the model that acts.
+        planner: The name of the model that plans; "" where the acting model plans itself.
+        sensors: The names of the sensors, in order.
+        controllers: The names of the controllers, in the order in which they are asked.
     """
 
     kind: Literal["start"] = "start"
@@ -65,8 +86,14 @@ class Started(_Event):
 
 
 class Observe(_Event):
-    """The screen before a step. ``screen`` names its PNG by its pixels' sha256 (empty without a folder); ``frames``
-    those of a recording that is watched.
+    """The screen before a step.
+
+    Attributes:
+        app: The name of the app in front.
+        screen: The name of the screenshot's PNG file, the sha256 of its pixels; "" without a run folder.
+        elements: The elements of the user interface.
+        frames: The names of a recording's frames, where the task is to watch one.
+        screenshot: (height, width, 3) uint8. Only live events hold it; the trace has ``screen`` in its place.
     """
 
     kind: Literal["observe"] = "observe"
@@ -75,14 +102,28 @@ class Observe(_Event):
     elements: tuple[Element, ...] = ()
     frames: tuple[str, ...] = ()
     screenshot: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
-    """(height, width, 3) uint8; live only, the trace has ``screen``."""
 
 
 class Sense(_Event):
-    """One attempt and its readings. ``action`` is what the text parsed to, or None with the reason in ``unparsable``.
+    """One attempt of the model and the sensors' readings of it.
 
-    ``candidate`` numbers the further answers to one prompt, from 1.
-    ``mass`` is each span's attention, averaged over the attempt's tokens, layers and heads (empty where not read).
+    Attributes:
+        instruction: What the model was asked to do: the goal, or the present subtask's.
+        reminder: The reminder in the prompt; "" without one.
+        text: The model's answer.
+        action: What the answer was parsed to; None where it holds no action.
+        unparsable: Why the answer holds no action; None where it holds one.
+        readings: One reading for each sensor.
+        mass: The attention mass of every span, in [0, 1], averaged over the attempt's tokens, layers and heads. Empty
+            where no attention was read.
+        tokens: The answer's tokens.
+        logprobs: The natural-log probability of every token; empty for a model that does not tell.
+        prompt_tokens: The number of the prompt's tokens.
+        cached_tokens: How many of these were read from the key-value cache.
+        seconds: How long the model call took.
+        finish: Whether the model ended the answer (``"stop"``) or a limit did (``"length"``).
+        candidate: The number of a further answer that was sampled to the same prompt, from 1; None for the attempt
+            itself.
     """
 
     kind: Literal["sense"] = "sense"
@@ -103,7 +144,14 @@ class Sense(_Event):
 
 
 class Decide(_Event):
-    """A decision, who took it (``"proceed"`` needs nobody), and in which phase."""
+    """A decision of the controllers.
+
+    Attributes:
+        phase: The phase of the step in which they were asked.
+        controller: The name of the controller that took the decision; "" where all want to proceed, ``"loop"`` where
+            the loop's own limits took it.
+        decision: The decision.
+    """
 
     kind: Literal["decide"] = "decide"
     phase: Phase
@@ -112,7 +160,17 @@ class Decide(_Event):
 
 
 class Planned(_Event):
-    """The planner's answer, and the plan read from it or why there is none."""
+    """The planner's answer.
+
+    Attributes:
+        text: The answer.
+        plan: The plan that the loop goes on with: where the answer can't be read, the plan from before, if any.
+        error: Why the answer can't be read; None where it can.
+        prompt_tokens: The number of the prompt's tokens.
+        cached_tokens: How many of these were read from the key-value cache.
+        tokens: The number of the answer's tokens.
+        seconds: How long the model call took.
+    """
 
     kind: Literal["plan"] = "plan"
     text: str
@@ -125,7 +183,16 @@ class Planned(_Event):
 
 
 class ScreenRead(_Event):
-    """The reporter's answer, and what was read from it."""
+    """The reporter's answer: what a model read off the screen.
+
+    Attributes:
+        text: The answer.
+        report: The facts and the check that were read from it.
+        prompt_tokens: The number of the prompt's tokens.
+        cached_tokens: How many of these were read from the key-value cache.
+        tokens: The number of the answer's tokens.
+        seconds: How long the model call took.
+    """
 
     kind: Literal["report"] = "report"
     text: str
@@ -137,9 +204,15 @@ class ScreenRead(_Event):
 
 
 class Act(_Event):
-    """What the step did: ``done``, or not (``error`` says why: unparsable text, or refused by the environment).
+    """The end of a step: an action was carried out, or was not.
 
-    ``snapshot`` is the sha256 of the environment's state after it (empty without a run folder).
+    Attributes:
+        action: The action; None where the answer held none.
+        outcome: ``"done"`` where it was carried out, ``"refused"`` where the environment or a controller refused it,
+            ``"unparsable"`` where the answer held no action.
+        error: Why nothing was carried out; "" where the action was.
+        said: The answer that held the action; "" for an action that a controller performs by itself.
+        snapshot: The sha256 of the environment's state after the step; "" without a run folder.
     """
 
     kind: Literal["act"] = "act"
@@ -151,7 +224,12 @@ class Act(_Event):
 
 
 class Asked(_Event):
-    """A question to the user; ``answer`` is None until there is one."""
+    """A controller asked the user, and the user answered.
+
+    Attributes:
+        question: The question.
+        answer: The user's answer; None while there is none.
+    """
 
     kind: Literal["ask"] = "ask"
     question: str
@@ -159,9 +237,9 @@ class Asked(_Event):
 
 
 class Failed(_Event):
-    """A component or the runtime raised an error, which ends the process's work on the episode.
+    """A component or the runtime raised an error, which ends the run.
 
-    The episode itself has not ended: it can be resumed once the cause is mended.
+    The episode itself has not ended: with a run folder it can be resumed once the cause is mended.
 
     Attributes:
         component: What failed: ``"sensor"``, ``"controller"``, ``"environment"``, ``"model"``, or "" for the runtime.
@@ -176,7 +254,17 @@ class Failed(_Event):
 
 
 class Finish(_Event):
-    """The episode's end. ``success`` is None where nothing judges it."""
+    """The episode's end, its pause, or its question to the user.
+
+    Attributes:
+        ended: How it ended.
+        success: Whether the task's check holds; None where nothing judges it.
+        reason: Why it ended.
+        steps: The number of environment steps.
+        optimal_steps: The number of steps that the environment's own solution takes; 0 if it is unknown.
+        tokens: The number of tokens that the models generated.
+        seconds: How long the episode took, in wall-clock seconds.
+    """
 
     kind: Literal["finish"] = "finish"
     ended: Ending
@@ -192,11 +280,22 @@ Event = Annotated[
     Started | Observe | Sense | Decide | Planned | ScreenRead | Act | Asked | Failed | Finish,
     Field(discriminator="kind"),
 ]
+"""Any of the events. ``kind`` tells them apart."""
 
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Event)
 
 
 def event_from_json(line: str | bytes) -> Event:
-    """The event of one trace line. Raises pydantic's ``ValidationError``."""
+    """Parses one line of a trace.
+
+    Args:
+        line: The line.
+
+    Returns:
+        The event.
+
+    Raises:
+        pydantic.ValidationError: The line is no event.
+    """
     event: Event = _ADAPTER.validate_json(line)
     return event

@@ -27,7 +27,7 @@ __all__ = [
 
 
 def sensor_names() -> list[str]:
-    """The names of all registered sensors, in alphabetical order within ours and others'."""
+    """Returns the names of all registered sensors: ours in alphabetical order, then those of other packages."""
     return list(plugins("homeostat.sensors"))
 
 
@@ -96,7 +96,7 @@ def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = 
     from homeostat.controllers import HeadProfile, controllers_for
 
     any_head = HeadProfile(model=model, heads={"vhr": frozenset({(0, 0)})})
-    controllers_for(names, any_head)  # a wrong name is said before the model is looked for
+    controllers_for(names, any_head)  # refuses a wrong name before the model is looked for
     source = resolve(model)
     own = Path(source) / "heads.json"
     if heads is None and not own.is_file():
@@ -107,9 +107,18 @@ def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = 
 
 
 def calibration_of(model: str, file: Path | None = None) -> Calibration | None:
-    """The thresholds in this file, else those in ``calibration.json`` in the model's folder; None where there is none.
+    """Loads the alarm thresholds of a model.
 
-    Raises :class:`ConfigError` where they are another model's.
+    Args:
+        model: The model's name or folder.
+        file: A file of thresholds; None takes ``calibration.json`` in the model's folder, where there is one.
+
+    Returns:
+        The thresholds; None where there is no file.
+
+    Raises:
+        ConfigError: The file can't be read, or its thresholds belong to other weights or another prompt wording.
+        ModelError: The model can't be found.
     """
     from homeostat.agent.models.loading import resolve, template_hash, weights_hash
     from homeostat.sensors.calibration import Calibration
@@ -124,10 +133,22 @@ def calibration_of(model: str, file: Path | None = None) -> Calibration | None:
 
 
 def calibrated(sensors: Iterable[Sensor], model: str, file: Path | None = None) -> tuple[Sensor, ...]:
-    """The sensors with the thresholds of :func:`calibration_of`.
+    """Gives sensors the alarm thresholds of a model.
 
-    The model's own are for sensors with the very settings that they were found with; a ``file`` that was asked for is
-    refused for others. Raises :class:`ConfigError`.
+    A threshold holds only for a sensor with the settings that it was found with. Thresholds from the model's own folder
+    skip any other sensor. A file that the caller names must fit all sensors that it has thresholds for.
+
+    Args:
+        sensors: The sensors.
+        model: The model's name or folder.
+        file: A file of thresholds; None takes the model's own, where it has some.
+
+    Returns:
+        The sensors in the same order, those with a threshold replaced.
+
+    Raises:
+        ConfigError: The thresholds belong to another model, or the named file's don't fit the sensors' settings.
+        ModelError: The model can't be found.
     """
     from homeostat.sensors.calibration import settings_of
 
@@ -141,9 +162,16 @@ def calibrated(sensors: Iterable[Sensor], model: str, file: Path | None = None) 
 
 
 def load_rules(path: Path) -> tuple[str, ...]:
-    """The rules of a YAML file: a list of texts, or a mapping with ``rules:`` and such a list.
+    """Reads rules from a YAML file: a list of texts, or a mapping with the single key ``rules`` and such a list.
 
-    Raises :class:`ConfigError` naming the file and what is wrong with it.
+    Args:
+        path: The file.
+
+    Returns:
+        The rules.
+
+    Raises:
+        ConfigError: The file can't be read or holds something else. The message names the file and the fix.
     """
     import yaml
 

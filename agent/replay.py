@@ -1,4 +1,8 @@
-"""Replays a finished run in its environment, to find out what was true at every step."""
+"""Replays a finished run in its environment, to find out what was true at every step.
+
+A trace holds what the agent saw and did. The environment knows more: which subtasks were done, and whether a rule was
+broken. Every function here carries the trace's actions out again from the task's start.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +12,29 @@ from typing import Any, Protocol
 from homeostat.actions import Answer, Click, LongPress, Swipe, Terminate, Type
 from homeostat.agent.events import Act, Observe
 from homeostat.agent.trace import Trace
-from homeostat.envs.core import Env
+from homeostat.envs.core import Checked, Env
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ActionError
 from homeostat.sensors.context import Truth
 from homeostat.sensors.progress import Finding, StepFacts, progress
 
-__all__ = ["Checked", "steps_of", "trace_progress", "truth_of"]
+__all__ = ["CheckedEnv", "steps_of", "trace_progress", "truth_of"]
 
 
-class Checked(Env, Protocol):
-    """An environment that knows its task's parts."""
-
-    def subtasks(self) -> tuple[bool, ...]:
-        """For every part, whether it is done now."""
-        ...
-
-    def subtask_apps(self) -> tuple[str, ...]:
-        """For every part, the app that it is done in, or ""."""
-        ...
+class CheckedEnv(Env, Checked, Protocol):
+    """An environment whose task consists of subtasks that can be checked one by one."""
 
 
-def steps_of(trace: Trace, env: Checked) -> tuple[StepFacts, ...]:
-    """What was true at every step of a run. ``env`` stands at the task's start, with the options that the run had."""
+def steps_of(trace: Trace, env: CheckedEnv) -> tuple[StepFacts, ...]:
+    """Finds out which subtasks were done before every step of a run.
+
+    Args:
+        trace: The run.
+        env: The environment at the task's start, with the options that the run had. It is played to the run's end.
+
+    Returns:
+        The facts of every step, in order.
+    """
     apps = {event.step: event.app for event in trace.events if isinstance(event, Observe)}
     found = []
     for act in trace.acts:
@@ -41,18 +45,33 @@ def steps_of(trace: Trace, env: Checked) -> tuple[StepFacts, ...]:
     return tuple(found)
 
 
-def trace_progress(trace: Trace, env: Checked) -> tuple[Finding, ...]:
-    """Where a run stopped too early, did finished work again or wandered off. Resets ``env`` to the run's task."""
+def trace_progress(trace: Trace, env: CheckedEnv) -> tuple[Finding, ...]:
+    """Finds where a run stopped too early, repeated finished work, or left the task.
+
+    Args:
+        trace: The run.
+        env: The environment, with the options that the run had. It is reset to the run's task.
+
+    Returns:
+        The findings of :func:`homeostat.sensors.progress.progress`.
+    """
     task = env.reset_task(trace.start.task.name, seed=trace.start.task.seed)
     return progress(steps_of(trace, env), env.subtask_apps(), optimal_steps=task.optimal_steps)
 
 
 def truth_of(trace: Trace, env: PhoneEnv) -> Truth:
-    """Carry the run's actions out again and look. Resets ``env``, which has the options that the run had.
+    """Finds out what a run on the phone really did.
 
-    A value counts as seen where it stood in the goal or on a screen up to then. A rule that forbids the task is broken
-    where the phone was changed; ``stay out of`` an app where the agent acted in it. Rules of other kinds that don't
-    forbid the task are taken as kept: their breach would fail the task's own check.
+    A value that the agent typed or told counts as seen if it stood in the goal or on a screen up to then. A rule that
+    forbids the task is broken if the phone was changed, and a rule to stay out of an app if the agent acted in it.
+    Rules of other kinds count as kept: breaking one would fail the task's own check.
+
+    Args:
+        trace: The run.
+        env: The phone, with the options that the run had. It is reset to the run's task.
+
+    Returns:
+        The truth that judges of the run are compared with.
     """
     env.reset_task(trace.start.task.name, seed=trace.start.task.seed)
     screens = {event.step: event for event in trace.events if isinstance(event, Observe)}

@@ -1,7 +1,7 @@
 """A run on disk: ``trace.jsonl`` (one event a line), ``screens/<sha256>.png`` and ``snapshots/<sha256>.json``.
 
-A line is written and flushed whole, so a killed writer loses at most the line it was writing; the reader leaves such a
-last partial line out and says so in ``Trace.partial``.
+Every line is flushed as a whole, so a killed writer loses at most the line that it was writing. The reader leaves out
+such a partial last line and says so in ``Trace.partial``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,23 @@ _FILE = "trace.jsonl"
 
 
 class TraceWriter:
-    """Writes one run's folder."""
+    """Writes one run's folder.
+
+    Attributes:
+        folder: The folder.
+    """
 
     def __init__(self, folder: Path, *, resume_at: int | None = None) -> None:
-        """``resume_at`` keeps the first so many events of a trace that is there already."""
+        """Opens the folder, and makes it where it does not exist.
+
+        Args:
+            folder: The run's folder.
+            resume_at: How many events of an existing trace are kept; those behind are cut off, because they happen
+                again. None starts a new trace.
+
+        Raises:
+            ConfigError: The folder can't be written, or already holds a run that is not to be resumed.
+        """
         self.folder = folder
         self._path = folder / _FILE
         self._known: set[str] = set()
@@ -49,12 +62,23 @@ class TraceWriter:
             raise ConfigError(f"can't write the run folder {str(folder)!r}: {error.strerror}; give another") from None
 
     def write(self, event: Event) -> None:
-        """Append one event."""
+        """Appends one event.
+
+        Args:
+            event: The event.
+        """
         self._file.write(event.model_dump_json().encode() + b"\n")
         self._file.flush()
 
     def screen(self, image: NDArray[np.uint8]) -> str:
-        """Save a screenshot (height, width, 3) as PNG; its name, the sha256 of its pixels and shape."""
+        """Saves a screenshot as PNG, once.
+
+        Args:
+            image: (height, width, 3) uint8.
+
+        Returns:
+            Its name, the sha256 of its pixels and shape.
+        """
         digest = screen_digest(image)
         if digest not in self._known:
             self._known.add(digest)
@@ -62,7 +86,14 @@ class TraceWriter:
         return digest
 
     def snapshot(self, state: dict[str, Any]) -> str:
-        """Save an environment's state; its name, the sha256 of its JSON."""
+        """Saves an environment's state, once.
+
+        Args:
+            state: JSON-able data.
+
+        Returns:
+            Its name, the sha256 of its JSON text.
+        """
         data = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
         digest = hashlib.sha256(data).hexdigest()
         path = self.folder / "snapshots" / f"{digest}.json"
@@ -73,7 +104,17 @@ class TraceWriter:
         return digest
 
     def load_snapshot(self, digest: str) -> dict[str, Any]:
-        """Raises :class:`CheckpointError` for a missing or damaged file."""
+        """Loads an environment's state.
+
+        Args:
+            digest: Its name, as :meth:`snapshot` returned it.
+
+        Returns:
+            The state.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
         path = self.folder / "snapshots" / f"{digest}.json"
         try:
             data = path.read_bytes()
@@ -85,11 +126,11 @@ class TraceWriter:
         return state
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the trace's file."""
         self._file.close()
 
     def _truncate(self, events: int) -> None:
-        """Drop what was written after the checkpoint that the run resumes from: it happens again."""
+        """Drops the events that were written after the checkpoint from which the run resumes. They happen again."""
         if not self._path.exists():
             return
         lines = self._path.read_bytes().split(b"\n")[:-1]
@@ -100,7 +141,13 @@ class TraceWriter:
 
 @dataclass(frozen=True)
 class Trace:
-    """A run read back. ``partial``: the writer was killed within its last line, which is left out."""
+    """A run that was read from its folder.
+
+    Attributes:
+        folder: The folder.
+        events: The events, in order.
+        partial: Whether the writer was killed while it wrote the last line, which is left out.
+    """
 
     folder: Path
     events: tuple[Event, ...]
@@ -108,14 +155,18 @@ class Trace:
 
     @property
     def start(self) -> Started:
-        """The first event. Raises :class:`TraceError` where the trace is empty."""
+        """The first event.
+
+        Raises:
+            TraceError: The trace does not begin with it.
+        """
         if not self.events or not isinstance(self.events[0], Started):
             raise TraceError(f"trace {str(self.folder / _FILE)!r} does not begin with a start event; record it anew")
         return self.events[0]
 
     @property
     def finish(self) -> Finish | None:
-        """The last event of an episode that ended."""
+        """The last event of an episode that ended; None where it has not ended."""
         last = self.events[-1] if self.events else None
         return last if isinstance(last, Finish) else None
 
@@ -126,18 +177,38 @@ class Trace:
 
     @property
     def acts(self) -> tuple[Act, ...]:
-        """What every step did."""
+        """The end of every step."""
         return tuple(e for e in self.events if isinstance(e, Act))
 
     def screenshot(self, digest: str) -> Image:
-        """A screenshot by the hash in its observe event. Raises :class:`TraceError`."""
+        """Loads a screenshot.
+
+        Args:
+            digest: Its name, as an ``Observe`` event holds it.
+
+        Returns:
+            The image.
+
+        Raises:
+            TraceError: The file is missing or damaged.
+        """
         from PIL import Image
 
         return Image.fromarray(load_screen(self.folder / "screens", digest))
 
 
 def read_trace(folder: str | os.PathLike[str]) -> Trace:
-    """The run in ``folder``. Raises :class:`TraceError` naming file and line."""
+    """Reads a run from its folder.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The run's trace.
+
+    Raises:
+        TraceError: There is no trace, or a line of it is no event. The message names the file and the line.
+    """
     path = Path(folder) / _FILE
     try:
         data = path.read_bytes()
@@ -151,5 +222,7 @@ def read_trace(folder: str | os.PathLike[str]) -> Trace:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "line"
-            raise TraceError(f"{path}:{number}: no event: {where}: {first['msg']}; remove or repair the line") from None
+            raise TraceError(
+                f"{path}:{number}: not an event: {where}: {first['msg']}; remove or repair the line"
+            ) from None
     return Trace(Path(folder), tuple(events), partial=bool(rest))
