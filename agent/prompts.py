@@ -178,13 +178,13 @@ def _memory(plan: Plan) -> dict[str, str]:
     """What is done, failed and known, in words."""
 
     def those(*statuses: str) -> str:
-        return "; ".join(str(part) for part in plan.parts if part.status in statuses) or "nothing"
+        return "; ".join(str(subtask) for subtask in plan.subtasks if subtask.status in statuses) or "nothing"
 
-    values = [f"{fact.key} = {fact.value} (part {fact.part})" for fact in plan.facts]
-    named = {(fact.part, fact.value) for fact in plan.facts}
-    for number, part in enumerate(plan.parts, start=1):
-        if part.answer is not None and (number, part.answer) not in named:
-            values.append(f"{part}: {part.answer}")
+    values = [f"{fact.key} = {fact.value} (part {fact.subtask})" for fact in plan.facts]
+    named = {(fact.subtask, fact.value) for fact in plan.facts}
+    for number, subtask in enumerate(plan.subtasks, start=1):
+        if subtask.answer is not None and (number, subtask.answer) not in named:
+            values.append(f"{subtask}: {subtask.answer}")
     return {"done": those("done", "skipped"), "failed": those("failed"), "facts": "; ".join(values) or "nothing"}
 
 

@@ -48,7 +48,7 @@ def patterns(goals: int) -> Iterator[tuple[str, Sequence[str]]]:
     source = planning_examples(random.Random("quality"), "dev", scenes="dev")
     for _ in range(goals):
         goal, plan = next(source)
-        yield goal, [part.instruction for part in parse_plan(plan).parts if part.instruction]
+        yield goal, [s.instruction for s in parse_plan(plan).subtasks if s.instruction]
 
 
 def measured(cases: Iterator[tuple[str, Sequence[str]]], model: Any, known: set[str]) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def measured(cases: Iterator[tuple[str, Sequence[str]]], model: Any, known: set[
         try:
             plan = parse_plan(attempt.text)
         except PlanError:
-            plan = Plan(parts=())
+            plan = Plan(subtasks=())
         goals += 1
-        counts += sum(bool(part.instruction) for part in plan.parts) == len(parts)
+        counts += sum(bool(s.instruction) for s in plan.subtasks) == len(parts)
         drawn = {w for w in re.findall(r"[a-z]+", goal) if is_drawn(w)}
         said += drawn <= set(re.findall(r"[a-z]+", attempt.text))
         learned += words_of(goal) <= known

@@ -96,7 +96,7 @@ def _read(text: str) -> _Quantity:
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise PlanError(
-            f"{text!r} holds no single number to compute with; let a part read a value such as '$12' or '5'"
+            f"{text!r} holds no single number to compute with; let a subtask read a value such as '$12' or '5'"
         )
     if match["hours"] is not None:
         minutes = 60 * int(match["hours"]) + int(match["minutes"])

@@ -9,8 +9,8 @@ from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.prompts import plan_prompt, plan_words, report_prompt
 from homeostat.controllers.context import Reported
 from homeostat.controllers.decisions import MakePlan, Report
-from homeostat.controllers.plan import revise
 from homeostat.controllers.plan_format import parse_plan, plan_schema
+from homeostat.controllers.plan_updates import revise
 from homeostat.controllers.reports import parse_report, report_schema
 from homeostat.errors import HomeostatError
 from homeostat.sensors.attempts import Attempt

@@ -141,20 +141,20 @@ def test_readings_history_is_that_of_attempts_acted_on(tools: Any, lamp: Any) ->
 
 
 def split(readings: Any, context: Any) -> Any:
-    """Plan at the start, dispatch part after part."""
+    """Plan at the start, dispatch subtask after subtask."""
     if context.phase == "start":
         return MakePlan()
     if context.plan is None:
         return Proceed()
     at = -1 if context.plan.active is None else context.plan.active
     ended = context.action is not None and context.action.kind == "terminate"
-    if (context.phase == "planned" or ended) and at + 1 < len(context.plan.parts):
-        parts = [
+    if (context.phase == "planned" or ended) and at + 1 < len(context.plan.subtasks):
+        subtasks = [
             p.model_copy(update={"answer": context.answers[-1]}) if i == at and context.answers else p
-            for i, p in enumerate(context.plan.parts)
+            for i, p in enumerate(context.plan.subtasks)
         ]
-        plan = context.plan.model_copy(update={"active": at + 1, "parts": tuple(parts)})
-        text = parts[at + 1].instruction.replace("{1}", parts[0].answer or "")
+        plan = context.plan.model_copy(update={"active": at + 1, "subtasks": tuple(subtasks)})
+        text = subtasks[at + 1].instruction.replace("{1}", subtasks[0].answer or "")
         return Dispatch(instruction=text, plan=plan)
     return Proceed()
 
@@ -177,7 +177,7 @@ def test_dispatch_gives_each_part_a_fresh_context(tools: Any, lamp: Any) -> None
     assert tools.words(model.prompts[3], "history") == "Done so far: nothing\n"
     assert [e.readings[0].value for e in events if isinstance(e, Sense)] == [0, 1, 0, 1]
     planned = next(e for e in events if isinstance(e, Planned))
-    assert [p.instruction for p in planned.plan.parts] == ["read the number", "click it {1} times"]
+    assert [p.instruction for p in planned.plan.subtasks] == ["read the number", "click it {1} times"]
     assert lamp.state["log"] == ["answer", "click", "terminate"]
     assert events[-1].ended == "success"
     assert events[-1].steps == 3
@@ -203,7 +203,7 @@ def test_endless_dispatches_end_the_episode(tools: Any, lamp: Any) -> None:
     def forever(readings: Any, context: Any) -> Any:
         from homeostat.controllers.plan import Plan
 
-        return Dispatch(instruction="again", plan=Plan(parts=(Subtask(instruction="again"),), active=0))
+        return Dispatch(instruction="again", plan=Plan(subtasks=(Subtask(instruction="again"),), active=0))
 
     episode = Agent(tools.Scripted([CLICK]), controllers=[Policy(forever)]).run(lamp.reset_task("lamp_on"), lamp)
     assert episode.ended == "budget"
@@ -216,7 +216,7 @@ def test_the_graphs_own_limit_is_never_what_ends_an_episode(tools: Any, lamp: An
     def worst(readings: Any, context: Any) -> Any:
         if context.phase == "attempt" and context.attempt < 11:
             return Ask(question="and now?", cause=f"attempt {context.attempt}")
-        plan = Plan(parts=(Subtask(instruction="again"),), active=0)
+        plan = Plan(subtasks=(Subtask(instruction="again"),), active=0)
         return Dispatch(instruction="again", plan=plan) if context.phase == "attempt" else Proceed()
 
     patient = Cascade([Policy(worst)], budget=10_000)

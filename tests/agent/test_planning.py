@@ -116,7 +116,7 @@ def test_the_schema_changes_nothing_that_fits_it_already(nano: Any) -> None:
     free = nano.generate(prompt)[0]
     held = nano.generate(prompt, schema=plan_schema(typed=False))[0]
     assert held.text == free.text
-    assert len(parse_plan(held.text).parts) == 2
+    assert len(parse_plan(held.text).subtasks) == 2
     assert held.logprobs[-1] >= free.logprobs[-1] - 1e-5
 
 
@@ -162,7 +162,7 @@ def test_a_byte_level_tokenizer_is_held_too_in_every_row(tools: Any) -> None:
 
 
 def test_a_schema_that_can_not_be_followed_is_named(nano: Any) -> None:
-    with pytest.raises(ModelError, match="can't be decoded under"):
+    with pytest.raises(ModelError, match="can't constrain decoding"):
         nano.generate(question("goal: x"), schema={"type": "nothing"})
 
 

@@ -154,11 +154,11 @@ def test_every_preset_keeps_the_contract(name: str) -> None:
     check_controller(controllers_for(name, profile))
 
 
-def test_the_plan_after_a_part_is_not_held_back_by_what_bounds_corrections() -> None:
-    closed = Plan(parts=(Subtask(instruction="a", status="done"), Subtask(instruction="b")))
-    onward = Always("onward", MakePlan(plan=closed, cause="part 1 done"))
+def test_the_plan_after_a_subtask_is_not_held_back_by_what_bounds_corrections() -> None:
+    closed = Plan(subtasks=(Subtask(instruction="a", status="done"), Subtask(instruction="b")))
+    onward = Always("onward", MakePlan(plan=closed, cause="subtask 1 done"))
     first = Always("first", MakePlan(cause="start"))
-    full = tuple(Record(step=1, attempt=0, controller="x", kind="remind", cause="part 1 done") for _ in range(16))
+    full = tuple(Record(step=1, attempt=0, controller="x", kind="remind", cause="subtask 1 done") for _ in range(16))
     where = ControlContext(phase="attempt", goal="g", instruction="g", step=1, decisions=full)
     assert Cascade([onward]).decide([], where).kind == "plan"
     assert Cascade([first]).decide([], where) == Proceed()

@@ -95,6 +95,11 @@ class PlansForEver(Good):
         return MakePlan() if context.phase == "planned" else Proceed()
 
 
+class PlansInSecret(Good):
+    def decide(self, readings: Sequence[Reading], context: ControlContext) -> Any:
+        return MakePlan() if context.phase == "start" else Proceed()
+
+
 class NotJson(Good):
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Any:
         return Reminder.model_construct(kind="remind", text=3.5, cause="", by="")
@@ -104,8 +109,8 @@ class PassesPlaceholders(Good):
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Any:
         if context.plan is None or not isinstance(context.action, Terminate):
             return Proceed()
-        parts = (context.plan.parts[0], Subtask(instruction="Add {1}", status="active"))
-        return Dispatch(instruction="Add {1}", plan=Plan(parts=parts, active=1))
+        subtasks = (context.plan.subtasks[0], Subtask(instruction="Add {1}", status="active"))
+        return Dispatch(instruction="Add {1}", plan=Plan(subtasks=subtasks, active=1))
 
 
 class MarksNothing(Good):
@@ -134,7 +139,8 @@ class NoName(Good):
         (SaysNothing, "empty text"),
         (AsksNothing, "empty question"),
         (PlansForEver, "never ends"),
-        (NotJson, "no valid JSON"),
+        (PlansInSecret, "no attribute plans=True"),
+        (NotJson, "not valid as JSON"),
         (PassesPlaceholders, "placeholder"),
         (MarksNothing, "mark that one"),
         (NoSensors, "frozenset"),

@@ -21,7 +21,7 @@ from homeostat.controllers import (
     Stop,
     parse_plan,
 )
-from homeostat.controllers.plan import close
+from homeostat.controllers.plan_updates import close
 from homeostat.errors import ConfigError
 
 DONE, GIVEN_UP, TAP = Terminate(status="success"), Terminate(status="failure"), Click(point=(0.5, 0.5))
@@ -54,15 +54,15 @@ def test_it_asks_for_a_plan_once_at_the_start() -> None:
     "planned",
     [{"plan": None, "plan_error": "no plan in 'x'"}, {"plan": plan("one thing")}, {"plan": None}],
 )
-def test_one_part_or_no_plan_is_left_whole_to_the_executor(planned: dict[str, Any]) -> None:
+def test_one_subtask_or_no_plan_is_left_whole_to_the_executor(planned: dict[str, Any]) -> None:
     assert Decompose().decide([], context(phase="planned", **planned)) == Proceed()
     assert Decompose().decide([], context(action=DONE, **planned)) == Proceed()
 
 
-def test_parts_are_dispatched_in_order_with_values_carried_and_the_last_terminate_stands() -> None:
+def test_subtasks_are_dispatched_in_order_with_values_carried_and_the_last_terminate_stands() -> None:
     controller, first = begun("read the price", "note {1}", "turn on wifi")
     assert first.instruction == "read the price"
-    assert [p.status for p in first.plan.parts] == ["active", "open", "open"]
+    assert [p.status for p in first.plan.subtasks] == ["active", "open", "open"]
     assert controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=2)) == Proceed()
 
     second = controller.decide(
@@ -70,8 +70,8 @@ def test_parts_are_dispatched_in_order_with_values_carried_and_the_last_terminat
     )
     assert isinstance(second, Dispatch)
     assert second.instruction == "note 12 euros"
-    assert [p.status for p in second.plan.parts] == ["done", "active", "open"]
-    assert (second.plan.parts[0].answer, second.plan.parts[0].steps) == ("12 euros", 3)
+    assert [p.status for p in second.plan.subtasks] == ["done", "active", "open"]
+    assert (second.plan.subtasks[0].answer, second.plan.subtasks[0].steps) == ("12 euros", 3)
 
     third = controller.decide([], context(action=DONE, plan=second.plan, subtask_steps=4, step=7))
     assert isinstance(third, Dispatch)
@@ -79,30 +79,30 @@ def test_parts_are_dispatched_in_order_with_values_carried_and_the_last_terminat
     assert controller.decide([], context(action=DONE, plan=third.plan, subtask_steps=1, step=8)) == Proceed()
 
 
-def test_a_part_that_gives_up_is_failed_and_the_rest_goes_on() -> None:
+def test_a_subtask_that_gives_up_is_failed_and_the_rest_goes_on() -> None:
     controller, first = begun("read the price", "turn on wifi")
     second = controller.decide([], context(action=GIVEN_UP, plan=first.plan))
     assert isinstance(second, Dispatch)
-    assert [p.status for p in second.plan.parts] == ["failed", "active"]
+    assert [p.status for p in second.plan.subtasks] == ["failed", "active"]
     assert controller.decide([], context(action=GIVEN_UP, plan=second.plan)) == Proceed()
 
 
-def test_a_part_over_its_cap_is_failed_but_the_last_one_may_use_what_is_left() -> None:
-    controller, first = begun("read the price", "turn on wifi", controller=Decompose(part_steps=5))
+def test_a_subtask_over_its_cap_is_failed_but_the_last_one_may_use_what_is_left() -> None:
+    controller, first = begun("read the price", "turn on wifi", controller=Decompose(max_subtask_steps=5))
     assert controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=4, step=4)) == Proceed()
     second = controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=5, step=5))
     assert isinstance(second, Dispatch)
-    assert "over its steps" in second.cause
+    assert "over its step limit" in second.cause
     assert controller.decide([], context(action=TAP, plan=second.plan, subtask_steps=20, step=25)) == Proceed()
 
 
 def test_garbled_text_counts_against_the_cap_too() -> None:
-    controller, first = begun("read the price", "turn on wifi", controller=Decompose(part_steps=5))
+    controller, first = begun("read the price", "turn on wifi", controller=Decompose(max_subtask_steps=5))
     late = context(action=None, unparsable="no tool call", plan=first.plan, subtask_steps=5, step=5)
     assert isinstance(controller.decide([], late), Dispatch)
 
 
-def test_without_a_cap_a_part_has_an_equal_share_of_the_steps_left_when_it_began() -> None:
+def test_without_a_cap_a_subtask_has_an_equal_share_of_the_steps_left_when_it_began() -> None:
     controller, first = begun("a", "b", "c")
     assert controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=9, step=9)) == Proceed()
     second = controller.decide([], context(action=TAP, plan=first.plan, subtask_steps=10, step=10))
@@ -113,19 +113,19 @@ def test_without_a_cap_a_part_has_an_equal_share_of_the_steps_left_when_it_began
     assert isinstance(controller.decide([], context(**early, subtask_steps=13, step=17)), Dispatch)
 
 
-def test_a_part_whose_value_never_came_is_failed_untried_and_the_plan_goes_on() -> None:
+def test_a_subtask_whose_value_never_came_is_failed_untried_and_the_plan_goes_on() -> None:
     controller, first = begun("read the price", "note {1}", "turn on wifi")
     after = controller.decide([], context(action=DONE, plan=first.plan))
     assert isinstance(after, Dispatch)
     assert after.instruction == "turn on wifi"
-    assert [p.status for p in after.plan.parts] == ["done", "failed", "active"]
+    assert [p.status for p in after.plan.subtasks] == ["done", "failed", "active"]
 
 
 def test_or_the_episode_stops_there_by_choice() -> None:
     controller, first = begun("read the price", "note {1}", controller=Decompose(on_missing="stop"))
     after = controller.decide([], context(action=DONE, plan=first.plan))
     assert isinstance(after, Stop)
-    assert "part 2 'note {1}' needs the answer of part 1" in after.reason
+    assert "subtask 2 'note {1}' needs the answer of subtask 1" in after.reason
 
 
 def test_when_nothing_can_follow_the_terminate_is_carried_out() -> None:
@@ -134,8 +134,8 @@ def test_when_nothing_can_follow_the_terminate_is_carried_out() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match="part_steps=0"):
-        Decompose(part_steps=0)
+    with pytest.raises(ConfigError, match="max_subtask_steps=0"):
+        Decompose(max_subtask_steps=0)
     with pytest.raises(ConfigError, match="on_missing='wait'"):
         Decompose(on_missing="wait")
 
@@ -158,12 +158,12 @@ def test_what_can_be_computed_is_computed_on_the_way_and_carried_as_a_literal() 
     second = controller.decide([], context(action=DONE, plan=first.plan, answers=("$7",), step=3, subtask_steps=3))
     assert isinstance(second, Dispatch)
     assert second.instruction == "note $12"
-    facts = [(f.key, f.value, f.part, f.step, f.source) for f in second.plan.facts]
+    facts = [(f.key, f.value, f.subtask, f.step, f.source) for f in second.plan.facts]
     assert facts == [("tea", "$7", 1, 3, "answer"), ("total", "$12", 2, 3, "compute")]
 
 
 @pytest.mark.parametrize(("price", "instruction"), [("$30", "turn on bluetooth"), ("$3", "turn off bluetooth")])
-def test_a_condition_decides_which_part_is_done(price: str, instruction: str) -> None:
+def test_a_condition_decides_which_subtask_is_done(price: str, instruction: str) -> None:
     plan = typed(
         {"instruction": "read the price", "save": "price"},
         {"compute": "above", "of": ["{price}", "$20"], "save": "dear"},
@@ -175,7 +175,7 @@ def test_a_condition_decides_which_part_is_done(price: str, instruction: str) ->
     second = Decompose().decide([], context(action=DONE, plan=first.plan, answers=(price,)))
     assert isinstance(second, Dispatch)
     assert second.instruction == instruction
-    assert [p.status for p in second.plan.parts].count("skipped") == (1 if price == "$3" else 0)
+    assert [p.status for p in second.plan.subtasks].count("skipped") == (1 if price == "$3" else 0)
 
 
 def test_a_computation_that_fails_fails_what_needs_it_and_nothing_else() -> None:
@@ -190,7 +190,7 @@ def test_a_computation_that_fails_fails_what_needs_it_and_nothing_else() -> None
     second = Decompose().decide([], context(action=DONE, plan=first.plan, answers=("milk",)))
     assert isinstance(second, Dispatch)
     assert second.instruction == "turn on wifi"
-    assert [p.status for p in second.plan.parts] == ["done", "failed", "failed", "active"]
+    assert [p.status for p in second.plan.subtasks] == ["done", "failed", "failed", "active"]
 
 
 def test_the_user_is_told_and_then_the_episode_ends() -> None:
@@ -205,8 +205,8 @@ def test_the_user_is_told_and_then_the_episode_ends() -> None:
     assert end.action == DONE
 
 
-def test_a_part_whose_steps_come_to_nothing_for_half_its_cap_is_failed() -> None:
-    controller, first = begun("a", "b", controller=Decompose(part_steps=6))
+def test_a_subtask_whose_steps_come_to_nothing_for_half_its_cap_is_failed() -> None:
+    controller, first = begun("a", "b", controller=Decompose(max_subtask_steps=6))
     stuck = context(action=TAP, plan=first.plan, subtask_steps=3, failures=2)
     assert controller.decide([], stuck) == Proceed()
     after = controller.decide([], stuck.model_copy(update={"failures": 3}))
@@ -223,7 +223,7 @@ def test_when_it_plans_anew(replan: Any, done: int, failed: int) -> None:
         if isinstance(after, MakePlan):
             assert after.plan is not None
             assert after.plan.active is None
-            assert after.plan.parts[0].status == ("done" if action == DONE else "failed")
+            assert after.plan.subtasks[0].status == ("done" if action == DONE else "failed")
 
 
 def test_plans_have_a_budget_and_one_that_can_not_be_read_leaves_the_old_one_in_force() -> None:
@@ -246,15 +246,15 @@ def test_the_planner_may_end_it() -> None:
 
 
 def test_the_reporter_reads_what_was_not_answered_and_its_check_counts() -> None:
-    parts = typed(
+    shop = typed(
         {"instruction": "open the shop", "save": "price", "report": ["owner"], "check": "the shop is open"},
         {"instruction": "note {price} and {owner}"},
     )
     controller = Decompose(reporter=True)
-    first = controller.decide([], context(phase="planned", plan=parts))
+    first = controller.decide([], context(phase="planned", plan=shop))
     assert isinstance(first, Dispatch)
     asked = controller.decide([], context(action=DONE, plan=first.plan))
-    assert asked == Report(facts=("price", "owner"), check="the shop is open", cause="part 1 ended")
+    assert asked == Report(facts=("price", "owner"), check="the shop is open", cause="subtask 1 ended")
     good = Reported(facts={"price": "$3", "owner": "kim"}, check=True)
     after = controller.decide([], context(phase="reported", action=DONE, plan=first.plan, report=good))
     assert isinstance(after, Dispatch)
@@ -262,9 +262,9 @@ def test_the_reporter_reads_what_was_not_answered_and_its_check_counts() -> None
     bad = good.model_copy(update={"check": False})
     failed = controller.decide([], context(phase="reported", action=DONE, plan=first.plan, report=bad))
     assert isinstance(failed, Dispatch)
-    assert failed.plan.parts[0].status == "failed"
+    assert failed.plan.subtasks[0].status == "failed"
     without = Decompose().decide([], context(action=DONE, plan=first.plan, answers=("$3",)))
-    assert without == Proceed()  # what part 2 needs was never asked for, so nothing can follow
+    assert without == Proceed()  # nobody asked for what subtask 2 needs, so nothing can follow
 
 
 def test_a_planner_that_gives_up_at_once_ends_the_episode() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from homeostat.controllers import Plan, Subtask, parse_plan, plan_schema
-from homeostat.controllers.plan import close, resolve, revise
+from homeostat.controllers.plan import resolve
+from homeostat.controllers.plan_updates import close, revise
 from homeostat.errors import HomeostatError, PlanError
 
 
@@ -22,8 +23,8 @@ from homeostat.errors import HomeostatError, PlanError
 )
 def test_the_plan_is_found_whatever_stands_around_it(text: str) -> None:
     plan = parse_plan(text)
-    assert [part.instruction for part in plan.parts] == ["turn on wifi", "set a timer"]
-    assert {part.status for part in plan.parts} == {"open"}
+    assert [subtask.instruction for subtask in plan.subtasks] == ["turn on wifi", "set a timer"]
+    assert {subtask.status for subtask in plan.subtasks} == {"open"}
     assert plan.active is None
 
 
@@ -33,13 +34,13 @@ def test_the_plan_is_found_whatever_stands_around_it(text: str) -> None:
         ("", "no plan in ''"),
         ("turn on wifi, then set a timer", "no plan in"),
         ('{"parts": ["turn on', "no plan in"),
-        ('{"parts": []}', "no parts"),
-        ('{"parts": ["a", ""]}', "part 2 is ''"),
-        ('{"parts": ["a", 3]}', "part 2 is 3"),
+        ('{"parts": []}', "no subtasks"),
+        ('{"parts": ["a", ""]}', "subtask 2 is ''"),
+        ('{"parts": ["a", 3]}', "subtask 2 is 3"),
         ('{"parts": ["add {1}", "read"]}', "needs {1}"),
         ('{"parts": ["read", "add {2}"]}', "needs {2}"),
         ('{"parts": ["read", "add {0}"]}', "needs {0}"),
-        ('{"parts": ' + str(["x"] * 13).replace("'", '"') + "}", "13 parts"),
+        ('{"parts": ' + str(["x"] * 13).replace("'", '"') + "}", "13 subtasks"),
         ("[" * 100_000, "no plan in"),
     ],
 )
@@ -55,13 +56,13 @@ def test_what_is_no_plan_is_a_typed_one_line_error(text: str, message: str) -> N
 def test_answers_are_put_in_as_they_are_once() -> None:
     read = Subtask(instruction="read", status="done", answer="{2} euros")
     other = Subtask(instruction="read more", status="done", answer="tea")
-    plan = Plan(parts=(read, other, Subtask(instruction="write {1} and {2} and {name}")))
+    plan = Plan(subtasks=(read, other, Subtask(instruction="write {1} and {2} and {name}")))
     assert resolve(plan, 2) == "write {2} euros and tea and {name}"
 
 
 def test_a_missing_answer_is_named() -> None:
-    plan = Plan(parts=(Subtask(instruction="read", status="done"), Subtask(instruction="write {1}")))
-    with pytest.raises(PlanError, match=r"part 2 'write \{1\}' needs the answer of part 1"):
+    plan = Plan(subtasks=(Subtask(instruction="read", status="done"), Subtask(instruction="write {1}")))
+    with pytest.raises(PlanError, match=r"subtask 2 'write \{1\}' needs the answer of subtask 1"):
         resolve(plan, 1)
 
 
@@ -75,7 +76,7 @@ TYPED = (
 
 
 def test_a_typed_plan_holds_computations_conditions_and_what_to_say() -> None:
-    read, add, test, note, say = parse_plan(TYPED).parts
+    read, add, test, note, say = parse_plan(TYPED).subtasks
     assert (read.save, read.report) == ("tea", ("shop",))
     assert (add.compute, add.of, add.save) == ("sum", ("{tea}", "$5"), "total")
     assert test.compute == "above"
@@ -137,7 +138,7 @@ def test_a_new_plan_replaces_what_is_open_and_keeps_what_is_done() -> None:
     before = close(before, 1, "failed")
     new = parse_plan('{"parts": ["open the shop", "read the price", "note {2}", "turn on wifi"]}')
     after = revise(before, new)
-    assert [(str(p), p.status) for p in after.parts] == [
+    assert [(str(p), p.status) for p in after.subtasks] == [
         ("read the price", "done"),
         ("turn on wifi", "failed"),
         ("open the shop", "open"),
@@ -147,15 +148,15 @@ def test_a_new_plan_replaces_what_is_open_and_keeps_what_is_done() -> None:
     assert resolve(after, 3) == "note $3"
 
 
-def test_facts_move_with_the_parts_that_brought_them() -> None:
+def test_facts_move_with_the_subtasks_that_brought_them() -> None:
     before = parse_plan('{"parts": ["open the shop", {"instruction": "read", "save": "price"}, "note {price}"]}')
     before = close(before, 1, "done", answer="$3", step=4)
     after = revise(before, parse_plan('{"parts": ["note {price}"]}'))
-    assert [(f.key, f.value, f.part, f.step, f.source) for f in after.facts] == [("price", "$3", 1, 4, "answer")]
+    assert [(f.key, f.value, f.subtask, f.step, f.source) for f in after.facts] == [("price", "$3", 1, 4, "answer")]
     assert resolve(after, 1) == "note $3"
 
 
-def test_a_part_that_is_there_twice_is_done_twice() -> None:
+def test_a_subtask_that_is_there_twice_is_done_twice() -> None:
     before = close(parse_plan('{"parts": ["tap", "tap", "go"]}'), 0, "done")
     after = revise(before, parse_plan('{"parts": ["tap", "tap", "go"]}'))
-    assert [(str(p), p.status) for p in after.parts] == [("tap", "done"), ("tap", "open"), ("go", "open")]
+    assert [(str(p), p.status) for p in after.subtasks] == [("tap", "done"), ("tap", "open"), ("go", "open")]

@@ -40,8 +40,8 @@ def test_every_plan_parses_and_fits_the_schema(examples: list[tuple[str, str]]) 
     for _, text in examples:
         plan = parse_plan(text)
         validator.validate(json.loads(text))
-        kinds |= {part.compute for part in plan.parts} | {bool(part.when) for part in plan.parts}
-        kinds |= {"say" for part in plan.parts if part.say}
+        kinds |= {s.compute for s in plan.subtasks} | {bool(s.when) for s in plan.subtasks}
+        kinds |= {"say" for s in plan.subtasks if s.say}
     assert {"sum", "difference", "largest", "name of the smallest", "above", "below", "equal", "say", True} <= kinds
 
 
@@ -68,7 +68,7 @@ def test_held_out_patterns_are_not_shown_in_training() -> None:
     assert len(held) > 60
     assert not shown & held
     source = planning_examples(random.Random(3), "dev", scenes="dev")
-    assert all(parse_plan(plan).parts for _, plan in (next(source) for _ in range(100)))
+    assert all(parse_plan(plan).subtasks for _, plan in (next(source) for _ in range(100)))
 
 
 def test_a_plan_says_every_word_that_the_goal_gave_it() -> None:
