@@ -1,1 +1,6 @@
-"""Labelled chats: messages whose parts carry span labels, rendered through any chat template."""
+"""Labelled chats: messages whose parts have span labels, rendered with any model's own chat template.
+
+- ``messages``: ``Prompt``, ``Message`` and ``Part``, plain data.
+- ``part_positions``: finds the characters of every part in the text that a chat template renders.
+- ``rendering``: ``Renderer``, which turns a prompt into a model's inputs, with the token ranges of every label.
+"""

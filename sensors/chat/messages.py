@@ -1,4 +1,4 @@
-"""Prompts as labelled parts: what a chat holds, and which span each piece of it belongs to."""
+"""Prompts as labelled parts: what a chat contains, and which span each part of it belongs to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True)
 class Part:
-    """A labelled piece of a message: ``text``, or an ``image`` (height, width, 3) uint8."""
+    """A labelled part of a message: a text or an image.
+
+    Attributes:
+        label: The label of the span that the part belongs to.
+        text: The text; "" for an image.
+        image: (height, width, 3) uint8; None for a text.
+    """
 
     label: str
     text: str = ""
@@ -24,7 +30,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Message:
-    """One chat message. ``extra``: what a template may want besides, such as ``tool_calls`` or a tool's ``name``."""
+    """One chat message.
+
+    Attributes:
+        role: Who speaks.
+        parts: The message's parts, in order.
+        extra: Further keys for the chat template, such as ``tool_calls`` or a tool's ``name``.
+    """
 
     role: Role
     parts: tuple[Part, ...]
@@ -33,21 +45,32 @@ class Message:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The whole chat, up to where the assistant answers. :class:`~homeostat.sensors.Renderer` renders it."""
+    """The whole chat, up to the assistant's next answer. :class:`~homeostat.sensors.Renderer` renders it.
+
+    Attributes:
+        messages: The messages, in order.
+    """
 
     messages: tuple[Message, ...]
 
     @classmethod
     def from_chat(cls, chat: Sequence[Mapping[str, Any]]) -> Prompt:
-        """A chat as ``apply_chat_template`` takes it, labelled.
+        """Converts a chat in the format of ``apply_chat_template``.
 
-        A message is ``{"role", "content"}``, its content a text or a list of ``{"type": "text", "text"}`` and
-        ``{"type": "image", "image"}`` (a PIL image or an (height, width, 3) uint8 array). A message or a part may say
-        its own ``"label"``; else a text bears its message's role, and an image ``image``. So a list content may tell a
-        user's question from the document it is about. Other keys, such as ``tool_calls``, are handed to the template,
-        and what it makes of them belongs to no span.
+        A message is ``{"role", "content"}``. Its content is a text, or a list of ``{"type": "text", "text"}`` and
+        ``{"type": "image", "image"}`` (a PIL image or a (height, width, 3) uint8 array). A message or a part may have a
+        ``"label"``. By default the label of a text is its message's role, and the label of an image is "image". A list
+        can therefore separate a user's question from the document that it is about. Other keys, such as ``tool_calls``,
+        are passed to the template; the text that it makes of them belongs to no span.
 
-        Raises ``ConfigError`` for a role or a content that can't be.
+        Args:
+            chat: The messages.
+
+        Returns:
+            The prompt.
+
+        Raises:
+            ConfigError: A role or a content is invalid.
         """
         return cls(tuple(_message(n, message) for n, message in enumerate(chat)))
 
@@ -62,7 +85,7 @@ def _message(n: int, message: Mapping[str, Any]) -> Message:
     if isinstance(content, str):
         return Message(role, (Part(label or role, content),), extra)
     if not isinstance(content, Sequence):
-        raise ConfigError(f"message {n} has the content {content!r}; give a text, or a list of parts")
+        raise ConfigError(f"message {n} has the content {content!r}; pass a text or a list of parts")
     return Message(role, tuple(_part(n, part, label, role) for part in content), extra)
 
 
@@ -72,13 +95,14 @@ def _part(n: int, part: Any, label: str | None, role: str) -> Part:
         return Part(part.get("label") or label or role, part["text"])
     if kind == "image" and part.get("image") is not None:
         import numpy as np
+        from PIL import Image
 
         image = part["image"]
-        pixels = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+        pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise ConfigError(
-                f"message {n} has an image of shape {pixels.shape} and type {pixels.dtype}; give (height, width, 3) "
+                f"message {n} has an image of shape {pixels.shape} and type {pixels.dtype}; pass (height, width, 3) "
                 "uint8"
             )
         return Part(part.get("label") or label or "image", image=pixels)
-    raise ConfigError(f"message {n} has the part {str(part)[:60]!r}; give {{'type': 'text', 'text': …}} or an image")
+    raise ConfigError(f"message {n} has the part {str(part)[:60]!r}; pass {{'type': 'text', 'text': …}} or an image")

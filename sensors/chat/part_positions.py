@@ -1,10 +1,14 @@
-"""Where every part of a prompt stands in the text that a chat template renders, to the character.
+"""Finds the exact characters of every part of a prompt in the text that a chat template renders.
 
-A template may trim a message, merge roles or put literals between parts, so a part's text is never searched for: it
-may occur elsewhere too. Instead the chat is rendered three times: as it is; with every part's core (its text without
-outer white space) replaced by a sentinel, outer white space kept; and with bare sentinels. The second rendering with
-the cores put back must equal the first, or the layout is refused; against the third it shows which outer white space
-the template kept.
+A template may trim a message, merge roles, or put literals between parts. The text of a part may also occur elsewhere,
+so it is never searched for. Instead, the chat is rendered three times:
+
+1. as it is;
+2. with every part's core (its text without outer white space) replaced by a sentinel, keeping the outer white space;
+3. with every part replaced by its bare sentinel.
+
+The second rendering, with the cores put back, must equal the first; otherwise the message format is refused. The
+difference between the second and the third shows which outer white space the template kept.
 """
 
 from __future__ import annotations
@@ -16,18 +20,20 @@ from typing import Any
 from homeostat.errors import ModelError
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 
-__all__ = ["Layout", "LocatedText", "Template", "locate"]
+__all__ = ["LocatedText", "MessageFormat", "Template", "locate"]
 
 Template = Callable[[list[dict[str, Any]]], str]
-"""A chat template: messages in, text out."""
+"""A chat template: takes messages and returns text."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How messages are handed to a template.
+class MessageFormat:
+    """How messages are passed to a template.
 
-    ``lists``: a message's content is a list of typed parts (processors), or one string (tokenizers). ``merged``: the
-    system message's parts open the first user message, for templates that know no system role (Gemma 1 and 2).
+    Attributes:
+        lists: Whether a message's content is a list of typed parts (processors) or one string (tokenizers).
+        merged: Whether the system message's parts are put at the start of the first user message, for templates without
+            a system role (Gemma 1 and 2).
     """
 
     lists: bool
@@ -36,34 +42,49 @@ class Layout:
 
 @dataclass(frozen=True)
 class LocatedText:
-    """A rendered chat; ``parts`` pairs each text part with its (start, end) characters, in the text's order."""
+    """A rendered chat.
+
+    Attributes:
+        text: The rendered text.
+        parts: Each text part with its first character and the one after its last, in the order of the text.
+        format: The message format that the template accepted.
+    """
 
     text: str
     parts: tuple[tuple[Part, int, int], ...]
-    layout: Layout
+    format: MessageFormat
 
 
-def locate(prompt: Prompt, template: Template, layouts: Sequence[Layout]) -> LocatedText:
-    """Render ``prompt`` in the first of ``layouts`` that the template honours.
+def locate(prompt: Prompt, template: Template, formats: Sequence[MessageFormat]) -> LocatedText:
+    """Renders a prompt in the first message format that the template accepts.
 
-    Raises :class:`ModelError` where it honours none: it drops, repeats or rewrites a part.
+    Args:
+        prompt: The prompt.
+        template: The chat template.
+        formats: The formats to try, in order.
+
+    Returns:
+        The text, with the position of every part.
+
+    Raises:
+        ModelError: The template accepts no format: it drops, repeats or rewrites a part.
     """
     reasons = []
-    for layout in layouts:
+    for form in formats:
         try:
-            return _locate(prompt, template, layout)
+            return _locate(prompt, template, form)
         except _Refused as refused:
             reasons.append(str(refused))
     why = "; ".join(dict.fromkeys(reasons))
-    raise ModelError(f"the chat template can't be followed ({why}); give the model another")
+    raise ModelError(f"the chat template cannot be followed ({why}); give the model another one")
 
 
 class _Refused(Exception):
-    """A layout that this template does not honour."""
+    """This template does not accept the message format."""
 
 
-def _locate(prompt: Prompt, template: Template, layout: Layout) -> LocatedText:
-    messages = _merge(prompt.messages) if layout.merged else prompt.messages
+def _locate(prompt: Prompt, template: Template, form: MessageFormat) -> LocatedText:
+    messages = _merge(prompt.messages) if form.merged else prompt.messages
     texts = [part for message in messages for part in message.parts if part.image is None and part.text]
     opening, closing = _unused(texts)
     sentinels = [f"{opening}{i}{closing}" for i in range(len(texts))]
@@ -71,15 +92,15 @@ def _locate(prompt: Prompt, template: Template, layout: Layout) -> LocatedText:
 
     def rendered(words: Sequence[str]) -> str:
         try:
-            return template(_chat(messages, words, layout.lists))
-        except Exception as error:  # a template is foreign code: whatever it raises, it refuses this layout
+            return template(_chat(messages, words, form.lists))
+        except Exception as error:  # foreign code: whatever it raises, it refuses this format
             raise _Refused(f"{type(error).__name__}: {str(error)[:80]}") from None
 
     text = rendered([part.text for part in texts])
     spaced = rendered([lead + s + trail for s, (lead, trail) in zip(sentinels, outer, strict=True)])
     bare = rendered(sentinels)
     if "{'type'" in bare:
-        raise _Refused("it prints a list of parts as it is")
+        raise _Refused("it prints a list of parts verbatim")
     for s, part in zip(sentinels, texts, strict=True):
         if spaced.count(s) != 1 or bare.count(s) != 1:
             raise _Refused(f"it drops or repeats the part {part.label!r}")
@@ -90,14 +111,14 @@ def _locate(prompt: Prompt, template: Template, layout: Layout) -> LocatedText:
     cores = [texts[i].text.strip() for i in order]
     if gaps[0] + "".join(core + gap for core, gap in zip(cores, gaps[1:], strict=True)) != text:
         raise _Refused("it rewrites a part by its content")
-    return LocatedText(text, tuple(_ranges([texts[i] for i in order], cores, gaps, bare_gaps)), layout)
+    return LocatedText(text, tuple(_ranges([texts[i] for i in order], cores, gaps, bare_gaps)), form)
 
 
 def _ranges(
     parts: Sequence[Part], cores: Sequence[str], gaps: Sequence[str], bare: Sequence[str]
 ) -> list[tuple[Part, int, int]]:
-    """Characters of each part: its core, and the outer white space that the gaps show to have survived."""
-    before = [0] * len(parts)  # white space kept in front of part i
+    """The characters of each part: its core, and the outer white space that the template kept, as the gaps show."""
+    before = [0] * len(parts)  # the length of the white space kept before part i
     after = [0] * len(parts)
     for g, (gap, literal) in enumerate(zip(gaps, bare, strict=True)):
         trail = _outer(parts[g - 1].text)[1] if g > 0 else ""
@@ -128,14 +149,14 @@ def _gaps(text: str, sentinels: Sequence[str]) -> list[str]:
 
 
 def _outer(text: str) -> tuple[str, str]:
-    """The white space in front of and behind a text's core (all of it in front, where there is no core)."""
+    """The white space before and after a text's core; all of it comes before, if there is no core."""
     core = text.strip()
     lead = len(text) - len(text.lstrip())
     return (text[:lead], text[lead + len(core) :])
 
 
 def _unused(parts: Sequence[Part]) -> tuple[str, str]:
-    """Two private-use characters that no part holds."""
+    """Two private-use characters that occur in no part."""
     used = set("".join(part.text for part in parts))
     free = [c for c in map(chr, range(0xE000, 0xE000 + len(used) + 2)) if c not in used]
     return free[0], free[1]
@@ -143,7 +164,7 @@ def _unused(parts: Sequence[Part]) -> tuple[str, str]:
 
 def _merge(messages: Sequence[Message]) -> tuple[Message, ...]:
     if len(messages) < 2 or messages[0].role != "system":
-        raise _Refused("it knows no system role")
+        raise _Refused("it has no system role")
     system, first, *rest = messages
     return (Message(first.role, (*system.parts, Part("template", "\n\n"), *first.parts), first.extra), *rest)
 

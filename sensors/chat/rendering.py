@@ -1,8 +1,11 @@
-"""A prompt as the model takes it: token ids, pixels, and for every label its exact token ranges.
+"""Renders a prompt as the model takes it: token ids, pixels, and the exact token ranges of every label.
 
-Characters become tokens through the fast tokenizer's offsets; an image's placeholder, which the processor expands into
-a run of image tokens, through the processor's own record of what it replaced. A token that straddles two parts belongs
-to the part that holds its first character.
+The fast tokenizer's offsets map characters to tokens. The processor expands an image's placeholder into a run of image
+tokens; its own record of replacements maps the placeholder to them. A token that straddles two parts belongs to the
+part that contains its first character.
+
+Processors and tokenizers of transformers have no common base class that declares an image processor, image tokens or a
+chat template, so these are read with ``getattr``.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ModelError
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.chat.part_positions import Layout, LocatedText, locate
+from homeostat.sensors.chat.part_positions import LocatedText, MessageFormat, locate
 from homeostat.sensors.spans import Spans
 
 __all__ = ["ImageRun", "Rendered", "Renderer"]
@@ -29,7 +32,13 @@ _BREAK = "\u200b"
 
 @dataclass(frozen=True)
 class ImageRun:
-    """The tokens [start, stop) that one image's placeholder became, and the sha256 of its pixels."""
+    """The tokens that one image's placeholder became.
+
+    Attributes:
+        start: The first token.
+        stop: The token after the last.
+        digest: The sha256 of the image's shape and pixels.
+    """
 
     start: int
     stop: int
@@ -38,10 +47,13 @@ class ImageRun:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A prompt for one model.
+    """A prompt, rendered for one model.
 
-    ``inputs`` is what the processor returns (``input_ids`` of shape (1, P), ``attention_mask``, ``pixel_values``, …);
-    ``spans`` maps a label to its sorted token ranges [start, stop); ``images`` lists the image runs in order.
+    Attributes:
+        text: The rendered text.
+        inputs: What the processor returns: ``input_ids`` of shape (1, P), ``attention_mask``, ``pixel_values``, ….
+        spans: For each label, its sorted token ranges [start, stop).
+        images: The image runs, in order.
     """
 
     text: str
@@ -56,7 +68,11 @@ class Rendered:
         return ids
 
     def as_spans(self) -> Spans:
-        """What the probe takes: every label's ranges, and the prompt's length."""
+        """Returns the spans as the probe takes them.
+
+        Returns:
+            The ranges of every label, and the prompt's length.
+        """
         return Spans(self.spans, length=len(self.ids))
 
 
@@ -64,15 +80,24 @@ class Renderer:
     """Renders prompts for one tokenizer (text only) or one image-text processor."""
 
     def __init__(self, processor: Any) -> None:
-        """Raises :class:`ModelError` for a slow tokenizer (it has no offsets), or where there is no chat template."""
+        """Prepares a renderer.
+
+        Args:
+            processor: A fast tokenizer or an image-text processor of transformers.
+
+        Raises:
+            ModelError: The tokenizer is slow (it has no offsets), or there is no chat template.
+        """
         self._processor = processor if hasattr(processor, "image_processor") else None
         self._tokenizer = getattr(processor, "tokenizer", processor)
         if not getattr(self._tokenizer, "is_fast", False):
-            raise ModelError(f"tokenizer {type(self._tokenizer).__name__!r} has no offsets; use the model's fast one")
+            raise ModelError(
+                f"tokenizer {type(self._tokenizer).__name__!r} has no offsets; use the model's fast tokenizer"
+            )
         if not (getattr(processor, "chat_template", None) or getattr(self._tokenizer, "chat_template", None)):
             raise ModelError("the model has no chat template; add chat_template.jinja to its folder")
         self._templating = processor if getattr(processor, "chat_template", None) else self._tokenizer
-        self._layouts = [Layout(lists, merged) for lists in self._forms() for merged in (False, True)]
+        self._formats = [MessageFormat(lists, merged) for lists in self._contents() for merged in (False, True)]
         self._image_ids = self._find_image_ids()
         self._control = [t for t in {*self._tokenizer.all_special_tokens, self._image_token()} if t]
 
@@ -88,15 +113,26 @@ class Renderer:
 
     @property
     def reads_images(self) -> bool:
-        """Whether prompts keep their images."""
+        """Whether the model reads images; otherwise they are removed from prompts."""
         return self._processor is not None
 
     def render(self, prompt: Prompt) -> Rendered:
-        """Raises :class:`ModelError` for images without an element list on a text-only model, or an odd template."""
+        """Renders a prompt.
+
+        Args:
+            prompt: The prompt. For a text-only model, its images are removed.
+
+        Returns:
+            The model's inputs, with the token ranges of every label.
+
+        Raises:
+            ModelError: A text-only model gets images without an element list, the chat template changes the parts, or
+                the processor does not place every image.
+        """
         prompt = self._usable(prompt)
-        located = locate(prompt, self._apply, self._layouts)
-        if located.layout != self._layouts[0]:  # what held once is tried first from now on
-            self._layouts.sort(key=lambda layout: layout != located.layout)
+        located = locate(prompt, self._apply, self._formats)
+        if located.format != self._formats[0]:  # the format that was accepted once is tried first from now on
+            self._formats.sort(key=lambda form: form != located.format)
         images = [part for message in prompt.messages for part in message.parts if part.image is not None]
         return self._tokenize(located, images)
 
@@ -139,7 +175,7 @@ class Renderer:
         )
 
     def _usable(self, prompt: Prompt) -> Prompt:
-        """Without the images that a text-only model can't read, and with control tokens in foreign text broken up."""
+        """Removes images that a text-only model cannot read, and breaks up control tokens in foreign text."""
         messages = []
         parts = [part for message in prompt.messages for part in message.parts]
         if (
@@ -156,7 +192,7 @@ class Renderer:
         return Prompt(tuple(messages))
 
     def _harmless(self, part: Part) -> Part:
-        # A goal, a note or a web page that spells a control token would end the message or add an image. Our own
+        # A goal, a note or a web page that contains a control token would end the message or add an image. Our own
         # system text may use such tokens on purpose.
         if part.image is not None or part.label == "system":
             return part
@@ -175,7 +211,7 @@ class Renderer:
         bos = self._tokenizer.bos_token
         return self._processor is not None and not (bos and text.startswith(bos))
 
-    def _forms(self) -> tuple[bool, ...]:
+    def _contents(self) -> tuple[bool, ...]:
         return (True, False) if self._processor is not None else (False, True)
 
     def _image_token(self) -> str | None:
@@ -188,13 +224,13 @@ class Renderer:
         return frozenset(i for i in found if i is not None)
 
     def _image_tokens(self, ids: list[int], whole: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """The image tokens among an expanded placeholder's (rows and frames may have marks of their own)."""
+        """The image tokens among those of an expanded placeholder, which may also contain row and frame marks."""
         inside = [k for start, stop in whole for k in range(start, stop)]
         return _ranges(k for k in inside if ids[k] in self._image_ids) or whole
 
 
 def _shift(at: int, replaced: Sequence[Mapping[str, Any]]) -> int:
-    """A character's place after the placeholders in front of it were expanded."""
+    """A character's position after the placeholders before it were expanded."""
     gained = 0
     for record in replaced:
         if record["span"][1] <= at:
@@ -203,7 +239,7 @@ def _shift(at: int, replaced: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _tokens(offsets: NDArray[np.int64], start: int, stop: int) -> list[tuple[int, int]]:
-    """Ranges of the tokens whose first character lies in [start, stop)."""
+    """The ranges of the tokens whose first character lies in [start, stop)."""
     first, last = offsets[:, 0], offsets[:, 1]
     return _ranges(np.flatnonzero((first >= start) & (first < stop) & (last > first)).tolist())
 
@@ -219,7 +255,7 @@ def _ranges(indices: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Sorted, with touching ranges made one."""
+    """Sorts ranges and merges those that touch."""
     out: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
         if out and start <= out[-1][1]:

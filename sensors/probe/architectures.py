@@ -1,13 +1,17 @@
 """Which models can be probed exactly, and which of their modules are the decoder's attention layers.
 
-What can't be read exactly is refused here by name, never read wrongly:
+A model that cannot be read exactly is refused with an error that says why; it is never read approximately. Refused are
 
 - models whose attention does not go through transformers' ``AttentionInterface``;
-- encoder-decoder models and layers of cross-attention: their keys are not tokens of the prompt;
-- layers that are no softmax attention (state-space, linear attention, convolution), unless the caller names the
-  attention layers among them;
-- layers that reuse another layer's keys, and models that treat the implementation named "sdpa" apart: with any other
-  name they would compute something else.
+- encoder-decoder models and cross-attention layers, because their keys are not tokens of the prompt;
+- models with layers that are not softmax attention (state-space, linear attention, convolution), unless the caller
+  names the softmax attention layers;
+- layers that reuse another layer's keys;
+- models with a special case for the attention implementation named "sdpa": under any other name they would compute
+  something else.
+
+Attributes of modules and configs are read with ``getattr``, because each model class in transformers has only some of
+them and no common base class declares them.
 """
 
 from __future__ import annotations
@@ -24,23 +28,32 @@ from transformers import PreTrainedModel
 
 from homeostat.errors import ConfigError, ProbeError
 
-__all__ = ["Layers", "find_layers", "owners"]
+__all__ = ["Layers", "attention_configs", "find_layers"]
 
 Layers = Literal["all"] | Sequence[int]
+"""Which layers are probed: all, or layer indices."""
 
 _SOFTMAX = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 _SPECIAL = re.compile(r"_attn_implementation\s*(==|!=|in|not in)\s*(\(.*)?[\"']sdpa")
 
 
 def find_layers(model: nn.Module, layers: Layers) -> dict[int, nn.Module]:
-    """The attention module of every chosen layer, by layer index, ascending.
+    """Finds the attention module of every chosen layer.
 
-    Raises :class:`ProbeError` for an architecture that can't be read exactly and :class:`ConfigError` for a layer that
-    the model lacks.
+    Args:
+        model: A loaded transformers model.
+        layers: ``"all"``, or layer indices.
+
+    Returns:
+        The modules by layer index, in ascending order.
+
+    Raises:
+        ProbeError: The architecture cannot be read exactly.
+        ConfigError: No layer is chosen, or the model lacks a chosen one.
     """
     config = getattr(model, "config", None)
     if config is None or not hasattr(config, "get_text_config"):
-        raise ProbeError(f"{type(model).__name__!r} is no transformers model; give a loaded PreTrainedModel")
+        raise ProbeError(f"{type(model).__name__!r} is not a transformers model; pass a loaded PreTrainedModel")
     name = type(model).__name__
     if getattr(config, "is_encoder_decoder", False):
         raise ProbeError(f"{name!r} is an encoder-decoder model; only decoder-only models can be probed")
@@ -54,11 +67,18 @@ def find_layers(model: nn.Module, layers: Layers) -> dict[int, nn.Module]:
     return chosen
 
 
-def owners(model: nn.Module, probed: Sequence[nn.Module]) -> list[Any]:
-    """The configs that must name the probe: of the probed modules and of every model that holds one of them.
+def attention_configs(model: nn.Module, probed: Sequence[nn.Module]) -> list[Any]:
+    """Finds the configs in which the probe must be set as the attention implementation.
 
-    The latter matters because a composite model may build the masks in its outermost part. Vision and audio towers
-    have configs of their own, which stay as they are.
+    These are the configs of the probed modules and of every model that contains one of them, because a composite model
+    may build the masks in its outermost part. Vision and audio towers have their own configs, which stay unchanged.
+
+    Args:
+        model: The model.
+        probed: The probed attention modules.
+
+    Returns:
+        The configs, each once.
     """
     configs: dict[int, Any] = {id(m.config): m.config for m in probed}
     wanted = {id(m) for m in probed}
@@ -89,29 +109,33 @@ def _choose(name: str, text: Any, found: dict[int, nn.Module], layers: Layers) -
             other = sorted({str(k) for k in kinds} - _SOFTMAX) or ["another kind"]
             raise ProbeError(
                 f"{name!r} has {total} layers, of which only {soft!r} are softmax attention (others: "
-                f"{', '.join(other)}); name those to probe them alone"
+                f"{', '.join(other)}); pass layers={soft!r} to probe only these"
             )
         return {i: found[i] for i in soft}
     if isinstance(layers, str) or not layers:
-        raise ConfigError(f"layers={layers!r} chooses nothing; give 'all' or layer indices")
+        raise ConfigError(f"layers={layers!r} chooses no layer; pass 'all' or layer indices")
     chosen = sorted(set(layers))
     for index in chosen:
         if index not in soft:
-            raise ConfigError(f"layer {index!r} of {name!r} is no softmax attention layer; it has {soft!r}")
+            raise ConfigError(f"layer {index!r} of {name!r} is not a softmax attention layer; these are: {soft!r}")
     return {i: found[i] for i in chosen}
 
 
 def _refuse(name: str, index: int, module: nn.Module) -> None:
     kind = type(module).__name__
     if "CrossAttention" in kind or getattr(module, "is_cross_attention", False):
-        raise ProbeError(f"layer {index} of {name!r} ({kind}) is cross-attention: its keys are no tokens of the prompt")
+        raise ProbeError(
+            f"layer {index} of {name!r} ({kind}) is cross-attention: its keys are not tokens of the prompt"
+        )
     if getattr(module, "is_kv_shared_layer", False):
         raise ProbeError(f"layer {index} of {name!r} ({kind}) reuses another layer's keys; choose layers before it")
     if _special(_kind(module)):
-        raise ProbeError(f"{name!r} ({kind}) treats the attention named 'sdpa' apart, so it can't be probed exactly")
+        raise ProbeError(
+            f"{name!r} ({kind}) has a special case for the attention named 'sdpa', so it cannot be probed exactly"
+        )
     table = getattr(sys.modules[type(module).__module__], "ALL_ATTENTION_FUNCTIONS", None)
     if getattr(table, "_local_mapping", None):
-        raise ProbeError(f"{name!r} ({kind}) has attention functions of its own, so it can't be probed exactly")
+        raise ProbeError(f"{name!r} ({kind}) has its own attention functions, so it cannot be probed exactly")
 
 
 def _kind(module: nn.Module) -> Any:
@@ -120,13 +144,13 @@ def _kind(module: nn.Module) -> Any:
 
 @cache
 def _special(kind: Any) -> bool:
-    """Whether the file of a module's class treats the implementation "sdpa" apart."""
+    """Whether the file of a module's class has a special case for the implementation "sdpa"."""
     return _SPECIAL.search(_source(kind, whole=True)) is not None
 
 
-@cache  # parsing takes tens of milliseconds a class, and an agent watches its model anew each attempt
+@cache  # parsing takes tens of milliseconds per class, and an agent calls watch() for each attempt
 def _source(kind: Any, *, whole: bool) -> str:
-    """The source of a module's class, or of the ``whole`` file; empty where Python can't find it."""
+    """The source of a module's class, or of its ``whole`` file; empty if Python cannot find it."""
     try:
         return inspect.getsource(sys.modules[kind.__module__] if whole else kind)
     except (OSError, TypeError, KeyError):

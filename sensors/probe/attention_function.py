@@ -1,9 +1,13 @@
-"""The attention function that the probe registers: it computes the output, hands over the weights, and steers.
+"""The attention function that the probe registers: it computes the output, records the weights, and steers.
 
-- Prefill: torch's fused kernel computes the output; the last rows are computed again, in chunks, for their masses.
-- Decode (one query): attention is computed once, by hand, and the masses are read off its weights.
-- Scores that the fused kernel can't do (a soft cap, learned sinks, stretched logits), and masses that are moved over
-  much of the prompt: by hand, in row chunks.
+It takes one of four paths:
+
+- *Unobserved*: nothing is recorded or steered, so torch's fused kernel computes the output and nothing else happens.
+- *Decoding* (one query): attention is computed explicitly, once, and the masses are read from its weights.
+- *Explicit*: if the fused kernel cannot compute the scores (a soft cap, learned sinks, stretched logits), or if rules
+  move mass over a large part of the prompt, the output is computed from all weights, in row chunks.
+- *Fused*: otherwise the fused kernel computes the output, and the weights of the last rows are computed again, in
+  chunks, to record their masses.
 """
 
 from __future__ import annotations
@@ -16,11 +20,12 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from homeostat.errors import ProbeError
-from homeostat.sensors.probe.explicit_attention import RowMask, Scoring, attend, row_chunks
+from homeostat.sensors.probe.explicit_attention import AttentionScoring, RowMask, attend, row_chunks
 
 if TYPE_CHECKING:
     from homeostat.sensors.probe.probe import Probe
-    from homeostat.sensors.steering.reweighting import BoundSteering
+    from homeostat.sensors.probe.recorder import Recorder
+    from homeostat.sensors.steering.reweighting import LayerSteering
 
 __all__ = ["PROBES", "probe_attention"]
 
@@ -42,93 +47,169 @@ def probe_attention(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The registered attention function: (B, H, Q, D) on (B, G, K, D) gives (B, Q, H, D), and the probe its masses."""
+    """Computes one layer's attention for transformers, and hands the weights to the probe.
+
+    Args:
+        module: The attention module; the probe is looked up by it.
+        query: (B, H, Q, D) queries.
+        key: (B, G, K, D) keys, of G key/value heads.
+        value: (B, G, K, D) values.
+        attention_mask: The mask that transformers builds for SDPA, or None.
+        dropout: The dropout probability.
+        scaling: The factor of q·k; None means 1/√D.
+        is_causal: Whether the layer is causal; None takes it from the module.
+        kwargs: What else transformers passes, such as ``softcap`` and ``s_aux``.
+
+    Returns:
+        The (B, Q, H, D) output, and None in place of the weights.
+
+    Raises:
+        ProbeError: The call has an argument that changes the weights in a way that the probe cannot reproduce.
+    """
     probe = PROBES.get(module)
     run = probe.recorder if probe is not None else None
     recorder = run if run is not None and run.active else None
     steering = probe.steering if probe is not None else None
-    softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
-    scoring = Scoring(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap, sinks)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scoring = AttentionScoring(scale, kwargs.get("softcap"), kwargs.get("s_aux"))
     if recorder is None and steering is None and scoring.fused:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
+    # transformers' attention modules need not have the attribute; its own SDPA function assumes the same default.
     causal = bool(getattr(module, "is_causal", True) if is_causal is None else is_causal)
     queries = query.shape[2]
     if attention_mask is None and causal and 1 < queries < key.shape[2]:
-        # Upper-left causal: a static cache's keys past the rows are hidden from all of them.
+        # Upper-left causal: all rows are blind to a static cache's keys past the last row.
         key, value = key[:, :, :queries], value[:, :, :queries]
     rows = RowMask(attention_mask, queries, key.shape[2], causal, query.device)
-    bound = None
+    rules = None
     if steering is not None and run is not None:
         index: Any = module.layer_idx
-        bound = steering.bind(index, query, key, run.total)
-    wanted = 0
+        rules = steering.bind(index, query, key, run.total)
     if recorder is not None:
         if kwargs:
             _refuse(module, kwargs)
         recorder.open_layer()
-        wanted = recorder.wanted
-    if queries == 1 and not dropout and run is not None and (recorder is not None or bound is not None):
-        # Decoding: the loop below for its one row, without the loop.
-        weights = _weights(scoring, query, key, attention_mask, bound, 0, 1)
-        one = attend(weights, value)
-        one = one if bound is None else bound.outputs(one)
+    if queries == 1 and not dropout and (recorder is not None or rules is not None):
+        out = _decode(scoring, query, key, value, rows, rules, recorder)
+    elif not scoring.fused or (rules is not None and (rules.needs_weights or bool(dropout and rules.moves))):
+        out = _attend_explicitly(scoring, query, key, value, rows, rules, recorder, dropout)
+    else:
+        if rules is not None and (rules.has_gains or rules.moves):
+            out = _attend_steered(module, scoring, query, key, value, rows, rules, dropout, is_causal, kwargs)
+        else:
+            out, _ = sdpa_attention_forward(
+                module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs
+            )
         if recorder is not None:
-            recorder.add(weights, rows, attention_mask, 0)
-            recorder.add_outputs(one)
-            recorder.close_layer()
-        return one, None
-    by_hand = not scoring.fused or (bound is not None and (bound.needs_weights or bool(dropout and bound.moves)))
-    out = None
-    if not by_hand:
-        widens = bound is not None and (bound.has_gains or bound.moves)
-        wide = bound.widen(query, key, value, scoring.scale) if bound is not None and widens else (query, key, value)
-        scale = scoring.scale if widens else scaling
-        out, _ = sdpa_attention_forward(module, *wide, attention_mask, dropout, scale, is_causal, **kwargs)
-        if bound is not None and widens:
-            held, out = out[..., value.shape[-1]], out[..., : value.shape[-1]].contiguous()
-            for first, stop in bound.move(out, held, query, key, value, scoring, rows) if bound.moves else ():
-                weights = _weights(scoring, query, key, rows.rows(first, stop), bound, first, stop)
-                out[:, first:stop] = attend(weights, value)
-    parts = []
-    start = 0 if by_hand else queries - wanted
-    for first, stop in row_chunks(start, queries, query.shape[0] * query.shape[1] * key.shape[2]):
-        mask = rows.rows(first, stop)
-        weights = _weights(scoring, query, key, mask, bound, first, stop)
-        if by_hand:
-            dropped = nn.functional.dropout(weights, dropout) if dropout else weights
-            parts.append(attend(dropped, value))
-        if recorder is not None and stop > queries - wanted:
-            skip = max(queries - wanted - first, 0)
-            kept = mask[:, :, skip:] if mask is not None and mask.shape[2] > 1 else mask
-            recorder.add(weights[:, :, skip:], rows, kept, first + skip)
-    if out is None:
-        out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-    if bound is not None:
-        out = bound.outputs(out)
+            _record_last_rows(scoring, query, key, rows, rules, recorder)
+    if rules is not None:
+        out = rules.outputs(out)
     if recorder is not None:
         recorder.add_outputs(out)
         recorder.close_layer()
     return out, None
 
 
+def _decode(
+    scoring: AttentionScoring,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: RowMask,
+    rules: LayerSteering | None,
+    recorder: Recorder | None,
+) -> Tensor:
+    """(B, 1, H, D): attends with the only row, and records it. Computing its weights twice would double the cost."""
+    weights = _weights(scoring, query, key, rows.mask, rules, 0, 1)
+    if recorder is not None:
+        recorder.add(weights, rows, rows.mask, 0)
+    return attend(weights, value)
+
+
+def _attend_explicitly(
+    scoring: AttentionScoring,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: RowMask,
+    rules: LayerSteering | None,
+    recorder: Recorder | None,
+    dropout: float,
+) -> Tensor:
+    """(B, Q, H, D): attends from all weights, in row chunks, and records the last rows."""
+    queries = query.shape[2]
+    recorded = queries if recorder is None else queries - recorder.wanted  # the first row that is recorded
+    parts = []
+    for first, stop in row_chunks(0, queries, query.shape[0] * query.shape[1] * key.shape[2]):
+        mask = rows.rows(first, stop)
+        weights = _weights(scoring, query, key, mask, rules, first, stop)
+        parts.append(attend(nn.functional.dropout(weights, dropout) if dropout else weights, value))
+        if recorder is not None and stop > recorded:
+            skip = max(recorded - first, 0)
+            kept = mask[:, :, skip:] if mask is not None and mask.shape[2] > 1 else mask
+            recorder.add(weights[:, :, skip:], rows, kept, first + skip)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+def _attend_steered(
+    module: nn.Module,
+    scoring: AttentionScoring,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: RowMask,
+    rules: LayerSteering,
+    dropout: float,
+    is_causal: bool | None,
+    settings: dict[str, Any],
+) -> Tensor:
+    """(B, Q, H, D): steers beside the fused kernel, with gains as further channels of queries and keys."""
+    wide = rules.widen(query, key, value, scoring.scale)
+    out, _ = sdpa_attention_forward(module, *wide, rows.mask, dropout, scoring.scale, is_causal, **settings)
+    held, out = out[..., value.shape[-1]], out[..., : value.shape[-1]].contiguous()
+    if rules.moves:
+        for first, stop in rules.move(out, held, query, key, value, scoring, rows):
+            weights = _weights(scoring, query, key, rows.rows(first, stop), rules, first, stop)
+            out[:, first:stop] = attend(weights, value)
+    return out
+
+
+def _record_last_rows(
+    scoring: AttentionScoring,
+    query: Tensor,
+    key: Tensor,
+    rows: RowMask,
+    rules: LayerSteering | None,
+    recorder: Recorder,
+) -> None:
+    """Computes the weights of the rows that the recorder wants once more, and records them."""
+    queries = query.shape[2]
+    row_size = query.shape[0] * query.shape[1] * key.shape[2]
+    for first, stop in row_chunks(queries - recorder.wanted, queries, row_size):
+        mask = rows.rows(first, stop)
+        recorder.add(_weights(scoring, query, key, mask, rules, first, stop), rows, mask, first)
+
+
 def _weights(
-    scoring: Scoring,
+    scoring: AttentionScoring,
     query: Tensor,
     key: Tensor,
     mask: Tensor | None,
-    bound: BoundSteering | None,
+    rules: LayerSteering | None,
     first: int,
     stop: int,
 ) -> Tensor:
-    """(B, H, r, K) weights of the rows ``first`` to ``stop``, steered where there are rules."""
+    """(B, H, r, K): the weights of the rows ``first`` to ``stop``, after steering if there are rules."""
     asked = query[:, :, first:stop]
-    if bound is None:
+    if rules is None:
         return scoring.weights(asked, key, mask)
-    raw = scoring.weights(asked, key, mask, bound.bias(first, stop), bound.stretch(first, stop))
-    return bound.retarget(raw, first, stop)
+    raw = scoring.weights(asked, key, mask, rules.bias(first, stop), rules.stretch(first, stop))
+    return rules.retarget(raw, first, stop)
 
 
 def _refuse(module: nn.Module, settings: dict[str, Any]) -> None:
     for name in _UNREADABLE:
         if settings.get(name) is not None:
-            raise ProbeError(f"{type(module).__name__!r} attends with {name!r}, which the probe can't read exactly")
+            raise ProbeError(
+                f"{type(module).__name__!r} passes {name!r} to its attention, which the probe cannot read exactly"
+            )

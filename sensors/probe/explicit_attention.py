@@ -1,8 +1,8 @@
-"""Attention weights of a few query rows, as the textbook defines them, without the n × n map.
+"""Explicit attention: the softmax weights of a few query rows, outside the fused kernel and without the n × n map.
 
-Shapes: B batch, H query heads, G key/value heads (H a multiple of G), R query rows, K keys, D head size.
-Query heads that share a key head are folded into rows, so keys are never repeated (grouped-query attention,
-arXiv 2305.13245). Scores and softmax are float32 whatever the model's type.
+Shapes: B batch, H query heads, G key/value heads (H is a multiple of G), R query rows, K keys, D head size. Query heads
+that share a key head are folded into rows, so that keys are never repeated (grouped-query attention, arXiv 2305.13245).
+Scores and softmax are computed in float32, whatever the model's data type.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["RowMask", "Scoring", "attend", "row_chunks"]
+__all__ = ["AttentionScoring", "RowMask", "attend", "row_chunks", "visible"]
 
 CHUNK = 1 << 22
-"""Weights held at once when rows are worked off in chunks (16 MiB of float32)."""
+"""The largest number of weights that are held at once when rows are processed in chunks (16 MiB of float32)."""
 
 MASKED = -1e4
-"""An additive mask below this hides its key: exp(−1e4) is exactly 0 in float32."""
+"""An additive mask below this value hides its key: exp(−1e4) is exactly 0 in float32."""
 
 
 @dataclass(slots=True)
-class Scoring:
-    """How a layer turns q·k into logits.
+class AttentionScoring:
+    """How a layer computes its logits from q·k.
 
-    ``scale`` multiplies q·k; ``softcap`` c bends the result to c·tanh(·/c) (Gemma 2, arXiv 2408.00118); ``sinks`` (H,)
-    are learned logits that take part in the softmax and belong to no key (GPT-OSS's ``s_aux``).
+    Attributes:
+        scale: The factor of q·k.
+        softcap: c, which maps the scaled product x to c·tanh(x/c) (Gemma 2, arXiv 2408.00118); None for no cap.
+        sinks: (H,) learned logits that take part in the softmax and belong to no key (``s_aux`` of GPT-OSS).
     """
 
     scale: float
@@ -36,7 +38,7 @@ class Scoring:
 
     @property
     def fused(self) -> bool:
-        """Whether torch's fused kernel can compute it."""
+        """Whether torch's fused kernel can compute these logits."""
         return self.softcap is None and self.sinks is None
 
     def weights(
@@ -47,11 +49,18 @@ class Scoring:
         bias: Tensor | None = None,
         stretch: Tensor | None = None,
     ) -> Tensor:
-        """(B, H, R, K) float32 softmax weights of (B, H, R, D) queries on (B, G, K, D) keys.
+        """Computes softmax weights.
 
-        ``mask`` broadcasts to (B, H, R, K): True for visible keys, or a float that is added. A row that sees no key
-        comes out uniform, as with the eager kernel; whoever reads it must know. ``bias`` (B, H, R, K) is added to the
-        logits, behind the cap; ``stretch`` α (same shape) adds α |s| to a logit s before that.
+        Args:
+            query: (B, H, R, D) queries.
+            key: (B, G, K, D) keys.
+            mask: Broadcasts to (B, H, R, K): True for visible keys, or a float that is added to the logits.
+            bias: (B, H, R, K), added to the logits after the cap and after ``stretch``.
+            stretch: (B, H, R, K) α: α |s| is added to each capped logit s.
+
+        Returns:
+            (B, H, R, K) float32 weights. The weights of a row that sees no key are uniform, as in the eager kernel;
+            callers have to treat such rows apart.
         """
         batch, heads, rows, dim = query.shape
         folded = (query.float() * self.scale).reshape(batch * key.shape[1], -1, dim)
@@ -73,11 +82,18 @@ class Scoring:
 
 @dataclass(slots=True)
 class RowMask:
-    """Which keys each of ``queries`` rows sees, in transformers' convention for its SDPA mask.
+    """Which keys each row sees, in transformers' convention for its SDPA mask.
 
-    ``mask`` (B or 1, H or 1, Q, K) bool or additive float. None means: with one row, every key; with more rows of a
-    causal layer, key j for row i iff j ≤ i, counted from the first key (so keys past the rows, which a static cache
-    has, are hidden); every key otherwise.
+    Without a mask, a single row sees every key. If there are more rows and the layer is causal, row i sees key j iff
+    j ≤ i, counted from the first key; keys past the rows, which a static cache has, are therefore hidden. In a layer
+    that is not causal, every row sees every key.
+
+    Attributes:
+        mask: (B or 1, H or 1, Q, K), bool or an additive float; None as above.
+        queries: The number of rows Q.
+        keys: The number of keys K.
+        causal: Whether the layer is causal.
+        device: The device for masks that are built here.
     """
 
     mask: Tensor | None
@@ -87,7 +103,16 @@ class RowMask:
     device: torch.device
 
     def rows(self, start: int, stop: int, at: Tensor | None = None) -> Tensor | None:
-        """The mask of rows ``start`` to ``stop`` (of the keys ``at`` alone), or None where they see everything."""
+        """Returns the mask of some rows.
+
+        Args:
+            start: The first row.
+            stop: The row after the last.
+            at: (n,) the keys to keep; None keeps all.
+
+        Returns:
+            A mask that broadcasts to (B, H, stop − start, K), or None if the rows see everything.
+        """
         if self.mask is not None:
             mine = self.mask if self.mask.shape[2] == 1 else self.mask[:, :, start:stop]
             return mine if at is None else mine[..., at]
@@ -99,20 +124,44 @@ class RowMask:
 
 
 def visible(mask: Tensor) -> Tensor:
-    """A row mask as bool (B or 1, R, K), the first head's where heads differ."""
+    """Converts a row mask to booleans.
+
+    Args:
+        mask: (B or 1, H or 1, R, K), bool or an additive float.
+
+    Returns:
+        (B or 1, R, K): True for visible keys, those of the first head if heads differ.
+    """
     seen = mask if mask.dtype == torch.bool else mask > MASKED
     return seen[:, 0]
 
 
 def row_chunks(start: int, stop: int, row_size: int) -> Iterator[tuple[int, int]]:
-    """``start`` to ``stop`` in pieces of at most :data:`CHUNK` weights, one row at least; ``row_size`` is B·H·K."""
+    """Splits rows into chunks of at most :data:`CHUNK` weights, but at least one row.
+
+    Args:
+        start: The first row.
+        stop: The row after the last.
+        row_size: The number of weights of one row, B·H·K.
+
+    Yields:
+        The first row of each chunk, and the row after its last.
+    """
     step = max(1, CHUNK // max(1, row_size))
     for first in range(start, stop, step):
         yield first, min(first + step, stop)
 
 
 def attend(weights: Tensor, value: Tensor) -> Tensor:
-    """(B, R, H, D) output of (B, H, R, K) weights on (B, G, K, D) values, contiguous, in the values' type."""
+    """Computes the attention output Σ p_s v_s.
+
+    Args:
+        weights: (B, H, R, K) weights.
+        value: (B, G, K, D) values.
+
+    Returns:
+        (B, R, H, D) outputs, contiguous, in the values' data type.
+    """
     batch, heads, rows, keys = weights.shape
     folded = weights.to(value.dtype).reshape(batch * value.shape[1], -1, keys)
     out = torch.bmm(folded, value.flatten(0, 1)).view(batch, heads, rows, value.shape[-1])

@@ -1,11 +1,12 @@
-"""The attention probe: span masses read, and attention steered, inside transformers' own attention call.
+"""The attention probe's public interface: reads span masses and steers attention inside transformers' attention call.
 
 One attention function (``sensors/probe/attention_function.py``) is registered under the name ``homeostat_probe`` with
-``AttentionInterface``, and the mask function of "sdpa" under the same name with ``AttentionMaskInterface`` (without it,
-left-padded batches and a second chunk on top of a cache would be silently wrong). The function finds its probe by the
-module that calls it, so two models, or a model and an unprobed part of it (a vision tower), never share state.
+``AttentionInterface``. The mask function of "sdpa" is registered under the same name with ``AttentionMaskInterface``;
+without it, left-padded batches and a second chunk on top of a cache would be silently wrong. The function finds its
+probe by the module that calls it. Two models, or a model and an unprobed part of it (a vision tower), therefore never
+share state.
 
-Why, and what is refused: ``docs/design/probe.md``.
+``docs/design/probe.md`` gives the reasons and lists what is refused.
 """
 
 from __future__ import annotations
@@ -22,26 +23,32 @@ from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors.attempts import Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Renderer
-from homeostat.sensors.probe.architectures import Layers, find_layers, owners
+from homeostat.sensors.probe.architectures import Layers, attention_configs, find_layers
 from homeostat.sensors.probe.attention_function import PROBES, probe_attention
 from homeostat.sensors.probe.recorder import Recorder
 from homeostat.sensors.probe.results import first_tokens, follow_beams, span_masses
 from homeostat.sensors.spans import OUTPUT, Spans
 from homeostat.sensors.steering.actuators import Actuator
-from homeostat.sensors.steering.reweighting import Steering
+from homeostat.sensors.steering.binding import Steering
 
 __all__ = ["NAME", "Probe", "watch"]
 
 NAME = "homeostat_probe"
-"""The attention implementation's name. It must hold none of "flash", "sdpa", "flex_attention" and "/", which
-transformers takes for its own kernels."""
+"""The attention implementation's name. It must not contain "flash", "sdpa", "flex_attention" or "/", by which
+transformers recognises its own kernels."""
 
 
 class Probe:
-    """Reads a watched model's attention, run by run. Made by :func:`watch`.
+    """Reads a watched model's attention, run by run. :func:`watch` creates it.
 
-    A run lies between :meth:`start` and :meth:`result`; outside of one the model runs unread. ``layers`` are the layers
-    it reads. A probe serves one run at a time, in one thread.
+    A run lasts from :meth:`start` to :meth:`result`; outside a run nothing is read. A probe serves one run at a time,
+    in one thread.
+
+    Attributes:
+        layers: The layers that it reads.
+        readout: What it records besides span masses.
+        recorder: What the present run has collected; None outside a run.
+        steering: The present run's steering rules; None if there are none.
     """
 
     def __init__(
@@ -53,7 +60,16 @@ class Probe:
         every: int,
         renderer: Renderer | None = None,
     ) -> None:
-        """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks."""
+        """Creates a probe that reads nothing yet.
+
+        Args:
+            layers: The layers to read.
+            rows: How many of the prompt's last rows are read; None for all.
+            sink_threshold: The mean weight above which a key is a sink; None measures no sinks.
+            readout: What is recorded besides span masses.
+            every: Record one generated token in so many.
+            renderer: Renders chats for :meth:`prepare`; None if there is no processor.
+        """
         self._renderer = renderer
         self.layers = tuple(layers)
         self.readout = readout
@@ -64,16 +80,20 @@ class Probe:
         self.steering: Steering | None = None
 
     def start(self, spans: Spans | Sequence[Spans], *, steer: Iterable[Actuator] = ()) -> None:
-        """A run begins: the next forward or ``generate`` is read. An unfinished run is dropped.
+        """Starts a run: the next forward or ``generate`` is read. An unfinished run is discarded.
 
-        ``spans``: one :class:`Spans` for all rows of the batch, or one for each prompt of it (with n samples a prompt,
-        as ``generate`` lays them side by side, each counts for n rows). With left padding, shift them. ``steer``: rules
-        that this run's attention follows; what is read is the steered attention. Keys and values that it leaves in a
-        cache are those of a steered run.
+        Args:
+            spans: One :class:`Spans` for all rows of the batch, or one for each prompt of it. If ``generate`` draws n
+                samples for each prompt, each Spans counts for n adjacent rows. With left padding, shift the spans.
+            steer: The steering rules of this run. The run reads the steered attention. Keys and values that it leaves
+                in a cache come from a steered run, so an unsteered run must not reuse them.
+
+        Raises:
+            ConfigError: No prompt is given, or a rule names a span or a layer that is missing.
         """
         given = (spans,) if isinstance(spans, Spans) else tuple(spans)
         if not given:
-            raise ConfigError(f"spans={spans!r} holds no prompt; give one Spans, or one for each prompt of the batch")
+            raise ConfigError(f"spans={spans!r} holds no prompt; pass one Spans, or one for each prompt of the batch")
         rules = tuple(steer)
         self.steering = Steering(rules, given, self.layers) if rules else None
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
@@ -81,10 +101,17 @@ class Probe:
     def prepare(
         self, prompt: Prompt | Sequence[Mapping[str, Any]], *, steer: Iterable[Actuator] = ()
     ) -> dict[str, Any]:
-        """Render a chat with the processor that :func:`watch` was given, begin a run, and hand the model's inputs back.
+        """Renders a chat with the processor that was passed to :func:`watch`, and starts a run.
 
-        ``prompt``: messages as ``apply_chat_template`` takes them (see ``Prompt.from_chat``), or a ``Prompt``. Inputs
-        are on the CPU: ``{k: v.to(model.device) for …}`` elsewhere. Raises :class:`ConfigError` without a processor.
+        Args:
+            prompt: Messages as ``apply_chat_template`` takes them (see ``Prompt.from_chat``), or a ``Prompt``.
+            steer: The steering rules of this run.
+
+        Returns:
+            The model's inputs. They are on the CPU; use ``{k: v.to(model.device) for …}`` to move them.
+
+        Raises:
+            ConfigError: :func:`watch` was called without a processor.
         """
         if self._renderer is None:
             raise ConfigError("processor=None renders nothing; call watch(model, processor), or start(spans)")
@@ -93,10 +120,16 @@ class Probe:
         return dict(rendered.inputs)
 
     def result(self, tokens: int | None = None) -> SpanMass:
-        """The run's span masses, for a batch of one; the run is over.
+        """Ends the run and returns its span masses, for a batch of one row.
 
-        ``tokens`` keeps the first so many generated tokens. Raises :class:`ProbeError` where nothing was run or the
-        batch has more rows.
+        Args:
+            tokens: Keep only so many of the first generated tokens.
+
+        Returns:
+            The span masses.
+
+        Raises:
+            ProbeError: The model did not run, or the batch has more rows.
         """
         every = self.results(None if tokens is None else [tokens])
         if len(every) != 1:
@@ -106,11 +139,20 @@ class Probe:
     def results(
         self, tokens: Sequence[int] | None = None, *, beams: Sequence[Sequence[int]] | None = None
     ) -> tuple[SpanMass, ...]:
-        """The span masses of every row of the batch; the run is over.
+        """Ends the run and returns the span masses of every row of the batch.
 
-        ``tokens[b]`` keeps row b's first so many generated tokens: rows that end early are padded by ``generate``.
-        ``beams`` (rows, T): the ``beam_indices`` of a beam search's output: then there is a result for each sequence
-        that it returned, whose every token is read from the row that its beam was in at the time.
+        Args:
+            tokens: For each row, keep only so many of its first generated tokens. ``generate`` pads rows that end
+                early, so pass their true lengths.
+            beams: (rows, T) the ``beam_indices`` of a beam search's output. There is then one result for each returned
+                sequence, and each of its tokens is read from the row that its beam was in at that time.
+
+        Returns:
+            One result for each row, or for each returned sequence of a beam search.
+
+        Raises:
+            ProbeError: The model did not run, or the run is incomplete.
+            ConfigError: ``tokens`` or ``beams`` do not fit the batch.
         """
         recorder, self.recorder, self.steering = self.recorder, None, None
         if recorder is None:
@@ -125,17 +167,17 @@ class Probe:
         return tuple(first_tokens(mass, count) for mass, count in zip(every, tokens, strict=True))
 
     def _before_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Hook on the first probed module: it sees the cache before this forward's keys enter it."""
+        """Hook on the first probed module. It sees the cache before this forward's keys enter it."""
         if self.recorder is None:
             return
         hidden = args[0] if args else kwargs.get("hidden_states")
         if not isinstance(hidden, Tensor):
-            raise ProbeError(f"{type(module).__name__!r} takes no hidden_states, so its rows can't be counted")
+            raise ProbeError(f"{type(module).__name__!r} takes no hidden_states, so its rows cannot be counted")
         cache = kwargs.get("past_key_values", kwargs.get("layer_past"))
         start: int | None = 0
         if cache is not None:
             seen = cache.get_seq_length(self.layers[0])
-            # A static cache counts on the device: reading that waits for it, so only once a run.
+            # A static cache counts on the device. Reading the count synchronises, so it is read only once per run.
             start = None if isinstance(seen, Tensor) and self.recorder.forwards else int(seen)
         self.recorder.begin(start, hidden.shape[1])
 
@@ -152,38 +194,54 @@ def watch(
     readout: Readout = Readout(),  # noqa: B008 - frozen
     every: int = 1,
 ) -> Iterator[Probe]:
-    """Attach a probe to a loaded transformers model for the length of a ``with`` block.
+    """Attaches a probe to a loaded transformers model for the duration of a ``with`` block.
+
+    ::
 
         with watch(model, layers=[8, 9, 10]) as probe:
             probe.start(Spans({"goal": [(5, 19)], "screen": [(30, 130)]}, length=140))
             out = model.generate(**inputs)
             mass = probe.result()
 
-    With the model's ``processor`` (or fast tokenizer) a labelled chat is rendered here::
+    With the model's processor (or fast tokenizer), the probe renders a labelled chat::
 
         with watch(model, processor) as probe:
             out = model.generate(**probe.prepare([{"role": "user", "content": "book a table", "label": "goal"}]))
 
-    ``layers``: ``"all"`` or indices. ``rows``: how many of the prompt's last rows are read besides the generated tokens
-    (``"all"`` for every row). Sinks (arXiv 2410.10781) are the keys whose mean weight, over those rows that can see
-    them and over all probed heads and layers, exceeds ``sink_threshold``; a key that fewer than half of the rows can
-    see is never one. The paper's 0.3 is for single heads; over all heads it marks only keys that the whole model uses
-    as a sink, and never a passage that a few heads rightly read. ``sinks=False`` measures none.
+    The model's outputs remain what SDPA computes, up to rounding. After the block, also after an exception, the
+    previous attention implementation is restored. Inside the block ``generate`` does not compile, because a compiled
+    forward would skip the probe.
 
-    The model's outputs stay what SDPA computes, up to rounding. The former attention implementation is back after the
-    block, also after an exception. Inside it ``generate`` does not compile (a compiled forward would skip the probe).
+    Attention sinks (arXiv 2410.10781) are the keys whose mean weight exceeds ``sink_threshold``. The mean is taken over
+    the rows that can see the key, and over all probed heads and layers. A key that fewer than half of the rows can see
+    is never a sink. The paper applies its threshold of 0.3 to single heads. Over all heads, it marks only keys that the
+    whole model uses as a sink, and never a passage that a few heads read for its content.
 
-    Raises :class:`ProbeError` for an architecture that can't be read exactly or a model that is already watched, and
-    :class:`ConfigError` for settings that can't work.
+    Args:
+        model: A loaded transformers model.
+        processor: Its processor or fast tokenizer, for :meth:`Probe.prepare`.
+        layers: The layers to read: ``"all"``, or indices.
+        rows: How many of the prompt's last rows are read besides the generated tokens; ``"all"`` for every row.
+        sinks: Whether attention sinks are measured.
+        sink_threshold: The mean weight above which a key is a sink.
+        readout: What is recorded besides span masses.
+        every: Record one generated token in so many.
+
+    Yields:
+        The probe.
+
+    Raises:
+        ProbeError: The architecture cannot be read exactly, or the model is already watched.
+        ConfigError: A setting is invalid.
     """
     if rows != "all" and (not isinstance(rows, int) or rows < 1):
-        raise ConfigError(f"rows={rows!r} reads nothing; give 1 or more, or 'all'")
+        raise ConfigError(f"rows={rows!r} reads no row; pass 1 or more, or 'all'")
     if not 0 < sink_threshold < 1:
-        raise ConfigError(f"sink_threshold={sink_threshold!r} is no share of a row; give a number between 0 and 1")
+        raise ConfigError(f"sink_threshold={sink_threshold!r} is not a share of a row; pass a number between 0 and 1")
     if not isinstance(every, int) or every < 1:
-        raise ConfigError(f"every={every!r} reads nothing; give 1 for every token, or k for one in k")
+        raise ConfigError(f"every={every!r} reads no token; pass 1 for every token, or k for one token in k")
     if OUTPUT in readout.keys:
-        raise ConfigError(f"keys={OUTPUT!r} grow with every token; read the nearest ones with window=…")
+        raise ConfigError(f"keys={OUTPUT!r} grows with every token; read the nearest keys with window=…")
     renderer = None if processor is None else Renderer(processor)
     modules = find_layers(model, layers)
     if any(m in PROBES for m in modules.values()):
@@ -193,15 +251,15 @@ def watch(
     )
     AttentionInterface.register(NAME, probe_attention)
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
-    configs = owners(model, list(modules.values()))
+    configs = attention_configs(model, list(modules.values()))
     former = [config._attn_implementation for config in configs]
-    generation = getattr(model, "generation_config", None)
+    generation = getattr(model, "generation_config", None)  # models that cannot generate have none
     compiling = getattr(generation, "disable_compile", None)
     first = next(iter(modules.values()))
     hook = first.register_forward_pre_hook(probe._before_forward, with_kwargs=True)
     try:
         for config in configs:
-            # The private name sets this config alone: the public one would reach into the vision tower's as well.
+            # The private name sets only this config; the public one would also change the vision tower's.
             config._attn_implementation_internal = NAME
         if generation is not None:
             generation.disable_compile = True

@@ -1,7 +1,7 @@
-"""What a :class:`~homeostat.sensors.attempts.Readout` asks for besides span masses, collected row by row.
+"""Records what a :class:`~homeostat.sensors.attempts.Readout` asks for besides span masses, row by row.
 
-Rows are those that produced a token: from slot n − 1 of a prompt of n slots on. While n is not known yet, the last row
-of every forward is kept, and those that turn out to lie inside the prompt are dropped at the end.
+The recorded rows are those that produced a token: from slot n − 1 on, for a prompt of n slots. While n is unknown, the
+last row of every forward is kept; rows that turn out to lie inside the prompt are dropped at the end.
 """
 
 from __future__ import annotations
@@ -17,17 +17,29 @@ from torch import Tensor
 from homeostat.sensors.attempts import Readout
 from homeostat.sensors.spans import Spans
 
-__all__ = ["Extras"]
+__all__ = ["ReadoutRecorder"]
 
 FIRST = 64
-"""Of so many of the prompt's first slots ``received`` tells."""
+"""The number of the prompt's first slots that ``received`` covers."""
 
 
-class Extras:
-    """One run's readouts. ``rows`` (N,) slots and, by name, per forward and layer a tensor (b, H, r, …)."""
+class ReadoutRecorder:
+    """Records one run's readout: per forward, name and layer, a tensor (b, H, r, …).
+
+    Attributes:
+        readout: What is recorded.
+        spans: The spans: one, or one for each prompt of the batch.
+        slots: Per forward, the slots of the rows that are kept.
+    """
 
     def __init__(self, readout: Readout, spans: Sequence[Spans], layers: int) -> None:
-        """``spans``: one, or one for each prompt of the batch."""
+        """Prepares an empty recording.
+
+        Args:
+            readout: What is recorded.
+            spans: One, or one for each prompt of the batch.
+            layers: The number of probed layers.
+        """
         self.readout = readout
         self.spans = tuple(spans)
         self.slots: list[NDArray[np.int64]] = []
@@ -38,17 +50,27 @@ class Extras:
         self._received: list[Tensor | None] = [None] * layers  # (2, b, H, FIRST): weight, and rows that see the key
 
     def begin(self, slots: NDArray[np.int64]) -> None:
-        """A forward starts; ``slots`` of its rows that are kept."""
+        """Starts a forward.
+
+        Args:
+            slots: The slots of those of its rows that are kept.
+        """
         self.slots.append(slots)
         self._found.append({})
         self._layer = -1
 
     def open_layer(self) -> None:
-        """The next probed layer begins."""
+        """Starts the next probed layer."""
         self._layer += 1
 
     def add(self, weights: Tensor, first: int, offset: int) -> None:
-        """(b, H, r, K) weights of the rows from slot ``first`` on, on the keys from slot ``offset`` on."""
+        """Records some rows of the open layer.
+
+        Args:
+            weights: (b, H, r, K) weights.
+            first: The slot of the first row.
+            offset: The slot of the first key.
+        """
         kept = self._kept(first, weights.shape[2])
         if kept is None:
             return
@@ -72,13 +94,24 @@ class Extras:
                 self._put(f"keys.{label}", _at(weights, slots[:, None], offset))
 
     def add_outputs(self, out: Tensor, first: int) -> None:
-        """(b, r, H, D) outputs of the rows from slot ``first`` on."""
+        """Records the heads' outputs in the open layer.
+
+        Args:
+            out: (b, r, H, D) outputs.
+            first: The slot of the first row.
+        """
         kept = self._kept(first, out.shape[1])
         if kept is not None:
             self._put("outputs", out[:, kept[0] : kept[1]].transpose(1, 2).float())
 
     def receive(self, weights: Tensor, seen: Tensor | None, offset: int) -> None:
-        """(b, H, r, K) weights of rows of the prompt; ``seen`` (b or 1, r or 1, K) whether row sees key."""
+        """Adds what the prompt's first slots receive from some of the prompt's rows.
+
+        Args:
+            weights: (b, H, r, K) weights.
+            seen: (b or 1, r or 1, K): whether the row sees the key; None if every row sees every key.
+            offset: The slot of the first key.
+        """
         batch, heads, rows, _ = weights.shape
         upto = max(FIRST - offset, 0)
         could = torch.ones(1, rows, 1, device=weights.device) if seen is None else seen.float()
@@ -90,7 +123,15 @@ class Extras:
         self._received[self._layer] = both if before is None else before.to(both.device) + both
 
     def rows(self, keep: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """By name (B, T, L, H, …), of the rows at the slots ``keep``; those of fewer batch rows are as they were."""
+        """Collects the recorded rows.
+
+        Args:
+            keep: (T,) the slots of the rows to return.
+
+        Returns:
+            By name, (B, T, L, H, …) arrays. B is the largest batch that was recorded; forwards on fewer rows of the
+            batch are repeated to it.
+        """
         slots = np.concatenate(self.slots) if self.slots else np.zeros(0, np.int64)
         order = {int(slot): k for k, slot in enumerate(slots)}
         at = [order[int(slot)] for slot in keep]
@@ -110,7 +151,14 @@ class Extras:
         return out
 
     def received(self, length: int) -> NDArray[np.float32] | None:
-        """(b, L, H, n) of the prompt's first n = min(length, 64) slots; None where it was not asked for."""
+        """Averages what the prompt's first slots received.
+
+        Args:
+            length: The number of slots of the prompt.
+
+        Returns:
+            (b, L, H, n) mean weights, n = min(length, 64); None if they were not asked for.
+        """
         if "received" not in self.readout.statistics or any(part is None for part in self._received):
             return None
         sums = torch.stack([part.cpu() for part in self._received if part is not None])[..., : min(length, FIRST)]
@@ -130,7 +178,7 @@ class Extras:
         layers[-1].append(value.detach())
 
     def _slots(self, label: str, device: torch.device) -> Tensor | None:
-        """(1 or b, n) slots of a span's keys, −1 where a prompt's span is shorter; None where no prompt has it."""
+        """(1 or b, n) slots of a span's keys, −1 if a prompt's span is shorter; None if no prompt has the span."""
         key = (label, device)
         if key not in self._index:
             each = [[s for a, b in spans[label] for s in range(a, b)] if label in spans else [] for spans in self.spans]
@@ -142,7 +190,7 @@ class Extras:
 
 
 def _at(weights: Tensor, slots: Tensor, offset: int) -> Tensor:
-    """(b, H, r, n) weights at (1 or b, 1 or r, n) slots; 0 where a slot has no key here."""
+    """(b, H, r, n) weights at (1 or b, 1 or r, n) slots; 0 for a slot that has no key here."""
     batch, heads, rows, keys = weights.shape
     if slots.shape[0] not in (1, batch):
         slots = slots.repeat_interleave(batch // slots.shape[0], 0)

@@ -1,9 +1,9 @@
-"""What one probed run collects; ``sensors/probe/results.py`` makes :class:`~homeostat.sensors.attempts.SpanMass` of it.
+"""Collects what one probed run reads; ``sensors/probe/results.py`` turns it into span masses.
 
-A *run* lies between ``Probe.start`` and ``Probe.result``; a *forward* is one call of the model within it. Slots are
-columns of the whole sequence (see :mod:`homeostat.sensors.spans`). A row at slot s belongs to the prompt if s is below
-the prompt's length n, and to generated token t = s − (n − 1) from slot n − 1 on: the prompt's last row produced the
-first token, so it is both.
+A *run* lasts from ``Probe.start`` to ``Probe.result``; a *forward* is one call of the model within it. Slots are
+columns of the whole sequence (see :mod:`homeostat.sensors.spans`). In a prompt of n slots, the row at slot s belongs to
+the prompt if s < n, and it produces generated token t = s − (n − 1) if s ≥ n − 1. The prompt's last row is therefore
+both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from homeostat.errors import ProbeError
 from homeostat.sensors.attempts import Readout
 from homeostat.sensors.probe.explicit_attention import RowMask, visible
-from homeostat.sensors.probe.readout import Extras
+from homeostat.sensors.probe.readout import ReadoutRecorder
 from homeostat.sensors.probe.sinks import SinkFinder
 from homeostat.sensors.spans import Spans
 
@@ -27,19 +27,42 @@ __all__ = ["Forward", "Recorder", "repeat_rows"]
 
 @dataclass
 class Forward:
-    """One call of the model: ``queries`` new slots from ``start``, of which those from ``first`` are recorded."""
+    """One call of the model.
+
+    Attributes:
+        start: The first new slot.
+        queries: The number of new slots.
+        first: The first slot whose row is recorded.
+        mass: [layer][chunk] (b, H, r, C) masses by column (labels, output, sinks).
+        seen: By mask, first row and number of keys: (b, r, K) whether the row sees the key, and (b, r) how many keys
+            it sees. The mask itself is kept with them, so that its id is not reused while it is part of a key.
+        visible: Per layer, (b, r) the number of visible keys, or one number for all rows.
+    """
 
     start: int
     queries: int
     first: int
-    mass: list[list[Tensor]] = field(default_factory=list)  # [layer][chunk] (b, H, r, C)
-    # The mask itself is kept with what was made of it: an id must not be reused while it is a key.
+    mass: list[list[Tensor]] = field(default_factory=list)
     seen: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict)
-    visible: list[Tensor | int] = field(default_factory=list)  # per layer (b, r), or one number for all rows
+    visible: list[Tensor | int] = field(default_factory=list)
 
 
 class Recorder:
-    """Collects the span masses of one run. Made by :class:`~homeostat.sensors.Probe`; not for direct use."""
+    """Collects the span masses of one run. :class:`~homeostat.sensors.Probe` creates it; it is not for direct use.
+
+    Attributes:
+        layers: The probed layers.
+        every: One generated token in so many is recorded.
+        active: Whether the present forward is recorded.
+        spans: The spans: one, or one for each prompt of the batch.
+        rows: How many of the prompt's last rows are recorded; None for all.
+        sinks: Finds attention sinks; None if they are not measured.
+        labels: All labels of all prompts.
+        length: The number of slots of the prompt; None until it is known.
+        total: The number of slots seen so far.
+        forwards: The recorded forwards.
+        readouts: Records what else was asked for; None if only masses are.
+    """
 
     def __init__(
         self,
@@ -50,7 +73,19 @@ class Recorder:
         readout: Readout = Readout(),  # noqa: B008 - frozen
         every: int = 1,
     ) -> None:
-        """``rows`` None: every row of the prompt; ``sink_threshold`` None: no sinks; ``every``: of k tokens, one."""
+        """Prepares an empty recording.
+
+        Args:
+            layers: The probed layers.
+            spans: One, or one for each prompt of the batch.
+            rows: How many of the prompt's last rows are recorded; None for all.
+            sink_threshold: The mean weight above which a key is a sink; None measures no sinks.
+            readout: What is recorded besides span masses.
+            every: Record one generated token in so many.
+
+        Raises:
+            ProbeError: The prompts of the batch differ in length.
+        """
         self.layers = tuple(layers)
         self.every = every
         self.active = True
@@ -64,23 +99,29 @@ class Recorder:
             raise ProbeError(
                 f"one batch holds prompts of {sorted(map(str, lengths))} slots; pad them and shift the spans"
             )
-        self.total = 0  # slots seen
+        self.total = 0
         self.forwards: list[Forward] = []
-        self.extras = Extras(readout, self.spans, len(self.layers)) if readout != Readout() else None
+        self.readouts = ReadoutRecorder(readout, self.spans, len(self.layers)) if readout != Readout() else None
         self._columns: dict[torch.device, Tensor] = {}
 
-    # -- while the model runs ------------------------------------------------------------------------------------
-
     def begin(self, start: int | None, queries: int) -> None:
-        """A forward starts: ``queries`` rows, after ``start`` cached slots (None: as many as this run has seen)."""
+        """Starts a forward.
+
+        Args:
+            start: The number of cached slots; None means as many as this run has seen.
+            queries: The number of new rows.
+
+        Raises:
+            ProbeError: The previous forward ended early, or the cache was cropped or exchanged during the run.
+        """
         if self.active and self.forwards and len(self.forwards[-1].mass) != len(self.layers):
             raise ProbeError("a forward ended before every probed layer ran; probe fewer layers or none")
         start = self.total if start is None else start
         fresh = start + queries - self.total if self.forwards else queries
         if fresh < 1 or (self.forwards and start > self.total):
             raise ProbeError(
-                f"the cache holds {start} slots where this run has seen {self.total}; it was cropped or exchanged "
-                "during the run (assisted decoding does): start a new run"
+                f"the cache holds {start} slots, but this run has seen {self.total}; it was cropped or exchanged "
+                "during the run (assisted decoding does that): start a new run"
             )
         if self.forwards and fresh == 1 and self.length is None:
             self.end_prompt(self.total)
@@ -94,12 +135,12 @@ class Recorder:
         if self.sinks is not None and self.length is None:  # each forward may be the prompt's last
             self.sinks.restart()
         self.forwards.append(Forward(start, queries, self.total - wanted))
-        if self.extras is not None:
+        if self.readouts is not None:
             first = self.total if self.length is None else self.length
-            self.extras.begin(np.arange(max(first - 1, self.total - wanted), self.total))
+            self.readouts.begin(np.arange(max(first - 1, self.total - wanted), self.total))
 
     def _is_read(self, queries: int) -> bool:
-        """Whether this forward is: of the forwards on a single generated token, one of every k."""
+        """Whether this forward is recorded; of the forwards on a single generated token, one in ``every`` is."""
         if queries > 1 or self.length is None or self.total <= self.length:
             return True
         return (self.total - self.length) % self.every == 0
@@ -111,16 +152,27 @@ class Recorder:
         return forward.start + forward.queries - forward.first
 
     def open_layer(self) -> None:
-        """The next probed layer begins."""
+        """Starts the next probed layer.
+
+        Raises:
+            ProbeError: A probed layer ran twice in this forward.
+        """
         forward = self.forwards[-1]
         if len(forward.mass) == len(self.layers):
             raise ProbeError("a probed layer ran twice in one forward; models that share layers can't be probed")
         forward.mass.append([])
-        if self.extras is not None:
-            self.extras.open_layer()
+        if self.readouts is not None:
+            self.readouts.open_layer()
 
     def add(self, weights: Tensor, rows: RowMask, mask: Tensor | None, row: int) -> None:
-        """(b, H, r, K) weights of the rows from index ``row`` of the layer that was opened last."""
+        """Records some rows of the open layer.
+
+        Args:
+            weights: (b, H, r, K) weights.
+            rows: Which keys each of the layer's rows sees.
+            mask: The mask of these r rows; None if they see every key.
+            row: The index of the first of these rows in the forward.
+        """
         forward = self.forwards[-1]
         batch, heads, count, keys = weights.shape
         offset = max(self.total - keys, 0)  # a sliding window has dropped the first keys
@@ -132,24 +184,28 @@ class Recorder:
         forward.mass[-1].append(mass.view(batch, heads, count, -1))
         self._count_visible(forward, mask, rows, row, count, keys)
         seen = None if mask is None else self._seen(forward, mask, rows, row)[0]
-        if self.extras is not None:
-            self.extras.add(weights.detach(), forward.start + row, offset)
+        if self.readouts is not None:
+            self.readouts.add(weights.detach(), forward.start + row, offset)
             inside = count if self.length is None else min(self.length - forward.start - row, count)
-            if inside > 0 and "received" in self.extras.readout.statistics:
+            if inside > 0 and "received" in self.readouts.readout.statistics:
                 part = seen if seen is None or seen.shape[1] == 1 else seen[:, :inside]
-                self.extras.receive(weights.detach()[:, :, :inside], part, offset)
+                self.readouts.receive(weights.detach()[:, :, :inside], part, offset)
         if self.sinks is not None and self._in_prompt(forward):
             after = self.length - self.rows if self.length is not None and self.rows is not None else 0
             last = row + count == forward.queries
             self.sinks.receive(weights.detach(), seen, forward.start + row, offset, self.total, after=after, last=last)
 
     def add_outputs(self, out: Tensor) -> None:
-        """(b, Q, H, D) the outputs of the layer that was opened last, where they are asked for."""
-        if self.extras is not None and "outputs" in self.extras.readout.statistics:
-            self.extras.add_outputs(out.detach(), self.total - out.shape[1])
+        """Records the outputs of the open layer, if they are asked for.
+
+        Args:
+            out: (b, Q, H, D) outputs.
+        """
+        if self.readouts is not None and "outputs" in self.readouts.readout.statistics:
+            self.readouts.add_outputs(out.detach(), self.total - out.shape[1])
 
     def close_layer(self) -> None:
-        """The layer opened last is done; after the forward's last one, the sinks are found."""
+        """Ends the open layer, and finds the sinks after the forward's last layer."""
         forward = self.forwards[-1]
         if len(forward.mass) == len(self.layers):
             forward.seen.clear()
@@ -157,7 +213,7 @@ class Recorder:
                 self._columns.clear()
 
     def _in_prompt(self, forward: Forward) -> bool:
-        # Where one forward holds prompt and answer, the sinks are known too late for its rows: they stay unmeasured.
+        # If one forward holds prompt and answer, the sinks are known too late for its rows: they stay unmeasured.
         if self.length is None:
             return True
         return forward.start < self.length and self.total <= self.length
@@ -178,7 +234,7 @@ class Recorder:
                 forward.visible[-1] = torch.cat([before, seen], -1)
 
     def _seen(self, forward: Forward, mask: Tensor, rows: RowMask, row: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(b, r, K) whether row sees key, (b, r) how many keys it sees; shared by layers that share a mask."""
+        """(b, r, K) whether the row sees the key, (b, r) how many keys it sees; shared by layers that share a mask."""
         key = (id(rows.mask), row, rows.keys)
         if key not in forward.seen:
             seen = visible(mask)
@@ -186,15 +242,19 @@ class Recorder:
         return forward.seen[key]
 
     def end_prompt(self, length: int) -> None:
-        """The prompt turns out to have ``length`` slots."""
+        """Fixes the prompt's length.
+
+        Args:
+            length: The number of slots of the prompt.
+        """
         self.length = length
         self._columns.clear()
 
     def _indicator(self, device: torch.device, upto: int, batch: int) -> Tensor:
-        """(1 or b, ≥ upto, C) float32: which slots belong to each label, to the output, and are each sink."""
+        """(1 or b, ≥ upto, C) float32: 1 for slots that belong to a label or to the output, or that are a sink."""
         have = self._columns.get(device)
         if have is None or have.shape[1] < upto or have.shape[0] not in (1, batch):
-            # Room to grow: decoding needs one more slot a token, and should not rebuild this each time.
+            # Room to grow: decoding needs one more slot per token and should not rebuild the table each time.
             have = self._columns[device] = self._build(upto + max(256, upto // 4), batch).to(device)
         return have
 
@@ -217,10 +277,21 @@ class Recorder:
 
 
 def repeat_rows(tensor: Tensor, batch: int) -> Tensor:
-    """A tensor whose first dimension is repeated to ``batch``: n samples from one prompt lie side by side."""
+    """Repeats a tensor along its first dimension, so that the n samples of one prompt are adjacent.
+
+    Args:
+        tensor: One row for each prompt.
+        batch: The number of rows to return.
+
+    Returns:
+        The repeated tensor.
+
+    Raises:
+        ProbeError: The number of prompts does not divide the batch.
+    """
     have = tensor.shape[0]
     if batch % have:
         raise ProbeError(
-            f"{have} prompts don't share a batch of {batch} rows evenly; give one Spans, or one for each row"
+            f"{have} prompts do not divide a batch of {batch} rows evenly; pass one Spans, or one for each row"
         )
     return tensor if have == batch else tensor.repeat_interleave(batch // have, 0)

@@ -1,4 +1,4 @@
-"""From what a run collected to :class:`~homeostat.sensors.attempts.SpanMass`, one for each row of the batch."""
+"""Turns what a run collected into :class:`~homeostat.sensors.attempts.SpanMass`, one for each row of the batch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,21 @@ from homeostat.sensors.spans import OUTPUT
 __all__ = ["first_tokens", "follow_beams", "span_masses"]
 
 _PER_TOKEN = ("mass", "visible", "sink", "sink_in_span", "index", "recent", "entropy", "distance", "top", "outputs")
-"""The fields of :class:`SpanMass` that have a row for every token that was read (``keys`` too)."""
+"""The fields of :class:`SpanMass`, besides ``keys``, that have one row for each recorded token."""
 
 
 def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
-    """What every row of the batch read. Raises :class:`ProbeError` where the run was not whole."""
+    """Assembles the span masses of every row of the batch.
+
+    Args:
+        recorder: What the run collected.
+
+    Returns:
+        One result for each row of the batch.
+
+    Raises:
+        ProbeError: The run is incomplete, a span ends after the prompt, or the attention is not a number.
+    """
     forwards, layers = recorder.forwards, recorder.layers
     if not forwards:
         raise ProbeError("no forward ran between start() and result(); call the model inside watch(...)")
@@ -34,7 +44,9 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
     assert length is not None
     for spans in recorder.spans:
         if spans.end > length:
-            raise ProbeError(f"a span ends at slot {spans.end}, past the prompt's {length}; render it again")
+            raise ProbeError(
+                f"a span ends at slot {spans.end}, after the prompt's {length} slots; render the prompt again"
+            )
     batch = max(max(f.mass[0][0].shape[0] for f in forwards), len(recorder.spans))
     stacked = [_stack(f, batch) for f in forwards]
     slots = np.concatenate([np.arange(f.first, f.start + f.queries) for f in forwards])
@@ -49,9 +61,9 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
     token = slots - length + 1
     tokens = np.flatnonzero((token >= 0) & (token % recorder.every == 0))
     if not len(tokens):
-        raise ProbeError(f"the prompt has {length} slots, of which only {recorder.total} were run; run the rest")
+        raise ProbeError(f"the model ran on only {recorder.total} of the prompt's {length} slots; run the rest")
     sink = _sinks(recorder, stacked, batch)
-    more, received = _extras(recorder, slots[tokens], batch)
+    more, received = _readouts(recorder, slots[tokens], batch)
     found = []
     for b in range(batch):
         spans = recorder.spans[b * len(recorder.spans) // batch]
@@ -80,10 +92,21 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
 
 
 def first_tokens(mass: SpanMass, tokens: int) -> SpanMass:
-    """The first ``tokens`` generated tokens of a result. Raises :class:`ConfigError` where so many were not run."""
+    """Cuts a result to its first generated tokens.
+
+    Args:
+        mass: The result.
+        tokens: The number of generated tokens to keep.
+
+    Returns:
+        The shorter result.
+
+    Raises:
+        ConfigError: Fewer tokens were read.
+    """
     if not 0 <= tokens <= int(mass.lengths[-1]) + 1:
         raise ConfigError(
-            f"tokens={tokens!r} is more than the {int(mass.lengths[-1]) + 1} that were read; give the row's own count"
+            f"tokens={tokens!r} is more than the {int(mass.lengths[-1]) + 1} that were read; pass the row's own count"
         )
     lengths = mass.lengths.copy()
     lengths[-1] = max(tokens - 1, 0)
@@ -91,11 +114,21 @@ def first_tokens(mass: SpanMass, tokens: int) -> SpanMass:
 
 
 def follow_beams(masses: Sequence[SpanMass], beams: Sequence[int]) -> SpanMass:
-    """One sequence of a beam search: ``beams[t]`` is the row of the batch whose query gave token t (``generate``'s
-    ``beam_indices``, without what is below 0).
+    """Assembles the result of one sequence that a beam search returned.
+
+    Args:
+        masses: The results of all rows of the batch.
+        beams: For each token t, the row of the batch whose query produced it. These are the ``beam_indices`` of
+            ``generate``, without the negative ones.
+
+    Returns:
+        The sequence's result.
+
+    Raises:
+        ConfigError: There is no beam, or a beam is not a row of the batch.
     """
     if not beams or not all(0 <= b < len(masses) for b in beams):
-        raise ConfigError(f"beams={list(beams)!r} are no rows of a batch of {len(masses)}")
+        raise ConfigError(f"beams={list(beams)!r} are not rows of a batch of {len(masses)}")
     at = [row for row, token in enumerate(masses[0].position) if token < len(beams)]
     lengths = masses[0].lengths.copy()
     lengths[-1] = len(beams) - 1
@@ -104,7 +137,7 @@ def follow_beams(masses: Sequence[SpanMass], beams: Sequence[int]) -> SpanMass:
 
 
 def _taken(base: SpanMass, rows: Sequence[SpanMass], at: NDArray[np.int64], lengths: NDArray[np.int64]) -> SpanMass:
-    """``base`` with row k of every field by token taken from ``rows[k]``, at ``at[k]``."""
+    """``base`` with row k of every field that has one row per token taken from ``rows[k]``, at position ``at[k]``."""
 
     def take(values: Any, of: Any) -> Any:
         if values is None:
@@ -121,10 +154,10 @@ def _taken(base: SpanMass, rows: Sequence[SpanMass], at: NDArray[np.int64], leng
 
 
 def _stack(forward: Forward, batch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(B, r, L, H, C) masses and (B, r) visible keys, the most over the layers."""
+    """(B, r, L, H, C) masses, and (B, r) visible keys, the largest number over the layers."""
     home = forward.mass[0][0].device
     if len({chunks[0].shape[1] for chunks in forward.mass}) > 1:
-        raise ProbeError("the probed layers differ in their number of heads; probe those that agree")
+        raise ProbeError("the probed layers differ in their number of heads; probe layers with the same number")
     layers = [chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2) for chunks in forward.mass]
     mass = repeat_rows(torch.stack([m.to(home) for m in layers]).permute(1, 3, 0, 2, 4), batch)
     rows = mass.shape[1]
@@ -138,7 +171,7 @@ def _stack(forward: Forward, batch: int) -> tuple[NDArray[np.float32], NDArray[n
 def _sinks(
     recorder: Recorder, stacked: list[tuple[NDArray[np.float32], NDArray[np.int64]]], batch: int
 ) -> NDArray[np.float32] | None:
-    """(B, T, L, H, m) weight of every generated token's row on each sink."""
+    """(B, T, L, H, m) weight on each sink in every generated token's row; None if sinks were not measured."""
     if recorder.sinks is None or recorder.sinks.first is None or recorder.length is None:
         return None
     width = len(recorder.labels) + 1
@@ -153,7 +186,7 @@ def _sinks(
 def _sinks_in_spans(
     recorder: Recorder, sink: NDArray[np.float32] | None, b: int, batch: int
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
-    """(T, L, H) on all sinks and (T, L, H, S) on those within each span."""
+    """(T, L, H) mass on all sinks, and (T, L, H, S) on those within each span."""
     if sink is None or recorder.sinks is None or recorder.sinks.slots is None:
         return None, None
     spans = recorder.spans[b * len(recorder.spans) // batch]
@@ -165,12 +198,12 @@ def _sinks_in_spans(
     return sink[b].sum(-1), sink[b] @ member
 
 
-def _extras(
+def _readouts(
     recorder: Recorder, slots: NDArray[np.int64], batch: int
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32] | None]:
-    """By name (B, T, L, H, …), and (B, L, H, n) of what the prompt's first slots received."""
-    if recorder.extras is None or recorder.length is None:
+    """By name, (B, T, L, H, …) arrays; and (B, L, H, n), what the prompt's first slots received."""
+    if recorder.readouts is None or recorder.length is None:
         return {}, None
-    more = {name: v.repeat(batch // len(v), 0) for name, v in recorder.extras.rows(slots).items()}
-    received = recorder.extras.received(recorder.length)
+    more = {name: v.repeat(batch // len(v), 0) for name, v in recorder.readouts.rows(slots).items()}
+    received = recorder.readouts.received(recorder.length)
     return more, None if received is None else received.repeat(batch // len(received), 0)

@@ -1,8 +1,9 @@
-"""Attention sinks, found while a prompt runs.
+"""Finds attention sinks while the model processes a prompt.
 
-Key k is a sink if α_k, the mean weight it receives over the prompt's last rows that can see it and over all probed
-heads and layers, exceeds a threshold (arXiv 2410.10781, where it is taken for each head; why not here:
-``docs/design/probe.md``). Memory: one number a key, and one row of weights for each layer and head within a forward.
+Key k is a sink if α_k exceeds a threshold. α_k is the mean weight that the key receives, over those of the prompt's
+last rows that can see it, and over all probed heads and layers. (arXiv 2410.10781 applies the threshold to single
+heads; ``docs/design/probe.md`` explains the difference.) Memory: one number per key, and, during a forward, one row of
+weights for each layer and head.
 """
 
 from __future__ import annotations
@@ -14,35 +15,50 @@ __all__ = ["SinkFinder"]
 
 
 class SinkFinder:
-    """Sums what keys receive, layer by layer, and finds the sinks at the end of each of the prompt's forwards.
+    """Sums the weights that keys receive, layer by layer, and finds the sinks after each of the prompt's forwards.
 
-    After :meth:`find`: ``slots`` (b, m) the keys that receive most, ``valid`` (b, m) whether each is a sink, and
-    ``first`` (L, b, H, m) the weight on each of the row that gives the first token, 0 where it is none.
+    The results are None until :meth:`find` has succeeded.
+
+    Attributes:
+        threshold: A key is a sink if its mean received weight exceeds this.
+        slots: (b, m): the keys that receive most.
+        valid: (b, m): whether each of these keys is a sink.
+        first: (L, b, H, m): the weight on each sink in the row that produces the first token; 0 if the key is no sink.
     """
 
     def __init__(self, threshold: float) -> None:
-        """``threshold`` in (0, 1): at most ⌊1/threshold⌋ keys can pass."""
+        """Prepares empty sums.
+
+        Args:
+            threshold: A number in (0, 1); at most ⌊1/threshold⌋ keys can exceed it.
+        """
         self.threshold = threshold
         self.slots: Tensor | None = None
         self.valid: Tensor | None = None
         self.first: Tensor | None = None
-        # (2, b, slots): the weight each key received, summed over heads, rows and layers, and how many went into it.
+        # (2, b, slots): the weight each key received, summed over heads, rows and layers, and the number of summands.
         self._sums: Tensor | None = None
         self._rows: set[int] = set()
         self._last: list[tuple[Tensor, int]] = []
 
     def restart(self) -> None:
-        """Forget the rows so far: the forward that begins may be the whole of the prompt's end."""
+        """Discards the rows so far, because the forward that begins may contain all rows that count."""
         self._sums = None
         self._rows.clear()
 
     def receive(
         self, weights: Tensor, seen: Tensor | None, slot: int, offset: int, total: int, *, after: int, last: bool
     ) -> None:
-        """Weights (b, H, r, K) of the rows from ``slot`` on, on the keys from slot ``offset`` on.
+        """Adds the weights of some rows of one layer.
 
-        ``seen`` (b or 1, r or 1, K): whether row sees key, None for everything. ``total``: slots so far. Rows before
-        slot ``after`` don't count. ``last``: whether these rows end with the forward's last one.
+        Args:
+            weights: (b, H, r, K) weights.
+            seen: (b or 1, r or 1, K): whether the row sees the key; None if every row sees every key.
+            slot: The slot of the first row.
+            offset: The slot of the first key.
+            total: The number of slots so far.
+            after: Rows before this slot do not count.
+            last: Whether the last of these rows is the forward's last row.
         """
         batch, heads, count, keys = weights.shape
         if last:
@@ -53,23 +69,30 @@ class SinkFinder:
             return
         self._rows.update(range(slot + skip, slot + count))
         sums = self._fit(batch, total, weights.device)
-        upto = min(keys, total - offset)  # a static cache has keys that no token fills yet
+        upto = min(keys, total - offset)  # a static cache has keys that hold no token yet
         given = weights[:, :, skip:].sum(1)
         could: Tensor | int = count - skip
         if seen is not None:
             seen = seen[:, skip:] if seen.shape[1] > 1 else seen
             could = seen.sum(1)[:, :upto].to(sums.device)
-            given = given * seen.any(-1, keepdim=True)  # a padding row, which sees nothing, comes out uniform
+            given = given * seen.any(-1, keepdim=True)  # a padding row sees nothing; its weights are uniform
         sums[0, :, offset : offset + upto] += given.sum(1)[:, :upto].to(sums.device)
         sums[1, :, offset : offset + upto] += could * heads
 
     def find(self, total: int) -> bool:
-        """After the forward's last layer: find the sinks. False where this forward brought no row of the prompt."""
+        """Finds the sinks. To be called after the forward's last layer.
+
+        Args:
+            total: The number of slots so far.
+
+        Returns:
+            False if this forward contained no row of the prompt.
+        """
         if not self._last or self._sums is None:
             self._last.clear()
             return False
         mean = self._sums[0] / self._sums[1].clamp(min=1)
-        # A key that fewer than half of the rows see has no mean worth the name: the last tokens would pass for sinks.
+        # For a key that fewer than half of the rows see, the mean says little: the last tokens would count as sinks.
         mean[:, total - len(self._rows) // 2 :] = 0
         best, slots = mean.topk(min(max(1, int(1 / self.threshold)), mean.shape[1]), dim=-1)
         self.slots, self.valid = slots, best > self.threshold
@@ -84,7 +107,7 @@ class SinkFinder:
         return True
 
     def _fit(self, batch: int, total: int, device: torch.device) -> Tensor:
-        """The sums, longer and for more rows of the batch where this forward needs that."""
+        """Returns the sums, grown to this forward's number of slots and batch rows."""
         have = self._sums
         if have is None:
             have = torch.zeros(2, batch, total, device=device)

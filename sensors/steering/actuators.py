@@ -1,4 +1,7 @@
-"""Actuators: whose attention is changed, in which heads, and how far; ``sensors/steering/reweighting.py`` acts on them."""
+"""Actuators: rules that state which span gets more or less attention, in which heads, and how much.
+
+``sensors/steering/reweighting.py`` applies them.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,18 @@ from homeostat.errors import ConfigError
 __all__ = ["Actuator", "Centric"]
 
 Slots = str | tuple[tuple[int, int], ...]
+"""A span's label, or ranges [start, stop) of slots."""
 _FORMS = ("gain", "target", "scale", "stretch", "output")
 
 
 @dataclass(frozen=True)
 class Centric:
-    """Only the rows (of a head) that look at ``span``: at least ``least`` of their mass lies there, and of that at most
-    ``most`` on the actuator's own span (VAR, arXiv 2503.03321, section 4; its defaults).
+    """Selects the rows of a head that attend to a span (VAR, arXiv 2503.03321, section 4, with its defaults).
+
+    Attributes:
+        span: The span that the row has to attend to.
+        least: At least this share of the row's mass lies on ``span``.
+        most: Of that mass, at most this share lies on the actuator's own span.
     """
 
     span: Slots
@@ -24,28 +32,38 @@ class Centric:
     most: float = 0.5
 
     def __post_init__(self) -> None:
-        """Raises :class:`ConfigError` for shares that are none."""
+        """Checks the values.
+
+        Raises:
+            ConfigError: A share is outside [0, 1].
+        """
         if not 0 <= self.least <= 1 or not 0 <= self.most <= 1:
-            raise ConfigError(f"least={self.least!r}, most={self.most!r}: give shares from 0 to 1")
+            raise ConfigError(f"least={self.least!r}, most={self.most!r}: pass shares from 0 to 1")
         object.__setattr__(self, "span", _slots(self.span))
 
 
 @dataclass(frozen=True)
 class Actuator:
-    """One rule for the attention on ``span``, in one of five forms:
+    """A rule for the attention on a span.
 
-    - ``gain`` γ > 0: its unnormalised attention times γ (1 changes nothing);
-    - ``target`` in (0, 1): its mass is moved there, the rest's shrinks or grows in proportion; a row that can't see the
-      span, or sees nothing else, stays as it is; with ``raise_only`` one that has more already does too;
-    - ``scale`` s ≥ 0: its mass times s (at most all there is), and what that frees goes to the span ``to`` in
-      proportion (None: to everything else);
-    - ``stretch`` α ≥ −1: α |s| is added to each of its logits s;
-    - ``output`` g ≥ 0: the heads' whole output times g (0 cuts them off); ``span`` is None then.
+    A rule has exactly one of five forms: ``gain``, ``target``, ``scale``, ``stretch`` or ``output``. The rules of one
+    head are applied in the given order, but gains and stretches come first.
 
-    ``span``: a label, or ranges of slots ``((0, 1),)``, the same for all prompts of a batch. ``heads``: (layer,
-    head) pairs; None for all that are probed, from ``from_layer`` on. ``rows``: all rows, or only those that
-    produce a token (the prompt's last one and every one after it). ``where``: only rows that look at some span
-    (``target`` and ``scale`` only). Rules of one head apply in the order given, gains and stretches first.
+    Attributes:
+        span: A label, or ranges of slots such as ``((0, 1),)``, the same for all prompts of a batch. None with
+            ``output``.
+        gain: γ > 0 multiplies the span's unnormalised attention; 1 changes nothing.
+        target: In (0, 1): the span's mass is set to it, and all other weights change in proportion. A row that cannot
+            see the span, or sees nothing else, is unchanged.
+        heads: (layer, head) pairs; None means all probed heads.
+        rows: ``"all"`` rows, or only those that produce a token: ``"output"``, the prompt's last row and all after it.
+        raise_only: With ``target``: rows whose mass exceeds the target already are unchanged.
+        scale: s ≥ 0 multiplies the span's mass, up to the whole mass of the row. The difference goes to ``to``.
+        to: With ``scale``: the span that takes the difference, in proportion to its weights; None means all other keys.
+        stretch: α ≥ −1: α |s| is added to each of the span's logits s.
+        output: g ≥ 0 multiplies the heads' whole output; 0 ablates them.
+        where: With ``target`` and ``scale``: only rows that attend to some span.
+        from_layer: The first layer that is steered.
     """
 
     span: Slots | None
@@ -62,24 +80,26 @@ class Actuator:
     from_layer: int = 0
 
     def __post_init__(self) -> None:
-        """Raises :class:`ConfigError` for a rule that can't be."""
+        """Checks the values.
+
+        Raises:
+            ConfigError: There is not exactly one form, or a value is out of its range or does not go with the form.
+        """
         given = {form: value for form in _FORMS if (value := getattr(self, form)) is not None}
         if len(given) != 1:
             told = ", ".join(f"{k}={v!r}" for k, v in given.items()) or "none of them"
-            raise ConfigError(f"{told}: a rule has one of {', '.join(_FORMS)}")
+            raise ConfigError(f"{told}: a rule has exactly one of {', '.join(_FORMS)}")
         ((form, value),) = given.items()
         if self.gain is not None and not 0 < self.gain < float("inf"):
-            raise ConfigError(f"gain={self.gain!r} has no logarithm; give a number above 0 (1 changes nothing)")
+            raise ConfigError(f"gain={self.gain!r} has no logarithm; pass a number above 0 (1 changes nothing)")
         if self.target is not None and not 0 < self.target < 1:
-            raise ConfigError(f"target={self.target!r} is no mass; give a number between 0 and 1")
+            raise ConfigError(f"target={self.target!r} is not a mass; pass a number between 0 and 1")
         if not (0 if form != "stretch" else -1) <= value < float("inf"):
-            raise ConfigError(f"{form}={value!r}: give a number from {'-1' if form == 'stretch' else '0'} on")
+            raise ConfigError(f"{form}={value!r}: pass {'-1' if form == 'stretch' else '0'} or more")
         if self.rows not in ("all", "output"):
             raise ConfigError(f"rows={self.rows!r} is unknown; use 'all' or 'output'")
         if (self.span is None) != (self.output is not None):
-            raise ConfigError(
-                f"span={self.span!r} with {form}={value!r}: heads' outputs have no span, all else has one"
-            )
+            raise ConfigError(f"span={self.span!r} with {form}={value!r}: a rule has a span, unless its form is output")
         if self.to is not None and self.scale is None:
             raise ConfigError(f"to={self.to!r} goes with scale; leave it out with {form}={value!r}")
         if self.where is not None and self.scale is None and self.target is None:
@@ -90,18 +110,18 @@ class Actuator:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _slots(getattr(self, name)))
         if self.heads is not None and not self.heads:
-            raise ConfigError("heads=() steers nothing; give (layer, head) pairs, or None for all")
+            raise ConfigError("heads=() steers nothing; pass (layer, head) pairs, or None for all")
         if self.span is not None and not self.span:
-            raise ConfigError(f"span={self.span!r} steers nothing; give a label or ranges of slots")
+            raise ConfigError(f"span={self.span!r} steers nothing; pass a label or ranges of slots")
 
     @property
     def labels(self) -> frozenset[str]:
-        """The spans that it names, which a prompt has to have."""
+        """The labels that the rule names; a prompt must have these spans."""
         named = (self.span, self.to, self.where.span if self.where is not None else None)
         return frozenset(one for one in named if isinstance(one, str))
 
     def __str__(self) -> str:
-        """``goal x 3``, ``rules to 0.2``, with the number of heads where they are chosen."""
+        """A short form such as ``goal x 3`` or ``rules to 0.2``, with the number of heads if they are chosen."""
         where = _spell(self.span) if self.span is not None else "outputs"
         what = {
             "gain": f"x {self.gain}",

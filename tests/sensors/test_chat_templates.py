@@ -66,7 +66,7 @@ def test_every_range_decodes_to_its_text(tokenizer, name, chat):
     ]
     tokenizer.chat_template = (FOLDER / f"{name}.jinja").read_text(encoding="utf-8")
     if chat == "tool" and name.removesuffix("_training") in (*NO_TOOLS, *DROPPING):
-        with pytest.raises(ModelError, match="chat template can't be followed"):
+        with pytest.raises(ModelError, match="chat template cannot be followed"):
             Renderer(tokenizer).render(Prompt.from_chat(messages))
         return
     rendered = Renderer(tokenizer).render(Prompt.from_chat(messages))

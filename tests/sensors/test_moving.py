@@ -148,7 +148,7 @@ def test_masses_are_those_after_moving(tiny):
     [
         (lambda: Actuator("goal", scale=-1.0), "scale=-1.0"),
         (lambda: Actuator(None, gain=2.0), "span=None"),
-        (lambda: Actuator("goal", output=2.0), "outputs have no span"),
+        (lambda: Actuator("goal", output=2.0), "unless its form is output"),
         (lambda: Actuator("goal", gain=2.0, to="screen"), "goes with scale"),
         (lambda: Actuator("goal", stretch=0.5, where=Centric("screen")), "goes with scale or target"),
         (lambda: Centric("screen", least=2.0), "least=2.0"),

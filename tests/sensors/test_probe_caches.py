@@ -221,7 +221,7 @@ def test_a_batch_needs_results_and_a_span_set_that_fits(tiny):
         with pytest.raises(ProbeError, match="3 rows; call results"):
             probe.result()
         probe.start([SPANS, SPANS])
-        with pytest.raises(ProbeError, match="2 prompts don't share a batch of 3 rows"):
+        with pytest.raises(ProbeError, match="2 prompts do not divide a batch of 3 rows"):
             case.model(input_ids=ids)
         probe.start(SPANS)
         case.model(input_ids=ids)

@@ -117,11 +117,11 @@ def test_spans_must_fit_the_prompt(tiny):
     with watch(case.model) as probe, torch.no_grad():
         probe.start(Spans({"goal": [(30, 41)]}))
         case.model(**case.inputs)
-        with pytest.raises(ProbeError, match="ends at slot 41, past the prompt's 40"):
+        with pytest.raises(ProbeError, match="ends at slot 41, after the prompt's 40"):
             probe.result()
         probe.start(Spans({"goal": [(30, 40)]}, length=60))
         case.model(**case.inputs)
-        with pytest.raises(ProbeError, match="60 slots, of which only 40 were run"):
+        with pytest.raises(ProbeError, match="ran on only 40 of the prompt's 60 slots"):
             probe.result()
 
 
@@ -224,8 +224,8 @@ def gemma4():
         (lfm2, r"'Lfm2ForCausalLM' has 3 layers.*only \[1\].*conv"),
         (mllama, "cross-attention"),
         (gemma3n, "layer 2 of 'Gemma3nForCausalLM'.*reuses another layer's keys"),
-        (gemma4, "'Gemma4ForCausalLM'.*'sdpa' apart"),
-        (lambda: torch.nn.Linear(2, 2), "'Linear' is no transformers model"),
+        (gemma4, "'Gemma4ForCausalLM'.*special case for the attention named 'sdpa'"),
+        (lambda: torch.nn.Linear(2, 2), "'Linear' is not a transformers model"),
     ],
 )
 def test_what_cannot_be_read_exactly_is_refused_by_name(make, says):

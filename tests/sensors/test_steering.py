@@ -185,7 +185,7 @@ def test_emphasis_equals_scaling_everything_else_down(tiny):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_steers_by_the_whole_logarithm(tiny, dtype):
     """The gain is carried in three parts, so the bias is as exact as in float32."""
-    from homeostat.sensors.steering.reweighting import Steering
+    from homeostat.sensors.steering.binding import Steering
 
     bound = Steering([Actuator("goal", gain=37.3)], [SPANS], [0]).bind(
         0, torch.zeros(1, 4, 40, 16, dtype=dtype), torch.zeros(1, 2, 40, 16, dtype=dtype), 40
@@ -242,7 +242,7 @@ def test_steering_ends_with_its_run_and_every_kth_token_is_steered_as_all_are(ti
         (lambda: Actuator("goal"), "none of them: a rule has one of"),
         (lambda: Actuator("goal", gain=2.0, target=0.5), r"gain=2.0, target=0.5"),
         (lambda: Actuator("goal", gain=0.0), "gain=0.0 has no logarithm"),
-        (lambda: Actuator("goal", target=1.0), "target=1.0 is no mass"),
+        (lambda: Actuator("goal", target=1.0), "target=1.0 is not a mass"),
         (lambda: Actuator("goal", gain=2.0, rows="some"), "rows='some'"),
         (lambda: Actuator("goal", gain=2.0, heads=()), r"heads=\(\) steers nothing"),
         (lambda: Actuator("", gain=2.0), "span='' steers nothing"),
@@ -258,7 +258,7 @@ def test_rules_that_cannot_be_are_named(make, says):
     [
         (Actuator("memo", gain=2.0), SPANS, "no span 'memo' in this prompt; spans: system, goal"),
         (Actuator("goal", gain=2.0, heads={(7, 0)}), SPANS, r"head \(7, 0\) is not probed"),
-        (Actuator("goal", gain=2.0, rows="output"), Spans({"goal": [(3, 9)]}), "give Spans its length"),
+        (Actuator("goal", gain=2.0, rows="output"), Spans({"goal": [(3, 9)]}), "pass Spans its length"),
     ],
 )
 def test_rules_must_fit_the_prompt_and_the_model(tiny, rule, spans, says):
@@ -270,5 +270,5 @@ def test_a_head_that_the_layer_lacks_is_named(tiny):
     case = tiny("llama")
     with watch(case.model) as probe, torch.no_grad():
         probe.start(SPANS, steer=[Actuator("goal", gain=2.0, heads={(1, 9)})])
-        with pytest.raises(ConfigError, match=r"head \(1, 9\) is not there: layer 1 has 4 heads"):
+        with pytest.raises(ConfigError, match=r"head \(1, 9\) does not exist: layer 1 has 4 heads"):
             case.model(**case.inputs)
