@@ -120,11 +120,13 @@ def test_the_planner_is_nano_s_language_model_until_it_is_trained() -> None:
 
     planner, tokenizer = build_planner("homeostat/nano")
     nano = TransformersModel.load("homeostat/nano")
-    ids = nano._tokenizer("goal: turn on wifi", return_tensors="pt")["input_ids"]
+    ids = nano.renderer.tokenizer("goal: turn on wifi", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         mine = planner.eval()(ids).logits
         nanos = nano.model(input_ids=ids).logits
-    torch.testing.assert_close(mine[..., : len(nano._tokenizer)], nanos[..., : len(nano._tokenizer)], atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        mine[..., : len(nano.renderer.tokenizer)], nanos[..., : len(nano.renderer.tokenizer)], atol=2e-3, rtol=0
+    )
     text = '{"parts": [{"compute": "sum", "of": ["{1}", "{2}"]}, "note {3}", {"instruction": "x", "when": "not 4"}]}'
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
 
