@@ -29,15 +29,15 @@ class AgentSpec(BaseModel):
         planner: The model that splits goals and reads screens. None takes the one that the model's prompt style names,
             else the model itself; it is loaded only where a controller plans.
         sensors: Names of sensors to read besides those that the controllers need (``homeostat list sensors``). A sensor
-            that the model can't feed is left out.
+            that needs what the model does not offer is left out.
         controllers: Names of controllers in the order in which they are asked (``homeostat list controllers``);
-            ``"none"`` for the bare model. A text with commas will do.
+            ``"none"`` for the bare model. A text with names between commas is accepted too.
         heads: A file of attention heads, as ``homeostat profile`` writes it. None takes the model's own ``heads.json``,
             where it has one.
         calibration: A file of alarm thresholds, as ``homeostat calibrate`` writes it. None takes the model's own
             ``calibration.json``, where it has one.
         limits: The limits of an episode.
-        device: Where the models are loaded, such as ``"cuda"`` or ``"cpu"``; None takes the best that there is.
+        device: Where the models are loaded, such as ``"cuda"`` or ``"cpu"``; None takes the fastest one available.
         dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
     """
 
@@ -91,10 +91,10 @@ class AgentSpec(BaseModel):
             raise ConfigError(f"{where}: {field}={first['input']!r}: {first['msg']}") from None
 
     def check(self) -> None:
-        """Refuses what can be refused before a model is loaded.
+        """Checks everything that can be checked before a model is loaded.
 
         Raises:
-            ConfigError: A name is unknown, controllers can't go together, or a file can't be used with the model.
+            ConfigError: A name is unknown, the controllers contradict each other, or a file belongs to another model.
             ModelError: The model can't be found.
         """
         self._sensors(frozenset())
@@ -129,6 +129,6 @@ class AgentSpec(BaseModel):
 
     def _sensors(self, capabilities: frozenset[Any]) -> tuple[Sensor, ...]:
         from homeostat.agent.registry import sensors_for
-        from homeostat.controllers.presets import preset_sensors
+        from homeostat.controllers.registry import preset_sensors
 
         return sensors_for(preset_sensors(self.controllers), capabilities, wanted=self.sensors)

@@ -35,15 +35,15 @@ from .guard import Guard as Guard, Prohibition as Prohibition, read_rules as rea
 from .operations import OPERATIONS as OPERATIONS, compute as compute
 from .plan import Fact as Fact, Plan as Plan, Subtask as Subtask
 from .plan_format import parse_plan as parse_plan, plan_schema as plan_schema
-from .presets import (
-    PRESETS as PRESETS,
-    Preset as Preset,
-    controllers_for as controllers_for,
-    preset_sensors as preset_sensors,
-)
+from .presets import PRESETS as PRESETS, Preset as Preset
 from .profiles import HeadProfile as HeadProfile
 from .recalibrate import Recalibrate as Recalibrate
 from .reconsider import Reconsider as Reconsider
+from .registry import (
+    controller_names as controller_names,
+    controllers_for as controllers_for,
+    preset_sensors as preset_sensors,
+)
 from .remind import Remind as Remind
 from .steer import SetPoint as SetPoint, Steer as Steer
 from .tabu import Tabu as Tabu

@@ -1,15 +1,15 @@
-"""Controllers by name, as the command line and a config file give them: ``none``, ``default``, ``remind,decompose``.
+"""The controllers that have a name: on the command line, in a configuration file, and in ``AgentSpec``.
 
-A preset says which sensors its controllers are meant to listen to. Building those sensors is the agent's
-business: it knows the model (:func:`homeostat.agent.registry.sensors_for`).
+A preset says which sensors its controllers use. The agent builds those sensors, because it knows the model
+(:func:`homeostat.agent.registry.sensors_for`). :mod:`homeostat.controllers.registry` looks names up, here and among the
+controllers that other packages register.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.contracts import Controller
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.guard import Guard
@@ -19,16 +19,21 @@ from homeostat.controllers.reconsider import Reconsider
 from homeostat.controllers.remind import Remind
 from homeostat.controllers.steer import SetPoint, Steer
 from homeostat.controllers.tabu import Tabu
-from homeostat.errors import ConfigError, UnknownName
+from homeostat.errors import ConfigError
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["PRESETS", "Preset", "controllers_for", "preset_sensors"]
+__all__ = ["PRESETS", "Preset"]
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named choice of controllers: ``build`` makes them, in order, with a model's heads; ``sensors`` are those they
-    need.
+    """A selection of controllers under one name.
+
+    Attributes:
+        name: The name.
+        summary: One line that describes it.
+        build: Builds the controllers, in the order in which they are asked, for a model's attention heads.
+        sensors: The names of the sensors that the controllers need.
     """
 
     name: str
@@ -37,7 +42,7 @@ class Preset:
     sensors: frozenset[str] = frozenset()
 
 
-# Named, so that a sensor which is there only to be looked at (the live view's) never sets a reminder off.
+# The presets name their sensors, so that a sensor which is only displayed (in the live view) never causes a reminder.
 _DRIFT = frozenset({"attention_drift"})
 _SURE = frozenset({"confidence", "cyberv_repetition"})
 _GOAL = frozenset({"goal_drift"})
@@ -52,7 +57,7 @@ def _always(*controllers: Controller) -> Callable[[HeadProfile], tuple[Controlle
 def _vhr(profile: HeadProfile) -> tuple[Controller, ...]:
     heads = profile.of("vhr")
     if heads is None:
-        raise ConfigError("controllers 'vhr' act on vision heads, which nobody looked for: homeostat profile --model …")
+        raise ConfigError("controller 'vhr' needs the model's vision heads; find them with homeostat profile --model …")
     return (Steer.vhr(heads),)
 
 
@@ -69,52 +74,68 @@ _ATTENTION_TRACKER = Remind(name="attention-tracker", sensors=_TRACKER)
 PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
-        Preset("none", "no controller: the bare model", _always()),
-        Preset("default", "guard, decompose, tabu, remind of the form", _always(Guard(), Decompose(), Tabu(), _FORM)),
-        Preset("decompose", "split the goal, one part at a time", _always(Decompose())),
-        Preset("agent-nexus", "a new plan after every part (2506.08972)", _always(Decompose.agent_nexus())),
+        Preset("none", "no controllers: the bare model", _always()),
+        Preset(
+            "default",
+            "guard, decompose, tabu, and a reminder of the answer's format",
+            _always(Guard(), Decompose(), Tabu(), _FORM),
+        ),
+        Preset("decompose", "split the goal into subtasks, one at a time", _always(Decompose())),
+        Preset("agent-nexus", "replan after every subtask (2506.08972)", _always(Decompose.agent_nexus())),
         Preset("remind", "restate what lost attention", _always(Remind(sensors=_DRIFT)), _DRIFT),
-        Preset("remind-fixed", "the goal again at turns 4 and 7 (2510.07777)", _always(Remind.drift_no_more())),
-        Preset("drift-reminders", "the goal again where its KL alarms (2510.07777)", _always(_DRIFT_REMINDERS), _GOAL),
-        Preset("attention-tracker", "a word where focus is lost (2411.00348)", _always(_ATTENTION_TRACKER), _TRACKER),
-        Preset("reconsider", "four answers and a vote where confidence alarms", _always(_RECONSIDER), _SURE | _DRIFT),
-        Preset("cyberv", "eight answers at every step (2506.07971)", _always(Reconsider.cyberv()), _SURE | _DRIFT),
+        Preset("remind-fixed", "restate the goal at turns 4 and 7 (2510.07777)", _always(Remind.drift_no_more())),
+        Preset(
+            "drift-reminders",
+            "restate the goal when the KL divergence of goal_drift alarms (2510.07777)",
+            _always(_DRIFT_REMINDERS),
+            _GOAL,
+        ),
+        Preset(
+            "attention-tracker",
+            "restate the instruction when the focus score alarms (2411.00348)",
+            _always(_ATTENTION_TRACKER),
+            _TRACKER,
+        ),
+        Preset("reconsider", "vote over four answers when the confidence alarms", _always(_RECONSIDER), _SURE | _DRIFT),
+        Preset(
+            "cyberv", "vote over eight answers at every step (2506.07971)", _always(Reconsider.cyberv()), _SURE | _DRIFT
+        ),
         Preset("tabu", "never the same action twice on the same screen", _always(Tabu())),
-        Preset("guard", "refuse what the rules forbid", _always(Guard())),
-        Preset("steer", "twice the attention on the goal where it fell", _always(_STEER), _DRIFT),
-        Preset("set-point", "the goal's intensity held at 2", _always(SetPoint(set_point=2.0)), _DRIFT),
-        Preset("spotlight", "the goal's mass raised to 0.2 (2505.12025)", _always(Steer.spotlight("goal"))),
-        Preset("instaboost", "the instructions' attention times 3 (2506.13734)", _always(Steer.instaboost())),
-        Preset("pasta", "the goal over all else (2311.02262)", lambda p: (Steer.pasta("goal", p.of("pasta")),)),
-        Preset("zero-tuning", "the first token's attention (2505.11739)", _zero_tuning),
-        Preset("vhr", "vision heads times 2 (2412.13949)", _vhr),
-        Preset("act", "less for sinks (2406.15765)", lambda p: (Recalibrate.act(p.of("act")),), _SINKS),
-        Preset("var", "what sinks take back to the image (2503.03321)", _always(Recalibrate.var()), _VISUAL),
-        Preset("paint", "the image's two streams (2501.12206)", _always(Recalibrate.paint()), _VISUAL),
+        Preset("guard", "refuse actions that the rules forbid", _always(Guard())),
+        Preset("steer", "double the attention on the goal after it fell", _always(_STEER), _DRIFT),
+        Preset(
+            "set-point",
+            "hold the goal's attention intensity at 2 (PI controller)",
+            _always(SetPoint(set_point=2.0)),
+            _DRIFT,
+        ),
+        Preset("spotlight", "raise the goal's attention mass to 0.2 (2505.12025)", _always(Steer.spotlight("goal"))),
+        Preset("instaboost", "triple the attention on the instructions (2506.13734)", _always(Steer.instaboost())),
+        Preset(
+            "pasta",
+            "attend to the goal, scale all else by 0.01 (2311.02262)",
+            lambda p: (Steer.pasta("goal", p.of("pasta")),),
+        ),
+        Preset("zero-tuning", "scale the attention on the first token (2505.11739)", _zero_tuning),
+        Preset("vhr", "double the outputs of the vision heads (2412.13949)", _vhr),
+        Preset(
+            "act",
+            "scale the attention on sinks by 0.4 (2406.15765)",
+            lambda p: (Recalibrate.act(p.of("act")),),
+            _SINKS,
+        ),
+        Preset(
+            "var",
+            "redistribute attention from sinks to the image (2503.03321)",
+            _always(Recalibrate.var()),
+            _VISUAL,
+        ),
+        Preset(
+            "paint",
+            "stretch the attention on the image's local and summary tokens (2501.12206)",
+            _always(Recalibrate.paint()),
+            _VISUAL,
+        ),
     )
 }
-
-
-def controllers_for(names: str | Sequence[str], profile: HeadProfile | None = None) -> Cascade:
-    """The cascade that ``names`` spell, in their order: ``"none"``, ``"default"``, ``"remind,decompose"``.
-
-    ``profile``: the model's heads, for those that act on some. Raises ``UnknownName`` for a name that is no preset,
-    ``ConfigError`` for ``none`` beside others, for controllers that can't go together or that lack their heads.
-    """
-    heads = profile or HeadProfile(model="")
-    return Cascade([controller for preset in _presets(names) for controller in preset.build(heads)])
-
-
-def preset_sensors(names: str | Sequence[str]) -> frozenset[str]:
-    """The names of the sensors that these presets need. Raises as :func:`controllers_for`."""
-    return frozenset().union(*(preset.sensors for preset in _presets(names)))
-
-
-def _presets(names: str | Sequence[str]) -> list[Preset]:
-    wanted = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
-    for name in wanted:
-        if name not in PRESETS:
-            raise UnknownName.of("controller", name, PRESETS)
-    if "none" in wanted and len(wanted) > 1:
-        raise ConfigError(f"controllers {','.join(wanted)!r}: 'none' stands alone; leave it out")
-    return [PRESETS[name] for name in wanted]
+"""Our own presets by name."""

@@ -52,9 +52,9 @@ def _registered(group: str) -> Callable[[str], Iterable[Row]]:
 
 
 def _controllers(env: str) -> Iterable[Row]:
-    from homeostat.controllers import PRESETS
+    from homeostat.controllers import controller_names
 
-    return ((preset.name, preset.summary) for preset in PRESETS.values())
+    return controller_names().items()
 
 
 def _suites(env: str) -> Iterable[Row]:

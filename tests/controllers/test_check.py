@@ -224,6 +224,7 @@ def test_the_public_names_are_these() -> None:
         "Tabu",
         "check_controller",
         "compute",
+        "controller_names",
         "controllers_for",
         "parse_plan",
         "plan_schema",
