@@ -28,12 +28,12 @@ def adb(
 ) -> None:
     """Serve the phone simulator over adb until Ctrl-C.
 
-    Start it with homeostat adb --task notes_add, then connect in another terminal: adb connect 127.0.0.1:5555
+    Connect to it in another terminal. The other two commands answer a task that asks a question, and refuse a task
+    that a rule forbids:
 
-    To answer a task that asks a question, run
+    \b
+    adb connect 127.0.0.1:5555
     adb shell am broadcast -a org.homeostat.ANSWER --es text WORD
-
-    To refuse a task that a rule forbids, run
     adb shell am broadcast -a org.homeostat.TERMINATE --es status failure
 
     There is no authentication: every client that can reach the port can drive the simulated phone.
