@@ -3,8 +3,8 @@
     agent = Agent.default("homeostat/nano")
     episode = agent.run("Turn on the wifi", env)
 
-A run with a folder is written to disk as it goes (trace, screenshots, checkpoint) and can be resumed in another
-process. A run without one leaves nothing on the disk, which is what an evaluation wants.
+A run with a folder is written to disk while it goes on (trace, screenshots, checkpoint) and can be resumed in another
+process. A run without a folder leaves nothing on the disk, which suits an evaluation.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from langgraph.types import Command
 
 from homeostat.agent.events import Event, Started
 from homeostat.agent.loop.calls import ModelCalls
-from homeostat.agent.loop.checkpoint import THREAD, RunSaver, memory_saver, sqlite_saver
+from homeostat.agent.loop.checkpoint import RunSaver, memory_saver, sqlite_saver
 from homeostat.agent.loop.context import RunContext
-from homeostat.agent.loop.episode import Episode, drive, episode_of, saved
+from homeostat.agent.loop.episode import Episode, drive, saved
 from homeostat.agent.loop.graph import compile_loop
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.sensing import Sensing, readout_of
@@ -80,7 +80,7 @@ class Agent:
         planner: Model | None = None,
         allow_degraded: bool = False,
     ) -> None:
-        """Puts the parts together.
+        """Combines the parts and checks that they fit together.
 
         Args:
             model: The model that acts.
@@ -178,7 +178,7 @@ class Agent:
             The run. Iterate it for its events, or ask for its ``result``.
 
         Raises:
-            ConfigError: The task, the rules or the step budget can't be, or the folder already holds a run.
+            ConfigError: The task, the rules or the step budget are invalid, or the folder already holds a run.
         """
         info, judged = _begin(task, env, seed, rules, max_steps)
         folder = Path(run_folder) if run_folder is not None else None
@@ -194,16 +194,16 @@ class Agent:
         answer: str | None = None,
         on_ask: Callable[[str], str] | None = None,
     ) -> Run:
-        """Goes on with an episode from its last checkpoint, in any process.
+        """Continues an episode from its last checkpoint, in any process.
 
         Args:
             run_folder: The run's folder.
-            env: The environment, as it was made for the run.
+            env: An environment that is built like the run's.
             answer: The answer to the question that an ``"asked"`` episode waits for.
             on_ask: Answers the controllers' further questions.
 
         Returns:
-            The run. An episode that had ended has no further events, and its result is as it ended.
+            The run. An episode that had ended has no further events; its result is the one that it ended with.
 
         Raises:
             CheckpointError: While the run is iterated: the folder holds no checkpoint, or a damaged one.
@@ -239,12 +239,10 @@ class Agent:
         with ExitStack() as stack:
             saver = stack.enter_context(sqlite_saver(folder, existing=True))
             graph = compile_loop(saver)
-            state, waiting = saved(graph, folder)
-            if waiting is None and not graph.get_state(THREAD).next:
-                yield episode_of(state, state.ending or "stopped", folder)
-                return
-            if waiting is not None and answer is None and on_ask is None:
-                yield episode_of(state, "asked", folder, question=waiting)
+            stored = saved(graph, folder)
+            state, waiting = stored.state, stored.question
+            if stored.ended or (waiting is not None and answer is None and on_ask is None):
+                yield stored.episode(folder)
                 return
             trace = TraceWriter(folder, resume_at=state.emitted)
             stack.callback(trace.close)

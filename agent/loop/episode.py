@@ -1,4 +1,4 @@
-"""One episode driven through the loop: streamed, answered, drained by a signal, read back from its checkpoint."""
+"""Drives one episode: streams its events, passes on answers, pauses at a signal, loads its checkpoint."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,35 @@ from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict
 
 from homeostat.agent.events import Ending, Event, Failed, Finish
-from homeostat.agent.loop.checkpoint import THREAD
+from homeostat.agent.loop.checkpoint import THREAD, sqlite_saver
 from homeostat.agent.loop.context import RunContext
-from homeostat.agent.loop.graph import recursion_limit
+from homeostat.agent.loop.graph import compile_loop, recursion_limit
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.controllers.context import Record
 from homeostat.envs.core import TaskInfo
 from homeostat.errors import CheckpointError, ComponentError
 
-__all__ = ["Episode", "drive", "episode_of", "saved"]
+__all__ = ["Episode", "StoredRun", "drive", "saved", "stored_run"]
 
 
 class Episode(BaseModel):
-    """What came of a run. ``success`` is None where nothing judges it (a goal in free words).
+    """The result of a run.
 
-    ``tokens`` were generated, ``prompt_tokens`` computed for prompts (those read from the key-value cache not counted).
-    ``question`` waits for an answer where ``ended`` is ``"asked"``.
+    Attributes:
+        run: The run's id.
+        task: The task.
+        seed: The seed of the task and of sampling.
+        success: Whether the task's check holds; None where nothing judges it, as with a goal in free words.
+        ended: How the episode ended (see :data:`~homeostat.agent.events.Ending`).
+        reason: Why it ended; the question where it waits for an answer.
+        steps: The number of environment steps.
+        calls: The number of model calls.
+        tokens: The number of generated tokens.
+        prompt_tokens: The number of prompt tokens that were computed; those from the key-value cache don't count.
+        seconds: The wall-clock time, in seconds.
+        decisions: Every decision of the controllers other than to proceed, oldest first.
+        question: The question that waits for an answer, where ``ended`` is ``"asked"``.
+        folder: The run's folder; None without one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,8 +78,8 @@ def drive(
     Args:
         graph: The compiled loop.
         start: What the graph starts with: a state, a command, or None to go on from the checkpoint.
-        state: The state before.
-        context: What travels beside it.
+        state: The episode's state before.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
         folder: The run's folder; None without one.
         on_ask: Answers the controllers' questions; None leaves them open.
 
@@ -73,7 +87,8 @@ def drive(
         The events, and last the episode.
 
     Raises:
-        HomeostatError: Something failed. An event has said so, and with a folder the run can be resumed.
+        HomeostatError: Something failed. The stream has told so with a ``Failed`` event, and with a folder the run can
+            be resumed.
     """
     config = {**THREAD, "recursion_limit": recursion_limit(state.task, context.limits)}
     control = RunControl()
@@ -112,23 +127,82 @@ def drive(
 
 
 def _failed(error: Exception, state: EpisodeState) -> Failed:
-    """The event that tells of an error."""
+    """The event that reports an error."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     if isinstance(error, ComponentError):
         return Failed(step=state.step, component=error.kind, name=error.component, error=text)
     return Failed(step=state.step, error=text)
 
 
-def saved(graph: Any, folder: Path) -> tuple[EpisodeState, str | None]:
-    """The checkpointed state, and the question that waits for an answer."""
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as its folder holds it.
+
+    Attributes:
+        state: The state of the last checkpoint.
+        question: The question that waits for an answer; None without one.
+        ended: Whether the episode has ended. It is read from the state and from the tasks that the graph has left,
+            never from an empty list of next nodes: that list leaves out a task whose writes are stored already.
+    """
+
+    state: EpisodeState
+    question: str | None
+    ended: bool
+
+    def episode(self, folder: Path) -> Episode:
+        """The run as a result.
+
+        Args:
+            folder: The run's folder.
+
+        Returns:
+            The episode as it ended, ``"asked"`` where a question waits, else ``"paused"``.
+        """
+        if self.ended:
+            return episode_of(self.state, self.state.ending or "stopped", folder)
+        if self.question is not None:
+            return episode_of(self.state, "asked", folder, question=self.question)
+        return episode_of(self.state, "paused", folder)
+
+
+def saved(graph: Any, folder: Path) -> StoredRun:
+    """Loads the checkpointed state.
+
+    Args:
+        graph: The compiled loop.
+        folder: The run's folder.
+
+    Returns:
+        The run as it is stored.
+
+    Raises:
+        CheckpointError: The checkpoint can't be read.
+    """
     try:
         snapshot = graph.get_state(THREAD)
         state = EpisodeState.model_validate(snapshot.values)
-    except Exception as error:  # whatever a damaged file makes the decoders raise
+    except Exception as error:  # a damaged file can make the decoders raise anything
         reason = str(error).strip().split("\n")[0][:100]
         raise CheckpointError(f"checkpoint in {str(folder)!r} can't be read ({reason}); start the run anew") from None
     waiting = [str(i.value) for task in snapshot.tasks for i in task.interrupts]
-    return state, waiting[0] if waiting else None
+    ended = state.ending is not None and not snapshot.tasks
+    return StoredRun(state, waiting[0] if waiting else None, ended)
+
+
+def stored_run(folder: Path) -> StoredRun:
+    """Looks at a run's checkpoint without going on with it, and without a model.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The run as it is stored.
+
+    Raises:
+        CheckpointError: The folder holds no checkpoint, or a damaged one.
+    """
+    with sqlite_saver(folder, existing=True) as saver:
+        return saved(compile_loop(saver), folder)
 
 
 def episode_of(
@@ -139,7 +213,18 @@ def episode_of(
     question: str | None = None,
     seconds: float | None = None,
 ) -> Episode:
-    """The state as a result."""
+    """Turns a state into a result.
+
+    Args:
+        state: The state.
+        ended: How the episode ended, or that it waits or is paused.
+        folder: The run's folder; None without one.
+        question: The question that waits for an answer; None without one.
+        seconds: The wall-clock time; None takes the state's own.
+
+    Returns:
+        The result.
+    """
     return Episode(
         run=state.run,
         task=state.task,
@@ -159,7 +244,7 @@ def episode_of(
 
 
 def _pausing(episode: Episode) -> Finish:
-    """The stream's last event where the episode has not ended; the trace does not hold it."""
+    """The last event of a stream whose episode has not ended. The trace does not hold it."""
     return Finish(
         step=episode.steps,
         ended=episode.ended,
@@ -174,7 +259,7 @@ def _pausing(episode: Episode) -> Finish:
 
 @contextmanager
 def _draining(control: Any, resumable: bool) -> Iterator[None]:
-    """Within it, the first Ctrl-C or SIGTERM asks the loop to stop at the next node; a second Ctrl-C interrupts."""
+    """Within it, the first Ctrl-C or SIGTERM stops the loop after the present node; a second Ctrl-C interrupts it."""
     if not resumable or threading.current_thread() is not threading.main_thread():
         yield
         return

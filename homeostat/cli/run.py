@@ -14,7 +14,7 @@ import typer
 
 from homeostat.cli import agent_options as of
 from homeostat.cli.run_settings import RunSettings, find_run, read_settings, write_settings
-from homeostat.errors import ConfigError, HomeostatError
+from homeostat.errors import CheckpointError, ConfigError, HomeostatError, TraceError
 
 if TYPE_CHECKING:
     from homeostat.agent import Episode, Run
@@ -70,7 +70,6 @@ def run(
         raise ConfigError(f'give a goal or a task, not {given}: homeostat run "…", or homeostat run --task random')
     if goal is not None and not goal.strip():
         raise ConfigError(f"goal {goal!r} is empty; say what to do")
-    _say(f"homeostat: preparing {goal or task!r} on {env}")
     settings = RunSettings(
         agent=of.agent_from(
             agent,
@@ -102,11 +101,13 @@ def _rules(file: Path | None, more: list[str] | None) -> tuple[str, ...]:
 
 def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool) -> None:
     """Builds everything, shows the episode, and says how it ended."""
-    # What can be refused quickly is refused before the model is loaded.
+    # What can be said or refused quickly comes before the model is loaded.
+    if resuming and (told := _settled(folder, answer)) is not None:
+        raise typer.Exit(_say_end(told, folder))
     settings.agent.check()
-    from homeostat.envs.harness import make_env
+    from homeostat.envs.harness import environments
 
-    world = make_env(settings.env)
+    world = environments.make_env(settings.env)
     target = None if resuming else _target(settings, world)
     with _loading(settings.agent.model):
         from homeostat.cli.live import view_for
@@ -135,6 +136,15 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
     raise typer.Exit(_say_end(_shown(running, view, folder), folder))
 
 
+def _settled(folder: Path, answer: str | None) -> Episode | None:
+    """The episode where nothing can be done for it: it has ended, or waits for an answer that nobody gives."""
+    from homeostat.agent.loop.episode import stored_run
+
+    stored = stored_run(folder)
+    waits = stored.question is not None and answer is None and not sys.stdin.isatty()
+    return stored.episode(folder) if stored.ended or waits else None
+
+
 def _shown(running: Run, view: Any, folder: Path) -> Episode | None:
     """Shows every event; the episode, None where it was interrupted."""
     try:
@@ -145,6 +155,8 @@ def _shown(running: Run, view: Any, folder: Path) -> Episode | None:
             return episode
     except KeyboardInterrupt:
         return None
+    except (CheckpointError, TraceError):
+        raise
     except HomeostatError:
         if (folder / "checkpoint.sqlite").is_file():
             _say(f"homeostat: the run is saved; resume it with: homeostat run --resume {folder}")

@@ -29,7 +29,7 @@ class Oracle:
 
     name = "oracle"
     style = VERBOSE
-    provides = frozenset(("attention", "logprobs", "text"))
+    capabilities = frozenset(("attention", "logprobs", "text"))
 
     def __init__(self) -> None:
         self.env: Any = None
@@ -65,7 +65,7 @@ def install(patch: Callable[[Any, str, Any], None] = setattr) -> Oracle:
         return oracle.env
 
     patch(environments, "make_env", make_env)
-    patch(TransformersModel, "load", classmethod(lambda cls, name, **settings: oracle))
+    patch(TransformersModel, "load", classmethod(lambda cls, name, *place, **settings: oracle))
     return oracle
 
 

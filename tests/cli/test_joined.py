@@ -28,7 +28,7 @@ class OnePart:
 
     name = "one-part"
     style = STYLE
-    provides = frozenset(("text",))
+    capabilities = frozenset(("text",))
 
     def __init__(self, env: PhoneEnv) -> None:
         self.env = env

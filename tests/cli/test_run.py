@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from homeostat.agent import read_trace
 from homeostat.agent.models.loading import nano_path
-from homeostat.agent.registry import SENSORS
+from homeostat.agent.registry import sensor_names
 from homeostat.cli.root import app
 from homeostat.controllers import PRESETS, Ask, ControlContext, Decision, Preset, Proceed
 from homeostat.errors import ModelError
@@ -153,7 +153,7 @@ def test_ctrl_c_saves_the_run_and_it_goes_on_to_the_end(tmp_path: Path) -> None:
     assert process.returncode == 130, (out, err)
     run = only_run(tmp_path)
     assert f"--resume {Path('runs') / run.name}" in out.splitlines()[-1]
-    assert err == ""
+    assert err == "homeostat: loading homeostat/nano\n"
     assert read_trace(run).finish is None
     again = subprocess.run(
         [sys.executable, str(driver), "run", "--resume", f"runs/{run.name}"],
@@ -188,7 +188,7 @@ def test_a_question_waits_for_its_answer_in_another_call(
     run = only_run(tmp_path)
     assert asked.exit_code == 0, asked.output
     assert asked.output.splitlines()[-1] == (
-        f"waiting for an answer: Which timer?; go on with: homeostat run --resume runs/{run.name} --answer TEXT"
+        f"waiting for an answer: Which timer?; resume it with: homeostat run --resume runs/{run.name} --answer TEXT"
     )
     still = runner.invoke(app, ["run", "--resume", run.name])
     assert "waiting for an answer: Which timer?" in still.output
@@ -229,12 +229,12 @@ def test_nano_runs_a_held_out_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 @pytest.mark.skipif(not has_nano(), reason="homeostat/nano is not in this installation")
 def test_every_sensor_by_name_reads_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    names = ",".join(SENSORS)
+    names = ",".join(sensor_names())
     result = runner.invoke(app, ["run", "--task", "notes_add", "--seed", "1", "--plain", "--sensors", names])
     assert result.exit_code == 0, result.output
     trace = read_trace(only_run(tmp_path))
     last = {reading.sensor: reading for reading in trace.attempts[-2].readings}
-    assert set(last) == set(SENSORS)
+    assert set(last) == set(sensor_names())
     alone = {"agreement"}  # there are no other candidates
     assert {name for name, reading in last.items() if not reading.judged} == alone
 
