@@ -127,15 +127,15 @@ def _costs(found: Comparison, before: Sequence[Result], after: Sequence[Result])
         return name, _number(pick(one), digits), _number(pick(other), digits)
 
     return [
-        row("steps / optimal where solved", lambda s: s["steps_ratio"], 2),
+        row("steps / optimal steps, solved episodes", lambda s: s["steps_ratio"], 2),
         row("reversed redundancy ratio", lambda s: s["reversed_redundancy"], 3),
-        row("model calls an episode", lambda s: s["calls"], 1),
-        row("tokens generated an episode", lambda s: s["tokens"], 0),
-        row("prompt tokens an episode", lambda s: s["prompt_tokens"], 0),
-        row("seconds an episode, median", lambda s: s["latency"]["episode"]["p50"], 2),
-        row("seconds an episode, 95 %", lambda s: s["latency"]["episode"]["p95"], 2),
-        row("seconds a step, median", lambda s: s["latency"]["step"]["p50"], 3),
-        row("seconds a step, 95 %", lambda s: s["latency"]["step"]["p95"], 3),
+        row("model calls per episode", lambda s: s["calls"], 1),
+        row("tokens generated per episode", lambda s: s["tokens"], 0),
+        row("prompt tokens per episode", lambda s: s["prompt_tokens"], 0),
+        row("seconds per episode, median", lambda s: s["latency"]["episode"]["p50"], 2),
+        row("seconds per episode, 95 %", lambda s: s["latency"]["episode"]["p95"], 2),
+        row("seconds per step, median", lambda s: s["latency"]["step"]["p50"], 3),
+        row("seconds per step, 95 %", lambda s: s["latency"]["step"]["p95"], 3),
     ]
 
 

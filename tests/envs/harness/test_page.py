@@ -67,7 +67,7 @@ def test_the_page_says_what_the_comparison_says(sides: Any) -> None:
         ["a", "2", "50.0 %", "100.0 %", "+50.0", "1", "0"],
     ]
     assert [(row[0], row[1], row[2]) for row in flips[1:]] == [("harmed", "b", "3"), ("rescued", "a", "1")]
-    assert ["model calls an episode", "6.0", "6.0"] in costs
+    assert ["model calls per episode", "6.0", "6.0"] in costs
     assert ["controllers", "none", "default"] in settings
 
 
@@ -86,7 +86,7 @@ def test_everything_is_escaped_and_nothing_is_fetched(sides: Any) -> None:
 
 def test_runs_that_end_alike_say_so(sides: Any, tmp_path: Path) -> None:
     write_page(sides[0], sides[0], tmp_path / "deep" / "p.html", ("a", "b"))
-    assert "None: every episode ended alike." in (tmp_path / "deep" / "p.html").read_text()
+    assert "None: every episode has the same outcome." in (tmp_path / "deep" / "p.html").read_text()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="give another --html"):
         write_page(sides[0], sides[0], tmp_path / "file" / "p.html", ("a", "b"))
