@@ -1,9 +1,11 @@
 """The source distribution is complete, and the wheel holds what users need and nothing else."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,20 @@ def test_the_wheel_holds_neither_logs_nor_tests(packed):
     cards = {"homeostat/nano/weights/executor/README.md", "homeostat/nano/weights/planner/README.md"}
     unwanted = ("/logs/", "/tests/", ".jsonl", ".pyc", ".md")
     assert {name for name in packed["wheel"] if any(part in name for part in unwanted)} == cards
+
+
+def names_in(lines):
+    """The normalised names of requirements or pins."""
+    found = (re.match(r"[A-Za-z0-9._-]+", line) for line in lines if not line.startswith("#"))
+    return {re.sub(r"[-_.]+", "-", match[0]).lower() for match in found if match}
+
+
+def test_every_dependency_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = names_in(project["dependencies"])
+    extras = names_in(name for extra in project["optional-dependencies"].values() for name in extra) - {"homeostat"}
+    pinned = names_in((ROOT / "constraints.txt").read_text().splitlines())
+    assert (needed | extras) - pinned == set()
+    smoke = names_in((ROOT / ".ci" / "smoke-requirements.txt").read_text().splitlines())
+    assert smoke - {"pytest", "setuptools"} <= needed
+    assert not smoke & {"torch", "transformers", "langgraph"}
