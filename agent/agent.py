@@ -139,9 +139,9 @@ class Agent:
         Raises:
             ModelError: The model can't be loaded.
         """
-        from homeostat.agent.spec import AgentSpec
+        from homeostat import agent as public  # by its public name: a specification builds agents, so it imports this file
 
-        return AgentSpec(model=os.fspath(model)).build()
+        return public.AgentSpec(model=os.fspath(model)).build()
 
     @property
     def controllers(self) -> tuple[Controller, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homeostat.cli.eval import Job, play, suite_arguments, suite_settings
+from homeostat.cli.eval_job import Job, play, suite_arguments, suite_settings
 from homeostat.errors import ConfigError
 
 if TYPE_CHECKING:

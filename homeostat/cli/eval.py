@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.eval_job import Job, agent_job, play, policy_job
 from homeostat.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
-    from homeostat.agent.spec import AgentSpec
-    from homeostat.envs.harness import Journal, Result, RunnerSpec, Suite
+    from homeostat.envs.harness import Result, Suite
 
-__all__ = ["Job", "agent_job", "evaluate", "play", "suite_arguments", "suite_settings"]
+__all__ = ["evaluate"]
 
 _EXPORTS = ("inspect",)
 _BARE = {"controllers": ("none",), "sensors": ()}
@@ -96,7 +92,7 @@ def evaluate(
     if policy:
         if traces is not None:
             raise ConfigError(f"--traces {str(traces)!r} records a model's runs; leave it out with --policy {policy!r}")
-        job = _policy_job(chosen, policy, controllers, model)
+        job = policy_job(chosen, policy, controllers, model)
     else:
         spec = of.agent_from(
             agent,
@@ -112,116 +108,6 @@ def evaluate(
         job = agent_job(chosen, spec, workers, traces)
     results, begun = play(chosen, job, out, workers, address)
     _finish(results, chosen, job, out, export, begun)
-
-
-@dataclass(frozen=True)
-class Job:
-    """Who plays a suite.
-
-    Attributes:
-        spec: How a worker builds the player.
-        arguments: What the journal begins with: it must be the same when the evaluation is resumed.
-        title: The title of the last line.
-    """
-
-    spec: RunnerSpec
-    arguments: dict[str, Any]
-    title: str
-
-
-def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None = None) -> Job:
-    """Lets an agent play a suite.
-
-    Args:
-        suite: The suite.
-        agent: The agent's specification.
-        workers: How many processes play.
-        traces: A folder in which every episode leaves its run.
-
-    Returns:
-        The job.
-
-    Raises:
-        ConfigError: The specification can't be, or a file belongs to another model.
-        ModelError: A model can't be found.
-    """
-    from homeostat.agent.loop.limits import LoopLimits
-    from homeostat.agent.models.loading import load_style, resolve, weights_hash
-    from homeostat.agent.registry import calibration_of, controllers_of
-    from homeostat.agent.runner import runner_spec
-    from homeostat.controllers import preset_sensors
-
-    cascade = controllers_of(agent.controllers, agent.model, agent.heads)
-    names, source = ",".join(agent.controllers), resolve(agent.model)
-    arguments = suite_arguments(suite) | {"controllers": names, "model": agent.model, "weights": weights_hash(source)}
-    if agent.heads is not None:
-        arguments["heads"] = str(agent.heads)
-    planner = (agent.planner or load_style(source, "").planner) if cascade.plans else None
-    if planner:
-        arguments |= {"planner": planner, "planner_weights": weights_hash(resolve(planner))}
-    needed = preset_sensors(agent.controllers)
-    thresholds = calibration_of(agent.model, agent.calibration)
-    if thresholds is not None and (agent.calibration is not None or needed):
-        used = [a for a in thresholds.alarms if agent.calibration is not None or a.sensor in needed]
-        arguments |= {"calibration": [a.model_dump() for a in used]} if used else {}
-    arguments |= {name: value for name in ("device", "dtype") if (value := getattr(agent, name)) is not None}
-    if agent.limits != LoopLimits():
-        arguments["agent_limits"] = agent.limits.model_dump(exclude_defaults=True)
-    threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
-    where = str(traces.absolute()) if traces is not None else None
-    spec = runner_spec(agent, threads=threads, traces=where, **suite_settings(suite))
-    return Job(spec, arguments, f"{suite.name}/{suite.split}, {names}, {agent.model}")
-
-
-def _policy_job(suite: Suite, policy: str, controllers: str | None, model: str | None) -> Job:
-    from homeostat.envs.harness import POLICIES, policy_spec
-
-    if policy not in POLICIES:
-        raise UnknownName.of("policy", policy, POLICIES)
-    for option, given in (("--model", model), ("--controllers", controllers)):
-        if given not in (None, "none"):
-            raise ConfigError(f"{option} {given!r} has no place beside --policy {policy!r}; leave one of them out")
-    return Job(
-        policy_spec(policy, **suite_settings(suite)),
-        suite_arguments(suite) | {"policy": policy},
-        f"{suite.name}/{suite.split}, policy {policy}",
-    )
-
-
-def suite_arguments(suite: Suite) -> dict[str, Any]:
-    """What must be the same for a journal to go on; the number of episodes may grow."""
-    more = {"options": dict(suite.options), "limits": suite.limits.model_dump(exclude_none=True)}
-    known = {"suite": suite.name, "split": suite.split, "seed": suite.seed, "env": suite.env}
-    return known | {name: value for name, value in more.items() if value}
-
-
-def suite_settings(suite: Suite) -> dict[str, Any]:
-    """What a runner is told of the suite."""
-    return {"env": suite.env, "split": suite.split, "options": dict(suite.options), **suite.limits.model_dump()}
-
-
-def play(suite: Suite, job: Job, out: Path | None, workers: int, address: str | None) -> tuple[list[Result], datetime]:
-    """The results in order, and when the run began (before an interruption, if there was one)."""
-    from homeostat.cli.eval_view import progress
-    from homeostat.envs.harness import evaluate as run_cases
-
-    cases = suite.cases()
-    results: list[Result] = []
-    with _journal(out, job.arguments) as journal:
-        try:
-            with (
-                progress(len(cases)) as tell,
-                closing(run_cases(job.spec, cases, journal, workers=workers, address=address)) as played,
-            ):
-                for result in played:
-                    results.append(result)
-                    tell(results)
-        except KeyboardInterrupt:
-            kept = f"kept in {str(journal.path)!r}; the same command goes on" if journal else "lost without --json"
-            typer.echo(f"interrupted after {len(results)} of {len(cases)} episodes, {kept}", err=True)
-            raise typer.Exit(130) from None
-        begun = journal.begun if journal is not None else datetime.now(UTC)
-    return sorted(results, key=lambda r: r.index), begun
 
 
 def _finish(
@@ -254,20 +140,6 @@ def _finish(
         from homeostat.envs.harness import write_inspect
 
         typer.echo(f"Inspect log: {write_inspect(results, arguments, out, begun)}")
-
-
-@contextmanager
-def _journal(out: Path | None, arguments: dict[str, Any]) -> Iterator[Journal | None]:
-    if out is None:
-        yield None
-        return
-    from homeostat.envs.harness import Journal
-
-    journal = Journal(out.with_name(out.name + "l") if out.suffix == ".json" else Path(f"{out}.jsonl"), arguments)
-    try:
-        yield journal
-    finally:
-        journal.close()
 
 
 def _compare(before: Path, after: Path, out: Path | None, html: Path | None) -> None:

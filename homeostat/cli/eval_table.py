@@ -32,7 +32,7 @@ def run_table(
     these, with commas (others that were played before stay in the table); ``episodes``: at most so many a cell.
     """
     from homeostat.agent.registry import controllers_of
-    from homeostat.cli.eval import agent_job, play
+    from homeostat.cli.eval_job import agent_job, play
     from homeostat.envs.harness import load_suite, read_results, summary, write_json
     from homeostat.envs.harness.table import BARE, Cell, cell, load_table, markdown
 
