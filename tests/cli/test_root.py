@@ -161,6 +161,16 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert "_HOMEOSTAT_COMPLETE" in shown.output
 
 
+def test_importing_the_package_loads_no_dependency() -> None:
+    code = (
+        "import sys\nimport homeostat\nassert 'watch' in dir(homeostat)\n"
+        "heavy = set('torch transformers langgraph numpy PIL pydantic typer rich'.split()) & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr
+
+
 def test_help_needs_no_heavy_import() -> None:
     code = (
         "import sys\nfrom homeostat.cli.root import main\nsys.argv = ['homeostat', '--help']\n"
