@@ -1,6 +1,13 @@
-"""Sensors: readings taken from one model call, and the attention probe that feeds them.
+"""Sensors: readings of a single model call, and the attention probe that supplies their data.
 
-Names load on first use, so that importing the package needs neither torch nor transformers.
+- Shared types: ``attempts`` (a model call and its attention), ``spans``, ``context``, ``readings`` and ``contracts``
+  (what a sensor is, and what it may ask of a model).
+- ``probe`` reads attention while a model runs, ``steering`` changes it, and ``chat`` renders labelled prompts.
+- Every other module holds one sensor, or tools for them: ``calibration``, ``check``, ``faithfulness``, ``heads``,
+  ``rubric`` and ``trajectories``.
+
+``docs/design/sensors.md`` lists the sensors. Names are loaded on first use, so importing the package needs neither
+torch nor transformers.
 """
 
 import lazy_loader

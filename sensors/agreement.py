@@ -1,10 +1,12 @@
-"""Agreement: do several candidates for the same step say the same?
+"""Agreement: do several candidates for the same step give the same answer?
 
-Self-consistency (Wang et al., arXiv 2203.11171): of n answers drawn for one question, the share of the most frequent
-one; weighted, CyberV's vote V(y) = Σ of the scores of the candidates that answer y (arXiv 2506.07971), as a share of
-all. Answers are compared after ``key``: what counts as the same is the user's to say (a parsed action, a normalised
-string). Cost: the candidates, which somebody has to generate; nothing besides. Candidates of one greedy decoder agree
-whatever they are worth, and a model may be wrong unanimously.
+Self-consistency (Wang et al., arXiv 2203.11171) is the share of the most frequent of n answers to one question. The
+weighted form is CyberV's vote V(y), the sum of the scores of the candidates that answer y (arXiv 2506.07971), as a
+share of the sum of all. The user decides which answers count as equal, with ``key`` (a parsed action, a normalised
+string).
+
+Cost: generating the candidates, and nothing else. Limits: the candidates of a greedy decoder always agree, and a model
+may be wrong unanimously.
 """
 
 from __future__ import annotations
@@ -26,8 +28,14 @@ __all__ = ["Agreement", "Votes", "agreement"]
 
 @dataclass(frozen=True)
 class Votes:
-    """``share`` in (0, 1] of the vote for ``answer``, the first of the best; ``entropy`` of the votes over the distinct
-    answers, divided by log n of the candidates (0: unanimous, 1: all differ).
+    """The result of a vote.
+
+    Attributes:
+        answer: The answer with the most votes; the first of them in case of a tie.
+        share: Its share of the votes, in (0, 1].
+        entropy: The entropy of the votes over the distinct answers, divided by log n for n candidates (0: unanimous, 1:
+            all differ).
+        distinct: The number of distinct answers.
     """
 
     answer: Hashable
@@ -37,15 +45,23 @@ class Votes:
 
 
 def agreement(answers: Sequence[Hashable], weights: Sequence[float] | None = None) -> Votes:
-    """Count the votes; ``weights`` None: one each.
+    """Counts the votes.
 
-    Raises :class:`ConfigError` for no answers, or weights that are negative, endless, of another number, or all 0.
+    Args:
+        answers: The candidates' answers.
+        weights: One weight for each answer; None weighs all equally.
+
+    Returns:
+        The result.
+
+    Raises:
+        ConfigError: There is no answer, or the weights are negative, infinite, all 0, or not one for each answer.
     """
     if not answers:
-        raise ConfigError("answers=() hold no vote; give one or more")
+        raise ConfigError("answers=() hold no vote; pass one or more")
     given = [1.0] * len(answers) if weights is None else [float(w) for w in weights]
     if len(given) != len(answers) or min(given) < 0 or not 0 < sum(given) < math.inf:
-        raise ConfigError(f"weights={given!r} don't fit {len(answers)} answers; give as many, none below 0, not all 0")
+        raise ConfigError(f"weights={given!r} do not fit {len(answers)} answers; pass as many, none below 0, not all 0")
     votes: dict[Hashable, float] = defaultdict(float)
     for answer, weight in zip(answers, given, strict=True):
         votes[answer] += weight
@@ -57,14 +73,13 @@ def agreement(answers: Sequence[Hashable], weights: Sequence[float] | None = Non
 
 
 class Agreement:
-    """The share of the step's candidates that say what this attempt says: ``value`` in [0, 1].
+    """Measures how many of the step's candidates give the same answer as this attempt.
 
-    The candidates are ``context.candidates`` (this attempt is counted with them, as the last, where it is not among
-    them), and may have ``context.weights``. Not
-    judged without, with fewer than two in all, or where the weights don't fit them. ``key``: an attempt's answer (None:
-    its text without white space at the ends).
-    Alarm below ``threshold`` (½: no majority; **not calibrated**). ``detail``: ``majority`` (the best answer's share),
-    ``entropy``, ``distinct``, ``candidates``.
+    ``value`` in [0, 1] is their share. The candidates are ``context.candidates``, with the weights ``context.weights``.
+    If this attempt is not among them, it is counted as the last. An attempt is not judged if there are fewer than two
+    candidates, or if the weights do not fit them. The sensor alarms below the threshold.
+
+    ``detail`` holds ``majority`` (the share of the most frequent answer), ``entropy``, ``distinct`` and ``candidates``.
     """
 
     needs: frozenset[Need] = frozenset({"text"})
@@ -77,9 +92,18 @@ class Agreement:
         key: Callable[[Attempt], Hashable] | None = None,
         name: str = "agreement",
     ) -> None:
-        """Raises :class:`ConfigError` for a threshold outside [0, 1]."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The share below which it alarms. The default ½ means "no majority" and is **not calibrated**.
+            key: Returns an attempt's answer; None takes its text without white space at the ends.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The threshold is outside [0, 1].
+        """
         if not 0 <= threshold <= 1:
-            raise ConfigError(f"threshold={threshold!r} is no share; give a number from 0 to 1")
+            raise ConfigError(f"threshold={threshold!r} is not a share; pass a number from 0 to 1")
         self.name = name
         self.threshold = threshold
         self.key = key
@@ -89,7 +113,7 @@ class Agreement:
         given = context.candidates
         candidates = given if any(one is attempt for one in given) else (*given, attempt)
         if len(candidates) < 2:
-            return not_judged(self.name, "there is one candidate: nothing to agree with", threshold=self.threshold)
+            return not_judged(self.name, "there is only one candidate", threshold=self.threshold)
         weights = context.weights
         answers = [self._answer(one) for one in candidates]
         try:
@@ -104,7 +128,7 @@ class Agreement:
             value=value,
             threshold=self.threshold,
             alarm=value < self.threshold,
-            reason=f"{value:.0%} of {len(answers)} candidates say so, {votes.distinct} different answers",
+            reason=f"{value:.0%} of {len(answers)} candidates give this answer; {votes.distinct} different answers",
             detail={
                 "majority": votes.share,
                 "entropy": votes.entropy,

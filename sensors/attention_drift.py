@@ -1,13 +1,15 @@
-"""AttentionDrift: does the model still attend to a labelled part of its prompt as it did before?
+"""AttentionDrift: does the model attend to a span of its prompt less than earlier in the episode?
 
-The reading is a log ratio of *intensities*. The intensity of span S at generated token t is its attention mass per key,
-relative to what attention spread evenly over the visible keys would give it, attention sinks left out of both:
+"Drift" here means a change of attention over time, against the same model's earlier readings. The reading is a log
+ratio of *intensities*. The intensity of span S at generated token t is its attention mass per key, relative to
+attention that is spread evenly over the visible keys. Attention sinks are excluded from both:
 
     I_t(S) = (mean over layers, heads of (mass_t(S) − sink_t(S)) / |S|) / (mean of (1 − sink_t) / visible_t)
 
-so 1 is "no more and no less than any token". Raw mass falls whenever the prompt or the answer grows, with no loss of
-focus (the weakness of CyberV's drift, arXiv 2506.07971, and of Attention Tracker's focus score, arXiv 2411.00348); the
-intensity does not. Mass is a monitor, not a proof: a model can use what it hardly attends to.
+An intensity of 1 means "as much as any other token". The raw mass falls whenever the prompt or the answer grows, even
+if the model does not lose focus (a weakness of CyberV's drift, arXiv 2506.07971, and of Attention Tracker's focus
+score, arXiv 2411.00348); the intensity does not. Attention mass is an indicator, not a proof: a model can use what it
+hardly attends to.
 """
 
 from __future__ import annotations
@@ -30,24 +32,20 @@ from homeostat.sensors.spans import OUTPUT
 __all__ = ["AttentionDrift", "intensities"]
 
 FLOOR = 1e-6
-"""An intensity below this counts as this: a span that gets nothing has no logarithm."""
+"""Smaller intensities are replaced by this value, because 0 has no logarithm."""
 
 Tokens = Literal["all", "first", "last"]
+"""The generated tokens that a reading averages over."""
 
 
 class AttentionDrift:
-    """How far the attention on ``span`` (a label, or several that count as one) has moved from earlier in the episode.
+    """Measures how the attention on a span has changed since earlier in the episode.
 
-    ``value`` = log(intensity / baseline), baseline = the mean of this sensor's earlier intensities in the present
-    subtask (or the first one, ``base="first"``); 0 and no alarm on the first reading. Alarm below ``threshold``. The
-    default, log ½, says "half of what it was" and is **not calibrated**: choose one at a stated false-alarm rate on
-    episodes of your own.
+    ``value`` = log(intensity / baseline). The baseline is the mean of this sensor's earlier intensities in the present
+    subtask, or the first one with ``base="first"``. The first reading has no baseline: it is not judged and its value
+    is 0. The sensor alarms below the threshold.
 
-    ``layers``: the layers to average over (None: all that were probed; ``"last"``); ``heads``: pairs (layer, head)
-    instead. ``tokens``: of the attempt, all, the first or the last. ``measure="mass"`` uses the plain mass and
-    ``value`` = mass − baseline, uncorrected for length: for comparison with the literature only.
-
-    ``by_span`` holds mass and intensity of every span; ``detail`` the mass on sinks, where it was measured.
+    ``by_span`` holds the mass and the intensity of every span; ``detail`` holds the mass on sinks, if it was measured.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -65,9 +63,25 @@ class AttentionDrift:
         measure: Literal["intensity", "mass"] = "intensity",
         name: str = "attention_drift",
     ) -> None:
-        """Raises :class:`ConfigError` for settings that are unknown or contradict each other."""
+        """Creates the sensor.
+
+        Args:
+            span: A label, or several labels that count as one span.
+            threshold: The value below which it alarms, below 0. The default, log ½, means "half of the baseline" and is
+                **not calibrated**: calibrate it at a stated false-alarm rate on your own episodes.
+            layers: The layers to average over; None means all probed layers, ``"last"`` the last one.
+            heads: (layer, head) pairs to average over, instead of ``layers``.
+            tokens: The attempt's tokens to average over: all, the first or the last.
+            base: The baseline: the mean of the earlier readings, or the first one.
+            measure: ``"intensity"``, or ``"mass"`` for the plain mass and ``value`` = mass − baseline. The mass is not
+                corrected for length and serves only for comparison with the literature.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: A setting is unknown, or two settings contradict each other.
+        """
         if not threshold < 0:
-            raise ConfigError(f"threshold={threshold!r} is not below 0; drift alarms when attention falls")
+            raise ConfigError(f"threshold={threshold!r} is not below 0; the sensor alarms when attention falls")
         if tokens not in ("all", "first", "last"):
             raise ConfigError(f"tokens={tokens!r} is unknown; use 'all', 'first' or 'last'")
         if base not in ("mean", "first"):
@@ -81,7 +95,7 @@ class AttentionDrift:
         self.name = name
         self.labels = (span,) if isinstance(span, str) else tuple(span)
         if not self.labels:
-            raise ConfigError(f"span={span!r} is no label; give one or more")
+            raise ConfigError(f"span={span!r} is not a label; pass one or more")
         self.span = "+".join(self.labels)
         self.threshold = threshold
         self.layers = layers if layers is None or layers == "last" else frozenset(layers)
@@ -92,18 +106,25 @@ class AttentionDrift:
 
     @classmethod
     def cyberv(cls, span: str | Sequence[str] = "screen") -> AttentionDrift:
-        """CyberV's sensor (arXiv 2506.07971; constants theirs): signed change of the evidence's mass, alarm below −0.1.
+        """Builds CyberV's sensor (arXiv 2506.07971, with the paper's constants).
 
-        With several spans (theirs: 32 segments of the video, and the subtitles' lines) the change is the sum of theirs.
-        Last layer, all heads, the last token's row, against the first reading. Theirs looks at the row that produced
-        the answer's letter in a multiple-choice question; an agent has no such letter.
+        It measures the signed change of the evidence's mass and alarms below −0.1. It uses the last layer, all heads
+        and the last token's row, compared with the first reading. With several spans (in the paper: 32 segments of the
+        video, and the lines of subtitles), the change is the sum of their changes. The paper uses the row that produced
+        the answer letter of a multiple-choice question; an agent's answer has no such letter.
+
+        Args:
+            span: The labels of the evidence.
+
+        Returns:
+            The sensor, named ``cyberv_drift``.
         """
         return cls(
             span, threshold=-0.1, layers="last", tokens="last", base="first", measure="mass", name="cyberv_drift"
         )
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; without the span, or without a token, value 0 and the reason."""
+        """Reads an attempt; it is not judged without a baseline, the span, a token, or attention."""
         spans = attempt.spans
         if spans is None or not len(spans.mass):
             return self._nothing("no attention was read" if spans is None else "no token was generated")
@@ -170,10 +191,18 @@ class AttentionDrift:
 def intensities(
     spans: SpanMass, chosen: NDArray[np.bool_] | None = None, tokens: Tokens = "all"
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Every span's mean mass and mean intensity over the attempt's ``tokens`` and the ``chosen`` (L, H) heads.
+    """Averages every span's mass and intensity.
 
-    Keys in "output" are counted row by row: row t sees t generated tokens, and rows that see none are left out. A span
-    without keys has intensity 0. The few keys that are sinks stay in |S| and in the visible count.
+    The keys of "output" are counted row by row: row t sees t generated tokens, and rows that see none are left out. A
+    span without keys has intensity 0. The few keys that are sinks still count in |S| and among the visible keys.
+
+    Args:
+        spans: The span masses.
+        chosen: (L, H): the heads to average over; None means all.
+        tokens: The tokens to average over.
+
+    Returns:
+        The masses and the intensities, each by label.
     """
     if chosen is None:
         chosen = np.ones(spans.mass.shape[1:3], bool)

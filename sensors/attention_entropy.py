@@ -1,9 +1,9 @@
-"""AttentionEntropy: how spread out is the model's attention?
+"""AttentionEntropy: how widely is the model's attention distributed?
 
-Zhai et al. (arXiv 2303.06296): the entropy of an attention row, −Σ p log p; they watch its mean over rows as
-an alarm in training, where a collapse (all weight on few keys) goes with instability. Here every row is divided by
-log(visible keys), so 1 is uniform and 0 is one key, whatever the prompt's length. A head that copies is *meant* to have
-low entropy: compare a model with itself, not with another. Cost: one pass over weights that the probe holds anyway.
+Zhai et al. (arXiv 2303.06296) monitor the mean entropy of attention rows, −Σ p log p, during training, where a collapse
+(all weight on few keys) accompanies instability. Here every row's entropy is divided by log(visible keys): 1 is
+uniform and 0 is a single key, whatever the prompt's length. A head that copies is *supposed* to have low entropy, so
+compare a model with itself and not with another model. Cost: one pass over weights that the probe computes anyway.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["AttentionEntropy", "normalised_entropy"]
 
 
 class AttentionEntropy:
-    """``value`` in [0, 1]: the mean normalised entropy over tokens and heads. Alarm below ``threshold``.
+    """Measures the mean normalised entropy over tokens and heads, and alarms below the threshold.
 
-    The default threshold is **not calibrated**. ``heads``: (layer, head) pairs, None for all that were probed.
-    ``by_layer`` holds every layer's mean, ``detail`` the ``lowest_head``, the least of any head (its mean over tokens).
+    ``value`` lies in [0, 1]. ``by_layer`` holds every layer's mean. ``detail`` holds ``lowest_head``, the smallest mean
+    of any head over the tokens.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -35,20 +35,29 @@ class AttentionEntropy:
     reads = Readout(statistics=frozenset({"entropy"}))
 
     def __init__(self, threshold: float = 0.1, *, heads: Heads | None = None, name: str = "attention_entropy") -> None:
-        """Raises :class:`ConfigError` for a threshold outside [0, 1]."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The normalised entropy below which it alarms. The default is **not calibrated**.
+            heads: (layer, head) pairs; None means all probed heads.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The threshold is outside [0, 1].
+        """
         if not 0 <= threshold <= 1:
-            raise ConfigError(f"threshold={threshold!r} is no normalised entropy; give a number from 0 to 1")
+            raise ConfigError(f"threshold={threshold!r} is not a normalised entropy; pass a number from 0 to 1")
         self.name = name
         self.threshold = threshold
         self.heads = None if heads is None else frozenset(heads)
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; not judged where the entropy was not read."""
+        """Reads an attempt; it is not judged if the entropy was not recorded."""
         spans = attempt.spans
         level = None if spans is None else normalised_entropy(spans)
         if spans is None or level is None or not len(level):
             return not_judged(
-                self.name, "no entropy was read: Readout(statistics={'entropy'})", threshold=self.threshold
+                self.name, "no entropy was recorded: Readout(statistics={'entropy'})", threshold=self.threshold
             )
         chosen = chosen_heads(spans, self.heads)
         if not chosen.any():
@@ -62,14 +71,22 @@ class AttentionEntropy:
             value=value,
             threshold=self.threshold,
             alarm=value < self.threshold,
-            reason=f"attention is {value:.2f} spread out (1: over all keys alike), its narrowest head {lowest:.2f}",
+            reason=f"normalised entropy {value:.2f} (1: even attention on all keys); lowest head {lowest:.2f}",
             by_layer=layers,
             detail={"lowest_head": lowest},
         )
 
 
 def normalised_entropy(spans: SpanMass) -> NDArray[np.float64] | None:
-    """(T, L, H) −Σ p log p / log(visible), of the rows that see two keys or more; None where it was not read."""
+    """Normalises the recorded entropy.
+
+    Args:
+        spans: The span masses.
+
+    Returns:
+        (T, L, H) values of −Σ p log p / log(visible), for the rows that see at least two keys; None if the entropy was
+        not recorded.
+    """
     if spans.entropy is None:
         return None
     some = spans.visible > 1

@@ -1,11 +1,11 @@
-"""Thresholds at a stated false-alarm rate, by split conformal prediction on benign episodes.
+"""Calibrates thresholds at a stated false-alarm rate, by split conformal prediction on benign episodes.
 
 An episode's *score* for a sensor is the most alarming value that the sensor gave in it. With n benign episodes and a
-rate α, the threshold is the k-th most alarming score, k = ⌊(n + 1) α⌋, and a sensor alarms only beyond it. For one
-more benign episode from the same source the probability of an alarm is then at most k / (n + 1) ≤ α, and without ties
-at least k / (n + 1) − 1 / (n + 1), whatever the scores' distribution (Vovk et al. 2005, "Algorithmic Learning in a
-Random World", chapter 2; Angelopoulos and Bates, arXiv 2107.07511, section 1). The rate is per *episode*: readings of
-one episode depend on each other, episodes don't.
+rate α, the threshold is the k-th most alarming score, k = ⌊(n + 1) α⌋, and a sensor alarms only beyond it. For another
+benign episode from the same source, the probability of an alarm is then at most k / (n + 1) ≤ α, and, without ties, at
+least (k − 1) / (n + 1), whatever the distribution of the scores (Vovk et al. 2005, "Algorithmic Learning in a Random
+World", chapter 2; Angelopoulos and Bates, arXiv 2107.07511, section 1). The rate is per *episode*, because the readings
+of one episode depend on each other, while episodes do not.
 """
 
 from __future__ import annotations
@@ -24,12 +24,20 @@ from homeostat.sensors.contracts import Need, Sensor
 __all__ = ["Alarm", "Calibration", "Thresholded", "calibrated_alarms", "conformal_threshold", "score", "settings_of"]
 
 Side = Literal["below", "above"]
+"""The side of its threshold on which a sensor alarms."""
 _S = TypeVar("_S", bound=Sensor)
 
 
 @runtime_checkable
 class Thresholded(Protocol):
-    """A sensor that can be calibrated: it alarms where its value lies on ``side`` of ``threshold``."""
+    """A sensor that can be calibrated.
+
+    Attributes:
+        name: The sensor's name.
+        needs: What the attempt must contain.
+        threshold: The value beyond which it alarms.
+        side: The side of the threshold on which it alarms.
+    """
 
     name: str
     needs: frozenset[Need]
@@ -38,7 +46,15 @@ class Thresholded(Protocol):
 
 
 class Alarm(BaseModel):
-    """One sensor's threshold: made from ``episodes`` benign ones, for a sensor with these ``settings``."""
+    """The calibrated threshold of one sensor.
+
+    Attributes:
+        sensor: The sensor's name.
+        side: The side of the threshold on which it alarms.
+        threshold: The threshold.
+        episodes: The number of benign episodes that it was calibrated on.
+        settings: The sensor's other settings, as :func:`settings_of` writes them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,7 +65,14 @@ class Alarm(BaseModel):
     settings: str
 
     def raised_in(self, episode: Mapping[str, Sequence[float]]) -> bool:
-        """Whether the sensor would alarm in an episode with these judged values (sensor name -> values)."""
+        """Tests whether the sensor would alarm in an episode.
+
+        Args:
+            episode: The judged values of the episode, by sensor name.
+
+        Returns:
+            Whether any of the sensor's values is beyond the threshold.
+        """
         most = score(episode.get(self.sensor, ()), self.side)
         if most is None:
             return False
@@ -57,9 +80,17 @@ class Alarm(BaseModel):
 
 
 class Calibration(BaseModel):
-    """Thresholds, and what they hold for: a model, its weights, its prompt template, a source of benign episodes.
+    """Calibrated thresholds, and what they are valid for.
 
-    ``weights`` and ``template`` are the first 12 hexadecimal digits of a sha256 (``weights`` None for a hub model).
+    Attributes:
+        model: The model's name.
+        weights: The first 12 hexadecimal digits of the sha256 of the weights; None for a hub model.
+        template: The first 12 hexadecimal digits of the sha256 of the prompt template.
+        suite: The suite of the benign episodes.
+        split: Their data split.
+        seed: Their seed.
+        rate: The false-alarm rate per episode.
+        alarms: The thresholds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,9 +105,16 @@ class Calibration(BaseModel):
     alarms: tuple[Alarm, ...]
 
     def apply(self, sensors: Iterable[_S]) -> tuple[_S, ...]:
-        """Copies of the sensors with these thresholds; those that the calibration does not name stay as they are.
+        """Sets the thresholds.
 
-        Raises ``ConfigError`` for a sensor whose settings differ from those it was calibrated with.
+        Args:
+            sensors: The sensors; they are not changed.
+
+        Returns:
+            Copies with the calibrated thresholds. Sensors that the calibration does not name are returned unchanged.
+
+        Raises:
+            ConfigError: A sensor's settings differ from those that it was calibrated with.
         """
         return tuple(self._applied(sensor) for sensor in sensors)
 
@@ -94,7 +132,16 @@ class Calibration(BaseModel):
         return changed
 
     def check(self, model: str, weights: str | None, template: str) -> None:
-        """Raises ``ConfigError`` where the calibration was made for another model, other weights or another prompt."""
+        """Checks that the calibration is valid for a model.
+
+        Args:
+            model: The model's name.
+            weights: The digits of its weights; None for a hub model.
+            template: The digits of its prompt template.
+
+        Raises:
+            ConfigError: The calibration was made for another model, other weights or another template.
+        """
         for what, made, here in (
             ("weights", self.weights, weights) if weights else ("model", self.model, model),
             ("template", self.template, template),
@@ -103,17 +150,31 @@ class Calibration(BaseModel):
                 raise ConfigError(f"the calibration was made for {what} {made!r}, not {here!r}; calibrate again")
 
     def save(self, file: Path) -> None:
-        """Write it as JSON."""
+        """Writes the calibration as JSON.
+
+        Args:
+            file: The file; its folder is created.
+        """
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, file: Path) -> Calibration:
-        """Read it. Raises ``ConfigError`` that names the file and what is wrong with it."""
+        """Reads a calibration.
+
+        Args:
+            file: The JSON file.
+
+        Returns:
+            The calibration.
+
+        Raises:
+            ConfigError: The file cannot be read or is invalid; the error names the file and the fault.
+        """
         try:
             return cls.model_validate_json(file.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"calibration {str(file)!r} can't be read: {error.strerror}; give a JSON file") from None
+            raise ConfigError(f"calibration {str(file)!r} can't be read: {error.strerror}; pass a JSON file") from None
         except (ValidationError, UnicodeDecodeError) as error:
             first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
             where = ".".join(map(str, first["loc"])) or "the file"
@@ -123,9 +184,15 @@ class Calibration(BaseModel):
 
 
 def settings_of(sensor: Sensor) -> str:
-    """What a sensor was built with, apart from its threshold, as text that is the same in every process.
+    """Describes a sensor's settings, except its threshold, as text that is the same in every process.
 
-    A function, or another object that has no text of its own, is named by its (class's) qualified name.
+    A function is described by its qualified name, and an object without its own ``repr`` by that of its class.
+
+    Args:
+        sensor: The sensor.
+
+    Returns:
+        The text.
     """
     kept = ", ".join(f"{k}={_text(v)}" for k, v in sorted(vars(sensor).items()) if k != "threshold")
     return f"{type(sensor).__name__}({kept})"
@@ -134,26 +201,43 @@ def settings_of(sensor: Sensor) -> str:
 def _text(value: object) -> str:
     if isinstance(value, frozenset):
         return repr(sorted(value))
-    name = getattr(value, "__qualname__", None)
+    name = getattr(value, "__qualname__", None)  # functions and classes have it
     if name is None and type(value).__repr__ is object.__repr__:
         name = type(value).__qualname__
     return repr(value) if name is None else str(name)
 
 
 def score(values: Sequence[float], side: Side) -> float | None:
-    """The most alarming of an episode's values; None where the sensor judged nothing."""
+    """Finds the most alarming of an episode's values.
+
+    Args:
+        values: The sensor's judged values.
+        side: The side on which the sensor alarms.
+
+    Returns:
+        The smallest or the largest value; None if there is none.
+    """
     if not values:
         return None
     return min(values) if side == "below" else max(values)
 
 
 def conformal_threshold(scores: Sequence[float], rate: float, side: Side) -> float:
-    """The k-th most alarming of n benign scores, k = ⌊(n + 1) · rate⌋.
+    """Returns the k-th most alarming of n benign scores, k = ⌊(n + 1) · rate⌋.
 
-    Raises ``ConfigError`` for a rate outside (0, 1), or where n is too small for any k.
+    Args:
+        scores: The scores of n benign episodes.
+        rate: The false-alarm rate α per episode.
+        side: The side on which the sensor alarms.
+
+    Returns:
+        The threshold.
+
+    Raises:
+        ConfigError: The rate is outside (0, 1), or there are too few episodes for it (k = 0).
     """
     if not 0 < rate < 1:
-        raise ConfigError(f"rate={rate!r} is no false-alarm rate; give a number between 0 and 1")
+        raise ConfigError(f"rate={rate!r} is not a false-alarm rate; pass a number between 0 and 1")
     k = int((len(scores) + 1) * rate + 1e-9)
     if k < 1:
         raise ConfigError(
@@ -166,11 +250,21 @@ def conformal_threshold(scores: Sequence[float], rate: float, side: Side) -> flo
 def calibrated_alarms(
     sensors: Iterable[Sensor], episodes: Sequence[Mapping[str, Sequence[float]]], rate: float
 ) -> tuple[Alarm, ...]:
-    """Every sensor's alarm, from its judged values in each benign episode (sensor name -> values).
+    """Calibrates every sensor that has a threshold.
 
-    An episode in which a sensor judged nothing can't alarm: it counts as the least alarming score there is. Sensors
-    without a threshold are left out. Raises ``ConfigError`` as :func:`conformal_threshold`, and where more than a share
-    of 1 − rate of the episodes were never judged.
+    An episode in which a sensor judged nothing cannot alarm, so it gets the least alarming score possible.
+
+    Args:
+        sensors: The sensors.
+        episodes: For each benign episode, the judged values by sensor name.
+        rate: The false-alarm rate per episode.
+
+    Returns:
+        One alarm for each sensor with a threshold.
+
+    Raises:
+        ConfigError: As in :func:`conformal_threshold`; or a sensor judged so few of the episodes that no threshold has
+            this rate.
     """
     alarms = []
     for sensor in sensors:
@@ -182,7 +276,7 @@ def calibrated_alarms(
         if threshold == quiet:
             judged = sum(s is not None for s in found)
             raise ConfigError(
-                f"sensor {sensor.name!r} judged only {judged} of {len(found)} episodes; take longer tasks, or leave it "
+                f"sensor {sensor.name!r} judged only {judged} of {len(found)} episodes; use longer tasks, or leave it "
                 "out"
             )
         alarms.append(

@@ -1,6 +1,6 @@
-"""check_sensor: does an object keep the :class:`~homeostat.sensors.contracts.Sensor` contract?
+"""Checks that an object fulfils the :class:`~homeostat.sensors.contracts.Sensor` contract.
 
-For those who write a sensor of their own, as Gymnasium's ``check_env`` is for environments.
+It is meant for authors of sensors, as Gymnasium's ``check_env`` is for authors of environments.
 """
 
 from __future__ import annotations
@@ -31,24 +31,36 @@ _LABELS = ("system", "rules", "goal", "history", "screen", "output")
 
 
 def check_sensor(sensor: Sensor, *, model: Any = None) -> None:
-    """Run the sensor on generated attempts and raise :class:`ConfigError` on the first breach of the contract.
+    """Runs a sensor on generated attempts and reports the first violation of the contract.
 
-    Checked: ``name`` and ``needs``; that ``read`` accepts every attempt that carries what ``needs`` declares (usual,
-    empty, one token, long, spans that lack a label), with and without history; that it returns a :class:`Reading`
-    under the sensor's own name with finite numbers, which survives JSON; that it gives the same reading twice; and that
-    it changes neither the attempt, nor the context, nor itself. ``model`` is handed to sensors that need one.
+    It checks that
+
+    - the sensor has ``name``, ``needs`` and ``read``;
+    - ``read`` accepts every attempt that contains what ``needs`` declares (usual, empty, of one token, long, without
+      the usual spans), with and without history;
+    - it returns a :class:`Reading` under the sensor's own name, whose numbers are finite and which JSON does not
+      change;
+    - it gives the same reading twice;
+    - it changes neither the attempt, nor the context, nor the sensor.
+
+    Args:
+        sensor: The sensor.
+        model: The model for sensors that need one.
+
+    Raises:
+        ConfigError: The sensor violates the contract.
     """
-    name = getattr(sensor, "name", None)
+    if not isinstance(sensor, Sensor):
+        given = type(sensor).__name__
+        raise ConfigError(f"{given!r} is not a sensor; it needs name, needs and a method read(attempt, context)")
+    name, needs = sensor.name, sensor.needs
     if not isinstance(name, str) or not name:
         raise ConfigError(f"a sensor's name is {name!r}; set it to a non-empty string")
-    needs = getattr(sensor, "needs", None)
     known = get_args(Need)
     if not isinstance(needs, frozenset):
         raise ConfigError(f"sensor {name!r} has needs={needs!r}; use a frozenset of {', '.join(map(repr, known))}")
     if unknown := sorted(map(str, needs - set(known))):
         raise ConfigError(f"sensor {name!r} needs {unknown[0]!r}, which is unknown; known: {', '.join(known)}")
-    if not callable(getattr(sensor, "read", None)):
-        raise ConfigError(f"sensor {name!r} has no method read(attempt, context); add one")
     if "model" in needs and model is None:
         raise ConfigError(f"sensor {name!r} needs 'model'; call check_sensor(sensor, model=...)")
     for label, attempt in sample_attempts(needs).items():
@@ -66,7 +78,14 @@ def check_sensor(sensor: Sensor, *, model: Any = None) -> None:
 
 
 def sample_attempts(needs: frozenset[Need]) -> dict[str, Attempt]:
-    """Attempts that carry just what ``needs`` declares, by a name that says what they are."""
+    """Generates attempts that contain exactly what ``needs`` declares.
+
+    Args:
+        needs: What a sensor needs.
+
+    Returns:
+        The attempts, by a name that describes them.
+    """
     return {
         "a usual attempt": _attempt(12, needs),
         "an empty attempt": _attempt(0, needs),
@@ -104,11 +123,11 @@ def _attempt(tokens: int, needs: frozenset[Need], labels: tuple[str, ...] = _LAB
 
 
 def _masses(rng: np.random.Generator, tokens: int, labels: tuple[str, ...]) -> SpanMass:
-    """Random masses on 60 prompt keys, 10 for each label, the first key a sink outside of every span."""
+    """Random masses on 60 prompt keys, 10 for each label; the mass outside all spans lies half on a sink."""
     layers, heads, rows, spans = 2, 4, 5, len(labels)
-    # One share more than there are labels: what lies on tokens of no span.
+    # One share more than there are labels, for tokens that belong to no span.
     shares = rng.dirichlet(np.ones(spans + 1), (tokens + rows, layers, heads)).astype(np.float32)[..., :spans]
-    shares[: rows + 1, ..., -1] = 0  # nothing was generated yet
+    shares[: rows + 1, ..., -1] = 0  # nothing had been generated yet
     lengths = np.full(spans, 10, np.int64)
     lengths[-1] = max(tokens - 1, 0)
     rest = (tokens, layers, heads)
@@ -143,7 +162,7 @@ def _read_twice(sensor: Sensor, name: str, label: str, attempt: Attempt, context
         raise ConfigError(f"sensor {name!r} changed itself on {label}; keep no state, use context.history")
     again = _read(sensor, name, label, attempt, context)
     if again != first:
-        raise ConfigError(f"sensor {name!r} read {label} twice and said {first.value!r}, then {again.value!r}")
+        raise ConfigError(f"sensor {name!r} read {label} twice and returned {first.value!r}, then {again.value!r}")
     return first
 
 
@@ -151,7 +170,7 @@ def _read(sensor: Sensor, name: str, label: str, attempt: Attempt, context: Sens
     try:
         reading: Any = sensor.read(attempt, context)
     except Exception as error:
-        raise ConfigError(f"sensor {name!r} raised {error!r} on {label}; it must read any attempt") from error
+        raise ConfigError(f"sensor {name!r} raised {error!r} on {label}; it must accept every attempt") from error
     if not isinstance(reading, Reading):
         raise ConfigError(f"sensor {name!r} returned {type(reading).__name__!r} on {label}; return a Reading")
     if reading.sensor != name:

@@ -1,4 +1,4 @@
-"""Confidence: how probable the model itself found the tokens it wrote, or those of its answer alone."""
+"""Confidence: how probable were the generated tokens, or only those of the answer, according to the model itself?"""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ _DEFAULT = {"probability": 0.5, "entropy": 2.0, "margin": 0.1, "stability": -0.5
 
 
 class Confidence:
-    """How sure the model was of its tokens. ``value`` by ``measure``:
+    """Measures how certain the model was of its tokens. ``value`` depends on ``measure``:
 
-    - ``"probability"`` (default): their geometric mean probability, exp(mean log p), in [0, 1]. That is 1 / perplexity,
-      so it does not fall with length as the product of the probabilities does. Alarm below ``threshold``.
-    - ``"entropy"``: the mean entropy of the distributions they were drawn from, in nats. Alarm above.
-    - ``"margin"``: the mean of the best token's probability less the second's. Alarm below.
-    - ``"stability"``: (p − p₀) / p₀ of the probability p against that of the episode's first reading, p₀; not judged
-      without one. Alarm below (CyberV's *stab*, arXiv 2506.07971, with −0.5).
+    - ``"probability"`` (default): the geometric mean probability of the tokens, exp(mean log p), in [0, 1]. This is 1 /
+      perplexity, so it does not fall with length as the product of the probabilities does. Alarm below the threshold.
+    - ``"entropy"``: the mean entropy of the distributions that the tokens were drawn from, in nats. Alarm above.
+    - ``"margin"``: the mean of the most probable token's probability minus that of the second. Alarm below.
+    - ``"stability"``: (p − p₀) / p₀, where p is the probability and p₀ that of the episode's first reading; the first
+      reading is not judged. Alarm below (CyberV's *stab*, arXiv 2506.07971, with −0.5).
 
-    ``answer``: a regular expression; only the tokens that its last match in the text touches (its first group, where it
-    has one) count: CyberV reads the answer's letter, ``r"\\b([A-J])\\b"``; a phone agent may ask for the point that it
-    taps. That needs ``Attempt.pieces``; not judged where nothing matches. The default thresholds are **not
-    calibrated**. ``baseline`` is the mean of the earlier readings; it is shown and does not decide.
+    The default thresholds are **not calibrated**. The ``baseline`` is the mean of the earlier readings; it is shown but
+    does not affect the alarm.
 
-    ``detail``: ``tokens``, ``probability``, ``min_probability`` (the least probable token), ``mean_entropy`` and
-    ``mean_margin`` where the model tells them, ``stability`` where there is a first reading.
+    ``detail`` holds ``tokens`` (their number), ``probability``, ``min_probability`` (of the least probable token),
+    ``mean_entropy`` and ``mean_margin`` if the model reports them, and ``stability`` if there is an earlier reading.
     """
 
     needs: frozenset[Need] = frozenset({"logprobs"})
@@ -48,18 +46,31 @@ class Confidence:
         answer: str | None = None,
         name: str = "confidence",
     ) -> None:
-        """Raises :class:`ConfigError` for a measure, a threshold or a pattern that can't be."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The value beyond which it alarms; None takes the measure's default.
+            measure: What ``value`` is.
+            answer: A regular expression. Only the tokens that its last match in the text overlaps are read; if it has
+                a group, those that its first group overlaps. CyberV reads the answer's letter, ``([A-J])`` between word
+                boundaries; a phone agent may read the point that it taps. This needs ``Attempt.pieces``; an attempt
+                without a match is not judged. None reads all tokens.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The measure is unknown, or the threshold or the pattern is invalid.
+        """
         if measure not in _DEFAULT:
             raise ConfigError(f"measure={measure!r} is unknown; use {', '.join(map(repr, _DEFAULT))}")
         level = _DEFAULT[measure] if threshold is None else threshold
         if measure in ("probability", "margin") and not 0 <= level <= 1:
-            raise ConfigError(f"threshold={threshold!r} is no probability; give a number from 0 to 1")
+            raise ConfigError(f"threshold={threshold!r} is not a probability; pass a number from 0 to 1")
         if measure == "entropy" and level < 0:
-            raise ConfigError(f"threshold={threshold!r} is no entropy; give 0 nats or more")
+            raise ConfigError(f"threshold={threshold!r} is not an entropy; pass 0 nats or more")
         try:
             self.answer = None if answer is None else re.compile(answer)
         except re.error as error:
-            raise ConfigError(f"answer={answer!r} is no regular expression: {error}") from None
+            raise ConfigError(f"answer={answer!r} is not a regular expression: {error}") from None
         self.name = name
         self.threshold = level
         self.measure = measure
@@ -67,15 +78,21 @@ class Confidence:
 
     @classmethod
     def cyberv(cls, answer: str = r"\b([A-J])\b") -> Confidence:
-        """CyberV's stability of the answer letter's probability (arXiv 2506.07971; constants theirs).
+        """Builds CyberV's stability of the answer letter's probability (arXiv 2506.07971, with the paper's constants).
 
-        Their base is another candidate's answer to the same question; here it is the episode's first reading. It takes
-        the last letter that stands alone, be it the word "A" or "I".
+        The paper compares with another candidate's answer to the same question; this sensor compares with the episode's
+        first reading. It reads the last letter that is a word of its own, which may also be the word "A" or "I".
+
+        Args:
+            answer: The regular expression of the answer.
+
+        Returns:
+            The sensor, named ``cyberv_stability``.
         """
         return cls(-0.5, measure="stability", answer=answer, name="cyberv_stability")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; value 0 and no alarm where nothing was generated or no answer is found."""
+        """Reads an attempt; it is not judged without log-probabilities or an answer."""
         at = self._tokens(attempt)
         if isinstance(at, str):
             return not_judged(self.name, at, threshold=self.threshold, detail={"tokens": 0.0})
@@ -97,7 +114,7 @@ class Confidence:
         reason = f"{of} {detail['probability']:.2f} probable on average, the least {detail['min_probability']:.2f}"
         key = {"entropy": "mean_entropy", "margin": "mean_margin"}.get(self.measure, self.measure)
         if key not in detail:
-            what = "no earlier reading" if key == "stability" else f"the model tells no {self.measure}"
+            what = "no earlier reading" if key == "stability" else f"the model reports no {self.measure}"
             return not_judged(self.name, f"{reason}; {what}", threshold=self.threshold, detail=detail)
         value = detail[key]
         if self.measure != "probability":
@@ -115,17 +132,26 @@ class Confidence:
 
     def _tokens(self, attempt: Attempt) -> Sequence[int] | str:
         if not attempt.logprobs:
-            return "no token with a probability"
+            return "no token has a probability"
         if self.answer is None:
             return range(len(attempt.logprobs))
         if len(attempt.pieces) < len(attempt.logprobs):
-            return "the model doesn't tell what text each token is"
+            return "the model does not report the text of each token"
         found = answer_tokens(attempt.pieces[: len(attempt.logprobs)], self.answer)
         return found or f"no answer {self.answer.pattern!r} in the text"
 
 
 def answer_tokens(pieces: Sequence[str], answer: re.Pattern[str]) -> tuple[int, ...]:
-    """The tokens that the pattern's last match touches (its first group, where it has one); () where none does."""
+    """Finds the tokens of an answer.
+
+    Args:
+        pieces: The text of each token.
+        answer: The pattern of the answer.
+
+    Returns:
+        The indices of the tokens that the pattern's last match overlaps, or its first group if it has one; () if
+        nothing matches.
+    """
     match = None
     for match in answer.finditer("".join(pieces)):  # noqa: B007 - the last one
         pass

@@ -1,10 +1,12 @@
 """ElementGaze: where on the screen did the model look before it tapped?
 
-The attention on a screenshot's image tokens, summed over the interface's elements. A token is a patch of the screen:
-its weight is shared out by the area that an element covers of it, and where elements nest, the smallest that covers a
-spot gets it. What no element covers is ``background``. Per attention *on the screen*: shares sum to 1 over elements and
-background. (Ours. Reading localisation off attention is known from LVLM grounding, arXiv 2503.06287; only some heads do
-it, so choose them.) Cost: the probe keeps one weight for every image token, T·L·H·n numbers.
+The attention on a screenshot's image tokens is summed over the elements of the user interface. A token is a patch of
+the screen. Its weight is divided among the elements in proportion to the area of the patch that they cover; if elements
+are nested, the smallest one at a point counts. Area that no element covers is ``background``. The shares refer to the
+attention *on the screen*: they sum to 1 over the elements and the background.
+
+The method is ours. LVLM grounding reads locations from attention in the same way (arXiv 2503.06287); only some heads
+allow it, so choose them. Cost: the probe records one weight for every image token, T·L·H·n numbers.
 """
 
 from __future__ import annotations
@@ -26,20 +28,17 @@ from homeostat.sensors.readings import Reading, not_judged
 __all__ = ["ElementGaze", "coverage", "grid_of", "heat_map"]
 
 FINE = 8
-"""A patch is looked at on a grid of so many points a side, to see which element covers how much of it."""
+"""The number of sample points along each side of a patch, from which the covered areas are estimated."""
 
 
 class ElementGaze:
-    """The share of the screen's attention that lies on the element that is tapped.
+    """Measures the share of the screen's attention that lies on the tapped element, and alarms below the threshold.
 
-    ``value`` in [0, 1]; the tapped point is ``context.point``. Without one the
-    reading is not judged, but tells where the model looked. Alarm below ``threshold``; the default 0 never alarms:
-    **calibrate it**. ``span``: the image's label. ``tokens``: of the attempt, all or the last. ``heads``: (layer,
-    head) pairs. ``grid``: (rows, columns) of the image's tokens; None takes the division whose patches are nearest to
-    squares.
+    ``value`` lies in [0, 1]. The tapped point is ``context.point``. Without a tap the attempt is not judged, but the
+    reading still shows where the model looked.
 
-    ``by_element`` holds the five elements with the largest shares (those with the same text together), ``detail`` the
-    share of the ``background``.
+    ``by_element`` holds the five elements with the largest shares, adding up elements with the same text. ``detail``
+    holds the share of the ``background``.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -55,9 +54,21 @@ class ElementGaze:
         grid: tuple[int, int] | None = None,
         name: str = "element_gaze",
     ) -> None:
-        """Raises :class:`ConfigError` for settings that can't be."""
+        """Creates the sensor.
+
+        Args:
+            span: The image's label.
+            threshold: The share below which it alarms. The default 0 never alarms: **calibrate it**.
+            heads: (layer, head) pairs; None means all probed heads.
+            tokens: The attempt's tokens to average over: all, or the last.
+            grid: (rows, columns) of the image's tokens; None takes the division whose patches are closest to squares.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: A setting is invalid.
+        """
         if not 0 <= threshold <= 1:
-            raise ConfigError(f"threshold={threshold!r} is no share; give a number from 0 to 1")
+            raise ConfigError(f"threshold={threshold!r} is not a share; pass a number from 0 to 1")
         if tokens not in ("all", "last"):
             raise ConfigError(f"tokens={tokens!r} is unknown; use 'all' or 'last'")
         self.name = name
@@ -69,20 +80,20 @@ class ElementGaze:
         self.reads = Readout(keys=frozenset({span}))
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; not judged without the image's keys, a screenshot, or a tapped point."""
+        """Reads an attempt; it is not judged without the image's keys, a screenshot, or a tapped point."""
         spans, seen = attempt.spans, context.observation
         keys = None if spans is None else spans.keys.get(self.span)
         if spans is None or keys is None or not keys.shape[0]:
-            return self._nothing(f"no keys of {self.span!r} were read: Readout(keys={{{self.span!r}}})")
+            return self._nothing(f"the keys of {self.span!r} were not recorded: Readout(keys={{{self.span!r}}})")
         if seen is None:
-            return self._nothing("no observation to look at")
+            return self._nothing("there is no observation")
         chosen = chosen_heads(spans, self.heads)
         if not chosen.any():
             return self._nothing("none of the chosen heads was probed")
         height, width = seen.screenshot.shape[:2]
         grid = self.grid or grid_of(keys.shape[-1], height, width)
         if grid[0] * grid[1] != keys.shape[-1]:
-            return self._nothing(f"a grid of {grid[0]} × {grid[1]} is not the image's {keys.shape[-1]} tokens")
+            return self._nothing(f"a grid of {grid[0]} × {grid[1]} does not fit the image's {keys.shape[-1]} tokens")
         rows = keys[:, chosen].mean(1, dtype=np.float64)  # (T, n)
         weight = rows.mean(0) if self.tokens == "all" else rows[-1]
         total = float(weight.sum())
@@ -107,7 +118,7 @@ class ElementGaze:
             value=value,
             threshold=self.threshold,
             alarm=value < self.threshold,
-            reason=" ".join(f"{value:.0%} of the look on {name}, which is tapped; {looked}".split()),
+            reason=" ".join(f"{value:.0%} of the screen's attention on {name}, which is tapped; {looked}".split()),
             span=self.span,
             by_element=by_element,
             detail=detail,
@@ -118,19 +129,39 @@ class ElementGaze:
 
 
 def grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:
-    """(rows, columns) of so many ``tokens`` whose patches of a height × width image are nearest to squares."""
+    """Divides an image into patches that are as close to squares as possible.
+
+    Args:
+        tokens: The number of patches.
+        height: The image's height.
+        width: The image's width.
+
+    Returns:
+        (rows, columns), whose product is ``tokens``.
+    """
     options = [(r, tokens // r) for r in range(1, tokens + 1) if tokens % r == 0]
     return min(options, key=lambda g: abs(np.log((height / g[0]) / (width / g[1]))))
 
 
 def coverage(elements: Sequence[Element], grid: tuple[int, int], fine: int = FINE) -> NDArray[np.float64]:
-    """(rows · columns, E + 1): the share of each patch that each element, and last the background, covers.
+    """Computes the share of each patch that each element covers.
 
-    Each of fine × fine points of a patch belongs to the smallest element that holds it; rows sum to 1.
+    Each of fine × fine sample points of a patch belongs to the smallest element that contains it.
+
+    Args:
+        elements: The E elements.
+        grid: (rows, columns) of the patches.
+        fine: The number of sample points along each side of a patch.
+
+    Returns:
+        (rows · columns, E + 1): the shares of the elements, and of the background last. Rows sum to 1.
+
+    Raises:
+        ConfigError: The grid has no patch.
     """
     rows, columns = grid
     if rows < 1 or columns < 1:
-        raise ConfigError(f"grid={grid!r} has no patch; give (rows, columns), 1 or more each")
+        raise ConfigError(f"grid={grid!r} has no patch; pass (rows, columns), 1 or more each")
     y = (np.arange(rows * fine) + 0.5) / (rows * fine)
     x = (np.arange(columns * fine) + 0.5) / (columns * fine)
     owner = np.full((len(y), len(x)), len(elements))
@@ -142,12 +173,20 @@ def coverage(elements: Sequence[Element], grid: tuple[int, int], fine: int = FIN
 
 
 def heat_map(weights: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np.float64]:
-    """(rows, columns) of (…, n) weights, averaged over what stands before the image's tokens, the largest 1.
+    """Arranges the weights of image tokens as a picture.
 
-    Raises :class:`ConfigError` where the grid is not the tokens'.
+    Args:
+        weights: (…, n) weights on the image's n tokens; they are averaged over all leading dimensions.
+        grid: (rows, columns) of the tokens.
+
+    Returns:
+        (rows, columns) values, scaled so that the largest is 1.
+
+    Raises:
+        ConfigError: The grid does not have n patches.
     """
     if grid[0] * grid[1] != weights.shape[-1]:
-        raise ConfigError(f"grid={grid!r} is not the image's {weights.shape[-1]} tokens")
+        raise ConfigError(f"grid={grid!r} does not fit the image's {weights.shape[-1]} tokens")
     flat = weights.reshape(-1, weights.shape[-1]).mean(0, dtype=np.float64)
     most = flat.max()
     shown: NDArray[np.float64] = (flat / most if most > 0 else flat).reshape(grid)

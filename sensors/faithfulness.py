@@ -1,19 +1,19 @@
-"""A faithfulness check: how far may this model's attention be trusted to say what matters?
+"""Faithfulness check: does a model's attention show which spans matter for its answer?
 
-Attention is a monitor, no proof: a model can use what it hardly looks at, through other heads or earlier layers (Jain
-and Wallace, arXiv 1902.10186; Wiegreffe and Pinter, 1908.04626). For one model and prompts of its user's kind, this
-compares, span by span, for answer tokens y_1 … y_T forced after the prompt:
+Attention is an indicator, not a proof: a model can use what it hardly attends to, through other heads or earlier layers
+(Jain and Wallace, arXiv 1902.10186; Wiegreffe and Pinter, 1908.04626). For one model and typical prompts of its user,
+this check compares three measures of every span, for answer tokens y_1 … y_T that are forced after the prompt:
 
 - **mass** and **intensity**: the sensors' own readings (``attention_drift.intensities``), over all probed heads;
-- **saliency**: Σ over the span's tokens of |x · ∂ log p(y) / ∂x|, x the token's vector entering the first layer
-(gradient
-  times input; image tokens have one too);
-- **deletion**: what hiding the span's keys from every row does: the mean KL(with ‖ without) of the answer's
-  distributions, in nats a token, and the drop in log p(y). Positions stay as they are.
+- **saliency** (gradient times input): Σ over the span's tokens of |x · ∂ log p(y) / ∂x|, where x is the token's vector
+  at the input of the first layer; image tokens have one, too;
+- **deletion**: the effect of hiding the span's keys from every row: the mean KL(with ‖ without) of the answer's
+  distributions, in nats per token, and the drop in log p(y). Positions do not change.
 
-Spearman's ρ between them, over the (prompt, span) pairs and *within* prompts (ranks within each prompt, then averaged:
-what makes one prompt's spans all large does no work there), with bootstrap intervals over prompts. Long spans have
-more of everything but intensity, so saliency and deletion a token are compared with that.
+The check reports Spearman's ρ between the measures, over all (prompt, span) pairs and *within* prompts, with bootstrap
+intervals over prompts. Within prompts, ρ is computed for each prompt and averaged, so that differences between prompts
+have no effect. Long spans have more mass, saliency and deletion, but not more intensity. Intensity is therefore
+compared with saliency and deletion per token.
 """
 
 from __future__ import annotations
@@ -42,11 +42,18 @@ PAIRS = (
     ("intensity", "deletion_per_token"),
     ("saliency", "deletion"),
 )
+"""The pairs of measures that are correlated: names of attributes of :class:`SpanEvidence`."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A prompt as the model takes it (``input_ids`` (1, P), pixels, …), its spans, and an answer's tokens."""
+    """A prompt with an answer.
+
+    Attributes:
+        inputs: The model's inputs: ``input_ids`` of shape (1, P), pixels, ….
+        spans: The prompt's spans.
+        tokens: The T tokens of the answer.
+    """
 
     inputs: Mapping[str, Any]
     spans: Spans
@@ -55,7 +62,18 @@ class Case:
 
 @dataclass(frozen=True)
 class SpanEvidence:
-    """One span of one case; see the module's text. ``drop`` is that of log p(y), summed over the answer, in nats."""
+    """The measures of one span of one case; the module's docstring defines them.
+
+    Attributes:
+        case: The number of the case, from 0.
+        label: The span's label.
+        length: The span's number of tokens.
+        mass: The attention mass.
+        intensity: The attention intensity.
+        saliency: Gradient times input, summed over the span's tokens.
+        deletion: The mean KL divergence after hiding the span, in nats per token.
+        drop: The drop in log p(y) after hiding the span, summed over the answer, in nats.
+    """
 
     case: int
     label: str
@@ -68,20 +86,24 @@ class SpanEvidence:
 
     @property
     def saliency_per_token(self) -> float:
-        """Saliency divided by the span's tokens."""
+        """Saliency divided by the span's number of tokens."""
         return self.saliency / self.length
 
     @property
     def deletion_per_token(self) -> float:
-        """Deletion divided by the span's tokens."""
+        """Deletion divided by the span's number of tokens."""
         return self.deletion / self.length
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's ρ of ``one`` and ``other`` over all pairs, and the mean of those within prompts, with 95 % intervals.
+    """Spearman's ρ of two measures. Values are NaN if a measure never varies.
 
-    NaN where nothing varies.
+    Attributes:
+        one: The first measure.
+        other: The second measure.
+        rho: ρ over all (prompt, span) pairs, with its 95 % interval: (value, low, high).
+        within: The mean of the ρ within prompts, with its 95 % interval.
     """
 
     one: str
@@ -92,7 +114,13 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """The check's result: every span's evidence, and the correlations of :data:`PAIRS`."""
+    """The result of the check.
+
+    Attributes:
+        evidence: The measures of every span of every case.
+        correlations: The correlations of :data:`PAIRS`.
+        cases: The number of cases.
+    """
 
     evidence: tuple[SpanEvidence, ...]
     correlations: tuple[Correlation, ...]
@@ -100,13 +128,24 @@ class Faithfulness:
 
 
 def faithfulness(model: nn.Module, cases: Sequence[Case], *, resamples: int = 999, seed: int = 0) -> Faithfulness:
-    """Check a model on prompts of its user's kind; three spans or more in each make the ranks within prompts mean
-    something.
+    """Checks a model on typical prompts of its user.
 
-    Raises :class:`ConfigError` for fewer than two cases, and what :func:`span_evidence` does.
+    Args:
+        model: The model, in eval mode.
+        cases: The prompts with answers. Each prompt should have at least three spans; with fewer, the ranks within a
+            prompt carry little information.
+        resamples: The number of bootstrap samples.
+        seed: The seed of the bootstrap.
+
+    Returns:
+        The measures and their correlations.
+
+    Raises:
+        ConfigError: There are fewer than two cases, or a case has no tokens or spans.
+        ProbeError: The model cannot be probed, or ignores a mask with holes.
     """
     if len(cases) < 2:
-        raise ConfigError(f"{len(cases)} cases say nothing of a model; give two or more, thirty for a narrow interval")
+        raise ConfigError(f"{len(cases)} cases are too few; pass two or more, and about thirty for a narrow interval")
     evidence = [one for n, case in enumerate(cases) for one in span_evidence(model, case, n)]
     rng = np.random.default_rng(seed)
     draws = [rng.integers(0, len(cases), len(cases)) for _ in range(resamples)]
@@ -115,13 +154,22 @@ def faithfulness(model: nn.Module, cases: Sequence[Case], *, resamples: int = 99
 
 
 def span_evidence(model: nn.Module, case: Case, number: int = 0) -> tuple[SpanEvidence, ...]:
-    """Every span's attention, saliency and deletion effect in one case. The model is in eval mode, and left as it was.
+    """Measures every span's attention, saliency and deletion effect in one case.
 
-    Raises :class:`ConfigError` for no tokens or spans, and :class:`ProbeError` for a model that can't be probed or
-    whose mask can't be blanked.
+    Args:
+        model: The model, in eval mode. It is not changed.
+        case: The prompt with its answer.
+        number: The number of the case.
+
+    Returns:
+        The measures of each span.
+
+    Raises:
+        ConfigError: The case has no tokens or spans.
+        ProbeError: The model cannot be probed, or ignores a mask with holes.
     """
     if not case.tokens or not len(case.spans):
-        raise ConfigError(f"tokens={case.tokens!r}, spans={list(case.spans)!r}: give an answer and labelled spans")
+        raise ConfigError(f"tokens={case.tokens!r}, spans={list(case.spans)!r}: pass an answer and labelled spans")
     length = case.inputs["input_ids"].shape[1]
     inputs = _forced(case)
     with torch.no_grad(), watch(model, sinks=False) as probe:
@@ -134,7 +182,7 @@ def span_evidence(model: nn.Module, case: Case, number: int = 0) -> tuple[SpanEv
         with torch.no_grad():
             hidden = _logprobs(model, _hide(inputs, case.spans, label), len(case.tokens))
         if torch.equal(hidden, plain):
-            raise ProbeError(f"{type(model).__name__!r} does not heed a mask with holes: deletion can't be measured")
+            raise ProbeError(f"{type(model).__name__!r} ignores a mask with holes, so deletion cannot be measured")
         at = torch.arange(len(case.tokens)), torch.tensor(case.tokens)
         apart = (plain.exp() * (plain - hidden)).nan_to_num(0.0).sum(-1).clamp(min=0)
         found.append(
@@ -153,7 +201,7 @@ def span_evidence(model: nn.Module, case: Case, number: int = 0) -> tuple[SpanEv
 
 
 def _forced(case: Case) -> dict[str, Any]:
-    """The inputs of one call on the prompt and all answer tokens but the last, with positions spelled out."""
+    """The inputs of one call on the prompt and all answer tokens but the last, with explicit positions."""
     ids = case.inputs["input_ids"]
     more = len(case.tokens) - 1
     out = dict(case.inputs)
@@ -163,7 +211,7 @@ def _forced(case: Case) -> dict[str, Any]:
     for name in ("token_type_ids", "mm_token_type_ids"):
         if name in out:
             out[name] = nn.functional.pad(out[name], (0, more))
-    if "image_grid_thw" not in out:  # else the model numbers its positions itself, from the tokens
+    if "image_grid_thw" not in out:  # otherwise the model computes its positions from the tokens
         out["position_ids"] = (out["attention_mask"].cumsum(1) - 1).clamp(min=0)
     return out
 
@@ -176,13 +224,13 @@ def _hide(inputs: Mapping[str, Any], spans: Spans, label: str) -> dict[str, Any]
 
 
 def _logprobs(model: Any, inputs: Mapping[str, Any], tokens: int) -> torch.Tensor:
-    """(T, V) float32 log-probabilities of the answer's distributions."""
+    """(T, V) float32 log-probabilities over the vocabulary at each token of the answer."""
     logits = model(**inputs, use_cache=False).logits[0, -tokens:]
     return torch.log_softmax(logits.float(), -1).cpu()
 
 
 def _saliency(model: Any, inputs: Mapping[str, Any], case: Case) -> NDArray[np.float64]:
-    """(P,) |x · ∂ log p(y) / ∂x| at each of the prompt's tokens, x entering the first layer."""
+    """(P,) |x · ∂ log p(y) / ∂x| at each of the prompt's tokens, with x the input of the first layer."""
     first = next(iter(find_layers(model, "all").values()))
     block = next(part for part in model.modules() if any(child is first for child in part.children()))
     caught: list[torch.Tensor] = []

@@ -1,16 +1,16 @@
-"""FocusScore: does the model attend to its instructions, or to data that pretends to be one?
+"""FocusScore: does the model attend to its instructions, or to data that contains injected instructions?
 
-Attention Tracker (Hung et al., arXiv 2411.00348, sections 3.2 and 4): for layer l and head h, with I the attention of
-the prompt's last token on the instruction and U that on the data,
+Attention Tracker (Hung et al., arXiv 2411.00348, sections 3.2 and 4) uses, for layer l and head h, the attention I of
+the prompt's last token on the instruction and its attention U on the data:
 
     r_{l,h} = I / (I + U),    focus = mean of r over the chosen heads,    alarm: focus < threshold
 
-U grows with the data's length, whatever the data say: with the paper's fixed threshold nearly every long context is
-flagged. The corrected score takes attention *per token*, attention sinks left out: I / |I| in place of I, U / |U| in
-place of U. It is ½ where a token of data gets as much as a token of the instructions, at any length.
+U grows with the length of the data, whatever its content: with the paper's fixed threshold, nearly every long context
+raises an alarm. The corrected score uses attention *per token*, without attention sinks: I / |I| instead of I, and
+U / |U| instead of U. At any length, it is ½ if a data token gets as much attention as an instruction token.
 
-Cost: a few sums over masses that the probe has read anyway. An attacker who optimises against attention can evade it:
-it is one layer of a defence, never the only one.
+Cost: a few sums over masses that the probe reads anyway. Limit: an attacker who optimises against attention can evade
+the score. Use it as one layer of a defence, never as the only one.
 """
 
 from __future__ import annotations
@@ -32,21 +32,19 @@ from homeostat.sensors.readings import Reading, not_judged
 __all__ = ["DATA", "INSTRUCTIONS", "FocusScore", "focus_ratios", "select_heads"]
 
 INSTRUCTIONS = ("system", "rules", "goal", "reminder")
+"""The default labels of instructions."""
+
 DATA = ("screen", "elements", "tool")
+"""The default labels of data."""
 
 Tokens = Literal["first", "all", "lowest"]
 
 
 class FocusScore:
-    """The share of attention that instructions get, against data; see the module's text.
+    """Measures the share of attention that instructions get, compared with data, and alarms below the threshold.
 
-    ``value`` in [0, 1]. ``per_token``: our length-corrected score (True) or the paper's (False). ``tokens``: of the
-    attempt the first one's row, which is the prompt's last token (the paper's choice); the mean over ``"all"``; or the
-    ``"lowest"``, for an attempt that is watched while it grows. ``instructions``, ``data``: the spans' labels; those
-    that the prompt lacks don't count. ``heads``: (layer, head) pairs, as :func:`select_heads` finds them; None: all
-    that were probed. The default threshold is **not calibrated** (``homeostat calibrate`` does that).
-
-    ``detail``: ``instructions`` and ``data``, the mean masses; ``per_token`` and ``plain``, both scores.
+    ``value`` lies in [0, 1]; the module's docstring defines it. ``detail`` holds the mean masses of ``instructions``
+    and ``data``, and both scores, ``per_token`` and ``plain``.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -63,17 +61,32 @@ class FocusScore:
         heads: Heads | None = None,
         name: str = "focus_score",
     ) -> None:
-        """Raises :class:`ConfigError` for settings that can't be."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The share below which it alarms. The default is **not calibrated**; ``homeostat calibrate`` sets
+                it.
+            per_token: Whether ``value`` is our length-corrected score, or the paper's.
+            tokens: ``"first"``: the row of the first generated token, which is the prompt's last token (as in the
+                paper). ``"all"``: the mean over all tokens. ``"lowest"``: the smallest score of any token.
+            instructions: The labels of instructions; labels that the prompt lacks are ignored.
+            data: The labels of data; labels that the prompt lacks are ignored.
+            heads: (layer, head) pairs, as :func:`select_heads` finds them; None means all probed heads.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: A setting is invalid.
+        """
         if not 0 <= threshold <= 1:
-            raise ConfigError(f"threshold={threshold!r} is no share; give a number from 0 to 1")
+            raise ConfigError(f"threshold={threshold!r} is not a share; pass a number from 0 to 1")
         if tokens not in ("first", "all", "lowest"):
             raise ConfigError(f"tokens={tokens!r} is unknown; use 'first', 'all' or 'lowest'")
         if shared := set(instructions) & set(data):
-            raise ConfigError(f"span {sorted(shared)[0]!r} is among instructions and data; leave it in one of them")
+            raise ConfigError(f"span {sorted(shared)[0]!r} is both in instructions and in data; keep it in one of them")
         if not instructions or not data:
             raise ConfigError(f"instructions={instructions!r}, data={data!r}: neither may be empty")
         if heads is not None and not heads:
-            raise ConfigError("heads=() reads nothing; give (layer, head) pairs, or None for all")
+            raise ConfigError("heads=() reads nothing; pass (layer, head) pairs, or None for all")
         self.name = name
         self.threshold = threshold
         self.per_token = per_token
@@ -83,11 +96,19 @@ class FocusScore:
 
     @classmethod
     def attention_tracker(cls, heads: Heads | None = None, *, data: Sequence[str] = DATA) -> FocusScore:
-        """The paper's score with its threshold of 0.5 (arXiv 2411.00348); its heads come from :func:`select_heads`."""
+        """Builds the paper's score, with its threshold of 0.5 (arXiv 2411.00348).
+
+        Args:
+            heads: (layer, head) pairs, as :func:`select_heads` finds them; None means all probed heads.
+            data: The labels of data.
+
+        Returns:
+            The sensor, named ``attention_tracker``.
+        """
         return cls(0.5, per_token=False, heads=heads, data=data, name="attention_tracker")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; not judged where there is no attention, or no such span."""
+        """Reads an attempt; it is not judged without attention, or without spans of both kinds."""
         spans = attempt.spans
         if spans is None or not len(spans.mass):
             return self._nothing("no attention was read" if spans is None else "no token was generated")
@@ -113,7 +134,7 @@ class FocusScore:
             value=value,
             threshold=self.threshold,
             alarm=value < self.threshold,
-            reason=f"instructions get {value:.2f} of the attention{per}, data the rest",
+            reason=f"instructions get {value:.2f} of the attention{per}, data gets the rest",
             span=next(label for label in self.instructions if label in spans.labels),
             detail=detail,
         )
@@ -125,7 +146,17 @@ class FocusScore:
 def focus_ratios(
     spans: SpanMass, instructions: Sequence[str], data: Sequence[str], *, per_token: bool
 ) -> NDArray[np.float64] | None:
-    """(T, L, H) of I / (I + U) in [0, 1], ½ where neither gets any attention; None where one side has no span here."""
+    """Computes I / (I + U).
+
+    Args:
+        spans: The span masses.
+        instructions: The labels of instructions.
+        data: The labels of data.
+        per_token: Whether attention is counted per token and without sinks.
+
+    Returns:
+        (T, L, H) ratios in [0, 1], ½ if neither gets any attention; None if the prompt has no instructions or no data.
+    """
     sides = []
     for labels in (instructions, data):
         columns = [spans.labels.index(label) for label in labels if label in spans.labels]
@@ -153,18 +184,32 @@ def select_heads(
     data: Sequence[str] = DATA,
     per_token: bool = True,
 ) -> tuple[tuple[int, int], ...]:
-    """The heads whose ratio tells attacked prompts from benign ones (arXiv 2411.00348, section 3.3).
+    """Finds the heads whose ratio separates attacked prompts from benign ones (arXiv 2411.00348, section 3.3).
 
-    ``benign`` and ``attacked``: what was read of the same prompts without and with an injected instruction (the paper:
-    30 sentences of random words, and the same with *ignore previous instruction*). A head stays if
+    A head is selected if
 
-        (mean_benign − mean_attacked) − deviations · (std_benign + std_attacked) > 0
+        (mean_benign − mean_attacked) − deviations · (std_benign + std_attacked) > 0,
 
-    over prompts, of the first token's ratio. Raises :class:`ConfigError` for fewer than two prompts on a side, readings
-    of different layers, or where no head passes.
+    with means and standard deviations over prompts of the first token's ratio.
+
+    Args:
+        benign: The span masses of prompts without an injected instruction.
+        attacked: The span masses of the same prompts with an injected instruction. (The paper uses 30 sentences of
+            random words, and the same with *ignore previous instruction*.)
+        deviations: The required number of standard deviations.
+        instructions: The labels of instructions.
+        data: The labels of data.
+        per_token: Whether attention is counted per token and without sinks.
+
+    Returns:
+        The (layer, head) pairs.
+
+    Raises:
+        ConfigError: A side has fewer than two prompts, the prompts were read at different layers or lack instructions
+            or data, or no head passes.
     """
     if min(len(benign), len(attacked)) < 2:
-        raise ConfigError(f"{len(benign)} benign and {len(attacked)} attacked prompts are too few; give two of each")
+        raise ConfigError(f"{len(benign)} benign and {len(attacked)} attacked prompts are too few; pass two of each")
     layers = {mass.layers for mass in (*benign, *attacked)}
     if len(layers) != 1:
         raise ConfigError(f"the prompts were read at different layers, {sorted(layers)}; probe the same ones")

@@ -1,16 +1,19 @@
-"""GoalDrift: would the model act otherwise, were its goal said again?
+"""GoalDrift: would the model answer differently if the goal were repeated at the end of its prompt?
 
-Context drift as a divergence (Dongre et al., arXiv 2510.07777): at turn t, D_t = KL(q_t ‖ p_t), q_t the model's
-distribution over tokens given the history, p_t a goal-consistent reference's given the same. Theirs is another, larger
-model; vocabularies and the aggregation over tokens are left open. Ours is *the same model with the goal re-shown at
-the end of its context*:
+"Drift" here is context drift in the sense of Dongre et al. (arXiv 2510.07777), a divergence: at turn t,
+D_t = KL(q_t ‖ p_t), where q_t is the model's distribution over tokens given the history, and p_t that of a reference
+which is consistent with the goal. In the paper, the reference is another, larger model; how vocabularies are matched
+and tokens aggregated is left open. Here, the reference is *the same model with the goal repeated at the end of its
+context*:
 
     D = mean over the attempt's tokens y_i of Σ_v q(v | y_<i) · log( q(v | y_<i) / p(v | y_<i) )
 
-exact over the whole vocabulary, teacher-forced on what the model has just written, in nats a token. 0: the reminder
-would change nothing. A large D says that it would, not that it would help: a reminder also moves a model that was
-right. Cost: two forwards, of which each runs only what the other's cached prefix lacks (the goal's few tokens and the
-answer's).
+It is exact over the whole vocabulary, with teacher forcing on the attempt, in nats per token. D = 0 means that the
+reminder would change nothing. A large D means that it would change the answer, not that it would help: a reminder also
+moves a model that was right.
+
+Cost: two forwards. Each runs only on the tokens that the other's cached prefix lacks (the goal's few tokens and those
+of the answer).
 """
 
 from __future__ import annotations
@@ -30,39 +33,49 @@ from homeostat.sensors.readings import Reading, not_judged
 __all__ = ["GoalDrift", "divergence", "restated"]
 
 LEAST = -1e4
-"""A log-probability below this counts as this: what p never says would make the divergence infinite."""
+"""Smaller log-probabilities are replaced by this value; otherwise a token with p = 0 makes the divergence infinite."""
 
 
 class GoalDrift:
-    """``value`` = D in nats a token. Alarm above ``threshold`` (**not calibrated**).
+    """Measures how much a reminder of the goal would change the answer, and alarms above the threshold.
 
-    ``wording``: how the goal is said again, with ``{goal}``; None takes the model's own style of a reminder where it
-    has one. Not judged without a prompt, tokens, or a model that scores. A whole episode's values are a trajectory:
-    ``homeostat.sensors.trajectories`` tells whether it drifts, and for how long a reminder holds.
+    ``value`` = D in nats per token. An attempt is not judged without a prompt, tokens, or a model that can score. The
+    values of an episode form a trajectory; ``homeostat.sensors.trajectories`` tests whether it returns to an
+    equilibrium, and measures how long a reminder has an effect.
 
-    ``detail``: ``first`` and ``highest``, D of the first token and of the one where it is largest; ``tokens``;
-    ``gain``, how much more probable the attempt is with the goal re-shown (mean difference of log-probabilities).
+    ``detail`` holds ``first`` (D of the first token), ``highest`` (the largest D of any token), ``tokens`` (their
+    number), and ``gain`` (the mean difference of the attempt's log-probabilities with and without the reminder).
     """
 
     needs: frozenset[Need] = frozenset({"model"})
     side: Literal["above"] = "above"
 
     def __init__(self, threshold: float = 0.5, *, wording: str | None = None, name: str = "goal_drift") -> None:
-        """Raises :class:`ConfigError` for a negative threshold or a wording without the goal."""
+        """Creates the sensor.
+
+        Args:
+            threshold: D above which it alarms, in nats per token. The default is **not calibrated**.
+            wording: The reminder, with ``{goal}`` in place of the goal; None takes the model's own wording of a
+                reminder, if it has one.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The threshold is negative, or the wording lacks ``{goal}``.
+        """
         if not threshold >= 0:
-            raise ConfigError(f"threshold={threshold!r} is no divergence; give nats a token, 0 or more")
+            raise ConfigError(f"threshold={threshold!r} is not a divergence; pass nats per token, 0 or more")
         if wording is not None and "{goal}" not in wording:
-            raise ConfigError(f"wording={wording!r} says no goal; put {{goal}} where it belongs")
+            raise ConfigError(f"wording={wording!r} lacks the goal; put {{goal}} where it belongs")
         self.name = name
         self.threshold = threshold
         self.wording = wording
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt."""
+        """Reads an attempt."""
         if context.prompt is None or not isinstance(context.model, Scoring):
-            return not_judged(self.name, "no prompt, or no model that scores tokens", threshold=self.threshold)
+            return not_judged(self.name, "there is no prompt, or no model that scores tokens", threshold=self.threshold)
         if all(message.role != "user" for message in context.prompt.messages):
-            return not_judged(self.name, "the prompt has no message of the user", threshold=self.threshold)
+            return not_judged(self.name, "the prompt has no user message", threshold=self.threshold)
         if not attempt.tokens:
             return not_judged(self.name, "no token was generated", threshold=self.threshold)
         own = context.model.style.reminder if isinstance(context.model, Styled) else "Reminder: {reminder}\n"
@@ -86,15 +99,23 @@ class GoalDrift:
             baseline=sum(before) / len(before) if before else None,
             threshold=self.threshold,
             alarm=value > self.threshold,
-            reason=f"the goal said again would move the answer by {value:.3g} nats a token",
+            reason=f"repeating the goal would move the answer by {value:.3g} nats per token",
             span="goal",
             detail=detail,
         )
 
 
 def divergence(q: NDArray[np.floating], p: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(T,) KL(q ‖ p) in nats of (T, V) natural-log probabilities; never below 0."""
-    # Token by token: in double precision, all at once, a large vocabulary would take gigabytes.
+    """Computes KL(q ‖ p) of each token's distributions.
+
+    Args:
+        q: (T, V) natural-log probabilities.
+        p: (T, V) natural-log probabilities.
+
+    Returns:
+        (T,) divergences in nats, never below 0.
+    """
+    # One token at a time: all at once, in double precision, a large vocabulary would take gigabytes.
     return np.array([_divergence(*both) for both in zip(q, p, strict=True)], np.float64)
 
 
@@ -104,13 +125,21 @@ def _divergence(q: NDArray[np.floating], p: NDArray[np.floating]) -> float:
 
 
 def restated(prompt: Prompt, text: str) -> Prompt:
-    """The prompt with ``text``, labelled ``reminder``, at the end of its last message of the user.
+    """Adds a reminder to a prompt.
 
-    Raises :class:`ConfigError` where the user says nothing.
+    Args:
+        prompt: The prompt.
+        text: The reminder.
+
+    Returns:
+        The prompt with ``text``, labelled "reminder", at the end of its last user message.
+
+    Raises:
+        ConfigError: The prompt has no user message.
     """
     at = max((n for n, message in enumerate(prompt.messages) if message.role == "user"), default=None)
     if at is None:
-        raise ConfigError("the prompt has no message of the user; say the goal in one")
+        raise ConfigError("the prompt has no user message; put the goal into one")
     last = prompt.messages[at]
     longer = Message(last.role, (*last.parts, Part("reminder", text)), last.extra)
     return Prompt((*prompt.messages[:at], longer, *prompt.messages[at + 1 :]))

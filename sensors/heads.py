@@ -1,4 +1,4 @@
-"""Which of the probed heads a sensor looks at, and what it says where it can't judge."""
+"""Selects the attention heads that a sensor averages over."""
 
 from __future__ import annotations
 
@@ -20,9 +20,18 @@ Heads = Collection[tuple[int, int]]
 def chosen_heads(
     spans: SpanMass, heads: Heads | None = None, layers: Collection[int] | Literal["last"] | None = None
 ) -> NDArray[np.bool_]:
-    """(L, H): which of the probed heads are among ``heads``, or in ``layers``; all where neither is given.
+    """Selects probed heads.
 
-    Raises :class:`ConfigError` where both are.
+    Args:
+        spans: The span masses, which tell the probed layers.
+        heads: (layer, head) pairs; those that were not probed are ignored.
+        layers: Layer indices, or ``"last"`` for the last probed layer.
+
+    Returns:
+        (L, H): True for the selected heads; all, if neither ``heads`` nor ``layers`` is given.
+
+    Raises:
+        ConfigError: Both ``heads`` and ``layers`` are given.
     """
     if heads is not None and layers is not None:
         raise ConfigError(f"layers={layers!r} and heads={heads!r} contradict each other; give one")

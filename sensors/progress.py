@@ -1,20 +1,24 @@
-"""Progress: does the agent stop too early, go over finished work again, or wander off?
+"""Progress: does the agent stop too early, redo finished work, or act in an unrelated app?
 
-The three failures that UI-NEXUS names (arXiv 2506.08972); the detectors are ours. V_i(t) is the check of subtask i at
-step t, on the device's own state:
+UI-NEXUS (arXiv 2506.08972) names these three failures; the detectors are ours. V_i(t) is the check of subtask i at step
+t, evaluated on the state of the device:
 
-- *under-execution*: the agent stops and says that it succeeded while some V_i = 0 (to give up is none);
-- *over-execution*: V_i went from 1 to 0; or the agent acts in an app whose subtasks are all done while others are open;
-  or it has taken more than twice the optimal steps;
-- *drift*: it acts in an app that no subtask is about.
+- *under-execution*: the agent stops and reports success while some V_i = 0 (giving up is not under-execution);
+- *over-execution*: V_i changed from 1 to 0; or the agent acts in an app whose subtasks are all done while others are
+  open; or it has taken more than twice the optimal number of steps;
+- *drift*: the agent acts in an app that no subtask is about. (This is the only meaning of "drift" in this module.)
 
-To act is to tap, press, swipe or type: an answer is told to the user, in no app. Apps are all that these detectors know
-of a place: where some subtask has no app of its own they judge no place at all, they don't see work gone over again in
-an app that still has an open subtask, and to close a dialog in a finished app counts as acting there. That a carried
-value differs from the value read is not looked for.
+Acting means to tap, press, swipe or type; an answer to the user belongs to no app. The detectors know only which app
+the agent acts in. Therefore
 
-The checks exist where an environment knows the truth (the phone simulator does: ``PhoneEnv.subtasks``); they are for
-evaluation and for calibrating other sensors against, not for an agent in the wild.
+- they judge no app at all if some subtask has none of its own;
+- they do not detect repeated work in an app that still has an open subtask;
+- closing a dialog in a finished app counts as acting there.
+
+They do not check whether a value was carried over correctly.
+
+The checks require an environment that knows the truth, such as the phone simulator (``PhoneEnv.subtasks``). They serve
+evaluation and the calibration of other sensors; an agent on a real device does not have them.
 """
 
 from __future__ import annotations
@@ -33,11 +37,18 @@ from homeostat.sensors.readings import Reading, not_judged
 __all__ = ["Finding", "Progress", "StepFacts", "progress"]
 
 Kind = Literal["under", "over", "drift"]
+"""Under-execution, over-execution, or an action in an unrelated app."""
 
 
 @dataclass(frozen=True)
 class StepFacts:
-    """What was true when an action was chosen: ``done`` V_i before it, and ``app``, the one in front."""
+    """What was true when an action was chosen.
+
+    Attributes:
+        done: V_i of every subtask before the action.
+        app: The app in the foreground.
+        action: The action; None if there was none.
+    """
 
     done: tuple[bool, ...]
     app: str
@@ -46,9 +57,13 @@ class StepFacts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One failure: ``step`` (from 0), ``subtask`` (None where it is about none), and why, in a few words.
+    """One failure.
 
-    The step is the first that shows it: of work undone, the one after the action that undid it.
+    Attributes:
+        kind: The kind of failure.
+        step: The first step that shows it, from 0. For undone work this is the step after the action that undid it.
+        subtask: The number of the subtask, from 0; None if it is about none.
+        reason: The failure in a few words.
     """
 
     kind: Kind
@@ -60,10 +75,19 @@ class Finding:
 def progress(
     steps: Sequence[StepFacts], apps: Sequence[str], *, optimal_steps: int = 0, first: int = 0
 ) -> tuple[Finding, ...]:
-    """What went wrong, in order. ``apps[i]`` is the app of subtask i, "" where it has none of its own.
+    """Finds the failures of an episode.
 
-    ``optimal_steps``: of the whole task, 0 where nobody knows. ``first``: findings of earlier steps are left out.
-    Raises :class:`ConfigError` where the steps have checks of another number of subtasks.
+    Args:
+        steps: The episode's steps.
+        apps: The app of each subtask; "" if it has none of its own.
+        optimal_steps: The optimal number of steps of the whole task; 0 if unknown.
+        first: The first step whose failures are returned.
+
+    Returns:
+        The failures, in order.
+
+    Raises:
+        ConfigError: A step has checks for another number of subtasks.
     """
     found: list[Finding] = []
     for t, now in enumerate(steps):
@@ -102,11 +126,12 @@ def _misplaced(t: int, now: StepFacts, apps: Sequence[str]) -> list[Finding]:
 
 
 class Progress:
-    """``value``: how many failures this attempt's action would be or shows. Alarm above ``threshold`` (0).
+    """Counts the failures that this attempt's action would cause or reveals, and alarms above the threshold.
 
-    Reads the subtasks before the action (V_i), their apps, the action and the optimal steps from the context; the app
-    in front from the observation; V_i of the step before from its own last reading. Not judged without subtasks: the
-    loop evaluates them for an environment that tells its subtasks. ``detail``: ``under``, ``over``, ``drift``.
+    ``value`` is their number. The sensor takes the subtasks' checks before the action (V_i), their apps, the action and
+    the optimal number of steps from the context; the app in the foreground from the observation; and V_i of the
+    previous step from its own last reading. An attempt is not judged if the environment does not report subtasks.
+    ``detail`` holds the number of failures of each kind: ``under``, ``over`` and ``drift``.
     """
 
     needs: frozenset[Need] = frozenset({"text"})
@@ -114,17 +139,25 @@ class Progress:
     checks_subtasks = True
 
     def __init__(self, threshold: float = 0.0, *, name: str = "progress") -> None:
-        """Raises :class:`ConfigError` for a threshold below 0."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The number of failures above which it alarms.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The threshold is below 0.
+        """
         if threshold < 0:
-            raise ConfigError(f"threshold={threshold!r} is below 0, where every step alarms")
+            raise ConfigError(f"threshold={threshold!r} is below 0, so every step would alarm")
         self.name = name
         self.threshold = threshold
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt."""
+        """Reads an attempt."""
         done, apps = context.subtasks, context.subtask_apps
         if done is None or len(done) != len(apps):
-            return not_judged(self.name, "the environment tells no subtasks", threshold=self.threshold)
+            return not_judged(self.name, "the environment reports no subtasks", threshold=self.threshold)
         action = context.action
         app = context.observation.app if context.observation is not None else ""
         last = context.history[-1].subtasks if context.history else ()

@@ -1,16 +1,18 @@
-"""Repetition: has the model fallen into a loop?
+"""Repetition: does the model's text end in a loop?
 
-A greedy decoder that has lost its way writes the same piece over and over until its budget ends. CyberV (arXiv
-2506.07971, authors' code) looks for any substring of 15 to 29 characters that occurs five times or more, which long
-honest texts contain as well. Ours asks how much of the text is one piece repeated at its *end*: with period p, the
-longest ending that repeats every p characters,
+A greedy decoder may repeat the same piece of text until its token budget ends. CyberV (arXiv 2506.07971, authors' code)
+looks for any substring of 15 to 29 characters that occurs at least five times, but long normal texts contain such
+substrings, too. Our measure is the share of the text that is one piece repeated at its *end*. For each period p,
+consider the longest ending that repeats every p characters:
 
-    value = max over p of (length of that ending) / (length of the text), where it holds p at least ``times`` times
+    value = max over p of (length of that ending) / (length of the text),
 
-It is 0 for a text that merely uses a phrase often. Cost: linear in the text (the Z function of the text reversed;
-Gusfield 1997, "Algorithms on Strings, Trees and Sequences", section 1.4). A loop that the model got out of, be it with
-one closing bracket, is not at the end and not seen (``detail["count"]`` shows it); nor is one whose pieces differ, such
-as a counter that goes up.
+over those p for which the ending contains at least ``times`` periods. The value is 0 for a text that merely uses a
+phrase often. Cost: linear in the text (the Z function of the reversed text; Gusfield 1997, "Algorithms on Strings,
+Trees and Sequences", section 1.4).
+
+Limits: a loop that the model has left, even with one closing bracket, is not at the end and is not found
+(``detail["count"]`` shows it). Neither is a loop whose pieces differ, such as an increasing counter.
 """
 
 from __future__ import annotations
@@ -28,12 +30,10 @@ __all__ = ["Repetition", "looping_share", "most_repeated"]
 
 
 class Repetition:
-    """``value``: the looping share of the attempt's text, in [0, 1]. Alarm above ``threshold`` (**not calibrated**).
+    """Measures how much of the attempt's text is a loop at its end, and alarms above the threshold.
 
-    ``times``: a piece counts from so many repeats on, ``least``: and from so many characters in all.
-    ``measure="count"`` is CyberV's: the most often that any 15 characters in a row occur (a longer substring that
-    occurs n times has a beginning that does), 0 for a text of fewer than ``least`` characters. ``detail``: ``looping``
-    and ``count`` (whatever the text's length), both measures, and ``characters``.
+    ``value`` lies in [0, 1], or is a count with ``measure="count"``. ``detail`` holds both measures, ``looping`` and
+    ``count`` (for texts of any length), and ``characters``, the text's length.
     """
 
     needs: frozenset[Need] = frozenset({"text"})
@@ -48,13 +48,27 @@ class Repetition:
         least: int = 24,
         name: str = "repetition",
     ) -> None:
-        """Raises :class:`ConfigError` for settings that can't be."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The value above which it alarms. The default is **not calibrated**.
+            measure: ``"looping"``, or ``"count"`` for CyberV's measure: how often the most frequent 15 consecutive
+                characters occur (any longer substring that occurs n times begins with 15 that do).
+            times: The least number of repeats that count as a loop.
+            least: The least number of characters of a loop; with ``"count"``, of the text.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: A setting is invalid.
+        """
         if measure not in ("looping", "count"):
             raise ConfigError(f"measure={measure!r} is unknown; use 'looping' or 'count'")
         if times < 2 or least < 1:
-            raise ConfigError(f"times={times!r}, least={least!r}: a loop is 2 times or more, of 1 character or more")
+            raise ConfigError(
+                f"times={times!r}, least={least!r}: a loop has 2 repeats or more, and 1 character or more"
+            )
         if threshold < 0:
-            raise ConfigError(f"threshold={threshold!r} is below 0, where every text alarms")
+            raise ConfigError(f"threshold={threshold!r} is below 0, so every text would alarm")
         self.name = name
         self.threshold = threshold
         self.measure = measure
@@ -63,11 +77,17 @@ class Repetition:
 
     @classmethod
     def cyberv(cls) -> Repetition:
-        """CyberV's rule (arXiv 2506.07971; constants theirs): five occurrences or more, in more than 30 characters."""
+        """Builds CyberV's rule (arXiv 2506.07971, with the paper's constants).
+
+        It alarms at five or more occurrences in a text of more than 30 characters.
+
+        Returns:
+            The sensor, named ``cyberv_repetition``.
+        """
         return cls(4, measure="count", least=31, name="cyberv_repetition")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt's text."""
+        """Reads the attempt's text."""
         text = attempt.text
         piece, looping = looping_share(text, self.times, self.least)
         count = most_repeated(text)
@@ -89,7 +109,16 @@ class Repetition:
 
 
 def looping_share(text: str, times: int = 3, least: int = 24) -> tuple[str, float]:
-    """The piece that the text's end repeats, and the share of the text that it fills; "" and 0 where there is none."""
+    """Finds the piece that the end of a text repeats.
+
+    Args:
+        text: The text.
+        times: The least number of repeats.
+        least: The least number of characters of all repeats together.
+
+    Returns:
+        The piece, and the share of the text that its repeats fill; "" and 0 if there is none.
+    """
     length = len(text)
     best, period = 0, 0
     for p, same in enumerate(_z(text[::-1])):
@@ -99,12 +128,20 @@ def looping_share(text: str, times: int = 3, least: int = 24) -> tuple[str, floa
 
 
 def most_repeated(text: str, size: int = 15) -> int:
-    """How often the most frequent ``size`` characters in a row occur, overlaps counted; 0 for a shorter text."""
+    """Counts the occurrences of the most frequent substring of a given length.
+
+    Args:
+        text: The text.
+        size: The length of the substring.
+
+    Returns:
+        The number of occurrences, including overlapping ones; 0 for a shorter text.
+    """
     return max(Counter(text[i : i + size] for i in range(len(text) - size + 1)).values(), default=0)
 
 
 def _z(text: str) -> list[int]:
-    """z[i]: the length of the longest common prefix of the text and its rest from i on."""
+    """z[i] is the length of the longest common prefix of the text and its suffix that starts at i."""
     z = [0] * len(text)
     left = right = 0
     for i in range(1, len(text)):

@@ -1,10 +1,12 @@
-"""RetrievalHeads: does the model copy what it writes from its prompt, and from which part?
+"""RetrievalHeads: does the model copy its answer from the prompt, and from which span?
 
-Wu et al. (arXiv 2404.15574, section 2): while the model answers from a needle in its prompt, a head *retrieves* where
-its most attended key lies in the needle and holds the very token that is being written; its score is the share of the
-needle's tokens that it copied so. 3 to 6 % of a model's heads score above 0.1, whatever the text. Online there is no
-needle: a *hit* of any of those heads says which span the token was copied from. A token that nobody copied was made
-up, or comes from the weights, which for a quoted value is a warning and for a fixed word is not.
+Wu et al. (arXiv 2404.15574, section 2) let a model answer from a needle in its prompt. A head *retrieves* a token if
+its most attended key lies in the needle and holds the same token as the one that is generated. The head's score is the
+share of the needle's tokens that it copies in this way. 3 to 6 % of a model's heads score above 0.1, whatever the text.
+
+In operation there is no needle. A *hit* of any of those heads shows from which span the token was copied. A token
+without a hit was invented, or comes from the model's weights. For a quoted value this is a warning; for a fixed word of
+the answer's format it is not.
 """
 
 from __future__ import annotations
@@ -26,12 +28,10 @@ __all__ = ["RetrievalHeads", "copy_hits", "retrieval_heads", "retrieval_scores"]
 
 
 class RetrievalHeads:
-    """``value`` in [0, 1]: the share of written tokens that some chosen head copied from ``span``.
+    """Measures the share of generated tokens that some chosen head copied from a span; alarms below the threshold.
 
-    ``span`` None: from any labelled span. ``heads``: as :func:`retrieval_heads` finds them (None: all that were probed,
-    where chance hits are frequent). Alarm below ``threshold``; the default 0 never alarms: **calibrate it**. Needs
-    ``Attempt.prompt_ids``. ``by_span`` holds the share copied from every span;
-    ``detail``: ``copied`` (from any) and ``tokens``.
+    ``value`` lies in [0, 1]. The sensor needs ``Attempt.prompt_ids``. ``by_span`` holds the share copied from every
+    span; ``detail`` holds ``copied`` (from any span) and ``tokens`` (their number).
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -46,23 +46,34 @@ class RetrievalHeads:
         heads: Heads | None = None,
         name: str = "retrieval_heads",
     ) -> None:
-        """Raises :class:`ConfigError` for a threshold outside [0, 1], or no heads."""
+        """Creates the sensor.
+
+        Args:
+            span: The span's label; None means any labelled span.
+            threshold: The share below which it alarms. The default 0 never alarms: **calibrate it**.
+            heads: (layer, head) pairs, as :func:`retrieval_heads` finds them. None means all probed heads, in which
+                hits by chance are frequent.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The threshold is outside [0, 1], or ``heads`` is empty.
+        """
         if not 0 <= threshold <= 1:
-            raise ConfigError(f"threshold={threshold!r} is no share; give a number from 0 to 1")
+            raise ConfigError(f"threshold={threshold!r} is not a share; pass a number from 0 to 1")
         if heads is not None and not heads:
-            raise ConfigError("heads=() reads nothing; give (layer, head) pairs, or None for all")
+            raise ConfigError("heads=() reads nothing; pass (layer, head) pairs, or None for all")
         self.name = name
         self.span = span
         self.threshold = threshold
         self.heads = None if heads is None else frozenset(heads)
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; not judged without top keys, tokens, or the prompt's tokens."""
+        """Reads an attempt; it is not judged without top keys, tokens, or the prompt's tokens."""
         spans = attempt.spans
         if spans is None or spans.top is None or spans.spans is None:
-            return self._nothing("top keys were not read: Readout(statistics={'top'})")
+            return self._nothing("top keys were not recorded: Readout(statistics={'top'})")
         if not attempt.prompt_ids:
-            return self._nothing("the model doesn't tell its prompt's tokens")
+            return self._nothing("the model does not report its prompt's tokens")
         if not len(spans.mass) or len(attempt.tokens) <= int(spans.position[-1]):
             return self._nothing("no token was generated")
         if self.span is not None and self.span not in spans.spans:
@@ -99,15 +110,24 @@ class RetrievalHeads:
 
 
 def copy_hits(spans: SpanMass, prompt_ids: Sequence[int], tokens: Sequence[int]) -> NDArray[np.bool_]:
-    """(T, L, H) whether a head's top key lies in the prompt and holds the token that its row produced.
+    """Finds the tokens that heads copied.
 
-    Raises :class:`ConfigError` where top keys were not read, or there are fewer tokens than rows.
+    Args:
+        spans: The span masses, with top keys.
+        prompt_ids: The prompt's tokens.
+        tokens: The generated tokens.
+
+    Returns:
+        (T, L, H): whether the head's top key lies in the prompt and holds the token that the row produced.
+
+    Raises:
+        ConfigError: Top keys were not recorded, or there are fewer tokens than rows.
     """
     if spans.top is None:
-        raise ConfigError("top=None: read them with Readout(statistics={'top'})")
+        raise ConfigError("top=None: record top keys with Readout(statistics={'top'})")
     if len(spans.mass) and len(tokens) <= int(spans.position[-1]):
         raise ConfigError(
-            f"{len(tokens)} tokens for rows up to token {int(spans.position[-1])}; give the attempt's own"
+            f"{len(tokens)} tokens for rows up to token {int(spans.position[-1])}; pass the attempt's own"
         )
     ids, written = np.asarray(prompt_ids, np.int64), np.asarray(tokens, np.int64)[spans.position]
     inside = spans.top < len(ids)
@@ -119,13 +139,23 @@ def copy_hits(spans: SpanMass, prompt_ids: Sequence[int], tokens: Sequence[int])
 def retrieval_scores(
     spans: SpanMass, prompt_ids: Sequence[int], tokens: Sequence[int], needle: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """(L, H) in [0, 1]: the share of the needle's slots [start, stop) that each head copied while answering.
+    """Scores heads by how much of a needle they copied.
 
-    Raises :class:`ConfigError` for a needle outside the prompt.
+    Args:
+        spans: The span masses, with top keys.
+        prompt_ids: The prompt's tokens.
+        tokens: The generated tokens.
+        needle: The needle's slots [start, stop).
+
+    Returns:
+        (L, H) scores in [0, 1]: the share of the needle's slots that each head copied.
+
+    Raises:
+        ConfigError: The needle is not in the prompt, or :func:`copy_hits` refuses the other arguments.
     """
     start, stop = needle
     if not 0 <= start < stop <= len(prompt_ids):
-        raise ConfigError(f"needle={needle!r} is no range of the prompt's {len(prompt_ids)} tokens")
+        raise ConfigError(f"needle={needle!r} is not a range of the prompt's {len(prompt_ids)} tokens")
     hits = copy_hits(spans, prompt_ids, tokens)
     assert spans.top is not None
     found = [(hits & (spans.top == slot)).any(0) for slot in range(start, stop)]
@@ -136,12 +166,21 @@ def retrieval_scores(
 def retrieval_heads(
     scores: Sequence[NDArray[np.float64]], layers: Sequence[int], threshold: float = 0.1
 ) -> tuple[tuple[int, int], ...]:
-    """(layer, head) pairs whose mean score over prompts exceeds ``threshold`` (the paper's 0.1), best first.
+    """Selects the retrieval heads.
 
-    Raises :class:`ConfigError` where none does.
+    Args:
+        scores: For each prompt, the (L, H) scores of :func:`retrieval_scores`.
+        layers: The indices of the L layers.
+        threshold: The mean score above which a head is selected; the default is the paper's.
+
+    Returns:
+        (layer, head) pairs, those with the highest mean score first.
+
+    Raises:
+        ConfigError: There are no scores, or no head exceeds the threshold.
     """
     if not scores:
-        raise ConfigError("scores=() know no head; give the scores of one prompt at least")
+        raise ConfigError("scores=() is empty; pass the scores of one prompt at least")
     mean = np.mean(scores, axis=0)
     found = sorted(np.argwhere(mean > threshold).tolist(), key=lambda at: -mean[tuple(at)])
     if not found:

@@ -1,17 +1,18 @@
-"""Rhythm: when does the model look back to plan, and which of its tokens do later ones lean on?
+"""Rhythm: when does the model look back to plan, and which of its tokens do later tokens depend on?
 
-Li et al. (arXiv 2510.13554), over the layers of the model's middle third. A head's *span* is its mean
-distance d = mean_t Σ_s A[t, s] (t − s); the 30 % of heads with the shortest are local, the 30 % with the longest
+Li et al. (arXiv 2510.13554) study the heads of the model's middle third of layers. A head's *span* is its mean distance
+d = mean_t Σ_s A[t, s] (t − s). The 30 % of heads with the shortest spans are local, the 30 % with the longest are
 global. With A_loc and A_glob their means,
 
     WAAD_t = Σ_s A_loc[t, s] · min(t − s, W),   W = 10        windowed average attention distance
     FAI_s  = mean of A_glob[t, s] over t in s + 10 .. s + 50   future attention influence
 
-Tokens where |WAAD_t − WAAD_{t+1}| is among the top 40 % are *preplan* tokens (a new chunk begins), those with FAI among
-the top 40 % *anchors*. WAAD streams; FAI is final 50 tokens later, so an agent's short action has none.
+Tokens whose |WAAD_t − WAAD_{t+1}| is among the top 40 % are *preplan* tokens (a new chunk begins); those whose FAI is
+among the top 40 % are *anchors*. WAAD is known at once. FAI is final only 50 tokens later, so the short action of an
+agent has none.
 
-Row t of a :class:`~homeostat.sensors.attempts.SpanMass` is the query that produced token t; it stands in the slot of token
-t − 1. Here WAAD_t is that row's, and FAI_s that of the key of token s.
+Row t of a :class:`~homeostat.sensors.attempts.SpanMass` is the query that produced token t; it is in the slot of token
+t − 1. Here, WAAD_t is that of this row, and FAI_s is that of the key of token s.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ TOP = 0.4
 
 
 class Rhythm:
-    """How far the local heads reach back, against earlier in the episode: ``value`` = log(mean WAAD / baseline).
+    """Measures how far the local heads look back, compared with earlier in the episode.
 
-    The number for a controller is ours, the paper weighs tokens in training with WAAD and FAI. Baseline: the mean of
-    the earlier readings' mean WAAD; not judged without. Alarm above ``threshold`` (log 2: twice as far back; **not
-    calibrated**): the model looks back more than it did, as where it plans anew or has lost its thread.
+    ``value`` = log(mean WAAD / baseline). The baseline is the mean of the earlier readings' mean WAAD; without one, an
+    attempt is not judged. The sensor alarms above the threshold: the model looks back further than before, as when it
+    plans again or has lost the context. This use is ours; the paper uses WAAD and FAI to weight tokens in training.
 
-    ``layers``: those to use, None for the middle third of those that were probed. ``detail``: ``waad`` (slots, 0 to
-    10), ``preplan`` the largest jump between two tokens, ``head_span.local`` and ``head_span.global`` (slots), and
-    ``anchored``, the highest FAI, where 50 later tokens are there.
+    ``detail`` holds ``waad`` (in slots, 0 to 10), ``preplan`` (the largest jump between two tokens),
+    ``head_span.local`` and ``head_span.global`` (in slots), and ``anchored`` (the highest FAI), if there are more than
+    50 tokens.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -55,20 +56,30 @@ class Rhythm:
     def __init__(
         self, threshold: float = math.log(2), *, layers: tuple[int, ...] | None = None, name: str = "rhythm"
     ) -> None:
-        """Raises :class:`ConfigError` for a threshold that is not above 0."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The value above which it alarms. The default, log 2, means "twice as far back" and is **not
+                calibrated**.
+            layers: The layers to use; None means the middle third of the probed layers.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The threshold is not above 0.
+        """
         if not threshold > 0:
-            raise ConfigError(f"threshold={threshold!r} is not above 0; the alarm is for a reach that grows")
+            raise ConfigError(f"threshold={threshold!r} is not above 0; the sensor alarms when the distance grows")
         self.name = name
         self.threshold = threshold
         self.layers = layers
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt; not judged where near keys were not read, or not of every token."""
+        """Reads an attempt; it is not judged without a baseline, or unless near keys of every token were recorded."""
         spans = attempt.spans
         if spans is None or spans.recent is None or spans.distance is None:
-            return self._nothing("near keys were not read: Readout(window=51, statistics={'distance'})")
+            return self._nothing("near keys were not recorded: Readout(window=51, statistics={'distance'})")
         if spans.index is not None:
-            return self._nothing("only some tokens were read: a rhythm needs every one")
+            return self._nothing("only some tokens were recorded; all are needed")
         if not len(spans.mass):
             return self._nothing("no token was generated")
         rows = self._rows(spans)
@@ -90,7 +101,7 @@ class Rhythm:
             detail["anchored"] = float(np.nanmax(influence))
         before = [r.detail["waad"] for r in context.history if "waad" in r.detail]
         if not before:
-            return self._nothing(f"local heads reach {now:.2f} slots back, the first reading", detail)
+            return self._nothing(f"local heads look {now:.2f} slots back, the first reading", detail)
         baseline = sum(before) / len(before)
         value = math.log(max(now, 1e-6) / max(baseline, 1e-6))
         return Reading(
@@ -99,7 +110,7 @@ class Rhythm:
             baseline=baseline,
             threshold=self.threshold,
             alarm=value > self.threshold,
-            reason=f"local heads reach {now:.2f} slots back, {baseline:.2f} before",
+            reason=f"local heads look {now:.2f} slots back, {baseline:.2f} before",
             detail=detail,
         )
 
@@ -114,13 +125,29 @@ class Rhythm:
 
 
 def head_spans(distance: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(L, H) mean distance in slots, of (T, L, H)."""
+    """Computes the heads' spans.
+
+    Args:
+        distance: (T, L, H) mean distances of the rows.
+
+    Returns:
+        (L, H) mean distances over the tokens, in slots.
+    """
     reach: NDArray[np.float64] = distance.mean(0, dtype=np.float64)
     return reach
 
 
 def local_and_global(reach: NDArray[np.float64], share: float = SHARE) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(L, H) each: the ``share`` of heads with the shortest spans and that with the longest; one head at least."""
+    """Selects local and global heads.
+
+    Args:
+        reach: (L, H) spans of the heads.
+        share: The share of heads in each group.
+
+    Returns:
+        Two (L, H) arrays, True for the heads with the shortest and for those with the longest spans. Each group has at
+        least one head.
+    """
     count = max(1, round(share * reach.size))
     order = np.argsort(reach, axis=None, kind="stable")
     local, far = np.zeros(reach.size, bool), np.zeros(reach.size, bool)
@@ -130,24 +157,45 @@ def local_and_global(reach: NDArray[np.float64], share: float = SHARE) -> tuple[
 
 
 def waad(recent: NDArray[np.float32], heads: NDArray[np.bool_], window: int = WINDOW) -> NDArray[np.float64]:
-    """(T,) WAAD of every row, exact: what lies beyond the window counts W, and a row's weights sum to 1.
+    """Computes the WAAD of every row.
 
-    ``recent`` (T, L, H, w), w ≥ ``window``. Raises :class:`ConfigError` where fewer keys were read.
+    It is exact: a row's weights sum to 1, so the weight beyond the window is known, and its distance counts as W.
+
+    Args:
+        recent: (T, L, H, w) weights on the nearest keys, w ≥ ``window``.
+        heads: (L, H): the local heads.
+        window: W, in slots.
+
+    Returns:
+        (T,) distances in slots.
+
+    Raises:
+        ConfigError: Too few keys were recorded.
     """
     if recent.shape[-1] < window:
-        raise ConfigError(f"only {recent.shape[-1]} near keys were read; read window={window} or more")
+        raise ConfigError(f"only {recent.shape[-1]} near keys were recorded; record window={window} or more")
     near = recent[:, heads, :window].mean(1, dtype=np.float64)
     steps: NDArray[np.float64] = window * (1 - near.sum(-1)) + near @ np.arange(window)
     return steps
 
 
 def fai(recent: NDArray[np.float32], heads: NDArray[np.bool_], near: int = NEAR, far: int = FAR) -> NDArray[np.float64]:
-    """(T,) FAI of every token's key; NaN where not all of the rows that it takes are there yet.
+    """Computes the FAI of every token's key.
 
-    ``recent`` (T, L, H, w), w > ``far``. Raises :class:`ConfigError` where fewer keys were read.
+    Args:
+        recent: (T, L, H, w) weights on the nearest keys, w > ``far``.
+        heads: (L, H): the global heads.
+        near: The smallest distance of the rows that count, in slots.
+        far: The largest distance.
+
+    Returns:
+        (T,) values; NaN if not all rows that count exist yet.
+
+    Raises:
+        ConfigError: Too few keys were recorded.
     """
     if recent.shape[-1] <= far:
-        raise ConfigError(f"only {recent.shape[-1]} near keys were read; read window={far + 1} or more")
+        raise ConfigError(f"only {recent.shape[-1]} near keys were recorded; record window={far + 1} or more")
     given = recent[:, heads].mean(1, dtype=np.float64)  # (T, w)
     tokens = len(given)
     out = np.full(tokens, np.nan)
@@ -158,13 +206,29 @@ def fai(recent: NDArray[np.float32], heads: NDArray[np.bool_], near: int = NEAR,
 
 
 def preplan(steps: NDArray[np.float64], top: float = TOP) -> NDArray[np.bool_]:
-    """(T,) True for the ``top`` share of |WAAD_t − WAAD_{t+1}|; the last token never."""
+    """Selects preplan tokens.
+
+    Args:
+        steps: (T,) WAAD.
+        top: The share of tokens to select.
+
+    Returns:
+        (T,): True for the largest |WAAD_t − WAAD_{t+1}|; False for the last token.
+    """
     jumps = np.abs(np.diff(steps))
     return np.append(_highest(jumps, top), False)
 
 
 def anchors(influence: NDArray[np.float64], top: float = TOP) -> NDArray[np.bool_]:
-    """(T,) True for the ``top`` share of FAI among the tokens that have one."""
+    """Selects anchor tokens.
+
+    Args:
+        influence: (T,) FAI, NaN if unknown.
+        top: The share of the tokens with a known FAI to select.
+
+    Returns:
+        (T,): True for the largest FAI.
+    """
     known = np.isfinite(influence)
     out = np.zeros(len(influence), bool)
     out[known] = _highest(influence[known], top)

@@ -1,14 +1,14 @@
-"""CRAS: rubrics for role adherence, and the judge's scores read from its text.
+"""CRAS: rubrics for role adherence, and parsing of a judge's scores.
 
-The Contextualized Role Adherence Score (arXiv 2509.23188, whose authors ask for its withdrawal as an unfinished draft;
-where its formulas can't be had, the definition is ours) has four dimensions:
+The Contextualized Role Adherence Score comes from arXiv 2509.23188. Its authors have asked for the paper's withdrawal
+as an unfinished draft; where its formulas are unavailable, the definition is ours. The score has four dimensions:
 
 - **GA** goal alignment, **RC** role consistency, **KBA** knowledge-boundary adherence, **CC** constraint compliance.
 
-A model writes a rubric, five level descriptions a dimension (5 flawless, 3 acceptable, 1 critically flawed), for the
-role *and the query* (ours: theirs is for the role alone). A judge that is told to be strict (3 = correct but
-unexceptional, 5 rare) scores each dimension with a real number from 1.00 to 5.00. The total is their mean (ours), and
-the four are always shown. What can't be parsed is never guessed.
+A model writes a rubric for the role *and the query* (in the paper: for the role alone). It describes five levels of
+each dimension (5 flawless, 3 acceptable, 1 critically flawed). A judge, which is told to be strict (3 = correct but
+unexceptional, 5 rare), scores each dimension with a real number from 1.00 to 5.00. The total is their mean (ours), and
+the four scores are always shown. Scores that cannot be parsed are never guessed.
 """
 
 from __future__ import annotations
@@ -43,23 +43,40 @@ DIMENSIONS: Mapping[str, str] = {
     "KBA": "knowledge-boundary adherence: does it claim only what it was given or has seen",
     "CC": "constraint compliance: does it keep every rule",
 }
+"""The four dimensions, with the wording that the judge is given."""
+
 TEMPERATURE = 0.3
 Level = Annotated[str, Field(min_length=1)]
 Score = Annotated[float, Field(ge=1.0, le=5.0, allow_inf_nan=False)]
 
 
 class Judge(Protocol):
-    """Who writes rubrics and scores: any model of the loop is one."""
+    """A model that writes rubrics and scores; any model of the loop is one."""
 
     def generate(
         self, prompt: Prompt, *, temperature: float, max_new_tokens: int, watch: bool, seed: int | None
     ) -> list[Attempt]:
-        """Answers to the prompt, of which the first is taken."""
+        """Answers a prompt.
+
+        Args:
+            prompt: The prompt.
+            temperature: The sampling temperature.
+            max_new_tokens: The largest number of tokens of the answer.
+            watch: Whether attention is read; it is not.
+            seed: The seed of the sampling.
+
+        Returns:
+            The answers; the first is used.
+        """
         ...
 
 
 class Levels(BaseModel):
-    """Five descriptions, of the levels 1 (critically flawed) to 5 (flawless)."""
+    """The descriptions of the five levels of one dimension.
+
+    Attributes:
+        levels: The descriptions of the levels 1 (critically flawed) to 5 (flawless).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,7 +84,14 @@ class Levels(BaseModel):
 
 
 class Rubric(BaseModel):
-    """What each level of each dimension means for one role and query."""
+    """The meaning of each level of each dimension, for one role and query.
+
+    Attributes:
+        GA: Goal alignment.
+        RC: Role consistency.
+        KBA: Knowledge-boundary adherence.
+        CC: Constraint compliance.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,7 +109,14 @@ class _Scored(BaseModel):
 
 
 class Scores(BaseModel):
-    """A judge's four scores, in [1, 5], each with its justification."""
+    """A judge's four scores in [1, 5], each with its justification.
+
+    Attributes:
+        GA: Goal alignment.
+        RC: Role consistency.
+        KBA: Knowledge-boundary adherence.
+        CC: Constraint compliance.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -95,12 +126,16 @@ class Scores(BaseModel):
     CC: _Scored
 
     def as_dict(self) -> dict[str, float]:
-        """By dimension."""
-        return {name: getattr(self, name).score for name in DIMENSIONS}
+        """Returns the scores.
+
+        Returns:
+            The scores, by dimension.
+        """
+        return {"GA": self.GA.score, "RC": self.RC.score, "KBA": self.KBA.score, "CC": self.CC.score}
 
     @property
     def mean(self) -> float:
-        """CRAS: the mean of the four."""
+        """CRAS: the mean of the four scores."""
         return sum(self.as_dict().values()) / len(DIMENSIONS)
 
 
@@ -138,11 +173,24 @@ GENERIC = Rubric(
         "keeps every rule and says where it bound",
     ),
 )
-"""A rubric for any role: for comparison, and where nobody writes one."""
+"""A rubric for any role: for comparison, and for use without a written rubric."""
 
 
 def write_rubric(judge: Judge, role: str, query: str, *, tries: int = 3) -> Rubric:
-    """A rubric for this role and query. Raises :class:`ModelError` where no answer of ``tries`` holds one."""
+    """Lets a model write a rubric.
+
+    Args:
+        judge: The model.
+        role: The role.
+        query: The query.
+        tries: The number of answers to ask for, until one contains a rubric.
+
+    Returns:
+        The rubric.
+
+    Raises:
+        ModelError: No answer contains a rubric.
+    """
     shape = ", ".join(f'"{name}": {{"levels": ["level 1", …, "level 5"]}}' for name in DIMENSIONS)
     system = (
         "You write grading rubrics. For each dimension describe five levels, 1 (critically flawed), 3 (acceptable), 5 "
@@ -157,11 +205,21 @@ def write_rubric(judge: Judge, role: str, query: str, *, tries: int = 3) -> Rubr
                 return Rubric.model_validate(value)
             except ValidationError:
                 continue
-    raise ModelError(f"no rubric in {last[:80]!r} after {tries} tries; give one ready-made, or another judge")
+    raise ModelError(f"no rubric in {last[:80]!r} after {tries} tries; pass a rubric, or use another judge")
 
 
 def score_prompt(role: str, query: str, response: str, rubric: Rubric) -> tuple[str, str]:
-    """The judge's system and user texts."""
+    """Writes the judge's prompt.
+
+    Args:
+        role: The role.
+        query: The query.
+        response: The response to score.
+        rubric: The rubric.
+
+    Returns:
+        The system text and the user text.
+    """
     shape = ", ".join(f'"{name}": {{"score": 3.00, "justification": "…"}}' for name in DIMENSIONS)
     system = (
         "You grade how a response adheres to its role. Be strict: 3 is correct but unexceptional, 5 is rare. Give each "
@@ -175,12 +233,31 @@ def score_prompt(role: str, query: str, response: str, rubric: Rubric) -> tuple[
 
 
 def ask_scores(judge: Judge, role: str, query: str, response: str, rubric: Rubric, seed: int = 0) -> str:
-    """The judge's answer, as it came; :func:`parse_scores` reads it."""
+    """Asks a judge for scores.
+
+    Args:
+        judge: The judge.
+        role: The role.
+        query: The query.
+        response: The response to score.
+        rubric: The rubric.
+        seed: The seed of the sampling.
+
+    Returns:
+        The judge's answer as text; :func:`parse_scores` parses it.
+    """
     return _ask(judge, *score_prompt(role, query, response, rubric), seed)
 
 
 def parse_scores(text: str) -> Scores | None:
-    """The first JSON object that holds all four scores within [1, 5]; None where there is none."""
+    """Parses a judge's answer.
+
+    Args:
+        text: The answer.
+
+    Returns:
+        The scores from the first JSON object that has all four within [1, 5]; None if there is none.
+    """
     for value in json_values(text):
         try:
             return Scores.model_validate(value)

@@ -1,12 +1,12 @@
-"""SinkRate: in how many heads does one key draw most of the attention?
+"""SinkRate: in how many heads does a single key draw much of the attention?
 
 Gu et al. (arXiv 2410.10781): α_k is the mean attention that key k receives from the rows that can see it,
 
-    Sink_k = share of all (layer, head) pairs with α_k > ε,   ε = 0.3, over the first 64 tokens
+    Sink_k = share of all (layer, head) pairs with α_k > ε,   ε = 0.3, for the first 64 tokens
 
-A trained model has a sink (mostly its first token), and the rate is a fingerprint of the model rather than of the
-prompt: a change tells of a template without its first token, a cache that lost it, or padding that took its place. The
-paper takes all rows; an agent's probe reads the prompt's last ones (``watch(rows="all")`` for the paper's number).
+A trained model has a sink, mostly its first token. The rate characterises the model rather than the prompt. A change
+indicates a template without its first token, a cache that lost it, or padding in its place. The paper uses all rows;
+the probe of an agent reads only the prompt's last rows (use ``watch(rows="all")`` for the paper's number).
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ __all__ = ["SinkRate", "sink_rate"]
 
 
 class SinkRate:
-    """``value`` in [0, 1]: the largest Sink_k. Alarm on ``side`` of ``threshold``.
+    """Measures the largest Sink_k of the prompt's first slots.
 
-    ``epsilon``: the paper's 0.3. ``side="below"`` (default) asks whether the model's sink is still there, and the
-    default threshold 0 never alarms: **calibrate it**. ``detail``: ``slot`` of the largest, ``mean`` over slots.
-    ``sinks`` holds every slot that receives more than ``listed`` over all heads (α of arXiv 2406.15765: 0.1).
+    ``value`` lies in [0, 1]. ``sinks`` holds every slot whose mean received weight over all heads exceeds ``listed``.
+    ``detail`` holds the ``slot`` of the largest rate, and the ``mean`` rate over slots.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -45,9 +44,21 @@ class SinkRate:
         listed: float = 0.1,
         name: str = "sink_rate",
     ) -> None:
-        """Raises :class:`ConfigError` for settings that are no shares."""
+        """Creates the sensor.
+
+        Args:
+            threshold: The rate beyond which it alarms. The default 0 never alarms: **calibrate it**.
+            side: The side of the threshold on which it alarms. ``"below"`` tests whether the model's sink still exists.
+            epsilon: ε, the mean weight above which a key is a sink of a head; the default is the paper's.
+            listed: The mean weight over all heads above which a slot is listed in ``sinks`` (α in arXiv 2406.15765:
+                0.1).
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: A share is out of range, or the side is unknown.
+        """
         if not 0 <= threshold <= 1 or not 0 < epsilon < 1:
-            raise ConfigError(f"threshold={threshold!r}, epsilon={epsilon!r}: give shares between 0 and 1")
+            raise ConfigError(f"threshold={threshold!r}, epsilon={epsilon!r}: pass shares between 0 and 1")
         if side not in ("below", "above"):
             raise ConfigError(f"side={side!r} is unknown; use 'below' or 'above'")
         self.name = name
@@ -57,12 +68,12 @@ class SinkRate:
         self.listed = listed
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt's prompt; not judged where ``received`` was not read."""
+        """Reads the attempt's prompt; it is not judged if ``received`` was not recorded."""
         received = None if attempt.spans is None else attempt.spans.received
         if received is None or not received.size:
             return not_judged(
                 self.name,
-                "it was not read what keys receive: Readout(statistics={'received'})",
+                "what keys receive was not recorded: Readout(statistics={'received'})",
                 threshold=self.threshold,
             )
         rates = sink_rate(received, self.epsilon)
@@ -84,6 +95,14 @@ class SinkRate:
 
 
 def sink_rate(received: NDArray[np.float32], epsilon: float = 0.3) -> NDArray[np.float64]:
-    """(n,) Sink_k of (L, H, n) mean weights; a NaN (no row could see the key) is no sink."""
+    """Computes Sink_k.
+
+    Args:
+        received: (L, H, n) mean received weights α. A key with NaN, which no row could see, is not a sink.
+        epsilon: ε.
+
+    Returns:
+        (n,) rates in [0, 1].
+    """
     rates: NDArray[np.float64] = (np.nan_to_num(received, nan=0.0) > epsilon).mean((0, 1), dtype=np.float64)
     return rates

@@ -1,8 +1,9 @@
-"""Spans: which tokens of a prompt belong to which labelled part.
+"""Spans: which tokens of a prompt belong to which label.
 
-A range is ``(start, stop)``, half open, counted in *slots*: columns of the ``input_ids`` that the model is given,
-left padding included, after the processor has expanded image placeholders; with a KV cache, columns of the whole
-sequence, the cached part included. Slots are not position ids, which some models count otherwise.
+A range is ``(start, stop)``, half open, counted in *slots*. Slots are the columns of the ``input_ids`` that the model
+receives, including left padding, after the processor has expanded image placeholders. With a key-value cache, they are
+the columns of the whole sequence, including the cached part. Slots differ from position ids, which some models count in
+another way.
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ from homeostat.errors import ConfigError
 __all__ = ["OUTPUT", "Spans"]
 
 OUTPUT = "output"
-"""The label of the tokens generated so far: the probe adds it by itself."""
+"""The label of the tokens generated so far; the probe adds it."""
 
 Range = tuple[int, int]
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class Spans:
-    """Labels and, for each, its token ranges: sorted, disjoint and never empty.
+    """The token ranges of each label: sorted, disjoint and never empty.
 
-    ``Spans({"goal": [(3, 9)], "rules": [(0, 3), (20, 24)]}, length=30)``. A label may own several ranges; tokens may
-    belong to none. Ranges that overlap are refused, within a label and between labels; ranges that touch are not
-    merged. The order of the labels is kept. ``length`` is the number of tokens of the whole prompt: without it, the
-    probe takes everything before the first call on a single token for the prompt.
+    Example: ``Spans({"goal": [(3, 9)], "rules": [(0, 3), (20, 24)]}, length=30)``. A label may have several ranges, and
+    tokens may belong to no label. Overlapping ranges are refused, within a label and between labels. Adjacent ranges
+    are not merged. The order of the labels is kept.
 
-    Raises :class:`ConfigError` naming the label and the range.
+    Attributes:
+        ranges: The ranges of each label.
+        length: The number of tokens of the whole prompt. If it is None, the probe assumes that the prompt ends where
+            the first call on a single token begins.
     """
 
     ranges: Mapping[str, tuple[Range, ...]]
@@ -40,20 +43,28 @@ class Spans:
     def __init__(
         self, ranges: Mapping[str, Iterable[tuple[SupportsIndex, SupportsIndex]]], length: int | None = None
     ) -> None:
-        """Check the ranges and sort them."""
+        """Checks and sorts the ranges.
+
+        Args:
+            ranges: The ranges of each label.
+            length: The number of tokens of the whole prompt; None if unknown.
+
+        Raises:
+            ConfigError: A label or a range is invalid, or ranges overlap; the error names them.
+        """
         if length is not None and length < 1:
-            raise ConfigError(f"a prompt of {length!r} tokens has no spans; give its length, at least 1")
+            raise ConfigError(f"a prompt of {length!r} tokens has no spans; pass its length, at least 1")
         checked = {label: _checked(label, pairs, length) for label, pairs in ranges.items()}
         _refuse_overlap(checked)
         object.__setattr__(self, "ranges", checked)
         object.__setattr__(self, "length", length)
 
     def __hash__(self) -> int:
-        """Spans are values: equal ones hash alike."""
+        """Equal spans have equal hashes."""
         return hash((tuple(self.ranges.items()), self.length))
 
     def __repr__(self) -> str:
-        """As it is written in code."""
+        """The expression that creates these spans."""
         ranges = {label: list(pairs) for label, pairs in self.ranges.items()}
         return f"Spans({ranges!r}, length={self.length!r})"
 
@@ -62,7 +73,7 @@ class Spans:
         return iter(self.ranges)
 
     def __len__(self) -> int:
-        """How many labels there are."""
+        """The number of labels."""
         return len(self.ranges)
 
     def __contains__(self, label: object) -> bool:
@@ -84,30 +95,44 @@ class Spans:
         return max((stop for pairs in self.ranges.values() for _, stop in pairs), default=0)
 
     def tokens(self, label: str) -> int:
-        """How many tokens the label owns; 0 for a label that is not there."""
+        """Counts the tokens of a label.
+
+        Args:
+            label: The label.
+
+        Returns:
+            The number of tokens; 0 if the prompt lacks the label.
+        """
         return sum(stop - start for start, stop in self.ranges.get(label, ()))
 
     def shift(self, by: int) -> Spans:
-        """The same spans ``by`` slots later: what left padding does to them."""
+        """Moves the spans to later slots, as left padding does.
+
+        Args:
+            by: The number of slots.
+
+        Returns:
+            The moved spans.
+        """
         moved = {label: [(a + by, b + by) for a, b in pairs] for label, pairs in self.ranges.items()}
         return Spans(moved, None if self.length is None else self.length + by)
 
 
 def _checked(label: str, pairs: Iterable[tuple[SupportsIndex, SupportsIndex]], length: int | None) -> tuple[Range, ...]:
     if not isinstance(label, str) or not label:
-        raise ConfigError(f"span label {label!r} is no name; use a non-empty string")
+        raise ConfigError(f"span label {label!r} is not a name; use a non-empty string")
     if label == OUTPUT:
-        raise ConfigError(f"span label {label!r} belongs to the generated tokens, which the probe adds; drop it")
+        raise ConfigError(f"span label {label!r} is reserved for the generated tokens; leave it out")
     out: list[Range] = []
     for pair in pairs:
         try:
             start, stop = (int(v.__index__()) for v in pair)
         except (AttributeError, TypeError, ValueError):
-            raise ConfigError(f"span {label!r} has {pair!r} for a range; give (start, stop), two integers") from None
+            raise ConfigError(f"span {label!r} has {pair!r} for a range; pass (start, stop), two integers") from None
         if not 0 <= start < stop:
             raise ConfigError(f"span {label!r} has the range {(start, stop)!r}; start must be >= 0 and below stop")
         if length is not None and stop > length:
-            raise ConfigError(f"span {label!r} has the range {(start, stop)!r}, past the prompt's {length} tokens")
+            raise ConfigError(f"span {label!r} has the range {(start, stop)!r}, beyond the prompt's {length} tokens")
         out.append((start, stop))
     if not out:
         raise ConfigError(f"span {label!r} has no range; leave the label out")

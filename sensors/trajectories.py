@@ -1,24 +1,29 @@
-"""Do readings drift over an episode, and for how long does a reminder hold? Statistics over many trajectories.
+"""Statistics over many trajectories of readings: do they return to an equilibrium, and how long does a reminder last?
 
-Dongre et al. (arXiv 2510.07777) model drift as D_{t+1} = D_t + g(D_t) + η_t − δ_t and fit ΔD = a + b D to single
-trajectories of 8 turns: b < 0 is said to be a restoring force, D* = −a / b its equilibrium. Noise around a mean,
-without any memory, gives b ≈ −1 as well, and so few points can't tell the two apart. Here
+A trajectory is the sequence of one sensor's values in an episode, such as D_t of
+:class:`~homeostat.sensors.goal_drift.GoalDrift`. Dongre et al. (arXiv 2510.07777) model it as
+D_{t+1} = D_t + g(D_t) + η_t − δ_t and fit ΔD = a + b D to single trajectories of 8 turns. They interpret b < 0 as a
+restoring force and D* = −a / b as its equilibrium. However, noise around a mean, without any memory, gives b ≈ −1 as
+well, and so few points cannot distinguish the two. Here,
 
     D_{i,t+1} = c_i + φ D_{i,t} + η_{i,t},      φ = 1 + b
 
-is fitted to all trajectories at once, each with an effect of its own (the within estimator), its bias of order 1/T
-(Nickell 1981) removed by the half-panel jackknife (Dhaene and Jochmans 2015). Both nulls are tested by permutation,
-which is exact: without memory (φ = 0) a trajectory's values can be put in any order, with a unit root (φ = 1) its
-increments can. An equilibrium is printed only where both are rejected. The interval of φ is a bootstrap-t over
-trajectories (Efron and Tibshirani 1993, section 12.5): in simulations of 12 trajectories of 20 turns it covers φ ≤ 0.5
-92–94 times in a hundred (percentiles of the resampled φ: 88), φ = 0.9 still only 89 times, for what bias is left.
+is fitted to all trajectories at once. Each trajectory has its own effect c_i (the within estimator). The half-panel
+jackknife (Dhaene and Jochmans 2015) removes the estimator's bias of order 1/T (Nickell 1981).
 
-Weak points: a trend that all trajectories share looks like memory (noise of deviation 1 on a slope of 0.1 a turn, 20
-turns: φ ≈ 0.4, both nulls rejected), so look at the mean of every turn first; and near φ = 1 the unit root is seldom
-rejected (φ = 0.9: one time in ten). A fit of 40 trajectories takes a second or two.
+Two null hypotheses are tested by permutation, which is exact. Without memory (φ = 0), the values of a trajectory are
+exchangeable; with a unit root (φ = 1), its increments are. An equilibrium is reported only if both are rejected.
 
-A reminder is a pulse: its *impulse response* is the mean difference between paired episodes with and without it, at
-each turn after it, and δ λ^k is fitted to that; log ½ / log λ is its half-life, the shortest sensible cool-down.
+The interval of φ is a bootstrap-t over trajectories (Efron and Tibshirani 1993, section 12.5). In simulations of 12
+trajectories of 20 turns, it covers φ ≤ 0.5 in 92–94 % of cases (percentiles of the resampled φ: 88 %). It covers φ =
+0.9 in only 89 %, because of the remaining bias.
+
+Limits: a trend that all trajectories share looks like memory, so look at the mean of every turn first. (Noise of
+deviation 1 on a slope of 0.1 per turn over 20 turns gives φ ≈ 0.4, and both hypotheses are rejected.) Near φ = 1, the
+unit root is seldom rejected (for φ = 0.9 in one of ten cases). A fit of 40 trajectories takes one or two seconds.
+
+A reminder is a pulse. Its *impulse response* is the mean difference between paired episodes with and without it, at
+each turn after it. δ λ^k is fitted to that; its half-life, log ½ / log λ, is the shortest sensible cool-down.
 """
 
 from __future__ import annotations
@@ -32,17 +37,27 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 
-__all__ = ["Drift", "Response", "fit_drift", "impulse_response", "ols_step"]
+__all__ = ["Response", "TrajectoryFit", "fit_trajectories", "impulse_response", "ols_step"]
 
 Trajectory = NDArray[np.float64]
+"""(T,) values of one episode."""
 
 
 @dataclass(frozen=True)
-class Drift:
-    """``phi`` with its bootstrap-t interval over trajectories (95 %), and both tests' p-values.
+class TrajectoryFit:
+    """The fit of φ to many trajectories, and the tests of both null hypotheses.
 
-    ``memoryless``: p of φ = 0, two-sided; ``unit_root``: p of φ = 1 against φ < 1. ``equilibrium``: the mean of
-    c_i / (1 − φ), None unless both are below ``level``. ``plain``: φ without the correction of its bias.
+    Attributes:
+        phi: φ, corrected for bias.
+        low: The lower end of its 95 % bootstrap-t interval over trajectories.
+        high: The upper end.
+        memoryless: The p-value of φ = 0, two-sided.
+        unit_root: The p-value of φ = 1 against φ < 1.
+        equilibrium: The mean of c_i / (1 − φ); None unless both p-values are below ``level``.
+        plain: φ without the correction for bias.
+        trajectories: The number of trajectories.
+        turns: The number of turns of the shortest trajectory.
+        level: The significance level.
     """
 
     phi: float
@@ -59,10 +74,18 @@ class Drift:
 
 @dataclass(frozen=True)
 class Response:
-    """``mean[k]``, ``low[k]``, ``high[k]``: the paired difference k turns after the pulse's own (k = 0), 95 % interval.
+    """The impulse response of a pulse, with 95 % bootstrap intervals over pairs of episodes.
 
-    ``size`` δ and ``decay`` λ of the fitted δ λ^k, ``half_life`` in turns (inf where it does not decay), with the
-    bootstrap interval of the half-life; ``pairs`` of episodes.
+    Attributes:
+        mean: The mean paired difference k turns after the pulse; k = 0 is the pulse's own turn.
+        low: The lower end of its interval.
+        high: The upper end.
+        size: δ of the fitted δ λ^k.
+        decay: λ of the fitted δ λ^k.
+        half_life: The half-life in turns; inf if the response does not decay.
+        half_life_low: The lower end of its interval.
+        half_life_high: The upper end.
+        pairs: The number of pairs of episodes.
     """
 
     mean: Trajectory
@@ -76,7 +99,7 @@ class Response:
     pairs: int
 
 
-def fit_drift(
+def fit_trajectories(
     trajectories: Sequence[Sequence[float]],
     *,
     least_turns: int = 20,
@@ -84,11 +107,23 @@ def fit_drift(
     resamples: int = 999,
     level: float = 0.05,
     seed: int = 0,
-) -> Drift:
-    """Fit φ to many trajectories and test both nulls.
+) -> TrajectoryFit:
+    """Fits φ to many trajectories and tests both null hypotheses.
 
-    Raises :class:`ConfigError` for too few or too short trajectories (``least_…`` override, with less to go on), values
-    that are no numbers, or trajectories that never change.
+    Args:
+        trajectories: The values of each episode.
+        least_turns: The required number of turns, 4 at least. Fewer turns make the result less reliable.
+        least_trajectories: The required number of trajectories, 2 at least.
+        resamples: The number of permutations, and of bootstrap samples.
+        level: The significance level that decides whether an equilibrium is reported.
+        seed: The seed of permutations and bootstrap.
+
+    Returns:
+        The fit.
+
+    Raises:
+        ConfigError: There are too few or too short trajectories, a value is not a finite number, or no trajectory ever
+            changes.
     """
     paths = [np.asarray(one, np.float64) for one in trajectories]
     if len(paths) < max(least_trajectories, 2):
@@ -103,7 +138,7 @@ def fit_drift(
             f"a trajectory has {shortest} turns; give {max(least_turns, 4)}, or least_turns=… (4 at least)"
         )
     if not all(np.isfinite(p).all() for p in paths):
-        raise ConfigError("a trajectory holds a value that is no number; leave the turn out")
+        raise ConfigError("a trajectory holds a value that is no number; leave out that turn")
     if not any(np.ptp(p[:-1]) > 0 for p in paths):
         raise ConfigError("no trajectory ever changes; there is nothing to fit")
     rng = np.random.default_rng(seed)
@@ -117,17 +152,24 @@ def fit_drift(
     if max(memoryless, unit_root) < level and phi < 1:
         effects = [p[1:].mean() - phi * p[:-1].mean() for p in paths]
         equilibrium = float(np.mean(effects) / (1 - phi))
-    return Drift(phi, low, high, memoryless, unit_root, equilibrium, plain, len(paths), shortest, level)
+    return TrajectoryFit(phi, low, high, memoryless, unit_root, equilibrium, plain, len(paths), shortest, level)
 
 
 def ols_step(trajectory: Sequence[float]) -> tuple[float, float]:
-    """The paper's fit to one trajectory, for comparison only: (b, D*) of ΔD = a + b D by least squares.
+    """Fits ΔD = a + b D to one trajectory by least squares, as the paper does; for comparison only.
 
-    Raises :class:`ConfigError` for fewer than three turns or values that never change.
+    Args:
+        trajectory: The values of one episode.
+
+    Returns:
+        b, and the supposed equilibrium D* = −a / b.
+
+    Raises:
+        ConfigError: There are fewer than three turns, or the values never change.
     """
     path = np.asarray(trajectory, np.float64)
     if len(path) < 3 or np.ptp(path[:-1]) == 0:
-        raise ConfigError(f"trajectory={list(trajectory)[:4]!r}… has no slope; give three turns that differ, or more")
+        raise ConfigError(f"trajectory={list(trajectory)[:4]!r}… has no slope; pass three or more turns that differ")
     b, a = np.polyfit(path[:-1], np.diff(path), 1)
     return float(b), float(-a / b) if b else math.inf
 
@@ -142,22 +184,36 @@ def impulse_response(
     resamples: int = 999,
     seed: int = 0,
 ) -> Response:
-    """What a pulse did: matched episodes with and without it, at ``horizon`` turns from turn ``at`` on.
+    """Measures the effect of a pulse from matched episodes with and without it.
 
-    ``at``: the turn of the pulse, counted from 0, or one for each pair. Percentile bootstrap over pairs: with few of
-    them the intervals are too narrow. Raises :class:`ConfigError` for arms that don't match, are too few
-    (``least_pairs`` overrides, 2 at least), don't reach so far or hold a value that is no number.
+    The intervals are percentile bootstrap intervals over pairs; with few pairs they are too narrow.
+
+    Args:
+        treated: The values of each episode with the pulse.
+        control: The values of the matching episodes without it.
+        at: The turn of the pulse, counted from 0; one for all pairs, or one for each.
+        horizon: The number of turns to measure, from the pulse's own turn on.
+        least_pairs: The required number of pairs, 2 at least.
+        resamples: The number of bootstrap samples.
+        seed: The seed of the bootstrap.
+
+    Returns:
+        The impulse response.
+
+    Raises:
+        ConfigError: The two sides do not match, there are too few pairs, an episode is too short, or a value is not a
+            finite number.
     """
     if len(treated) != len(control) or len(treated) < max(least_pairs, 2):
         raise ConfigError(
-            f"{len(treated)} treated and {len(control)} control episodes; give as many of each, "
+            f"{len(treated)} treated and {len(control)} control episodes; pass as many of each, "
             f"{max(least_pairs, 2)} or more, or least_pairs=… (2 at least)"
         )
     _enough(resamples)
     turns = [int(at)] * len(treated) if isinstance(at, int | np.integer) else [int(turn) for turn in at]
     if len(turns) != len(treated) or horizon < 2:
         raise ConfigError(
-            f"at={at!r}, horizon={horizon!r}: give one turn for each pair, and 2 turns of horizon or more"
+            f"at={at!r}, horizon={horizon!r}: pass one turn for each pair, and a horizon of 2 turns or more"
         )
     rows = []
     for n, (one, other, turn) in enumerate(zip(treated, control, turns, strict=True)):
@@ -180,7 +236,7 @@ def impulse_response(
 
 
 def _moments(paths: Sequence[Trajectory]) -> NDArray[np.float64]:
-    """(paths, 2): Σ x y and Σ x² of every path's values x and their successors y, each less its mean."""
+    """(paths, 2): Σ x y and Σ x² of every path's values x and their successors y, each minus its mean."""
     rows = []
     for path in paths:
         x, y = path[:-1] - path[:-1].mean(), path[1:] - path[1:].mean()
@@ -189,15 +245,15 @@ def _moments(paths: Sequence[Trajectory]) -> NDArray[np.float64]:
 
 
 def _within(paths: Sequence[Trajectory]) -> float:
-    """The within estimator of φ: least squares on values less their own trajectory's mean."""
+    """The within estimator of φ: least squares on values minus their own trajectory's mean."""
     above, below = _moments(paths).sum(0)
     return float(above / below) if below else 0.0
 
 
 def _jackknife(paths: Sequence[Trajectory], rng: np.random.Generator, resamples: int) -> tuple[float, float, float]:
-    """(φ, low, high) with φ = 2 φ_whole − (φ of the first halves + φ of the second halves) / 2.
+    """(φ, low, high), with φ = 2 φ_whole − (φ of the first halves + φ of the second halves) / 2.
 
-    That removes the bias of order 1/T. An odd number of steps has its middle one in both halves.
+    This removes the bias of order 1/T. If the number of steps is odd, the middle one is in both halves.
     """
     first, second = [p[: len(p) // 2 + 1] for p in paths], [p[(len(p) - 1) // 2 :] for p in paths]
     moments = np.stack([_moments(cut) for cut in (paths, first, second)])  # (3, paths, 2)
@@ -234,11 +290,11 @@ def _rewalked(path: Trajectory, rng: np.random.Generator) -> Trajectory:
 
 def _enough(resamples: int) -> None:
     if resamples < 1:
-        raise ConfigError(f"resamples={resamples!r} draws nothing; give 1 or more (999 for a p-value below 0.01)")
+        raise ConfigError(f"resamples={resamples!r} draws nothing; pass 1 or more (999 for a p-value below 0.01)")
 
 
 def _share(beyond: Sequence[bool]) -> float:
-    """A permutation test's p-value: the data themselves are one of the orders."""
+    """The p-value of a permutation test; the data themselves are one of the permutations."""
     return (1 + sum(beyond)) / (1 + len(beyond))
 
 

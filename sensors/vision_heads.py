@@ -1,13 +1,13 @@
-"""VisionHeads: does the image, or any other span, matter for what is written now?
+"""VisionHeads: does the image, or another span, affect the present answer?
 
-Vision-aware head divergence (He et al., arXiv 2412.13949): the distance between a head's output with and without the
-image in the prompt, after the same answer,
+Vision-aware head divergence (He et al., arXiv 2412.13949) is the distance between a head's output with and without the
+image in the prompt, for the same answer:
 
     VHD_{l,h} = ‖ o_{l,h}(with) − o_{l,h}(without) ‖₂
 
-o before the output projection. Heads above their layer's median, less those beyond mean + 1 σ (outliers that respond to
-anything), are the *vision heads*; the paper doubles their outputs. Any span can stand where the image does: then it
-says which heads use it. Cost: a second forward over the prompt without the span.
+o is taken before the output projection. The *vision heads* are those above their layer's median, without those beyond
+mean + 1 σ (outliers that respond to any change). The paper doubles their outputs. With another span in place of the
+image, the divergence shows which heads use that span. Cost: a second forward over the prompt without the span.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _READOUT = Readout(statistics=frozenset({"outputs"}))
 
 
 class VisionHeads:
-    """How much ``span`` moves the heads: ``value`` = mean of ‖o − o′‖ / ‖o‖ over tokens and heads, 0 where it does
-    nothing.
+    """Measures how much a span changes the heads' outputs; alarms if the answer hardly depends on it.
 
-    The paper's distance is not relative (``detail["vhd"]`` is theirs, the mean over heads): relative ones can be
-    compared between layers and models. ``heads``: as :func:`vision_heads` chooses them; None for all. Alarm below
-    ``threshold`` (**not calibrated**): what is written now does not depend on the span. Needs a model that reads a
-    forced answer (:class:`~homeostat.sensors.contracts.WhiteBox`). ``detail``: ``vhd``; ``by_layer``:
-    the relative distance of every layer.
+    ``value`` = mean of ‖o − o′‖ / mean of ‖o‖ over tokens, averaged over heads; 0 means that the span has no effect.
+    The sensor alarms below the threshold. The paper's distance is not relative; ``detail["vhd"]`` holds it, as the mean
+    over heads. Relative distances can be compared between layers and models. ``by_layer`` holds the relative distance
+    of every layer.
+
+    The sensor needs a model that implements :class:`~homeostat.sensors.contracts.ForcedReading`.
     """
 
     needs: frozenset[Need] = frozenset({"attention", "model"})
@@ -48,24 +48,34 @@ class VisionHeads:
     def __init__(
         self, span: str = "screen", *, threshold: float = 0.1, heads: Heads | None = None, name: str = "vision_heads"
     ) -> None:
-        """Raises :class:`ConfigError` for a negative threshold."""
+        """Creates the sensor.
+
+        Args:
+            span: The span's label.
+            threshold: The relative distance below which it alarms. The default is **not calibrated**.
+            heads: (layer, head) pairs, as :func:`vision_heads` chooses them; None means all probed heads.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: The threshold is negative.
+        """
         if threshold < 0:
-            raise ConfigError(f"threshold={threshold!r} is below 0: a distance never is")
+            raise ConfigError(f"threshold={threshold!r} is below 0, but distances never are")
         self.name = name
         self.span = span
         self.threshold = threshold
         self.heads = None if heads is None else frozenset(heads)
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt."""
+        """Reads an attempt, and runs the model on the prompt without the span."""
         spans = attempt.spans
         if spans is None or spans.outputs is None or not len(spans.outputs):
-            return self._nothing("no head outputs were read: Readout(statistics={'outputs'})")
+            return self._nothing("the heads' outputs were not recorded: Readout(statistics={'outputs'})")
         if context.prompt is None or not isinstance(context.model, ForcedReading) or not attempt.tokens:
-            return self._nothing("no prompt, or no model that reads a forced answer")
+            return self._nothing("there is no prompt, or no model that reads a forced answer")
         bare = without(context.prompt, self.span)
         if bare == context.prompt or not any(message.parts for message in bare.messages):
-            return self._nothing(f"the prompt has no span {self.span!r}, or nothing else")
+            return self._nothing(f"the prompt has no span {self.span!r}, or no other span")
         chosen = chosen_heads(spans, self.heads)
         if not chosen.any():
             return self._nothing("none of the chosen heads was probed")
@@ -82,7 +92,7 @@ class VisionHeads:
             value=value,
             threshold=self.threshold,
             alarm=value < self.threshold,
-            reason=f"without {self.span!r} the heads' outputs would be {value:.0%} of their length away",
+            reason=f"without {self.span!r} the heads' outputs would change by {value:.0%} of their norm",
             span=self.span,
             by_layer=layers,
             detail={"vhd": float(apart[chosen].mean())},
@@ -93,7 +103,15 @@ class VisionHeads:
 
 
 def without(prompt: Prompt, span: str) -> Prompt:
-    """The prompt less every part with this label; messages that are empty then are left out."""
+    """Removes a span from a prompt.
+
+    Args:
+        prompt: The prompt.
+        span: The label.
+
+    Returns:
+        The prompt without the parts of this label, and without messages that become empty.
+    """
     messages = [
         Message(m.role, tuple(part for part in m.parts if part.label != span), m.extra) for m in prompt.messages
     ]
@@ -101,18 +119,37 @@ def without(prompt: Prompt, span: str) -> Prompt:
 
 
 def head_divergence(with_span: SpanMass, without_span: SpanMass) -> NDArray[np.float64]:
-    """(L, H) VHD, averaged over the answer's tokens. Raises :class:`ConfigError` where outputs don't match."""
+    """Computes the vision-aware head divergence.
+
+    Args:
+        with_span: The reading of an answer to the prompt with the span.
+        without_span: The reading of the same answer to the prompt without it.
+
+    Returns:
+        (L, H) divergences, averaged over the answer's tokens.
+
+    Raises:
+        ConfigError: Outputs were not recorded, or their shapes differ.
+    """
     one, other = with_span.outputs, without_span.outputs
     if one is None or other is None:
-        raise ConfigError("outputs=None: read them with Readout(statistics={'outputs'})")
+        raise ConfigError("outputs=None: record them with Readout(statistics={'outputs'})")
     if one.shape != other.shape:
-        raise ConfigError(f"outputs of shapes {one.shape} and {other.shape} don't match; force the same answer twice")
+        raise ConfigError(f"outputs of shapes {one.shape} and {other.shape} do not match; force the same answer twice")
     apart: NDArray[np.float64] = np.linalg.norm(one.astype(np.float64) - other, axis=-1).mean(0)
     return apart
 
 
 def vision_heads(divergence: NDArray[np.float64], layers: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """(layer, head) pairs above their layer's median, those beyond the layer's mean + 1 σ left out."""
+    """Selects the vision heads.
+
+    Args:
+        divergence: (L, H) divergences.
+        layers: The indices of the L layers.
+
+    Returns:
+        (layer, head) pairs above their layer's median, but not beyond the layer's mean + 1 σ.
+    """
     found = []
     for row, layer in enumerate(layers):
         of = divergence[row]

@@ -1,14 +1,14 @@
-"""VisualSinks: how much of the look at the image is wasted on tokens that say nothing?
+"""VisualSinks: how much of the attention on the image lies on sink tokens, which carry no information?
 
-Kang et al. (arXiv 2503.03321): the tokens that draw attention whatever is asked have a few huge dimensions in the
-residual stream. With D_sink the dimensions that are largest on the first token in the middle layers (found for each
-model), token x entering layer l is a sink if
+Kang et al. (arXiv 2503.03321): tokens that draw attention whatever the question is have a few very large dimensions in
+the residual stream. Let D_sink be the dimensions that are largest on the first token in the middle layers; they are
+found for each model. A token with vector x at the input of layer l is a sink if
 
     φ(x) = max_{d ∈ D_sink} |x_d| / RMS(x) > τ,    τ = 20
 
-A head's row is *image-centric* if at least 0.2 of its attention lies on the image and at most ρ = 0.5 of that on sinks:
-there the paper moves the wasted part to the image's other tokens. Cost: one more forward over the prompt, for the
-hidden states.
+A head's row is *image-centric* if at least 0.2 of its attention lies on the image, and at most ρ = 0.5 of that on
+sinks. In these rows, the paper moves the attention on sinks to the image's other tokens. Cost: one more forward over
+the prompt, for the hidden states.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ TAU, RHO, LEAST = 20.0, 0.5, 0.2
 
 
 class VisualSinks:
-    """``value`` in [0, 1]: the share of the image's attention that lies on visual sinks, over all heads and tokens.
+    """Measures the share of the image's attention that lies on visual sinks, and alarms above the threshold.
 
-    Alarm above ``threshold`` (**not calibrated**). ``tau``: the paper's 20; ``dimensions``: the model's sink
-    dimensions, as :func:`sink_dimensions` finds them on a prompt of its kind (None: on this prompt). Needs a model
-    that tells hidden states (:class:`~homeostat.sensors.contracts.WhiteBox`). ``detail``: ``sinks``, how many of the
-    image's tokens are sinks in some probed layer; ``image_centric``, the share of (token, head) rows that are.
-    ``sinks`` and ``other_sinks``: φ of every sink in the image and elsewhere, the largest over probed layers.
+    ``value`` lies in [0, 1], over all probed heads and tokens. ``sinks`` and ``other_sinks`` hold φ of every sink in
+    the image and elsewhere, the largest over the probed layers. ``detail`` holds ``sinks``, the number of the image's
+    tokens that are sinks in some probed layer, and ``image_centric``, the share of image-centric (token, head) rows.
+
+    The sensor needs a model that implements :class:`~homeostat.sensors.contracts.HiddenStates`.
     """
 
     needs: frozenset[Need] = frozenset({"attention", "model"})
@@ -51,9 +51,21 @@ class VisualSinks:
         dimensions: tuple[int, ...] | None = None,
         name: str = "visual_sinks",
     ) -> None:
-        """Raises :class:`ConfigError` for settings that can't be."""
+        """Creates the sensor.
+
+        Args:
+            span: The image's label.
+            threshold: The share above which it alarms. The default is **not calibrated**.
+            tau: τ; the default is the paper's.
+            dimensions: The model's sink dimensions, as :func:`sink_dimensions` finds them on a typical prompt; None
+                finds them on the attempt's own prompt.
+            name: The sensor's name.
+
+        Raises:
+            ConfigError: A setting is invalid.
+        """
         if not 0 <= threshold <= 1 or not tau > 0:
-            raise ConfigError(f"threshold={threshold!r}, tau={tau!r}: give a share, and a τ above 0")
+            raise ConfigError(f"threshold={threshold!r}, tau={tau!r}: pass a share, and a τ above 0")
         self.name = name
         self.span = span
         self.threshold = threshold
@@ -62,17 +74,17 @@ class VisualSinks:
         self.reads = Readout(keys=frozenset({span}))
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt."""
+        """Reads an attempt, and runs the model on its prompt."""
         spans = attempt.spans
         keys = None if spans is None else spans.keys.get(self.span)
         if spans is None or spans.spans is None or keys is None or not len(keys):
-            return self._nothing(f"no keys of {self.span!r} were read: Readout(keys={{{self.span!r}}})")
+            return self._nothing(f"the keys of {self.span!r} were not recorded: Readout(keys={{{self.span!r}}})")
         if context.prompt is None or not isinstance(context.model, HiddenStates):
-            return self._nothing("no prompt, or no model that tells hidden states")
+            return self._nothing("there is no prompt, or no model that returns hidden states")
         slots = [s for start, stop in spans.spans[self.span] for s in range(start, stop)]
         hidden = context.model.hidden(context.prompt)
         if max(slots) >= hidden.shape[1] or max(spans.layers) >= len(hidden):
-            return self._nothing("the hidden states are not this prompt's")
+            return self._nothing("the hidden states do not belong to this prompt")
         dimensions = self.dimensions or sink_dimensions(hidden)
         values = sink_values(hidden[list(spans.layers)], dimensions)  # (L, P)
         sinks = values[:, slots] > self.tau  # (L, n)
@@ -87,7 +99,7 @@ class VisualSinks:
             value=value,
             threshold=self.threshold,
             alarm=value > self.threshold,
-            reason=f"{value:.0%} of the look at {self.span!r} lies on sinks, {count} of its {len(slots)} tokens",
+            reason=f"{value:.0%} of the attention on {self.span!r} lies on sinks, {count} of its {len(slots)} tokens",
             span=self.span,
             sinks={slot: size for slot, size in strong.items() if slot in mine},
             other_sinks={slot: size for slot, size in strong.items() if slot not in mine},
@@ -99,13 +111,21 @@ class VisualSinks:
 
 
 def sink_dimensions(hidden: NDArray[np.floating], count: int = 2) -> tuple[int, ...]:
-    """The ``count`` dimensions of (L + 1, P, D) hidden states that are largest on the first token, ascending.
+    """Finds the dimensions that are largest on the first token, relative to its RMS, in the middle third of the layers.
 
-    Relative to its RMS, in the layers' middle third. Raises :class:`ConfigError` for a count that can't be.
+    Args:
+        hidden: (L + 1, P, D) hidden states.
+        count: The number of dimensions.
+
+    Returns:
+        The dimensions, in ascending order.
+
+    Raises:
+        ConfigError: The count is below 1 or above D.
     """
     if not 1 <= count <= hidden.shape[-1]:
         raise ConfigError(
-            f"count={count!r} of {hidden.shape[-1]} dimensions; give 1 or more, and no more than there are"
+            f"count={count!r} of {hidden.shape[-1]} dimensions; pass 1 or more, and no more than there are"
         )
     third = len(hidden) // 3
     first = hidden[third : max(len(hidden) - third, third + 1), 0].astype(np.float64)
@@ -114,7 +134,15 @@ def sink_dimensions(hidden: NDArray[np.floating], count: int = 2) -> tuple[int, 
 
 
 def sink_values(hidden: NDArray[np.floating], dimensions: tuple[int, ...]) -> NDArray[np.float64]:
-    """(…,) φ of (…, D) hidden states."""
+    """Computes φ.
+
+    Args:
+        hidden: (…, D) hidden states.
+        dimensions: The sink dimensions.
+
+    Returns:
+        (…,) values of φ.
+    """
     wide = hidden.astype(np.float64)
     values: NDArray[np.float64] = np.abs(wide[..., list(dimensions)]).max(-1) / _rms(wide)
     return values
@@ -123,7 +151,17 @@ def sink_values(hidden: NDArray[np.floating], dimensions: tuple[int, ...]) -> ND
 def image_centric(
     keys: NDArray[np.floating], sinks: NDArray[np.bool_], least: float = LEAST, rho: float = RHO
 ) -> NDArray[np.bool_]:
-    """(T, L, H) which rows look at the image, and not mostly at its sinks. ``keys`` (T, L, H, n), ``sinks`` (L, n)."""
+    """Finds the image-centric rows.
+
+    Args:
+        keys: (T, L, H, n) weights on the image's n keys.
+        sinks: (L, n): whether the key is a sink.
+        least: The least mass on the image.
+        rho: ρ, the largest share of that mass on sinks.
+
+    Returns:
+        (T, L, H): True for image-centric rows.
+    """
     mass = keys.sum(-1, dtype=np.float64)
     wasted = (keys * sinks[None, :, None]).sum(-1, dtype=np.float64)
     rows: NDArray[np.bool_] = (mass >= least) & (wasted <= rho * mass)

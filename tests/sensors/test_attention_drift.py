@@ -58,7 +58,7 @@ def test_several_spans_count_as_one():
     assert cyberv.value == pytest.approx(change)
     alone = read(AttentionDrift(("goal", "memo")), first, second)
     assert alone.value == pytest.approx(read(AttentionDrift(), first, second).value)
-    with pytest.raises(ConfigError, match=r"span=\(\) is no label"):
+    with pytest.raises(ConfigError, match=r"span=\(\) is not a label"):
         AttentionDrift(())
 
 

@@ -203,7 +203,7 @@ def test_a_hit_is_a_top_key_that_holds_the_token_written(maps):
     assert set(chosen) == {(i, j) for i in range(LAYERS) for j in range(HEADS) if scores[i, j] * 0.75 > 0.1}
     with pytest.raises(ConfigError, match=r"no head scores above 0\.9"):
         retrieval_heads([scores * 0.1], spans.layers, threshold=0.9)
-    with pytest.raises(ConfigError, match=r"needle=\(39, 41\) is no range"):
+    with pytest.raises(ConfigError, match=r"needle=\(39, 41\) is not a range"):
         retrieval_scores(spans, ids, tokens, (39, 41))
 
 
@@ -240,7 +240,7 @@ def test_a_patch_is_shared_out_by_area_and_the_smallest_element_wins():
     np.testing.assert_allclose(
         heat_map(np.array([[1.0, 2, 3, 4], [1, 2, 3, 12]]), (2, 2)), [[1 / 8, 2 / 8], [3 / 8, 1]]
     )
-    with pytest.raises(ConfigError, match=r"grid=\(2, 3\) is not the image's 4 tokens"):
+    with pytest.raises(ConfigError, match=r"grid=\(2, 3\) does not fit the image's 4 tokens"):
         heat_map(np.ones((1, 4)), (2, 3))
 
 
@@ -286,7 +286,7 @@ def test_the_contract_is_kept_and_what_was_not_read_is_said(maps, sensor):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: AttentionEntropy(2), "threshold=2 is no normalised entropy"),
+        (lambda: AttentionEntropy(2), "threshold=2 is not a normalised entropy"),
         (lambda: SinkRate(epsilon=0), "epsilon=0"),
         (lambda: SinkRate(side="left"), "side='left'"),
         (lambda: Rhythm(0), "threshold=0 is not above 0"),

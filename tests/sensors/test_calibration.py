@@ -79,7 +79,7 @@ def test_what_it_does_not_hold_for_is_refused():
 def test_too_few_episodes_and_bad_files_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"18 episodes are too few for rate=0.05; take 19 or more"):
         conformal_threshold([0.0] * 18, 0.05, "below")
-    with pytest.raises(ConfigError, match=r"rate=5 is no false-alarm rate"):
+    with pytest.raises(ConfigError, match=r"rate=5 is not a false-alarm rate"):
         conformal_threshold([0.0] * 18, 5, "below")
     with pytest.raises(ConfigError, match=r"'confidence' judged only 1 of 20 episodes"):
         calibrated_alarms([Confidence()], [{"confidence": (0.4,)}] + [{}] * 19, 0.1)

@@ -33,7 +33,7 @@ def test_the_answer_s_own_tokens_count():
     assert Confidence(answer="so A").read(one, CONTEXT).value == pytest.approx((0.9 * 0.9 * 0.2) ** (1 / 3))
     assert not Confidence(answer="C").read(one, CONTEXT).judged
     blind = Attempt("so A", logprobs=(-0.1,), tokens=(1,))
-    assert "doesn't tell" in Confidence(answer="A").read(blind, CONTEXT).reason
+    assert "does not report" in Confidence(answer="A").read(blind, CONTEXT).reason
     point = said('{"coordinate": [40, 104]}')
     found = answer_tokens(point.pieces, re.compile(r"\[(.*)\]"))
     assert "".join(point.pieces[i] for i in found) == "40, 104"
@@ -55,7 +55,7 @@ def test_entropy_alarms_above_and_margin_below():
     assert (entropy.value, entropy.alarm) == (pytest.approx(3.0), True)
     margin = Confidence(measure="margin").read(one, CONTEXT)
     assert (margin.value, margin.alarm) == (pytest.approx(0.05), True)
-    assert "tells no entropy" in Confidence(measure="entropy").read(said("a"), CONTEXT).reason
+    assert "reports no entropy" in Confidence(measure="entropy").read(said("a"), CONTEXT).reason
 
 
 # -- repetition ----------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_weights_decide():
     votes = agreement(["x", "y", "y"], [0.9, 0.2, 0.3])
     assert (votes.answer, votes.share) == ("x", pytest.approx(0.9 / 1.4))
     for bad in ([1, 2], [1, -1, 1], [0, 0, 0], [1, math.nan, 1], [1, math.inf, 1]):
-        with pytest.raises(ConfigError, match="don't fit 3 answers"):
+        with pytest.raises(ConfigError, match="do not fit 3 answers"):
             agreement(["x", "y", "y"], bad)
     with pytest.raises(ConfigError, match=r"answers=\(\)"):
         agreement([])
@@ -182,7 +182,7 @@ def test_weights_that_don_t_fit_are_said_and_not_raised(weights):
     extra = {"candidates": (mine, Attempt("back")), "weights": tuple(weights)}
     reading = Agreement().read(mine, SensorContext(goal="g", **extra))
     assert (reading.judged, reading.alarm) == (False, False)
-    assert "don't fit 2 answers" in reading.reason
+    assert "do not fit 2 answers" in reading.reason
 
 
 def test_a_calibrated_agreement_is_known_again_elsewhere():
@@ -213,8 +213,8 @@ def test_the_contract_is_kept(sensor):
     ("make", "says"),
     [
         (lambda: Confidence(measure="mood"), "measure='mood' is unknown"),
-        (lambda: Confidence(1.5), r"threshold=1\.5 is no probability"),
-        (lambda: Confidence(-1, measure="entropy"), "threshold=-1 is no entropy"),
+        (lambda: Confidence(1.5), r"threshold=1\.5 is not a probability"),
+        (lambda: Confidence(-1, measure="entropy"), "threshold=-1 is not an entropy"),
         (lambda: Confidence(answer="("), r"answer='\(' is no regular expression"),
         (lambda: Repetition(measure="x"), "measure='x'"),
         (lambda: Repetition(times=1), "times=1"),

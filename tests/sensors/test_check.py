@@ -130,7 +130,7 @@ class NeedsModel(Good):
         (NoName(), "name is ''"),
         (ListOfNeeds(), r"needs=\['text'\]"),
         (UnknownNeed(), "needs 'telepathy', which is unknown"),
-        (NoRead(), "no method read"),
+        (NoRead(), "'NoRead' is not a sensor; it needs name, needs and a method read"),
         (Divides(), "ZeroDivisionError.*an empty attempt"),
         (WantsSpans(), "KeyError.*without the usual spans"),
         (WantsMore(), "IndexError.*a usual attempt"),

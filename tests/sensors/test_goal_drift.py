@@ -54,7 +54,7 @@ def test_the_goal_comes_again_at_the_very_end():
     assert again.messages[0] == PROMPT.messages[0]
     assert again.messages[1].parts[:2] == PROMPT.messages[1].parts
     assert again.messages[1].parts[2] == Part("reminder", "Reminder: book a table\n")
-    with pytest.raises(ConfigError, match="no message of the user"):
+    with pytest.raises(ConfigError, match="no user message"):
         restated(Prompt(PROMPT.messages[:1]), "x")
 
 
@@ -193,5 +193,5 @@ def test_the_contract_is_kept_and_bad_settings_are_named():
         GoalDrift(-1)
     with pytest.raises(ConfigError, match="threshold=nan"):
         GoalDrift(math.nan)
-    with pytest.raises(ConfigError, match="says no goal"):
+    with pytest.raises(ConfigError, match="lacks the goal"):
         GoalDrift(wording="remember")

@@ -208,7 +208,7 @@ def test_a_cache_exchanged_during_a_run_is_refused(tiny):
         cache = case.model(input_ids=ids, use_cache=True).past_key_values
         shorter = copy.deepcopy(cache)
         shorter.crop(-10)
-        with pytest.raises(ProbeError, match="holds 30 slots where this run has seen 40"):
+        with pytest.raises(ProbeError, match="holds 30 slots, but this run has seen 40"):
             case.model(input_ids=ids[:, :1], past_key_values=shorter)
 
 

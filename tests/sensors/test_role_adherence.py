@@ -198,5 +198,5 @@ def test_the_contract_is_kept_and_bad_settings_are_named():
     check_sensor(RoleAdherence(Api(answer(GOOD))))
     check_sensor(TrueRoleAdherence())
     for make in (lambda: RoleAdherence(Api(), threshold=0), lambda: TrueRoleAdherence(9)):
-        with pytest.raises(ConfigError, match="is no score"):
+        with pytest.raises(ConfigError, match="is not a score"):
             make()

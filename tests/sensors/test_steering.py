@@ -239,7 +239,7 @@ def test_steering_ends_with_its_run_and_every_kth_token_is_steered_as_all_are(ti
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Actuator("goal"), "none of them: a rule has one of"),
+        (lambda: Actuator("goal"), "none of them: a rule has exactly one of"),
         (lambda: Actuator("goal", gain=2.0, target=0.5), r"gain=2.0, target=0.5"),
         (lambda: Actuator("goal", gain=0.0), "gain=0.0 has no logarithm"),
         (lambda: Actuator("goal", target=1.0), "target=1.0 is not a mass"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.trajectories import fit_drift, impulse_response, ols_step
+from homeostat.sensors.trajectories import fit_trajectories, impulse_response, ols_step
 
 
 def simulate(phi, n, turns, seed, spread=1.0, start=None):
@@ -32,7 +32,7 @@ def by_dummies(paths):
 
 def test_the_estimates_are_those_of_least_squares_with_dummies():
     paths = [*simulate(0.5, 4, 21, 0), *simulate(0.5, 4, 26, 1)]  # 20 steps in two tens, and 25 in two thirteens
-    found = fit_drift(paths, resamples=9)
+    found = fit_trajectories(paths, resamples=9)
     halves = (
         [p[:11] for p in paths[:4]] + [p[:14] for p in paths[4:]],
         [p[10:] for p in paths[:4]] + [p[12:] for p in paths[4:]],
@@ -44,16 +44,20 @@ def test_the_estimates_are_those_of_least_squares_with_dummies():
 
 def test_a_fit_by_hand():
     """From 0 1 0 to 1 0 2, and from 2 0 2 to 0 2 0: less the means, Σ x y = −1 and −8/3, Σ x² = 2/3 and 8/3."""
-    found = fit_drift([[0.0, 1.0, 0.0, 2.0], [2.0, 0.0, 2.0, 0.0]], least_turns=4, least_trajectories=2, resamples=9)
+    found = fit_trajectories(
+        [[0.0, 1.0, 0.0, 2.0], [2.0, 0.0, 2.0, 0.0]], least_turns=4, least_trajectories=2, resamples=9
+    )
     assert found.plain == pytest.approx((-1 - 8 / 3) / (2 / 3 + 8 / 3))
-    assert fit_drift([[0.0, 1.0, 0.0, 2.0]] * 3, least_turns=4, least_trajectories=2, resamples=9).low == pytest.approx(
-        fit_drift([[0.0, 1.0, 0.0, 2.0]] * 3, least_turns=4, least_trajectories=2, resamples=9).high
+    assert fit_trajectories(
+        [[0.0, 1.0, 0.0, 2.0]] * 3, least_turns=4, least_trajectories=2, resamples=9
+    ).low == pytest.approx(
+        fit_trajectories([[0.0, 1.0, 0.0, 2.0]] * 3, least_turns=4, least_trajectories=2, resamples=9).high
     )  # trajectories that are all alike have no error
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.4, 0.7])
 def test_phi_is_recovered_and_the_plain_estimate_is_too_small(phi):
-    found = [fit_drift(simulate(phi, 40, 24, seed), resamples=19) for seed in range(12)]
+    found = [fit_trajectories(simulate(phi, 40, 24, seed), resamples=19) for seed in range(12)]
     corrected, plain = np.mean([f.phi for f in found]), np.mean([f.plain for f in found])
     assert abs(corrected - phi) < 0.04
     assert plain < phi - 0.02  # Nickell's bias, about −(1 + φ) / (T − 1)
@@ -61,14 +65,14 @@ def test_phi_is_recovered_and_the_plain_estimate_is_too_small(phi):
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    found = [fit_drift(simulate(0.5, 12, 20, seed), resamples=99) for seed in range(100)]
+    found = [fit_trajectories(simulate(0.5, 12, 20, seed), resamples=99) for seed in range(100)]
     covered = sum(f.low <= 0.5 <= f.high for f in found)
     assert 85 <= covered < 100  # in the long run 92
     assert all(f.low < f.phi < f.high for f in found)
 
 
 def test_without_memory_only_the_unit_root_is_rejected_and_no_equilibrium_is_said():
-    found = [fit_drift(simulate(0.0, 12, 20, seed), resamples=99) for seed in range(40)]
+    found = [fit_trajectories(simulate(0.0, 12, 20, seed), resamples=99) for seed in range(40)]
     assert sum(f.memoryless < 0.05 for f in found) <= 6  # nominal: 2 of 40
     assert all(f.unit_root < 0.05 for f in found)
     assert sum(f.equilibrium is None for f in found) >= 34
@@ -76,13 +80,13 @@ def test_without_memory_only_the_unit_root_is_rejected_and_no_equilibrium_is_sai
 
 def test_a_random_walk_only_the_memoryless_is_rejected():
     rng = np.random.default_rng(3)
-    found = [fit_drift(rng.normal(0, 1, (12, 20)).cumsum(1), resamples=99) for _ in range(40)]
+    found = [fit_trajectories(rng.normal(0, 1, (12, 20)).cumsum(1), resamples=99) for _ in range(40)]
     assert sum(f.unit_root < 0.05 for f in found) <= 6
     assert sum(f.memoryless < 0.05 for f in found) >= 36
 
 
 def test_a_restoring_force_is_told_from_both_and_its_equilibrium_found():
-    found = fit_drift(simulate(0.5, 40, 24, 1, spread=0.5, start=12.0), resamples=199)
+    found = fit_trajectories(simulate(0.5, 40, 24, 1, spread=0.5, start=12.0), resamples=199)
     assert found.memoryless < 0.05
     assert found.unit_root < 0.05
     assert found.equilibrium == pytest.approx(5, abs=0.6)
@@ -136,28 +140,28 @@ def test_the_response_of_three_pairs_by_hand():
 
 
 def test_a_shared_trend_looks_like_memory_as_the_module_warns():
-    rising = [fit_drift(simulate(0.0, 12, 20, seed) + 0.1 * np.arange(20), resamples=99) for seed in range(10)]
+    rising = [fit_trajectories(simulate(0.0, 12, 20, seed) + 0.1 * np.arange(20), resamples=99) for seed in range(10)]
     assert np.mean([f.phi for f in rising]) > 0.25
     assert sum(f.memoryless < 0.05 for f in rising) >= 7
 
 
 def test_the_same_seed_says_the_same():
     paths = simulate(0.5, 6, 20, 0)
-    assert fit_drift(paths, resamples=19) == fit_drift(paths, resamples=19)
-    assert fit_drift(paths, resamples=19).low != fit_drift(paths, resamples=19, seed=1).low
+    assert fit_trajectories(paths, resamples=19) == fit_trajectories(paths, resamples=19)
+    assert fit_trajectories(paths, resamples=19).low != fit_trajectories(paths, resamples=19, seed=1).low
 
 
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: fit_drift([[1.0] * 30] * 3), "3 trajectories are too few"),
-        (lambda: fit_drift([[1.0] * 30], least_trajectories=0), "1 trajectories are too few; give 2"),
-        (lambda: fit_drift([], least_trajectories=0), "0 trajectories are too few"),
-        (lambda: fit_drift([list(range(30))] * 6, resamples=0), "resamples=0 draws nothing"),
-        (lambda: fit_drift([list(range(9))] * 6), "has 9 turns; give 20"),
-        (lambda: fit_drift([[1, 2, 1]] * 6, least_turns=2), "has 3 turns; give 4"),
-        (lambda: fit_drift([[1.0] * 30] * 6), "no trajectory ever changes"),
-        (lambda: fit_drift([[math.nan, *range(29)]] * 6), "no number"),
+        (lambda: fit_trajectories([[1.0] * 30] * 3), "3 trajectories are too few"),
+        (lambda: fit_trajectories([[1.0] * 30], least_trajectories=0), "1 trajectories are too few; give 2"),
+        (lambda: fit_trajectories([], least_trajectories=0), "0 trajectories are too few"),
+        (lambda: fit_trajectories([list(range(30))] * 6, resamples=0), "resamples=0 draws nothing"),
+        (lambda: fit_trajectories([list(range(9))] * 6), "has 9 turns; give 20"),
+        (lambda: fit_trajectories([[1, 2, 1]] * 6, least_turns=2), "has 3 turns; give 4"),
+        (lambda: fit_trajectories([[1.0] * 30] * 6), "no trajectory ever changes"),
+        (lambda: fit_trajectories([[math.nan, *range(29)]] * 6), "no number"),
         (lambda: ols_step([1.0, 1.0, 1.0]), "has no slope"),
         (lambda: impulse_response([[1, 2]] * 4, [[1, 2]] * 4, 0, 2), "4 treated and 4 control episodes.* 5 or more"),
         (lambda: impulse_response([[1, 2]] * 5, [[1, 2]] * 6, 0, 2), "5 treated and 6 control"),
@@ -174,4 +178,4 @@ def test_too_little_to_go_on_is_named(call, says):
 
 def test_less_can_be_asked_for():
     short = simulate(0.5, 4, 12, 0)
-    assert fit_drift(short, least_turns=10, least_trajectories=3, resamples=19).turns == 12
+    assert fit_trajectories(short, least_turns=10, least_trajectories=3, resamples=19).turns == 12
