@@ -1,13 +1,15 @@
-"""Which heads are worth steering? Each is tried alone on prompts whose right answer an oracle knows.
+"""Finds the attention heads that are worth steering.
 
-The effect of a rule in a head is the gain in the log-probability per token of the right answer. From effects:
+A steering rule is tried in each head alone, on prompts whose right answer an oracle knows. The effect of the rule in a
+head is the gain in the log-probability per token of the right answer. Each use chooses its heads from these effects:
 
-- ``pasta`` (arXiv 2311.02262, section 3.2): the heads that are among the best half in every group of tasks;
-- ``zero-tuning`` (2505.11739): the gain g of a grid that helps most in all heads, and the heads in which it helps by
-  more than its standard error;
-- ``act`` (2406.15765): the heads in which taking from sinks helps by more than that.
+- ``pasta`` (arXiv 2311.02262, section 3.2): the heads that are among the best half in every group of tasks.
+- ``zero-tuning`` (arXiv 2505.11739): of a grid of gains, the one that helps most in all heads together; then the heads
+  in which this gain's mean effect exceeds its standard error.
+- ``act`` (arXiv 2406.15765): the heads in which the mean effect of taking attention from sinks exceeds its standard
+  error.
 
-``vhr`` (2412.13949) goes by vision-aware head divergence instead (``sensors/vision_heads.py``).
+``vhr`` (arXiv 2412.13949) uses vision-aware head divergence instead (:mod:`homeostat.sensors.vision_heads`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from homeostat.sensors.vision_heads import head_divergence, vision_heads, withou
 __all__ = ["GAINS", "RightAnswer", "effects", "find_heads", "right_answers"]
 
 GAINS = (0.5, 0.67, 1.5, 2.0)
+"""The gains that ``zero-tuning`` tries on the first token's attention."""
 _GROUPS = 3
 _OUTPUTS = Readout(statistics=frozenset({"outputs"}))
 _RECEIVED = Readout(statistics=frozenset({"received"}))
@@ -42,7 +45,13 @@ _RECEIVED = Readout(statistics=frozenset({"received"}))
 
 @dataclass(frozen=True)
 class RightAnswer:
-    """A prompt, the tokens of what an oracle does there, and the group that its task belongs to."""
+    """A prompt whose right answer is known.
+
+    Attributes:
+        prompt: The prompt.
+        tokens: The tokens of the oracle's action.
+        group: The group of tasks that it belongs to, from 0.
+    """
 
     prompt: Prompt
     tokens: tuple[int, ...]
@@ -50,10 +59,23 @@ class RightAnswer:
 
 
 def right_answers(model: TransformersModel, suite: Suite, count: int, seed: int = 0) -> list[RightAnswer]:
-    """One step of every episode of a suite, drawn from those of its environment's oracle. Raises ``ConfigError``."""
+    """Draws one step at random from the oracle's solution of every task.
+
+    Args:
+        model: The model, whose prompt style and tokenizer are used.
+        suite: The suite of tasks.
+        count: The number of tasks.
+        seed: The seed of the draw.
+
+    Returns:
+        One right answer for each task.
+
+    Raises:
+        ConfigError: The suite's environment has no oracle.
+    """
     env, rng = make_env(suite.env, suite.split, suite.options), random.Random(seed)
     if not isinstance(env, Solvable):
-        raise ConfigError(f"environment {suite.env!r} has no oracle to know right answers from; use the phone")
+        raise ConfigError(f"environment {suite.env!r} has no oracle that gives right answers; use the phone")
     tokenizer, found = model.renderer.tokenizer, []
     for number, case in enumerate(suite.cases()[:count]):
         task = env.reset_task(case.task, seed=case.seed)
@@ -81,9 +103,19 @@ def effects(
     rule: Callable[[RightAnswer, frozenset[tuple[int, int]]], Sequence[Actuator]],
     done: Callable[[], object] = lambda: None,
 ) -> NDArray[np.float64]:
-    """(N, H) nats a token that ``rule``, in one head alone, adds to each right answer (0: it has nothing to act on).
+    """Measures the effect of a steering rule in each head alone.
 
-    ``done`` is called after every prompt.
+    Args:
+        model: The model.
+        answers: N prompts with their right answers.
+        heads: H heads as (layer, head).
+        rule: A function from a right answer and a set of heads to the actuators; no actuators where the rule has
+            nothing to act on in this prompt.
+        done: Called after every prompt.
+
+    Returns:
+        (N, H): the gain in the log-probability of each right answer, in nats per token; 0 where the rule has nothing to
+        act on.
     """
     table = np.zeros((len(answers), len(heads)))
     for row, one in enumerate(answers):
@@ -98,9 +130,17 @@ def effects(
 def find_heads(
     model: TransformersModel, answers: Sequence[RightAnswer], span: str, done: Callable[[], object] = lambda: None
 ) -> tuple[dict[str, frozenset[tuple[int, int]]], dict[str, float], dict[str, Any]]:
-    """(heads by use, gains by use, what was measured: each head's mean effect and its standard error).
+    """Chooses the heads for every use.
 
-    ``span``: what PASTA emphasises.
+    Args:
+        model: The model.
+        answers: Prompts with their right answers.
+        span: The label of the span that PASTA emphasises.
+        done: Called after every prompt of every measurement, three times for each prompt.
+
+    Returns:
+        The heads by use, as (layer, head); the gains by use; and what was measured, as JSON data: the mean effect and
+        its standard error for every head, in nats per token, and the mean effect of every gain.
     """
     heads = _all_heads(model, answers[0])
     sinks = {id(one): _sinks(model, one) for one in answers}
@@ -126,18 +166,19 @@ def find_heads(
         "vhr": _vision(model, answers),
     }
     measured = {"pasta": emphasis, "act": freed, "zero-tuning": first}
-    told: dict[str, Any] = {use: _told(heads, table) for use, table in measured.items()}
-    told |= {"gains": {str(g): float(values.mean()) for g, values in by_gain.items()}}
-    return {use: frozenset(found) for use, found in chosen.items()}, {"zero-tuning": gain}, told
+    figures: dict[str, Any] = {use: _figures(heads, table) for use, table in measured.items()}
+    figures |= {"gains": {str(g): float(values.mean()) for g, values in by_gain.items()}}
+    return {use: frozenset(found) for use, found in chosen.items()}, {"zero-tuning": gain}, figures
 
 
 def _nats(model: TransformersModel, one: RightAnswer, steer: Sequence[Actuator] = ()) -> float:
-    """Log-probability of the right answer, per token."""
+    """The mean log-probability of the right answer's tokens, in nats."""
     scores = model.score(one.prompt, one.tokens, steer)
     return float(scores[np.arange(len(one.tokens)), list(one.tokens)].mean())
 
 
 def _present(one: RightAnswer, actuator: Actuator) -> tuple[Actuator, ...]:
+    """The actuator, unless the prompt lacks one of its spans."""
     labels = {part.label for message in one.prompt.messages for part in message.parts}
     return (actuator,) if actuator.labels <= labels else ()
 
@@ -148,7 +189,7 @@ def _all_heads(model: TransformersModel, one: RightAnswer) -> list[tuple[int, in
 
 
 def _sinks(model: TransformersModel, one: RightAnswer) -> tuple[tuple[int, int], ...]:
-    """The slots behind the first that receive more than 0.1 over all heads."""
+    """The slots behind the first that receive more than 0.1 of the attention, averaged over all heads."""
     received = model.read(one.prompt, one.tokens, _RECEIVED).received
     assert received is not None
     mean = np.nan_to_num(received, nan=0.0).mean((0, 1))
@@ -156,6 +197,7 @@ def _sinks(model: TransformersModel, one: RightAnswer) -> tuple[tuple[int, int],
 
 
 def _vision(model: TransformersModel, answers: Sequence[RightAnswer]) -> list[tuple[int, int]]:
+    """The heads whose outputs differ most between a prompt with its screenshot and without."""
     tables: list[NDArray[np.float64]] = []
     layers: tuple[int, ...] = ()
     for one in answers:
@@ -168,7 +210,7 @@ def _vision(model: TransformersModel, answers: Sequence[RightAnswer]) -> list[tu
     return list(vision_heads(np.mean(tables, axis=0), layers)) if tables else []
 
 
-def _told(heads: Sequence[tuple[int, int]], table: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _figures(heads: Sequence[tuple[int, int]], table: NDArray[np.float64]) -> list[dict[str, Any]]:
     error = _error(table)
     return [
         {"layer": layer, "head": head, "effect": float(table[:, i].mean()), "error": float(error[i])}
@@ -177,6 +219,6 @@ def _told(heads: Sequence[tuple[int, int]], table: NDArray[np.float64]) -> list[
 
 
 def _error(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(H,) the standard error of each head's mean effect."""
+    """(H,) the standard error of each head's mean effect, in nats."""
     spread: NDArray[np.float64] = table.std(axis=0, ddof=min(1, len(table) - 1)) / len(table) ** 0.5
     return spread

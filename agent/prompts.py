@@ -1,8 +1,9 @@
 """The agent's prompts, and the style that words them.
 
-Every part of a :class:`~homeostat.sensors.Prompt` carries a span label: `system`, `rules`, `goal`, `plan`,
-`reminder`, `history`, `screen`, `elements`, … A :class:`PromptStyle` holds the wording. A model folder may bring its
-own as ``homeostat.json`` (nano does: it was trained on those very words); any other model gets :data:`VERBOSE`.
+Every part of a :class:`~homeostat.sensors.Prompt` has a span label: ``system``, ``rules``, ``goal``, ``plan``,
+``reminder``, ``history``, ``screen``, ``elements``, and others. A :class:`PromptStyle` holds the wording. A model's
+folder may hold its own style as ``homeostat.json``, as nano's does, because nano was trained on exactly that wording.
+Any other model gets :data:`VERBOSE`.
 """
 
 from __future__ import annotations
@@ -25,16 +26,36 @@ __all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt", "p
 
 
 class PromptStyle(BaseModel):
-    """The wording of prompts. ``{…}`` is filled in; a part whose value is empty is left out.
+    """The wording of a model's prompts.
 
-    ``coordinates``: the numbers the model writes for a point (see :class:`~homeostat.envs.mobile_use.Grid`): pixels of
-    the screenshot, or thousandths. ``screens``: how many screenshots a prompt holds, the present one and those of the
-    steps before it. ``order`` lists the user message's parts. ``planner`` names the model that plans for
-    this one where nobody says otherwise. A planner is told what is done, failed and
-    known in ``planner_memory`` (empty: it is not), sees the screen with ``planner_screen``, and may write all that
-    ``controllers/plan_format.py`` knows with ``typed_plans``, else texts. With ``planner_words`` its plans are made
-    of these and of the words of what it is told. Without a ``reporter_system`` no screen is
-    read for it.
+    Placeholders such as ``{goal}`` are filled in. A part whose value is empty is left out of the prompt.
+
+    Attributes:
+        system: The executor's system message.
+        rules: The rules, behind the system message; ``{rules}``.
+        rule_separator: What stands between two rules.
+        goal: The goal; ``{goal}``.
+        history: The actions so far; ``{history}``.
+        history_empty: What stands for the history before the first action.
+        history_length: The most actions that the history holds, the newest ones.
+        elements: The elements of the user interface as text; ``{elements}``. Empty leaves them out.
+        screens: The most screenshots of a prompt: the present one and those of the steps before it.
+        reminder: A controller's reminder; ``{reminder}``.
+        order: The labels of the user message's parts, in order.
+        planner: The model that plans for this one by default; "" for the model itself.
+        planner_system: The planner's system message.
+        planner_goal: The goal in the planner's prompt; ``{goal}``.
+        planner_memory: What is done, failed and known, in the prompt for replanning; ``{done}``, ``{failed}`` and
+            ``{facts}``. Empty leaves it out.
+        planner_screen: Whether the planner sees the screen.
+        planner_words: With these, a plan may only consist of them and of words from the planner's prompt. Empty allows
+            any word.
+        typed_plans: Whether the planner may write every kind of subtask that ``controllers/plan_format.py`` knows.
+            Otherwise it writes instructions only.
+        reporter_system: The reporter's system message. Empty: this model reads no screens for controllers.
+        reporter_asks: What the reporter is asked; ``{instruction}``, ``{facts}`` and ``{check}``.
+        coordinates: The numbers that the model writes for a point: pixels of the screenshot, or thousandths (see
+            :class:`~homeostat.envs.mobile_use.Grid`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,13 +83,28 @@ class PromptStyle(BaseModel):
     coordinates: Literal["pixels", "thousandths"] = "pixels"
 
     def grid(self, observation: Observation) -> Grid:
-        """The grid this model writes points on, for this screenshot."""
+        """Returns the grid on which the model writes points.
+
+        Args:
+            observation: The observation with the screenshot.
+
+        Returns:
+            The grid.
+        """
         height, width = observation.screenshot.shape[:2]
         return Grid(width, height) if self.coordinates == "pixels" else Grid(1000, 1000)
 
 
 def describe(action: a.Action, grid: Grid) -> str:
-    """An action in a few words, as the history tells it: ``click [40, 96]``, ``type milk``, ``swipe up``."""
+    """Words an action for the history, such as ``click [40, 96]``, ``type milk`` or ``swipe up``.
+
+    Args:
+        action: The action.
+        grid: The grid on which the model writes points.
+
+    Returns:
+        The text.
+    """
     match action:
         case a.Click(point=p):
             return f"click {grid.spell(p)}"
@@ -103,11 +139,23 @@ def act_prompt(
     reminder: str = "",
     shown: Sequence[str] = (),
 ) -> Prompt:
-    """The executor's prompt for one attempt. ``history``: :func:`describe` of every action so far.
+    """Builds the executor's prompt for one attempt.
 
-    ``earlier``: screenshots of the steps before, oldest first, each a span of its own in front of the present one:
-    ``screen-1`` is that of the last step. A recording's frames stand where the screens would: ``frame-1``,
-    ``frame-2``, … Those of ``shown`` stand once more in front of the reminder, in the span ``evidence``.
+    Earlier screenshots stand in front of the present one, each in a span of its own; ``screen-1`` is the last step's. A
+    recording's frames (``frame-1``, ``frame-2``, …) replace the screenshots.
+
+    Args:
+        style: The model's prompt style.
+        goal: What the executor is to do: the goal, or the present subtask's instruction.
+        rules: The rules of the episode.
+        history: Every action so far, as :func:`describe` words it.
+        observation: The present screen.
+        earlier: The screenshots of earlier steps, oldest first.
+        reminder: The reminder; "" for none.
+        shown: The labels of images that stand once more in front of the reminder, in the span ``evidence``.
+
+    Returns:
+        The prompt.
     """
     recent = history[-style.history_length :]
     parts = {
@@ -140,9 +188,17 @@ def plan_prompt(
     plan: Plan | None = None,
     observation: Observation | None = None,
 ) -> Prompt:
-    """The planner's prompt: split ``goal`` into atomic parts, as JSON ``{"parts": [...]}``.
+    """Builds the planner's prompt, which asks for the goal's subtasks as JSON.
 
-    ``plan``: what has been done of it, for what is left; ``observation``: the present screen.
+    Args:
+        style: The planner's prompt style.
+        goal: The goal.
+        rules: The rules of the episode.
+        plan: The plan so far, for replanning; None for the first plan.
+        observation: The present screen; None leaves it out.
+
+    Returns:
+        The prompt.
     """
     memory = style.planner_memory.format(**_memory(plan)) if plan is not None and style.planner_memory else ""
     screen = Part("screen", image=observation.screenshot) if observation is not None else Part("screen")
@@ -152,7 +208,15 @@ def plan_prompt(
 
 
 def plan_words(style: PromptStyle, prompt: Prompt) -> frozenset[str]:
-    """The words that a plan may be made of, by the planner's style; none where it may say anything."""
+    """Collects the words that a plan may consist of.
+
+    Args:
+        style: The planner's prompt style.
+        prompt: The planner's prompt.
+
+    Returns:
+        The words of the style and of the prompt; an empty set where any word is allowed.
+    """
     if not style.planner_words:
         return frozenset()
     told = " ".join(part.text for message in prompt.messages for part in message.parts if part.label != "system")
@@ -163,7 +227,18 @@ def plan_words(style: PromptStyle, prompt: Prompt) -> frozenset[str]:
 def report_prompt(
     style: PromptStyle, *, instruction: str, facts: Sequence[str], check: str, observation: Observation
 ) -> Prompt:
-    """The reporter's prompt: read ``facts`` off the screen, and say whether ``check`` is seen there."""
+    """Builds the reporter's prompt, which asks what can be read off the screen.
+
+    Args:
+        style: The model's prompt style.
+        instruction: What the executor was asked to do.
+        facts: The names of the values to read.
+        check: A statement about the screen that is to be confirmed or denied; "" for none.
+        observation: The present screen.
+
+    Returns:
+        The prompt.
+    """
     asks = style.reporter_asks.format(instruction=instruction, facts=", ".join(facts) or "-", check=check or "-")
     user = (Part("goal", asks), Part("elements", _elements(style, observation)))
     return Prompt(
@@ -234,3 +309,4 @@ VERBOSE = PromptStyle(
         'not there, and whether what is asked is so: {"facts": {"price": "$12"}, "check": true}.'
     ),
 )
+"""The style of any model that does not bring its own: the ``mobile_use`` tool, in full sentences."""

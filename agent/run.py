@@ -24,19 +24,19 @@ class Run:
             print(event)
         episode = run.result    # runs to the end if that has not happened yet
 
-    The episode advances only while somebody iterates the run or waits for its result. The last event is always a
+    The episode advances only while the run is iterated or its result is waited for. The last event is always a
     ``Finish``, also where the episode pauses (``ended="paused"``) or waits for an answer (``ended="asked"``). A resumed
     episode that had ended before has no events.
 
-    In an asynchronous application, ``async for event in run`` and ``await run`` do the same; all work is done in a
-    thread of the run's own, so that the event loop stays free. A run is used by one consumer at a time.
+    In an asynchronous application, ``async for event in run`` and ``await run`` do the same. All work happens in a
+    thread of the run's own, so the event loop stays free. Only one consumer may use a run at a time.
 
     Attributes:
         folder: The run's folder; None without one.
     """
 
     def __init__(self, items: Generator[Event | Episode], folder: Path | None) -> None:
-        """Made by :meth:`Agent.start` and :meth:`Agent.resume`.
+        """Wraps an episode's stream. :meth:`Agent.start` and :meth:`Agent.resume` make runs.
 
         Args:
             items: The events, and last the episode.
@@ -88,12 +88,12 @@ class Run:
         self.close()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """The events that are still to come, made in the run's own thread."""
+        """The events that are still to come, produced in the run's own thread."""
         while (event := await self._next_async()) is not None:
             yield event
 
     def __await__(self) -> Generator[object, None, Episode]:
-        """The result, made in the run's own thread."""
+        """The result, computed in the run's own thread."""
         return self._await_result().__await__()
 
     async def _await_result(self) -> Episode:

@@ -43,7 +43,7 @@ class AgentRunner:
         Args:
             agent: The agent's specification, as an object or as its JSON data.
             env: The environment's name.
-            split: Which words and states: ``"train"``, ``"dev"`` or ``"test"``.
+            split: The data split: ``"train"``, ``"dev"`` or ``"test"``.
             options: The environment's own options.
             max_steps: Replaces the task's step budget.
             seconds: Bounds an episode's wall-clock time; it is checked after every model call.
@@ -54,7 +54,7 @@ class AgentRunner:
 
         Raises:
             ModelError: A model can't be loaded.
-            ConfigError: The specification or the environment's options can't be.
+            ConfigError: The specification or an option of the environment is invalid.
         """
         if threads is not None:
             import torch
@@ -68,7 +68,7 @@ class AgentRunner:
         self.traces = Path(traces) if traces else None
 
     def run(self, index: int, case: Case) -> Result:
-        """One episode."""
+        """Plays one episode."""
         begun = time.perf_counter()
         task = self.env.reset_task(case.task, seed=case.seed)
         watch = _Watch(self.seconds)
@@ -97,7 +97,7 @@ class AgentRunner:
         return self._result(index, case, task, watch, figures)
 
     def _folder(self, index: int, case: Case) -> Path | None:
-        """Where the episode's run goes; what a broken-off one left there is removed."""
+        """The folder of the episode's run. What an interrupted run left there is removed."""
         if self.traces is None:
             return None
         folder = self.traces / f"{index:05d}-{case.task}-{case.seed}"
@@ -105,7 +105,7 @@ class AgentRunner:
         return folder
 
     def close(self) -> None:
-        """Close the environment where it has something to close."""
+        """Closes the environment, if it has something to close."""
         if isinstance(self.env, Closable):
             self.env.close()
 
@@ -125,11 +125,11 @@ class AgentRunner:
 
 
 class _OutOfTime(Exception):
-    """The episode's seconds are used."""
+    """The episode has used all its seconds."""
 
 
 class _Watch:
-    """Times the steps as their events come by, counts what they cost, and ends an episode that takes too long."""
+    """Times an episode's steps, counts their costs, and ends an episode that takes too long."""
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
@@ -155,7 +155,7 @@ class _Watch:
                 raise _OutOfTime
 
     def figures(self) -> dict[str, Any]:
-        """What an episode that was cut had cost."""
+        """The costs of an episode that was cut off."""
         return {
             "reason": f"all {self.seconds:g} s were used",
             "steps": len(self.steps),
@@ -170,7 +170,7 @@ def runner_spec(agent: AgentSpec, **settings: Any) -> RunnerSpec:
 
     Args:
         agent: The agent's specification.
-        settings: The runner's other arguments.
+        settings: The other arguments of :class:`AgentRunner`.
 
     Returns:
         The description, as JSON data.

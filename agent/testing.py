@@ -1,4 +1,4 @@
-"""Doubles for tests of agents: a model that says given lines, with whatever readings a sensor needs."""
+"""Test doubles for agents: a model that answers with given lines and carries what sensors read."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ScriptedModel:
         """Sets the script.
 
         Args:
-            lines: What it says in turn, the last line for ever; or a function of the prompt.
-            on_call: Hears the number of every call, from 1, before it is answered. It may raise.
+            lines: Its answers in turn, the last one for ever; or a function from a prompt to an answer.
+            on_call: Called with the number of every call, from 1, before it is answered. It may raise an error.
             name: The model's name.
             style: How its prompts are worded.
             capabilities: What it claims to offer. With ``"logprobs"`` every attempt has log-probabilities, with
@@ -60,7 +60,7 @@ class ScriptedModel:
         self.calls: list[dict[str, Any]] = []
 
     def generate(self, prompt: Prompt, **settings: Any) -> list[Attempt]:
-        """Says the next line, as often as it is asked to (see :class:`~homeostat.agent.Model`)."""
+        """Answers with the next line, ``n`` times (see :class:`~homeostat.agent.Model`)."""
         self.prompts.append(prompt)
         self.calls.append(settings)
         number = len(self.prompts)

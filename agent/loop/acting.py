@@ -22,14 +22,14 @@ __all__ = ["act", "finish"]
 
 
 def act(state: EpisodeState, context: RunContext) -> Updates:
-    """Carries the proposal's action out, or records why not. Every call is one environment step.
+    """Executes the proposal's action, or records why it was not executed. Every call is one environment step.
 
-    Whoever proposed or chose the action, the controllers that refuse actions have the last word on it here, also after
-    a resume.
+    Immediately before the environment acts, the controllers that may refuse actions are asked about this one, whoever
+    proposed or chose it, also after a resume.
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The next step's state, and the ending where the episode is over.
@@ -51,11 +51,11 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
 
 
 def finish(state: EpisodeState, context: RunContext) -> Updates:
-    """Closes the episode.
+    """Ends the episode.
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The success and the seconds.
@@ -99,7 +99,7 @@ def _unparsable(state: EpisodeState, subtask: Any, context: RunContext) -> Updat
 
 
 def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: RunContext) -> Updates:
-    """The updates after an action that was carried out or refused."""
+    """The updates after an action that was executed or refused."""
     assert state.proposal is not None
     seen = context.observe()
     grid = context.calls.model.style.grid(seen)
@@ -107,7 +107,7 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
     refused: Refuse | Stop | None = state.decision if isinstance(state.decision, Refuse) else None
     if refused is None:
         refused = refusal(action, state, context)
-        if refused is not None:  # a resumed run whose controllers have changed, say: the control node did not see it
+        if refused is not None:  # for example in a resumed run whose controllers have changed
             updates["decisions"] = (*state.decisions, record_of(refused, refused.by, state))
             told = Decide(step=state.step, phase=state.phase, controller=refused.by, decision=refused)
             context.emit(told)
@@ -126,7 +126,7 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
         "subtask": subtask.with_(
             garbled=0,
             failures=state.subtask.failures + 1 if error else 0,
-            # A refused action is told too: a greedy model that saw the same prompt would try it for ever.
+            # The history holds a refused action too: a greedy model that saw the same prompt would try it for ever.
             history=(*state.subtask.history, describe(action, grid)),
             acted=(*state.subtask.acted, *state.readings),
             tried=(*state.subtask.tried, (seen.fingerprint, same_action(action, seen.elements))),
@@ -141,7 +141,7 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
 
 
 def _done(action: Action, context: RunContext) -> str:
-    """Carries the action out; why the environment refuses it, or ""."""
+    """Executes the action. Returns why the environment refuses it, or ""."""
     try:
         with component("environment", context.env_name):
             context.env.act(action)

@@ -1,4 +1,4 @@
-"""The loop's model calls: each waits for the checkpoint, has a deadline and a seed, and names the model in errors."""
+"""The loop's model calls. Each waits for the checkpoint, has a deadline and a seed, and names the model in errors."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ class ModelCalls:
 
 
 def _present(actuators: Sequence[Actuator], prompt: Prompt) -> tuple[Actuator, ...]:
-    """The actuators whose spans this prompt has: not every prompt has a reminder, say."""
+    """The actuators whose spans this prompt has. A prompt may lack a reminder, for example."""
     labels = {part.label for message in prompt.messages for part in message.parts}
     return tuple(one for one in actuators if one.labels <= labels)

@@ -1,7 +1,7 @@
-"""Where an episode's state is kept between nodes: in SQLite beside the trace, or in memory.
+"""Stores an episode's state between nodes: in SQLite beside the trace, or in memory.
 
-Only types that the state names are read back (strict msgpack), and only the newest checkpoints are kept: an episode's
-state holds all its readings, so keeping every version would grow with the square of the episode's length.
+Only types that the state can hold are deserialised (strict msgpack). Only the newest checkpoints are kept: each holds
+all the episode's readings, so keeping every one would grow with the square of the episode's length.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from homeostat.sensors.steering.actuators import Actuator, Centric
 __all__ = ["FILE", "THREAD", "RunSaver", "memory_saver", "sqlite_saver"]
 
 FILE = "checkpoint.sqlite"
+"""The checkpoint's name in a run's folder."""
 THREAD: RunnableConfig = {"configurable": {"thread_id": "episode"}}
+"""LangGraph's name for the one thread that a checkpoint file holds."""
 _KEPT = 4
 _PRUNE_EVERY = 16
 _PATIENCE = 10.0
@@ -48,20 +50,31 @@ def _serializer() -> JsonPlusSerializer:
 
 
 class RunSaver(SqliteSaver):
-    """Keeps the newest checkpoints of the thread only, and can be waited for.
+    """Keeps only the newest checkpoints, and lets the loop wait until one is written.
 
-    ``stored`` is how many events (``EpisodeState.emitted``) the newest stored state knows of.
+    Attributes:
+        stored: The number of events (``EpisodeState.emitted``) that the newest written state covers.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """``connection`` may be used from any thread."""
+        """Takes over a connection.
+
+        Args:
+            connection: The connection to the checkpoint's file. It has to be usable from any thread.
+        """
         super().__init__(connection, serde=_serializer())
         self.stored = -1
         self._puts = 0
         self._news = threading.Condition()
 
     def wait(self, emitted: int) -> None:
-        """Return once a state with so many events is stored (or after some seconds: an error will tell by itself)."""
+        """Blocks until the checkpoint that covers so many events is written.
+
+        It gives up after some seconds: where writing fails, LangGraph raises that error by itself.
+
+        Args:
+            emitted: The number of events.
+        """
         with self._news:
             self._news.wait_for(lambda: self.stored >= emitted, timeout=_PATIENCE)
 
@@ -72,7 +85,17 @@ class RunSaver(SqliteSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint; now and then drop those that are older than the newest few."""
+        """Writes a checkpoint, and now and then deletes all but the newest few.
+
+        Args:
+            config: LangGraph's configuration of the thread.
+            checkpoint: The checkpoint.
+            metadata: LangGraph's metadata of it.
+            new_versions: The versions of the channels that changed.
+
+        Returns:
+            The configuration that names the checkpoint.
+        """
         stored = super().put(config, checkpoint, metadata, new_versions)
         with self._news:
             self.stored = max(self.stored, checkpoint["channel_values"].get("emitted", -1))
@@ -90,13 +113,24 @@ class RunSaver(SqliteSaver):
 
 
 def memory_saver() -> InMemorySaver:
-    """For runs without a folder: an interrupt can be answered, and that is all."""
+    """Returns the saver of a run without a folder. A question can be answered, but nothing can be resumed."""
     return InMemorySaver(serde=_serializer())
 
 
 @contextmanager
 def sqlite_saver(folder: Path, *, existing: bool = False) -> Iterator[RunSaver]:
-    """The run's saver. Raises :class:`CheckpointError` where ``existing`` is asked for and can't be read."""
+    """Opens the saver of a run's folder.
+
+    Args:
+        folder: The run's folder.
+        existing: Whether the folder has to hold a checkpoint already.
+
+    Yields:
+        The saver.
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged.
+    """
     path = folder / FILE
     if existing and not path.is_file():
         raise CheckpointError(f"no checkpoint {str(path)!r}; give the folder of a run, such as runs/<id>")
@@ -104,7 +138,7 @@ def sqlite_saver(folder: Path, *, existing: bool = False) -> Iterator[RunSaver]:
         saver = RunSaver(connection)
         try:
             saver.setup()
-            # A killed process loses nothing under WAL; only a power cut could lose the last step.
+            # In WAL mode a killed process loses nothing; only a power cut could lose the last step.
             connection.execute("PRAGMA synchronous=NORMAL")
             if existing:
                 _check(connection, path)

@@ -1,4 +1,4 @@
-"""What travels beside the checkpointed state: the environment, the trace, model calls, sensors and controllers."""
+"""What a running episode needs besides its checkpointed state: environment, models, sensors, controllers, trace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _KEPT = 32  # screenshots in memory, for prompts that show earlier ones
 
 @dataclass
 class RunContext:
-    """One running episode.
+    """The parts that a running episode works with.
+
+    They are not part of the checkpoint: whoever resumes the run builds them again.
 
     Attributes:
         env: The environment.
@@ -36,9 +38,9 @@ class RunContext:
         cascade: The controllers.
         limits: The loop's limits.
         trace: The writer of the run's folder; None without a folder.
-        emitted: How many events there were.
-        spent: Seconds that the episode ran before it was resumed.
-        observation: The present screen, once it was looked at.
+        emitted: The number of events so far.
+        spent: The seconds that the episode had run before it was resumed.
+        observation: The present screen; None until the environment is asked for it.
         attempt: The attempt between ``propose`` and ``sense``, whose arrays the state can't hold.
     """
 
@@ -57,7 +59,7 @@ class RunContext:
     _begun: float = field(default_factory=time.monotonic)
 
     def emit(self, event: Event) -> None:
-        """Writes an event to the trace and hands it to whoever iterates the run.
+        """Writes an event to the trace and puts it into the run's stream.
 
         Args:
             event: The event.
@@ -68,16 +70,16 @@ class RunContext:
         self._outbox.append(event)
 
     def drain(self) -> list[Event]:
-        """The events since the last call."""
+        """Returns the events since the last call."""
         events, self._outbox = self._outbox, []
         return events
 
     def elapsed(self) -> float:
-        """The seconds that the episode has run, those before a resume included."""
+        """Returns the seconds that the episode has run, including those before a resume."""
         return self.spent + time.monotonic() - self._begun
 
     def observe(self) -> Observation:
-        """The present screen. The environment is asked once a step, and again after a resume."""
+        """Returns the present screen. The environment is asked once in every step, and again after a resume."""
         if self.observation is None:
             with component("environment", self.env_name):
                 self.observation = self.env.observe()
@@ -85,7 +87,7 @@ class RunContext:
 
     @property
     def env_name(self) -> str:
-        """The environment's class, for messages."""
+        """The name of the environment's class, for error messages."""
         return type(self.env).__name__
 
     def keep(self, image: NDArray[np.uint8]) -> str:
@@ -102,7 +104,7 @@ class RunContext:
         return name
 
     def image(self, name: str) -> NDArray[np.uint8]:
-        """Finds a screenshot that was kept, by another process if need be.
+        """Finds a screenshot that was kept, also by the process that ran before a resume.
 
         Args:
             name: Its name.

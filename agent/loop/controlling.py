@@ -1,4 +1,4 @@
-"""The loop's node that decides: it asks the controllers, bounds what they want, and turns it into updates."""
+"""The loop's node that decides: it asks the controllers, applies the loop's limits, and updates the state."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from homeostat.controllers.decisions import (
 __all__ = ["ACTING_PHASES", "control", "record_of"]
 
 ACTING_PHASES = ("attempt", "candidates", "reported")
-"""The phases in which to proceed means to carry the proposal's action out."""
+"""The phases in which ``Proceed`` means that the proposal's action is carried out."""
 
 
 def control(state: EpisodeState, context: RunContext) -> Updates:
-    """Lets the controllers decide, within the loop's own bounds.
+    """Lets the controllers decide, within the loop's own limits.
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
-        The decision and what follows from it.
+        The decision and the state that follows from it.
     """
     readings = state.readings if state.phase in ACTING_PHASES else ()
     decision = context.cascade.decide(readings, state.context(context.observe(), context.elapsed()))
@@ -60,7 +60,7 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
 
 
 def record_of(decision: Decision, name: str, state: EpisodeState) -> Record:
-    """Notes a decision for cool-downs and budgets.
+    """Records a decision for cool-downs and budgets.
 
     Args:
         decision: The decision.
@@ -82,7 +82,7 @@ def record_of(decision: Decision, name: str, state: EpisodeState) -> Record:
 
 
 def _about_to_act(decision: Decision, state: EpisodeState) -> Action | None:
-    """The action that the decision would carry out; None where it carries none out."""
+    """The action that the decision would carry out; None if it carries out no action."""
     proposed = state.proposal.action if state.proposal is not None else None
     match decision:
         case Proceed():
@@ -129,7 +129,7 @@ def _consequences(decision: Decision, name: str, state: EpisodeState) -> Updates
 
 
 def _bounded(decision: Decision, name: str, state: EpisodeState, context: RunContext) -> tuple[Decision, str]:
-    """The decision, unless it would break the loop's own bounds."""
+    """The decision, or the loop's own one if it would break the loop's limits; and the name of who took it."""
     attempts, rounds = context.limits.attempts, max(state.task.max_steps, 1)
     if isinstance(decision, Dispatch | MakePlan) and state.rounds >= rounds:
         return Stop(reason=f"{state.rounds} plans and dispatches without an end", cause=decision.cause), "loop"

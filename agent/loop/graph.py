@@ -7,8 +7,8 @@
                                                ├──► ask ─► propose           (interrupt)
                                                └──► finish                   (stop)
 
-Before the first attempt the controllers are asked once (phase ``"start"``). The state is saved after every node; the
-budget is the task's own, and the recursion limit is set above the most nodes that it can take.
+Before the first attempt the controllers are asked once (phase ``"start"``). The state is saved after every node. An
+episode ends within the task's own budget; LangGraph's recursion limit is set above the most nodes that this can take.
 """
 
 from __future__ import annotations
@@ -45,17 +45,32 @@ from homeostat.envs.core import TaskInfo
 
 __all__ = ["compile_loop", "recursion_limit"]
 
-_HOLDS = 8  # controllers that may hold at one attempt
+_HOLDS = 8  # the most controllers that hold attention at one attempt
 _Node = Callable[[EpisodeState, RunContext], dict[str, Any]]
 
 
 def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
-    """The loop on this saver, ready to stream."""
+    """Compiles the loop.
+
+    Args:
+        saver: Stores the state between nodes.
+
+    Returns:
+        LangGraph's compiled graph, ready to stream.
+    """
     return _graph().compile(checkpointer=saver)
 
 
 def recursion_limit(task: TaskInfo, limits: LoopLimits) -> int:
-    """More nodes than any episode of this task can run: its own bounds end it first."""
+    """Computes a limit above the number of nodes that any episode of a task can run.
+
+    Args:
+        task: The task.
+        limits: The loop's limits.
+
+    Returns:
+        The limit. An episode's own bounds always end it first.
+    """
     rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
     return rounds * (9 * limits.attempts + 6 + _HOLDS * (limits.attempts + 2)) + 16
 

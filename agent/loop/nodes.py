@@ -1,4 +1,7 @@
-"""The loop's nodes that look, ask and read: each takes the episode's state and returns the fields that changed."""
+"""The loop's nodes that observe, call the model, read sensors and ask the user.
+
+A node takes the episode's state and returns the fields that it changes.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         No change.
@@ -56,7 +59,7 @@ def propose(state: EpisodeState, context: RunContext) -> Updates:
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The proposal and the costs.
@@ -71,14 +74,14 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The proposal and its readings.
     """
     attempt, proposal = context.attempt, state.proposal
     if attempt is None or proposal is None:
-        # Resumed between propose and sense: the attempt's arrays are gone, so the attempt is made again.
+        # The run was resumed between propose and sense. The attempt's arrays are gone, so the model is asked again.
         attempt = context.calls.propose(_prompt(state, context), state)
         proposal = _parsed(attempt.text, context)
     context.attempt = None
@@ -90,7 +93,7 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The candidates and the costs.
@@ -116,13 +119,13 @@ def ask(state: EpisodeState, context: RunContext) -> Updates:
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The reminder.
     """
     assert isinstance(state.decision, Ask)
-    # LangGraph runs this node from its start again when the answer comes: nothing may have an effect before this line.
+    # When the answer comes, LangGraph runs this node again from its start: nothing may have an effect before this line.
     reply = interrupt(state.decision.question, response_schema=Reply)
     question = state.decision.question
     context.emit(Asked(step=state.step, attempt=state.now.attempt, question=question, answer=reply.answer))
@@ -137,7 +140,7 @@ def _read(
     candidate: int | None = None,
     candidates: Sequence[Attempt] = (),
 ) -> tuple[Reading, ...]:
-    """Every sensor's reading of an attempt, told as an event."""
+    """Reads an attempt with every sensor and emits the event."""
     readings = context.sensing.read(
         attempt,
         state,

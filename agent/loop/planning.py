@@ -1,4 +1,4 @@
-"""The loop's model calls that propose no action: the planner splits the goal, the reporter reads a screen."""
+"""The loop's nodes for the planner, which splits the goal, and for the reporter, which reads a screen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plan(state: EpisodeState, context: RunContext) -> Updates:
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The plan, or why there is none, and the costs.
@@ -51,7 +51,7 @@ def report(state: EpisodeState, context: RunContext) -> Updates:
 
     Args:
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
         The report and the costs.
@@ -72,7 +72,7 @@ def report(state: EpisodeState, context: RunContext) -> Updates:
 
 
 def _call(state: EpisodeState, attempt: Attempt) -> Updates:
-    """What both events tell of the call."""
+    """The fields of the model call that both events have."""
     return {
         "step": state.step,
         "attempt": state.now.attempt,

@@ -1,4 +1,4 @@
-"""The last word on an action: every controller that refuses actions is asked about the one that is about to be done."""
+"""The check immediately before an action: every controller that may refuse actions is asked about it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["refusal"]
 
 
 def refusal(action: Action | None, state: EpisodeState, context: RunContext) -> Refuse | Stop | None:
-    """Asks the controllers that refuse actions about an action, whoever proposed or chose it.
+    """Asks the controllers that may refuse actions about an action, whoever proposed or chose it.
 
     Args:
-        action: The action that is about to be carried out; None where there is none.
+        action: The action that is about to be carried out; None for no action.
         state: The episode's state.
-        context: What travels beside it.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
-        The first refusal, or the end of the episode; None where nobody refuses the action.
+        The first refusal, or a decision to stop the episode; None if no controller refuses the action.
 
     Raises:
-        ComponentError: A controller raised an error; it is named.
+        ComponentError: A controller raised an error. The message names it.
     """
     if action is None:
         return None

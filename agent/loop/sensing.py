@@ -1,4 +1,4 @@
-"""Every sensor's reading of an attempt."""
+"""Reads an attempt with every sensor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def readout_of(sensors: Sequence[Sensor]) -> bool | Readout:
         sensors: The sensors.
 
     Returns:
-        False where no sensor reads attention, else the union of what they need.
+        False if no sensor reads attention, else the union of what they need.
     """
     if not any("attention" in sensor.needs for sensor in sensors):
         return False
@@ -75,7 +75,7 @@ class Sensing:
             One reading for each sensor, in order.
 
         Raises:
-            ComponentError: A sensor raised an error; it is named.
+            ComponentError: A sensor raised an error. The message names it.
         """
         task = {**self._subtasks(), "optimal_steps": state.task.optimal_steps}
         readings = []
@@ -99,7 +99,7 @@ class Sensing:
         return tuple(readings)
 
     def _subtasks(self) -> dict[str, Any]:
-        """The subtasks' state, where a sensor wants it and the environment knows it."""
+        """The subtasks' state, if a sensor needs it and the environment knows it."""
         wanted = any(isinstance(s, SubtaskSensor) and s.checks_subtasks for s in self.sensors)
         if not wanted or not isinstance(self.env, Checked):
             return {}

@@ -1,8 +1,8 @@
 """The checkpointed state of an episode.
 
-It holds small typed values only; images and snapshots of the environment are named by their hash. LangGraph does not
-validate what a node returns, so :func:`checked` does: a node that returns a wrong value or an unknown field fails where
-it stands, not when the episode is resumed.
+The state holds small typed values only; it names images and snapshots of the environment by their hash. LangGraph does
+not validate what a node returns, so :func:`checked` does: a wrong value or an unknown field is an error at once, not
+only when the episode is resumed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Reply(_Frozen):
 
 
 class Costs(_Frozen):
-    """What the episode has cost so far.
+    """The costs of the episode so far.
 
     Attributes:
         calls: Model calls.
@@ -92,11 +92,11 @@ class Costs(_Frozen):
 
 
 class SubtaskState(_Frozen):
-    """What belongs to the present subtask; a new one begins at every dispatch.
+    """The state of the present subtask. Every dispatch starts a new one.
 
     Attributes:
         steps: Environment steps taken.
-        history: The actions that were taken, in words, for the prompt.
+        history: The actions so far, in words, for the prompt.
         answers: The answers that were given to the user.
         acted: The readings of all sensors for the attempts that were carried out, oldest first.
         tried: Every action with the fingerprint of the screen on which it was done.
@@ -116,7 +116,7 @@ class SubtaskState(_Frozen):
 
 
 class StepState(_Frozen):
-    """What belongs to the present step; a new one begins after every action and at every dispatch.
+    """The state of the present step. Every action and every dispatch starts a new one.
 
     Attributes:
         attempt: The number of the present or next model call, from 0.
@@ -141,22 +141,22 @@ class EpisodeState(BaseModel):
         task: The task.
         judged: Whether the environment has a success check for the task.
         seed: The seed of the task and of sampling.
-        phase: Where in the step the controllers are asked.
+        phase: The phase of the step in which the controllers are asked.
         instruction: What the executor is working on: the goal, or the present subtask's.
         step: The number of the present step, from 0.
-        now: What belongs to the present step.
-        subtask: What belongs to the present subtask.
+        now: The state of the present step.
+        subtask: The state of the present subtask.
         plan: The present plan; None without one.
         plan_error: Why the planner's last answer could not be used.
         holding: The actuators of every attempt, until a controller changes them.
         proposal: What the last attempt proposes.
-        readings: The sensors' readings of it.
-        decision: The last decision.
+        readings: The sensors' readings of the last attempt.
+        decision: The last decision of the controllers.
         decisions: A record of every decision other than to proceed, oldest first.
         report: What the reporter found on the screen.
-        rounds: How many plans and dispatches there were.
+        rounds: The number of plans and dispatches so far.
         costs: What the episode has cost.
-        emitted: How many events the trace holds.
+        emitted: The number of events in the trace.
         snapshot: The hash of the environment's state.
         ending: How the episode ended; None while it goes on.
         success: Whether the task's check holds; None where nothing judges it.
@@ -191,7 +191,7 @@ class EpisodeState(BaseModel):
     reason: str = ""
 
     def context(self, seen: Observation, seconds: float) -> ControlContext:
-        """Builds what the controllers may know.
+        """Builds the context that the controllers decide in.
 
         Args:
             seen: The present screen.

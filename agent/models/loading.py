@@ -119,9 +119,7 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
     from transformers.utils import logging
 
-    quiet = (
-        Path(source).is_dir() and logging.is_progress_bar_enabled()
-    )  # a folder loads quickly: no progress bar
+    quiet = Path(source).is_dir() and logging.is_progress_bar_enabled()  # a folder loads quickly: no progress bar
     if quiet:
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     local = {"local_files_only": Path(source).is_dir(), "trust_remote_code": False}

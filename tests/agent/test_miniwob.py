@@ -32,7 +32,7 @@ def test_a_page_ends_the_episode(chromium: Any, tools: Any, text: str, ended: st
 
 
 def test_an_episode_that_died_goes_on_in_another_browser(chromium: Any, tools: Any, tmp_path: Path) -> None:
-    class Death(Exception):
+    class Death(BaseException):
         pass
 
     def die(call: int) -> None:

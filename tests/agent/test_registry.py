@@ -51,7 +51,7 @@ def test_heads_in_the_folder_are_used_unless_others_are_given(folder: Path, tmp_
     HeadProfile(model="m", weights=hash_, heads={"pasta": frozenset({(2, 0)})}).save(other)
     assert controllers_of("pasta", str(folder), other).controllers[0].actuators[0].heads == {(2, 0)}
     HeadProfile(model="m", weights="0", heads={}).save(other)
-    with pytest.raises(ConfigError, match="find it anew"):
+    with pytest.raises(ConfigError, match="create it again"):
         controllers_of("pasta", str(folder), other)
 
 
