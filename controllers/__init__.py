@@ -1,4 +1,4 @@
-"""Decisions from readings: remind, decompose, and what composes and checks them. Knows no model."""
+"""Controllers: they turn readings into decisions, which the control loop carries out. They know no model."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""``StopOn`` and ``Escalate``: where an episode ends, or waits for its user."""
+"""``StopOn`` ends an episode; ``Escalate`` asks its user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from homeostat.actions import Action
+from homeostat.controllers.alarms import alarms_of, cause_of
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Ask, Decision, Proceed, Stop
 from homeostat.controllers.guard import Prohibition, read_rules
@@ -19,11 +20,14 @@ __all__ = ["Escalate", "StopOn"]
 
 
 class StopOn(Settings):
-    """Ends the episode at a budget or a hazard, before the attempt's action is carried out.
+    """Ends the episode at a budget or before a hazardous action.
 
-    ``steps``, ``tokens`` (written by the model, all attempts), ``seconds``: the most of each; None for no bound.
-    ``hazards``: actions that end it (see :class:`~homeostat.controllers.guard.Prohibition`); ``rules``: what the
-    episode's own rules forbid ends it too.
+    Attributes:
+        steps: The most steps; None for no bound.
+        tokens: The most tokens that the model may generate, in all attempts together; None for no bound.
+        seconds: The most seconds; None for no bound.
+        hazards: Actions that end the episode.
+        rules: Whether an action that the episode's own rules forbid ends the episode, too.
     """
 
     name: str = Field(default="stop-on", min_length=1)
@@ -41,7 +45,7 @@ class StopOn(Settings):
         return self
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`Stop` where a bound is passed or the action is a hazard."""
+        """Returns :class:`Stop` if a bound is reached or the action is a hazard."""
         if context.phase != "attempt":
             return Proceed()
         for name, spent, most in (
@@ -50,7 +54,7 @@ class StopOn(Settings):
             ("seconds", context.seconds, self.seconds),
         ):
             if most is not None and spent >= most:
-                return Stop(reason=f"{spent:.6g} {name} were used, of {most:.6g}", cause=name)
+                return Stop(reason=f"{spent:.6g} {name} were used; the limit is {most:.6g}", cause=name)
         return (self.refuse(context.action, context) if context.action is not None else None) or Proceed()
 
     def refuse(self, action: Action, context: ControlContext) -> Stop | None:
@@ -61,7 +65,7 @@ class StopOn(Settings):
             context: The present screen and the rules.
 
         Returns:
-            The end of the episode; None where the action is no hazard.
+            The end of the episode; None if the action is no hazard.
         """
         own = read_rules(context.rules)[0] if self.rules else ()
         for hazard in (*self.hazards, *own):
@@ -71,12 +75,18 @@ class StopOn(Settings):
 
 
 class Escalate(Settings):
-    """Asks the user where a reading alarms or an action can't be read; the answer goes into the next attempt's prompt.
+    """Asks the user when a reading alarms or an answer contains no action.
 
-    The episode waits (it can be resumed in another process). ``sensors``: whose alarms count; empty: any sensor's.
-    ``after``: only once so many of the step's attempts were corrected and it still alarms; 0: at once. ``cooldown``
-    steps from one question to the next, ``budget`` questions in an episode. ``question``: the wording, with
-    ``{reason}`` and ``{goal}``.
+    The episode waits for the answer and can be resumed in another process. The next attempt's prompt contains the
+    answer.
+
+    Attributes:
+        sensors: The sensors whose alarms count; empty for all.
+        after: How many attempts of the step have to be corrected before the user is asked; 0 asks at once.
+        cooldown: The least number of steps from one question to the next.
+        budget: The most questions in an episode.
+        unparsable: Whether the user is asked about an answer without an action, too.
+        question: The question, with ``{reason}`` and ``{goal}``.
     """
 
     name: str = Field(default="escalate", min_length=1)
@@ -92,11 +102,11 @@ class Escalate(Settings):
     def _known(cls, text: str) -> str:
         found = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
         if not text.strip() or not found <= {"reason", "goal"}:
-            raise ValueError("a question may hold {reason} and {goal}, and nothing else in braces")
+            raise ValueError("a question may contain {reason} and {goal}, and nothing else in braces")
         return text
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`Ask` for the first cause, within cool-down and budget."""
+        """Returns :class:`Ask` for the first cause, within cool-down and budget."""
         if context.phase != "attempt" or context.attempt < self.after:
             return Proceed()
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "ask"]
@@ -105,10 +115,9 @@ class Escalate(Settings):
         cause, reason = "", ""
         if self.unparsable and context.unparsable is not None:
             cause, reason = "unparsable", "my answer could not be read: " + context.unparsable
-        for reading in readings:
-            if not cause and reading.alarm and (not self.sensors or reading.sensor in self.sensors):
-                cause = f"{reading.sensor}:{reading.span}" if reading.span else reading.sensor
-                reason = f"{reading.sensor} alarms" + (f" ({reading.reason})" if reading.reason else "")
+        elif alarms := alarms_of(readings, self.sensors):
+            cause = cause_of(alarms[0])
+            reason = f"{alarms[0].sensor} alarms" + (f" ({alarms[0].reason})" if alarms[0].reason else "")
         if not cause:
             return Proceed()
         asked = self.question.replace("{reason}", reason.strip(" .")).replace("{goal}", context.instruction)

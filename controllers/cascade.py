@@ -1,10 +1,12 @@
-"""``Cascade``: several controllers as one. Their order is data; the first that wants something wins.
+"""``Cascade``: composes several controllers. They are asked in order, and the first that wants something wins.
 
-The cascade also keeps corrections within bounds, from the records alone (it has no state): a cool-down and a budget
-for each controller, a budget for all of them together, and one correction per cause in a step. A *correction* is a
-decision that costs another model call or the user's time: remind, plan, ask, steer, sample. What ends a part or the
-episode, or costs nothing, is never held back: dispatch, the next plan of one that is under way, hold, stop. The loop
-puts every action, whoever chose it, to the controllers that refuse actions (:meth:`Cascade.refusal`).
+The cascade also bounds *corrections*: decisions that cost another model call or the user's time (remind, plan, ask,
+steer, sample). Each controller may have a cool-down and a budget, all controllers share a budget, and one cause gets
+one correction per step. The cascade has no state; it counts the records. Decisions that cost nothing, or that end a
+subtask or the episode, are never held back: dispatch, replanning, hold, stop.
+
+Before an action is carried out, whoever chose it, the loop calls :meth:`Cascade.refusal`, which asks every controller
+that may refuse actions.
 """
 
 from __future__ import annotations
@@ -26,16 +28,30 @@ from homeostat.sensors.readings import Reading
 __all__ = ["CORRECTIONS", "Cascade", "Limit"]
 
 CORRECTIONS = frozenset({"remind", "plan", "ask", "steer", "sample"})
+"""The kinds of decisions that are bounded."""
 
 
 class Limit(Settings):
-    """Bounds for one controller's corrections: ``cooldown`` steps from one to the next, ``budget`` in an episode."""
+    """Bounds for one controller's corrections.
+
+    Attributes:
+        cooldown: The least number of steps from one correction to the next.
+        budget: The most corrections in an episode; None for no bound.
+    """
 
     cooldown: int = Field(default=0, ge=0)
     budget: int | None = Field(default=None, ge=1)
 
     def allows(self, mine: Sequence[Record], step: int) -> bool:
-        """Whether one more correction may be taken at ``step``, after those in ``mine``."""
+        """Tells whether one more correction is within the bounds.
+
+        Args:
+            mine: The records of the controller's corrections so far.
+            step: The present step, from 0.
+
+        Returns:
+            Whether the correction is allowed.
+        """
         if self.budget is not None and len(mine) >= self.budget:
             return False
         return not mine or step - mine[-1].step >= self.cooldown
@@ -44,10 +60,13 @@ class Limit(Settings):
 class Cascade(Settings):
     """Asks its controllers in order and returns the first decision other than :class:`Proceed`.
 
-    The decision's ``by`` is the name of the controller that wanted it. ``limits`` maps names to :class:`Limit`;
-    ``budget`` bounds all corrections of an episode. A controller whose correction is held back counts as proceeding,
-    so the next one is asked. Raises :class:`~homeostat.errors.ConfigError` for two controllers of one name, two
-    that plan, a cascade inside a cascade, or a limit above the whole budget, and ``UnknownName`` for a limit of nobody.
+    The decision's ``by`` is the name of the controller that wanted it. If a controller's correction is held back, the
+    next controller is asked.
+
+    Attributes:
+        controllers: The controllers, in the order in which they are asked.
+        limits: The bounds of single controllers, by name.
+        budget: The most corrections of all controllers together in an episode.
     """
 
     controllers: tuple[Any, ...] = ()
@@ -56,7 +75,17 @@ class Cascade(Settings):
     name: str = Field(default="cascade", min_length=1)
 
     def __init__(self, controllers: Sequence[Controller] = (), **data: Any) -> None:
-        """``controllers`` in the order in which they are asked."""
+        """Composes controllers.
+
+        Args:
+            controllers: The controllers, in the order in which they are asked.
+            data: The other settings by name.
+
+        Raises:
+            ConfigError: Two controllers have the same name, two controllers plan, a controller is itself a cascade, or
+                a limit's budget exceeds the cascade's.
+            UnknownName: A limit names no controller of the cascade.
+        """
         super().__init__(controllers=tuple(controllers), **data)
         names = [c.name for c in self.controllers]
         for name in self.limits:
@@ -65,7 +94,7 @@ class Cascade(Settings):
 
     @property
     def sensors(self) -> frozenset[str]:
-        """Every sensor that some controller acts on; empty (any) where one of them takes any."""
+        """The sensors that the controllers use; empty (for all) if one of them uses all."""
         heard = [c.sensors for c in self.controllers]
         return frozenset().union(*heard) if all(heard) else frozenset()
 
@@ -74,7 +103,7 @@ class Cascade(Settings):
     def _are_controllers(cls, controllers: tuple[Any, ...]) -> tuple[Any, ...]:
         for c in controllers:
             if isinstance(c, type) or not isinstance(c, Controller):
-                raise ValueError(f"{c!r} is no controller; it needs name, sensors and decide(readings, context)")
+                raise ValueError(f"{c!r} is not a controller; it needs name, sensors and decide(readings, context)")
             if isinstance(c, Cascade):
                 raise ValueError(f"{c.name!r} is a cascade; list its controllers instead")
         return controllers
@@ -87,16 +116,18 @@ class Cascade(Settings):
                 raise ValueError(f"two controllers are named {name!r}; give each its own name")
         planners = [c.name for c in self.controllers if isinstance(c, Planning) and c.plans]
         if len(planners) > 1:
-            raise ValueError(f"{' and '.join(map(repr, planners))} both plan; an episode has one plan, keep one")
+            raise ValueError(
+                f"{' and '.join(map(repr, planners))} both plan, but an episode has one plan; keep one of them"
+            )
         for name, limit in self.limits.items():
             if limit.budget is not None and limit.budget > self.budget:
                 raise ValueError(
-                    f"{name!r} may correct {limit.budget} times but the cascade only {self.budget}; raise budget"
+                    f"{name!r} may correct {limit.budget} times, but the cascade only {self.budget}; raise its budget"
                 )
         return self
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """The first decision that is wanted and within bounds; :class:`Proceed` where there is none.
+        """Returns the first decision that is wanted and within the bounds, else :class:`Proceed`.
 
         Raises:
             ComponentError: A controller raised an error; it is named.
@@ -117,7 +148,7 @@ class Cascade(Settings):
             context: The present screen, the rules and what happened so far.
 
         Returns:
-            The first refusal, with the controller's name in ``by``; None where nobody refuses the action.
+            The first refusal, with the controller's name in ``by``; None if no controller refuses the action.
 
         Raises:
             ComponentError: A controller raised an error; it is named.
@@ -136,13 +167,13 @@ class Cascade(Settings):
         """Whether the decision is within the bounds."""
         if decision.kind == "hold":
             return not self._held(name, context)
-        # A plan under way goes on: held back, it would end all.
+        # Without the next plan, the episode would end at the end of a subtask.
         replans = isinstance(decision, MakePlan) and decision.plan is not None
         return decision.kind not in CORRECTIONS or replans or self._allows(name, decision.cause, context)
 
     @property
     def plans(self) -> bool:
-        """Whether some controller splits goals."""
+        """Whether a controller asks for plans."""
         return any(isinstance(c, Planning) and c.plans for c in self.controllers)
 
     @staticmethod

@@ -1,15 +1,20 @@
-"""CyberV's score forest: several weak signs of a candidate's worth, and the vote over what candidates say.
+"""CyberV's score forest: scores candidates by several weak indicators ("trees") and lets them vote.
 
-CyberV (arXiv 2506.07971, authors' code), for candidate i of n, all weights 0.2:
+CyberV (arXiv 2506.07971, authors' code) scores candidate i of n with equal weights:
 
     score_i = 0.2 · (p_i + stab_i + rep_i + drift_i + rank_i)
 
-p the answer's probability; stab 0 where (p_i − p_0) / p_0 < −0.5, else 1; rep 0 where the text repeats itself; drift 0
-where the evidence's attention fell by more than 0.1 against candidate 0, else 1; rank the ascending rank of p, divided
-by n. Per answer y, V(y) = Σ score over the candidates that say y; the best is accepted where V(y) > n · θ.
+- p: the answer's probability.
+- stab: 0 if (p_i − p_0) / p_0 < −0.5, else 1.
+- rep: 0 if the text repeats itself, else 1.
+- drift: 0 if the attention on the evidence is more than 0.1 lower than candidate 0's, else 1.
+- rank: the ascending rank of p, divided by n.
 
-Three of the five are one number (p), and the drift is confounded with length. ``TREES`` are the signs by name, so that
-other weights, fitted on held-out episodes, may stand in for the paper's.
+The vote for an answer y is V(y) = Σ score over the candidates with that answer. The best answer is accepted if
+V(y) > n · θ.
+
+Limits: three of the five trees depend on p alone, and the drift is confounded with the answer's length. Other weights,
+fitted to held-out episodes (``forest_fit.py``), may replace the paper's.
 """
 
 from __future__ import annotations
@@ -24,11 +29,20 @@ from homeostat.observation import Element, element_at
 __all__ = ["CYBERV", "Forest", "Verdict", "answer_of", "same_action"]
 
 CYBERV: Mapping[str, float] = {"p": 0.2, "stab": 0.2, "rep": 0.2, "drift": 0.2, "rank": 0.2}
+"""The paper's weights by tree."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every candidate's ``scores``, the ``votes`` by answer, and the best answer's first and best-scored candidate."""
+    """The result of a vote.
+
+    Attributes:
+        scores: Every candidate's score.
+        trees: Every candidate's trees by name.
+        votes: The votes by answer.
+        answer: The answer with the most votes.
+        index: The index of the candidate with the highest score among those with that answer.
+    """
 
     scores: tuple[float, ...]
     trees: tuple[Mapping[str, float], ...]
@@ -44,12 +58,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Forest:
-    """Scores candidates by the readings that they bear.
+    """Scores candidates by their readings.
 
-    ``weights`` by tree; ``confidence``: whose ``probability`` is p (a candidate without it has p = 0); ``repetition``:
-    whose alarm is a repetition; ``drift``: whose span masses are the evidence, summed over ``evidence``, and flagged
-    where it is lower than candidate 0's by more than ``fall``. A sign that no candidate has a reading for counts 1 for
-    all (drift: as in the paper 0 for a candidate that lacks what candidate 0 has).
+    A tree for which no candidate has a reading is 1 for all. As in the paper, the drift is 0 for a candidate that lacks
+    a mass which candidate 0 has.
+
+    Attributes:
+        weights: The weights by tree.
+        confidence: The sensor whose ``probability`` is p; a candidate without that reading has p = 0.
+        repetition: The sensor whose alarm means that the text repeats itself.
+        drift: The sensor whose span masses measure the attention on the evidence.
+        evidence: The labels of the evidence's spans; their masses are added.
+        fall: The largest loss of mass against candidate 0 that is no drift.
+        unstable: The relative change of p against candidate 0 below which a candidate is unstable.
     """
 
     weights: Mapping[str, float]
@@ -61,7 +82,15 @@ class Forest:
     unstable: float = -0.5
 
     def judge(self, candidates: Sequence[Candidate], elements: Sequence[Element] = ()) -> Verdict:
-        """Score them and count the votes. Candidates without an action don't vote; at least one has to hold one."""
+        """Scores candidates and counts the votes.
+
+        Args:
+            candidates: The candidates. Those without an action don't vote; at least one has to have one.
+            elements: The elements of the screen, which tell whether two taps are the same answer.
+
+        Returns:
+            The verdict.
+        """
         p = [self._of(c, self.confidence, "probability") for c in candidates]
         known = [value or 0.0 for value in p]
         ranks = _ranks(known)
@@ -103,12 +132,31 @@ class Forest:
 
 
 def answer_of(candidate: Candidate, elements: Sequence[Element] = ()) -> str | None:
-    """What a candidate says, as :func:`same_action` tells it; None where it holds no action."""
+    """Writes a candidate's action so that equal answers have equal texts.
+
+    Args:
+        candidate: The candidate.
+        elements: The elements of the screen.
+
+    Returns:
+        The text, as :func:`same_action` writes it; None if the candidate contains no action.
+    """
     return None if candidate.action is None else same_action(candidate.action, elements)
 
 
 def same_action(action: a.Action, elements: Sequence[Element] = ()) -> str:
-    """What counts as the same action: taps on one element; texts without their case and white space."""
+    """Writes an action so that actions which count as the same have equal texts.
+
+    Taps on the same element are the same action. So are texts that differ in case or white space only, and swipes in
+    the same direction.
+
+    Args:
+        action: The action.
+        elements: The elements of the screen.
+
+    Returns:
+        The text.
+    """
     match action:
         case a.Click(point=point) | a.LongPress(point=point):
             at = element_at(elements, point)
@@ -123,6 +171,6 @@ def same_action(action: a.Action, elements: Sequence[Element] = ()) -> str:
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """Ascending ranks from 1, ties sharing the mean."""
+    """Ascending ranks from 1; equal values share their mean rank."""
     order = sorted(values)
     return [order.index(v) + 1 + (order.count(v) - 1) / 2 for v in values]

@@ -1,12 +1,12 @@
-"""Weights for the score forest, fitted on candidates of which it is known whether they were right.
+"""Fits the weights of the score forest to labelled candidates.
 
-CyberV's weights are all 0.2, whatever the model. Here a candidate's chance of being right is a logistic function of its
+CyberV's weights are 0.2 for every model. Here the probability that a candidate is right is a logistic function of its
 trees,
 
     P(right) = σ(b + Σ_k w_k tree_k),   w ≥ 0,
 
-fitted by penalised maximum likelihood; the w, scaled to sum 1, take the place of the paper's. A tree may not count
-against a candidate: it is a sign for it, or worth nothing.
+fitted by penalised maximum likelihood. The w, scaled to sum 1, replace the paper's weights. They can't be negative: a
+tree counts for a candidate or not at all.
 """
 
 from __future__ import annotations
@@ -24,18 +24,26 @@ __all__ = ["fit_weights"]
 def fit_weights(
     trees: Sequence[Mapping[str, float]], right: Sequence[bool], *, penalty: float = 1e-2
 ) -> dict[str, float]:
-    """The weights by tree, each at least 0, their sum 1. ``trees`` and ``right``, one a candidate.
+    """Fits the weights.
 
-    ``penalty``: of |w|²/2, in nats a candidate. Raises :class:`ConfigError` where there is nothing to learn from: fewer
-    than ten candidates, or all of them right or all wrong.
+    Args:
+        trees: For each candidate, the values of its trees by name, as in ``Verdict.trees``.
+        right: For each candidate, whether it was right.
+        penalty: The factor of |w|²/2 in the loss, in nats per candidate.
+
+    Returns:
+        The weights by tree: each at least 0, their sum 1.
+
+    Raises:
+        ConfigError: The lengths differ, there are fewer than ten candidates, or all of them are right or all wrong.
     """
     from scipy.optimize import minimize
 
     names, labels = tuple(CYBERV), np.asarray(right, float)
     if len(trees) != len(labels):
-        raise ConfigError(f"{len(trees)} candidates and {len(labels)} labels don't match; give one label each")
+        raise ConfigError(f"{len(trees)} candidates but {len(labels)} labels; give one label for each candidate")
     if len(labels) < 10 or not 0 < labels.mean() < 1:
-        raise ConfigError(f"{int(labels.sum())} of {len(labels)} candidates are right: nothing to fit on; give more")
+        raise ConfigError(f"{int(labels.sum())} of {len(labels)} candidates are right; give ten or more, of both kinds")
     x = np.array([[tree.get(name, 0.0) for name in names] for tree in trees])
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:

@@ -1,9 +1,9 @@
-"""``Guard``: an action that breaks a rule is not carried out, whatever the model says, and the model is told why.
+"""``Guard``: an action that breaks a rule is not carried out, and the model is told why.
 
-Rules are texts; what one forbids has to be known as data, a :class:`Prohibition`. :func:`read_rules` reads the usual
-wordings (``never delete anything``, ``stay out of messages``) and says which it could not read: those are left to the
-model. The guard looks at what an action *would* do as far as the screen tells it: the element that is tapped, the app
-in front, the text that is typed. It can't see what an unlabelled icon does.
+Rules are texts. What a rule forbids has to be known as data, a :class:`Prohibition`. :func:`read_rules` understands the
+usual wordings (``never delete anything``, ``stay out of messages``) and returns the rules that it does not understand:
+obeying those is left to the model. The guard judges an action by the screen: the element that is tapped, the app in
+front, the text that is typed. It can't know what an icon without a label does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VERBS = {
     "add": "add|new|create|\\+",
     "creat": "add|new|create|\\+",
 }
-"""What a rule's verb begins with, and the labels of what does it (whole, case ignored)."""
+"""By the beginning of a rule's verb, a regular expression for the labels of elements that do what the verb says."""
 
 _NOT = r"(?:never|do not|don't|no)\s+"
 _APP = re.compile(
@@ -43,10 +43,14 @@ _VERB = re.compile(rf"{_NOT}(\w+).*|(\w+)\s.*(?:is|are) forbidden|(\w+) is forbi
 
 
 class Prohibition(Settings):
-    """What a rule forbids: opening ``app`` and acting in it, or what ``taps`` and ``types`` match.
+    """What a rule forbids. Case is ignored everywhere.
 
-    ``taps``: a regular expression for the whole label of what is tapped or pressed; ``types``: one that is looked for
-    in typed text. Case is ignored.
+    Attributes:
+        rule: The rule's text.
+        app: An app that must not be opened or used; empty for none.
+        taps: A regular expression for labels of elements that must not be tapped or pressed. It has to match the whole
+            label. Empty for none.
+        types: A regular expression for text that must not be typed. It may match anywhere in the text. Empty for none.
     """
 
     rule: str = Field(min_length=1)
@@ -60,11 +64,19 @@ class Prohibition(Settings):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from None
+            raise ValueError(f"not a regular expression: {error}") from None
         return pattern
 
     def forbids(self, action: a.Action, context: ControlContext) -> bool:
-        """Whether carrying this action out would break the rule, as far as the screen tells."""
+        """Judges an action by the screen.
+
+        Args:
+            action: The action.
+            context: The present screen.
+
+        Returns:
+            Whether the action would break the rule.
+        """
         label = ""
         if isinstance(action, a.Click | a.LongPress):
             at = element_at(context.elements, action.point)
@@ -82,7 +94,14 @@ class Prohibition(Settings):
 
 
 def read_rules(rules: Sequence[str]) -> tuple[tuple[Prohibition, ...], tuple[str, ...]]:
-    """The rules that could be read, as prohibitions, and those that could not, as they stand."""
+    """Translates rules to prohibitions.
+
+    Args:
+        rules: The rules' texts.
+
+    Returns:
+        The prohibitions of the rules that are understood, and the texts of those that are not.
+    """
     found, unread = [], []
     for rule in rules:
         text = rule.strip().rstrip(".!")
@@ -99,10 +118,14 @@ def read_rules(rules: Sequence[str]) -> tuple[tuple[Prohibition, ...], tuple[str
 
 
 class Guard(Settings):
-    """Refuses what the rules forbid: the action is not carried out, the step is spent.
+    """Refuses actions that the rules forbid. A refused action costs its step.
 
-    ``prohibitions``: what to refuse besides what :func:`read_rules` reads of the episode's own rules (``read=False``:
-    instead of that). ``told``: what the model is told, with ``{rule}``. There is no budget: a rule holds for ever.
+    There is no budget: a rule holds for the whole episode.
+
+    Attributes:
+        prohibitions: What is forbidden, besides the episode's own rules.
+        read: Whether the episode's own rules count, as far as :func:`read_rules` understands them.
+        told: What the model is told, with ``{rule}``.
     """
 
     name: str = Field(default="guard", min_length=1)
@@ -115,11 +138,11 @@ class Guard(Settings):
     @classmethod
     def _tells(cls, text: str) -> str:
         if "{rule}" not in text:
-            raise ValueError("says no rule; put {rule} where it belongs")
+            raise ValueError("does not contain {rule}; put it where the rule is to stand")
         return text
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`Refuse` for the first rule that the attempt's action breaks."""
+        """Returns :class:`Refuse` for the first rule that the attempt's action breaks."""
         if context.phase != "attempt" or context.action is None:
             return Proceed()
         return self.refuse(context.action, context) or Proceed()
@@ -132,7 +155,7 @@ class Guard(Settings):
             context: The present screen and the rules.
 
         Returns:
-            The refusal for the first rule that the action breaks; None where it breaks none.
+            The refusal for the first rule that the action breaks; None if it breaks none.
         """
         own = read_rules(context.rules)[0] if self.read else ()
         for prohibition in (*self.prohibitions, *own):

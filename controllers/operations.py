@@ -1,7 +1,7 @@
-"""What a plan can work out without touching the phone: sums, comparisons, the name beside the best value.
+"""Computations that a plan may contain: sums, comparisons, the name that belongs to the best value.
 
-AGENT-NEXUS's deep dives need reasoning between two parts (arXiv 2506.08972, section 4); a planner names the operation
-and its inputs, and the operation is done exactly, here. Inputs are texts read off a screen: ``$12``, ``5kb``,
+AGENT-NEXUS's tasks need reasoning between two subtasks (arXiv 2506.08972, section 4). The planner names an operation
+and its inputs, and this module computes it exactly. Inputs are texts that were read from a screen: ``$12``, ``5kb``,
 ``1,200``, ``09:30``. A result keeps the notation of the first input.
 """
 
@@ -34,8 +34,10 @@ Operation = Literal[
     "equal",
     "contains",
 ]
-"""Conditions (``above``, ``below``, ``equal``, ``contains``) come to ``yes`` or ``no``. The names take value, name,
-value, name, …; times count in minutes; the difference has no sign.
+"""The operations by name.
+
+The result of ``above``, ``below``, ``equal`` and ``contains`` is ``yes`` or ``no``. ``name of the largest`` and ``name
+of the smallest`` take value, name, value, name, and so on. Times are compared in minutes. A ``difference`` has no sign.
 """
 
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
@@ -48,7 +50,7 @@ _QUANTITY = re.compile(
 
 @dataclass(frozen=True)
 class _Quantity:
-    """A number with what stands around it."""
+    """A number and the text around it."""
 
     number: Decimal
     before: str = ""
@@ -56,7 +58,7 @@ class _Quantity:
     clock: bool = False
 
     def like(self, number: Decimal) -> str:
-        """Another number in this notation."""
+        """Writes another number in this notation."""
         if self.clock:
             return f"{self.before}{int(number) // 60:02d}:{int(number) % 60:02d}{self.after}"
         written = f"{number:f}"
@@ -69,7 +71,18 @@ class _Quantity:
 
 
 def compute(operation: Operation, inputs: Sequence[str]) -> str:
-    """The result, as text. Raises :class:`PlanError` for an input without a number, or a wrong count of inputs."""
+    """Computes an operation.
+
+    Args:
+        operation: The operation.
+        inputs: The inputs, as texts.
+
+    Returns:
+        The result, as a text.
+
+    Raises:
+        PlanError: The operation is unknown, an input contains no number, or the number of inputs is wrong.
+    """
     known: dict[Operation, Callable[[Sequence[str]], str]] = {
         "sum": lambda v: _like(v, sum(_numbers(v), Decimal(0))),
         "difference": lambda v: _like(_two(v, operation), abs(_numbers(v)[0] - _numbers(v)[1])),
@@ -88,7 +101,7 @@ def compute(operation: Operation, inputs: Sequence[str]) -> str:
     if operation not in known:
         raise PlanError(f"operation {operation!r} is unknown; use one of {', '.join(OPERATIONS)}")
     if not inputs:
-        raise PlanError(f"{operation!r} has no inputs; give some")
+        raise PlanError(f"{operation!r} has no inputs; give at least one")
     return known[operation](inputs)
 
 
@@ -96,7 +109,7 @@ def _read(text: str) -> _Quantity:
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise PlanError(
-            f"{text!r} holds no single number to compute with; let a subtask read a value such as '$12' or '5'"
+            f"{text!r} does not contain exactly one number; let a subtask read a value such as '$12' or '5'"
         )
     if match["hours"] is not None:
         minutes = 60 * int(match["hours"]) + int(match["minutes"])
@@ -141,7 +154,7 @@ def _plain(text: str) -> str:
 
 
 def _same(one: str, other: str) -> bool:
-    """As texts, or as numbers where both are some (``$5`` and ``5``)."""
+    """Whether two inputs are equal as texts, or as numbers if both are numbers (``$5`` and ``5``)."""
     if _plain(one) == _plain(other):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Which heads to steer: found once for a model by ``homeostat profile``, kept in a file, read by the presets."""
+"""Which attention heads to steer. ``homeostat profile`` finds them for a model and writes them to a file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from pydantic import Field, field_serializer
 from homeostat.controllers.settings import Settings
 from homeostat.errors import ConfigError
 
-__all__ = ["HeadProfile"]
+__all__ = ["HeadProfile", "Heads"]
 
 Heads = frozenset[tuple[int, int]]
+"""(layer, head) pairs, from 0."""
 
 
 class HeadProfile(Settings):
-    """``heads``: (layer, head) pairs by use (``pasta``, ``vhr``, …); ``gains``: numbers chosen by validation, by use.
+    """A model's attention heads and gains for several ways of steering.
 
-    ``model``, ``weights`` (their hash; None for a hub name) and ``suite`` say what it was found on.
+    Attributes:
+        model: The model on which the profile was found.
+        weights: The hash of the model's weights; None for a model from the hub.
+        suite: The suite of tasks on which it was found.
+        heads: The heads by their use, such as ``"pasta"`` or ``"vhr"``.
+        gains: Numbers that were chosen by validation, by their use.
     """
 
     model: str
@@ -34,33 +40,67 @@ class HeadProfile(Settings):
         return {use: [list(pair) for pair in sorted(found)] for use, found in heads.items()}
 
     def of(self, use: str) -> Heads | None:
-        """The heads for a use; None (all) where none were found."""
+        """Looks up the heads for a use.
+
+        Args:
+            use: The use, such as ``"pasta"``.
+
+        Returns:
+            The heads; None if the profile holds none for this use.
+        """
         return self.heads.get(use) or None
 
     def save(self, path: Path) -> None:
-        """Write it as JSON. Raises :class:`ConfigError` where it can't be written."""
+        """Writes the profile as JSON.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ConfigError: The file can't be written.
+        """
         try:
             path.write_text(json.dumps(self.model_dump(), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"can't write the profile {str(path)!r}: {error.strerror}; give another file") from None
+            raise ConfigError(f"can't write the profile {str(path)!r}: {error.strerror}; choose another file") from None
 
     @classmethod
     def load(cls, path: Path) -> HeadProfile:
-        """Read it. Raises :class:`ConfigError`, one line."""
+        """Reads a profile.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The profile.
+
+        Raises:
+            ConfigError: The file can't be read, or it is not a profile.
+        """
         try:
             data: Any = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"profile {str(path)!r} can't be read: {error.strerror}; see homeostat profile") from None
         except ValueError:
-            raise ConfigError(f"profile {str(path)!r} is no JSON; make it anew: homeostat profile") from None
+            raise ConfigError(f"profile {str(path)!r} is not JSON; create it again with homeostat profile") from None
         if not isinstance(data, dict):
-            raise ConfigError(f"profile {str(path)!r} holds {type(data).__name__}, no object; make it anew")
+            raise ConfigError(
+                f"profile {str(path)!r} holds a {type(data).__name__}; create it again with homeostat profile"
+            )
         return cls(**data)
 
     def check(self, model: str, weights: str | None) -> None:
-        """Raise :class:`ConfigError` where it was found on other weights."""
+        """Checks that the profile belongs to a model.
+
+        Args:
+            model: The model's name, for the error message.
+            weights: The hash of the model's weights; None for a model from the hub.
+
+        Raises:
+            ConfigError: The profile was found on other weights.
+        """
         if self.weights != weights:
             raise ConfigError(
                 f"the head profile was found on {self.model!r} ({self.weights}), not on {model!r} ({weights}); "
-                "find it anew: homeostat profile"
+                "create it again with homeostat profile"
             )

@@ -1,16 +1,17 @@
-"""``Recalibrate``: attention that sinks swallow is given back, in the attempt after the one that shows where they are.
+"""``Recalibrate``: redistributes the attention that sinks absorb.
 
-Sinks are keys that draw attention whatever is asked. Which they are depends on the prompt, so a sensor finds them in
-the step's first attempt, and the step is attempted again with the papers' rules on just those slots:
+Attention sinks are keys that receive attention whatever the query is. Which tokens they are depends on the prompt, so a
+sensor finds them in the step's first attempt. The step is then attempted again, with a paper's rule on those tokens:
 
-- *ACT* (arXiv 2406.15765): sinks other than the first token keep 0.4 of their mass, all else gets the rest, from layer
-  2 on (their heads are profiled; ``heads``).
-- *VAR* (arXiv 2503.03321): in rows that look at the image, all sinks keep 0.6 of their mass, and the image's other
-  tokens get the rest, from layer 2 on (they leave the last layer out, which is not known here).
-- *PAINT* (arXiv 2501.12206), two streams: the logits of the image's local tokens are stretched by 0.7, those of its
-  summary tokens (the sinks) by 0.35, in the rows that produce tokens, from layer 2 on. Knife-edge by its own account.
+- *ACT* (arXiv 2406.15765): sinks other than the first token keep 0.4 of their mass, and all other tokens share the
+  rest, from layer 2 on. The paper profiles the heads (``heads``).
+- *VAR* (arXiv 2503.03321): in rows that attend to the image, all sinks keep 0.6 of their mass, and the image's other
+  tokens share the rest, from layer 2 on. The paper leaves out the last layer; this implementation does not know it.
+- *PAINT* (arXiv 2501.12206) has two streams: the logits of the image's local tokens are stretched by 0.7 and those of
+  its summary tokens (the sinks) by 0.35, in the rows that generate tokens, from layer 2 on. According to the paper the
+  method is very sensitive to these numbers.
 
-Without a sink in the prompt ACT and VAR have nothing to do, and the attempt stands.
+If the prompt has no sinks, ACT and VAR do nothing and the first attempt counts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pydantic import Field
 
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Decision, Proceed, SteerAttention
+from homeostat.controllers.profiles import Heads
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading
@@ -29,17 +31,22 @@ from homeostat.sensors.steering.actuators import Actuator, Centric
 
 __all__ = ["Recalibrate"]
 
-Heads = frozenset[tuple[int, int]]
-_SUMMARY = 0.5  # of the local tokens' stretch: the paper's β of 0.3 to 0.4 against α of 0.7
+_SUMMARY = 0.5  # the summary tokens' stretch as a share of the local tokens': the paper has β = 0.3 to 0.4, α = 0.7
 
 
 class Recalibrate(Settings):
     """Attempts a step again with a paper's rule on the sinks that its first attempt shows.
 
-    - ``rule``: act, var or paint; ``strength``: the share of their mass that sinks keep, or the stretch α.
-    - ``sensor``: whose ``sink.SLOT`` (and ``other_sink.SLOT``) it reads; ``span``: the image.
-    - ``when``: at every step, or at one whose reading of ``alarms`` alarms (empty: of any sensor it hears).
-    - ``heads``: (layer, head) pairs, None for all; ``budget``: steps in an episode.
+    Attributes:
+        rule: The paper: act, var or paint.
+        strength: The share of their mass that sinks keep (act, var), or the stretch α of the logits (paint).
+        sensor: The sensor that finds the sinks.
+        span: The label of the image's span.
+        when: ``"always"`` acts at every step, ``"alarm"`` at a step at which a reading alarms.
+        alarms: The sensors whose alarms count; empty for ``sensor`` alone.
+        heads: The heads to steer, as (layer, head) pairs; None for all.
+        from_layer: The first layer that is steered, from 0.
+        budget: The most steps that are attempted again in an episode.
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
@@ -56,26 +63,47 @@ class Recalibrate(Settings):
 
     @classmethod
     def act(cls, heads: Heads | None = None) -> Recalibrate:
-        """ACT's 0.4 (the constant theirs)."""
+        """ACT with the paper's constant 0.4.
+
+        Args:
+            heads: The heads to steer; None for all.
+
+        Returns:
+            The controller.
+        """
         return cls(name="act", rule="act", strength=0.4, sensor="sink_rate", heads=heads)
 
     @classmethod
     def var(cls, span: str = "screen") -> Recalibrate:
-        """VAR's 0.6 (the constant theirs)."""
+        """VAR with the paper's constant 0.6.
+
+        Args:
+            span: The label of the image's span.
+
+        Returns:
+            The controller.
+        """
         return cls(name="var", rule="var", strength=0.6, sensor="visual_sinks", span=span)
 
     @classmethod
     def paint(cls, span: str = "screen") -> Recalibrate:
-        """PAINT's 0.7 and 0.35 (constants theirs)."""
+        """PAINT with the paper's constant 0.7, and half of it for the summary tokens.
+
+        Args:
+            span: The label of the image's span.
+
+        Returns:
+            The controller.
+        """
         return cls(name="paint", rule="paint", strength=0.7, sensor="visual_sinks", span=span)
 
     @property
     def sensors(self) -> frozenset[str]:
-        """The one that finds sinks, and those whose alarms count."""
+        """The sensor that finds sinks, and those whose alarms count."""
         return frozenset({self.sensor}) | self.alarms
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`SteerAttention` once a step."""
+        """Returns :class:`SteerAttention` once in a step."""
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "steer"]
         if context.phase != "attempt" or len(mine) >= self.budget or any(r.step == context.step for r in mine):
             return Proceed()
@@ -105,7 +133,7 @@ class Recalibrate(Settings):
 
 
 def _ranges(slots: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Slots in ascending order as ranges."""
+    """Joins slots, in ascending order, to ranges."""
     ranges: list[tuple[int, int]] = []
     for slot in slots:
         if ranges and ranges[-1][1] == slot:

@@ -1,15 +1,15 @@
-"""``Reconsider``: several answers to one step, a vote over them, and another look where the vote is weak.
+"""``Reconsider``: samples several answers to one step, lets them vote, and looks again if the vote is weak.
 
-CyberV (arXiv 2506.07971) for multiple-choice questions about videos, generalised to actions. Candidate 0 is the attempt
-itself; ``n`` − 1 others are drawn to the same prompt, from one prefill. The score forest (``controllers/forest.py``)
-weighs them; if the best answer's vote exceeds n · θ, it is carried out. Else the model is asked once more, with a
-reminder of the evidence that lost attention: the elements of the screen, earlier screenshots, or the frames of a
-recording, that candidates looked at least in comparison with candidate 0; those that are images are shown once more.
-For n > 2 that second answer counts only if some candidate had said it; else the best of the vote is carried out after
-all (the paper's acceptance guard).
+The method is CyberV (arXiv 2506.07971), which answers multiple-choice questions about videos, generalised to actions.
+Candidate 0 is the attempt itself; ``n`` − 1 more answers are sampled to the same prompt, from one prefill. The score
+forest (``controllers/forest.py``) weighs them. If the best answer's vote exceeds n · θ, it is carried out. Otherwise
+the model is asked once more, with a reminder of the evidence that lost most attention against candidate 0: elements of
+the screen, earlier screenshots, or the frames of a recording. Evidence that is an image is shown once more. For n > 2
+this second answer counts only if it is one of the candidates' answers; otherwise the best answer of the vote is carried
+out (the paper's acceptance guard).
 
-Notable choices: it is a reading that sets it off, or every step (``when="always"``, the paper's way); a second look
-costs an attempt of the step, so the loop's own bound holds.
+Notable choices: the method starts when a reading alarms, or at every step (``when="always"``, as in the paper). The
+second look costs one attempt of the step, so the loop's bound on attempts holds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from homeostat.controllers.alarms import alarms_of, cause_of
 from homeostat.controllers.context import Candidate, ControlContext
 from homeostat.controllers.decisions import Choose, Decision, Proceed, Reminder, Sample
 from homeostat.controllers.forest import CYBERV, Forest, answer_of
@@ -29,16 +30,20 @@ __all__ = ["Reconsider"]
 
 
 class Reconsider(Settings):
-    """Draws candidates, votes, and looks again where the vote is weak.
+    """Samples candidates, votes, and looks again if the vote is weak.
 
-    - ``when``: ``"alarm"`` of one of ``sensors`` (empty: any), or ``"always"``. An answer that holds no action is a
-    cause too.
-    - ``n`` candidates in all, at ``temperature``; ``theta``: θ.
-    - ``weights``: the forest's, by tree (see ``forest.CYBERV``).
-    - ``rounds``: second looks in a step (0: the vote decides); ``budget``: steps reconsidered in an episode.
-    - ``evidence``: the spans whose mass counts for drift; a prefix with ``*`` stands for ``frame-1``, ``frame-2``, …
-      (``screen-1`` is the screenshot of the step before, where the prompt holds it)
-    - ``text``: the second look's reminder, with ``{evidence}``.
+    Attributes:
+        when: ``"alarm"`` starts it when a reading alarms or an answer contains no action, ``"always"`` at every step.
+        sensors: The sensors whose alarms count; empty for all.
+        n: The number of candidates, the attempt included.
+        temperature: The sampling temperature.
+        theta: The threshold θ: the best answer's vote has to exceed n · θ.
+        weights: The weights of the forest's trees, as in ``forest.CYBERV``.
+        rounds: The most second looks in a step; with 0 the vote decides.
+        budget: The most steps that are reconsidered in an episode.
+        evidence: The labels of the spans whose mass counts as attention on the evidence. ``frame-*`` stands for
+            ``frame-1``, ``frame-2`` and so on. ``screen-1`` is the previous step's screenshot, if the prompt shows it.
+        text: The reminder of the second look, with ``{evidence}``.
     """
 
     name: str = Field(default="reconsider", min_length=1)
@@ -55,10 +60,16 @@ class Reconsider(Settings):
 
     @classmethod
     def cyberv(cls, benchmark: Literal["videommmu", "videomme", "worldsense"] = "videommmu") -> Reconsider:
-        """The paper's (n, θ) for a benchmark, its weights, at every step (constants theirs).
+        """CyberV with the paper's n, θ and weights, at every step.
 
-        Their sampling (top_p 0.5, top_k 5) is not offered here: temperature 1 of VideoMMMU and WorldSense is taken as
-        it is, and VideoMME's 0 as 0.1, since candidates at 0 are all the same.
+        The paper's top_p of 0.5 and top_k of 5 are not available here. The temperature is the paper's 1 for VideoMMMU
+        and WorldSense. For VideoMME it is 0.1 instead of the paper's 0, at which all candidates would be equal.
+
+        Args:
+            benchmark: The paper's benchmark whose constants are used.
+
+        Returns:
+            The controller.
         """
         n, theta, temperature = {"videommmu": (8, 0.3, 1.0), "videomme": (2, 0.5, 0.1), "worldsense": (16, 0.7, 1.0)}[
             benchmark
@@ -66,7 +77,7 @@ class Reconsider(Settings):
         return cls(name="cyberv", when="always", n=n, theta=theta, temperature=temperature)
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`Sample`, then :class:`Choose` or a second look."""
+        """Returns :class:`Sample`, then :class:`Choose` or a reminder for a second look."""
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "sample"]
         if context.phase == "candidates":
             return self._vote(context) if context.sampled_by(self.name) else Proceed()
@@ -77,9 +88,8 @@ class Reconsider(Settings):
         if len(mine) >= self.budget:
             return Proceed()
         cause = "always" if self.when == "always" else "unparsable" if context.unparsable is not None else ""
-        for reading in readings:
-            if not cause and reading.alarm and (not self.sensors or reading.sensor in self.sensors):
-                cause = f"{reading.sensor}:{reading.span}" if reading.span else reading.sensor
+        if not cause and (alarms := alarms_of(readings, self.sensors)):
+            cause = cause_of(alarms[0])
         return Sample(n=self.n - 1, temperature=self.temperature, cause=cause) if cause else Proceed()
 
     def _vote(self, context: ControlContext) -> Decision:
@@ -88,15 +98,15 @@ class Reconsider(Settings):
             return Proceed()
         forest = Forest(self.weights, evidence=self._spans(candidates))
         verdict = forest.judge(candidates, context.elements)
-        said = f"{len(candidates)} candidates, {len(verdict.votes)} answers"
+        said = f"{len(verdict.votes)} answers in {len(candidates)} candidates"
         if verdict.vote > len(candidates) * self.theta or self._looks(context) >= self.rounds:
-            return Choose(index=verdict.index, cause=f"{said}, {verdict.vote:.2f} for the best")
+            return Choose(index=verdict.index, cause=f"{said}, a vote of {verdict.vote:.2f} for the best")
         lost = self._lost(candidates)
         text = self.text.replace("{evidence}", ", ".join(name for name, _ in lost) or "the screen")
         return Reminder(text=text, show=tuple(s for _, s in lost if s), cause=f"weak vote: {said}")
 
     def _guarded(self, context: ControlContext) -> Decision:
-        """After a second look: its answer counts if some candidate had said it, or there were two at most."""
+        """Decides after a second look: its answer counts if a candidate gave it, or if there are two at most."""
         before = context.candidates
         if not self._looks(context) or len(before) <= 2 or all(c.action is None for c in before):
             return Proceed()
@@ -104,14 +114,14 @@ class Reconsider(Settings):
         if new is not None and new in {answer_of(c, context.elements) for c in before}:
             return Proceed()
         verdict = Forest(self.weights, evidence=self._spans(before)).judge(before, context.elements)
-        return Choose(index=verdict.index, cause="the second look says what no candidate did")
+        return Choose(index=verdict.index, cause="the second look gave an answer that no candidate gave")
 
     def _looks(self, context: ControlContext) -> int:
         mine = (r for r in context.decisions if r.controller == self.name and r.kind == "remind")
         return sum(r.step == context.step for r in mine)
 
     def _spans(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-        """The evidence's spans that some reading knows."""
+        """The labels of the evidence's spans for which a reading has a mass."""
         masses = {s for c in candidates for r in c.readings for s, found in r.by_span.items() if found.mass is not None}
         found = []
         for wanted in self.evidence:
@@ -120,8 +130,9 @@ class Reconsider(Settings):
 
     @staticmethod
     def _lost(candidates: Sequence[Candidate], most: int = 5) -> list[tuple[str, str]]:
-        """The evidence whose attention fell most against candidate 0, summed over candidates: in words, and the label
-        of its image where it has one.
+        """Finds the evidence whose attention fell most against candidate 0, summed over the candidates.
+
+        Each is described in words, with the label of its image; the label is empty if it is no image.
         """
         falls: dict[tuple[str, str], float] = {}
         for of, words, prefix in (
@@ -142,7 +153,7 @@ def _matches(label: str, wanted: str) -> bool:
 
 
 def _gazes(candidate: Candidate, prefix: str) -> dict[str, float]:
-    """The share of attention of every element that some reading of the candidate knows."""
+    """Every element's share of the attention, as far as the candidate's readings have it."""
     return {text: share for reading in candidate.readings for text, share in reading.by_element.items()}
 
 

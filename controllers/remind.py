@@ -1,15 +1,15 @@
-"""``Remind``: ask again, with what was lost put back into the prompt.
+"""``Remind``: asks the model again, with a reminder of what lost attention.
 
-Drift No More? (arXiv 2510.07777) restates the user's goal at fixed turns; the effect is sharp for about one turn and
-a second reminder right after adds little. Notable choices here:
+Drift No More? (arXiv 2510.07777) restates the user's goal at fixed turns. The effect is strong for about one turn, and
+a second reminder right after the first adds little. Notable choices here:
 
-- a reading that alarms triggers it, or an answer that holds no action; never a turn number (the paper's own
-  schedule is the preset :meth:`Remind.drift_no_more`);
-- it restates what was lost: the rules where the reading is about them (those that it names as broken, where it does),
-  the problem where the answer could not be read, the evidence where the screen or a frame lost attention (a frame is
-  shown once more), that data are no orders where untrusted content drew it, otherwise the executor's own instruction
-  (never the whole goal of a plan, which the executor must not see);
-- the cool-down counts per cause, is no shorter than the effect lasts, and one cause gets one reminder a step.
+- A reminder follows an alarm, or an answer without an action, and not a turn number. The paper's schedule is the preset
+  :meth:`Remind.drift_no_more`.
+- The reminder depends on the span that the reading is about. For the rules it restates them, or only those that the
+  reading names as broken. For the screen or a frame it points to that evidence, and shows a frame once more. For
+  untrusted content it says that data are no orders. After an answer that could not be read it states the problem.
+  Otherwise it restates the executor's instruction, never the whole goal of a plan, which the executor must not see.
+- The cool-down counts per cause and is at least as long as a reminder's effect. A cause gets one reminder per step.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import string
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from homeostat.controllers.alarms import alarms_of, cause_of
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Decision, Proceed, Reminder
 from homeostat.controllers.settings import Settings
@@ -39,18 +40,23 @@ _EVIDENCE = frozenset({"screen", "elements"})
 
 
 class Remind(Settings):
-    """Restates the instruction, the rules or the answer's form when a reading alarms.
+    """Restates the instruction, the rules or the answer's format when a reading alarms.
 
-    - ``sensors``: whose alarms count; empty: any sensor's.
-    - ``cooldown``: steps from one reminder to the next for the same cause (2: a reminder at step 3 allows one at
-      step 5); at least ``lasts``, the steps that a reminder's effect lasts (measured by
-      ``benchmarks/reminder_decay.py``).
-    - ``budget``: reminders in an episode.
-    - ``unparsable``: whether an answer that holds no action is a cause, too; ``alarms``: whether readings are.
-    - ``turns``: fixed turns, counted from 1, at which to remind whatever the readings say. Only with
-      ``unparsable=False``, and then readings don't count.
-    - ``goal_text``, ``rules_text``, ``unparsable_text``, ``evidence_text``, ``data_text``: the wording, with
-      ``{instruction}``, ``{rules}``, ``{problem}`` and ``{evidence}``.
+    Attributes:
+        sensors: The sensors whose alarms count; empty for all.
+        cooldown: The least number of steps from one reminder to the next for the same cause: with 2, a reminder at step
+            3 allows one at step 5. At least ``lasts``.
+        lasts: For how many steps a reminder has an effect (``benchmarks/reminder_decay.py`` measures it).
+        budget: The most reminders in an episode.
+        unparsable: Whether an answer without an action causes a reminder.
+        alarms: Whether an alarm causes a reminder.
+        turns: Fixed turns, from 1, at which to remind whatever the readings say. Readings are then ignored, and
+            ``unparsable`` has to be False.
+        goal_text: The reminder of the instruction, with ``{instruction}``.
+        rules_text: The reminder of the rules, with ``{rules}``.
+        unparsable_text: The reminder after an answer without an action, with ``{problem}``.
+        evidence_text: The reminder of an image, with ``{evidence}`` and ``{instruction}``.
+        data_text: The reminder after untrusted content drew attention, with ``{instruction}``.
     """
 
     name: str = Field(default="remind", min_length=1)
@@ -69,17 +75,17 @@ class Remind(Settings):
 
     @classmethod
     def drift_no_more(cls) -> Remind:
-        """The paper's schedule, theirs and not ours: the goal restated at turns 4 and 7 (arXiv 2510.07777, section 4).
+        """The paper's schedule: restates the goal at turns 4 and 7 (arXiv 2510.07777, section 4).
 
-        The paper puts the reminder before the turn; here the turn's first attempt has been made by then, so the step is
-        attempted again with it.
+        The paper puts the reminder before the turn. Here a controller decides after the turn's first attempt, so the
+        step is attempted again.
         """
         return cls(turns=(4, 7), unparsable=False, cooldown=1, lasts=1, budget=2)
 
     @field_validator(*_FIELDS)
     @classmethod
-    def _known_fields(cls, text: str, info: object) -> str:
-        allowed = _FIELDS[str(getattr(info, "field_name", ""))]
+    def _known_fields(cls, text: str, info: ValidationInfo) -> str:
+        allowed = _FIELDS[str(info.field_name)]
         found = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
         if not found <= allowed:
             raise ValueError(f"unknown field {sorted(found - allowed)[0]!r}; known: {', '.join(sorted(allowed))}")
@@ -89,7 +95,7 @@ class Remind(Settings):
     @classmethod
     def _rising_turns(cls, turns: tuple[int, ...]) -> tuple[int, ...]:
         if any(turn < 1 for turn in turns) or list(turns) != sorted(set(turns)):
-            raise ValueError("turns count from 1 and rise, such as (4, 7)")
+            raise ValueError("turns count from 1 in ascending order, such as (4, 7)")
         return turns
 
     @model_validator(mode="after")
@@ -97,18 +103,18 @@ class Remind(Settings):
         if self.cooldown < self.lasts:
             raise ValueError(
                 f"cooldown={self.cooldown} is shorter than the effect lasts ({self.lasts} steps); "
-                "a reminder would fall into the last one's effect"
+                "a reminder would overlap with the effect of the last one"
             )
         if not (self.alarms or self.unparsable or self.turns):
-            raise ValueError("alarms=False, unparsable=False and no turns never remind; give one of them")
+            raise ValueError("alarms=False, unparsable=False and no turns never remind; set one of them")
         if self.sensors and not self.alarms:
-            raise ValueError(f"sensors={sorted(self.sensors)} are not heard with alarms=False; leave one of them out")
+            raise ValueError(f"sensors={sorted(self.sensors)} are ignored with alarms=False; leave one of them out")
         if self.turns and (self.unparsable or self.sensors):
             raise ValueError(f"turns={self.turns} is a fixed schedule; set unparsable=False and leave sensors empty")
         return self
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """A :class:`Reminder` for the first cause that is neither cooling down nor answered in this step."""
+        """Returns a :class:`Reminder` for the first cause that is not cooling down."""
         if context.phase != "attempt":
             return Proceed()
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "remind"]
@@ -122,7 +128,7 @@ class Remind(Settings):
     def _causes(
         self, readings: Sequence[Reading], context: ControlContext
     ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-        """Every cause with its text and what to show, the most pressing first: without an action nothing counts."""
+        """Every cause with its reminder and the images to show. An answer without an action comes first."""
         goal = self.goal_text.format(instruction=context.instruction)
         if self.turns:
             if context.step + 1 in self.turns:
@@ -130,14 +136,11 @@ class Remind(Settings):
             return
         if self.unparsable and context.unparsable is not None:
             yield "unparsable", self.unparsable_text.format(problem=context.unparsable.rstrip(".")), ()
-        for reading in readings if self.alarms else ():
-            if not reading.alarm or (self.sensors and reading.sensor not in self.sensors):
-                continue
-            cause = f"{reading.sensor}:{reading.span}" if reading.span else reading.sensor
-            yield cause, *self._lost(reading, context, goal)
+        for reading in alarms_of(readings, self.sensors) if self.alarms else ():
+            yield cause_of(reading), *self._lost(reading, context, goal)
 
     def _lost(self, reading: Reading, context: ControlContext, goal: str) -> tuple[str, tuple[str, ...]]:
-        """The text for an alarming reading, by the span that it is about, and the image to show again."""
+        """The reminder for an alarm, which depends on its span, and the image to show once more."""
         span = reading.span or ""
         if span == "rules" and context.rules:
             return self.rules_text.format(rules="; ".join(_broken(reading, context.rules))), ()
@@ -151,6 +154,6 @@ class Remind(Settings):
 
 
 def _broken(reading: Reading, rules: Sequence[str]) -> Sequence[str]:
-    """The rules that a reading names as broken; all of them where it names none."""
+    """The rules that a reading names as broken; all of them if it names none."""
     named = [rule for number, rule in enumerate(rules, start=1) if number in reading.broken_rules]
     return named or rules

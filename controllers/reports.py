@@ -1,6 +1,6 @@
-"""A reporter's text to a :class:`~homeostat.controllers.context.Reported`, and the schema it is held to.
+"""The reporter's format: the JSON schema of its answer, and the parser.
 
-The reporter answers ``{"facts": {"price": "$12"}, "check": true}``; what it can't see it leaves out, or calls null.
+The reporter answers ``{"facts": {"price": "$12"}, "check": true}``. It leaves out what it can't see, or writes null.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ _LONGEST = 120
 
 
 def report_schema(facts: Sequence[str], *, check: bool) -> dict[str, Any]:
-    """The JSON schema of a report on these facts, and on a check."""
+    """Builds the JSON schema of a report, for constrained decoding.
+
+    Args:
+        facts: The names of the values to read.
+        check: Whether the report says if the check holds.
+
+    Returns:
+        The schema.
+    """
     value = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": _LONGEST}, {"type": "null"}]}
     properties: dict[str, Any] = {}
     if facts:
@@ -29,7 +37,15 @@ def report_schema(facts: Sequence[str], *, check: bool) -> dict[str, Any]:
 
 
 def parse_report(text: str, facts: Sequence[str]) -> Reported:
-    """What the text says of these facts. One that can't be read says nothing, and why stands in its ``error``."""
+    """Parses a reporter's answer.
+
+    Args:
+        text: The answer.
+        facts: The names of the values that were asked for; others are ignored.
+
+    Returns:
+        The report. If the text contains none, the report's ``error`` says so and its other fields are empty.
+    """
     for value in json_values(text):
         if not isinstance(value, dict) or not ("facts" in value or "check" in value):
             continue

@@ -1,4 +1,4 @@
-"""The base of every controller's settings: pydantic, frozen, and one line where they are wrong."""
+"""The base class of controllers: pydantic fields that can't change, and one-line errors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ __all__ = ["Settings"]
 
 
 class Settings(BaseModel):
-    """Frozen, nothing unknown. Raises :class:`ConfigError` (one line: the setting, its value, the problem)."""
+    """Settings that are validated once and never change. Unknown settings are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     def __init__(self, **data: Any) -> None:
-        """The fields by name."""
+        """Validates the settings.
+
+        Args:
+            data: The settings by name.
+
+        Raises:
+            ConfigError: A setting is unknown or has a wrong value, or two settings contradict each other. The message
+                is one line with the setting, its value and the problem.
+        """
         try:
             super().__init__(**data)
         except ValidationError as error:

@@ -1,25 +1,27 @@
-"""``Steer`` and ``SetPoint``: more attention for what is lost, instead of more words.
+"""``Steer`` and ``SetPoint``: steer the model's attention instead of adding a reminder to the prompt.
 
-``Steer`` acts with fixed actuators, always or when a reading alarms. Presets with the papers' constants:
+``Steer`` applies fixed actuators, always or when a reading alarms. It has presets with the papers' constants:
 
-- *Spotlight* (arXiv 2505.12025): the emphasised span's mass is raised to a target of 0.2 where it has less, in all
-  heads. Their rule adds log(target / mass), which falls short of the target; ours reaches it.
-- *PASTA* (arXiv 2311.02262): all but the emphasised span scaled by 0.01, in profiled heads: a gain of 100 on the span.
-- *InstABoost* (arXiv 2506.13734): the instructions' attention times 3, in all heads.
-- *ZeroTuning* (arXiv 2505.11739): the first token's attention times g, in profiled heads; g > 1 flattens the rest, g
-  below 1 sharpens it; the paper chooses g by validation.
-- *VHR* (arXiv 2412.13949): the outputs of vision heads times 2.
+- *Spotlight* (arXiv 2505.12025) raises the emphasised span's attention mass to a target of 0.2 if it is lower, in all
+  heads. The paper adds log(target / mass) to the logits, which falls short of the target; this implementation reaches
+  it.
+- *PASTA* (arXiv 2311.02262) scales everything but the emphasised span by 0.01, in profiled heads. This equals a gain of
+  100 on the span.
+- *InstABoost* (arXiv 2506.13734) multiplies the attention on the instructions by 3, in all heads.
+- *ZeroTuning* (arXiv 2505.11739) multiplies the attention on the first token by g, in profiled heads. g > 1 flattens
+  the attention on the other tokens, g < 1 sharpens it. The paper chooses g by validation.
+- *VHR* (arXiv 2412.13949) multiplies the outputs of vision heads by 2.
 
-What depends on where a prompt's sinks are (ACT, VAR, PAINT) is in ``recalibrate.py``; heads are found by ``homeostat
-profile``.
+Rules that depend on the prompt's attention sinks (ACT, VAR, PAINT) are in ``recalibrate.py``. ``homeostat profile``
+finds the heads.
 
-``SetPoint`` closes the loop: a proportional-integral controller on the logarithm of a span's intensity, as
-``AttentionDrift`` reads it at every attempt,
+``SetPoint`` closes the loop. It is a proportional-integral controller on the logarithm of a span's attention intensity,
+which ``AttentionDrift`` measures at every attempt:
 
     e_t = log(set point / intensity_t),   I_t = I_{t-1} + k_i e_t,   log gain = k_p e_t + I_t
 
-with I and the gain's logarithm held within ±``most``, so that a span that can't be raised does not wind the integral
-up.
+I and the gain's logarithm are clipped to ±``most`` (anti-windup: the integral does not grow without bound if the span's
+intensity can't be raised).
 """
 
 from __future__ import annotations
@@ -30,8 +32,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from homeostat.controllers.alarms import alarms_of, cause_of
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Decision, HoldAttention, Proceed, SteerAttention
+from homeostat.controllers.profiles import Heads
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading
@@ -39,16 +43,17 @@ from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["SetPoint", "Steer"]
 
-Heads = frozenset[tuple[int, int]]
-
 
 class Steer(Settings):
-    """Steers the model's attention by fixed ``actuators``.
+    """Steers the model's attention by fixed actuators.
 
-    - ``when``: ``"always"``, from the episode's first attempt on; or ``"alarm"``: a step is attempted again with them
-      where a reading alarms.
-    - ``sensors``: whose alarms count; empty: any sensor's.
-    - ``cooldown``: steps from one steered step to the next; ``budget``: steered steps in an episode (``"alarm"`` only).
+    Attributes:
+        actuators: How attention is steered.
+        when: ``"always"`` steers from the episode's first attempt on; ``"alarm"`` attempts a step again with steering
+            when a reading alarms.
+        sensors: The sensors whose alarms count; empty for all.
+        cooldown: The least number of steps from one steered step to the next (for ``"alarm"`` only).
+        budget: The most steered steps in an episode (for ``"alarm"`` only).
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
@@ -61,31 +66,70 @@ class Steer(Settings):
 
     @classmethod
     def spotlight(cls, span: str = "rules", target: float = 0.2) -> Steer:
-        """Spotlight's target of 0.2 for one span (arXiv 2505.12025; the target theirs)."""
+        """Spotlight: raises a span's attention mass to a target (arXiv 2505.12025).
+
+        Args:
+            span: The span's label.
+            target: The least mass; the paper's is 0.2.
+
+        Returns:
+            The controller.
+        """
         return cls(name="spotlight", actuators=(Actuator(span, target=target, raise_only=True),), when="always")
 
     @classmethod
     def pasta(cls, span: str = "rules", heads: Heads | None = None) -> Steer:
-        """PASTA's 0.01 on everything else (arXiv 2311.02262); the paper's heads are profiled, None takes all."""
+        """PASTA: scales everything but a span by 0.01 (arXiv 2311.02262).
+
+        Args:
+            span: The span's label.
+            heads: The heads to steer, which the paper profiles; None for all.
+
+        Returns:
+            The controller.
+        """
         return cls(name="pasta", actuators=(Actuator(span, gain=100.0, heads=heads),), when="always")
 
     @classmethod
     def instaboost(cls, spans: Sequence[str] = ("system", "rules", "goal")) -> Steer:
-        """InstABoost's factor of 3 on the instructions (arXiv 2506.13734)."""
+        """InstABoost: triples the attention on the instructions (arXiv 2506.13734).
+
+        Args:
+            spans: The labels of the instructions' spans.
+
+        Returns:
+            The controller.
+        """
         return cls(name="instaboost", actuators=tuple(Actuator(span, gain=3.0) for span in spans), when="always")
 
     @classmethod
     def vhr(cls, heads: Heads, gain: float = 2.0) -> Steer:
-        """VHR's factor of 2 on vision heads' outputs (arXiv 2412.13949); see ``sensors/vision_heads.py``."""
+        """VHR: scales the outputs of vision heads (arXiv 2412.13949; ``sensors/vision_heads.py``).
+
+        Args:
+            heads: The vision heads.
+            gain: The factor; the paper's is 2.
+
+        Returns:
+            The controller.
+        """
         return cls(name="vhr", actuators=(Actuator(None, output=gain, heads=heads),), when="always")
 
     @classmethod
     def zero_tuning(cls, gain: float, heads: Heads | None = None) -> Steer:
-        """ZeroTuning's first token (arXiv 2505.11739); choose ``gain`` by validation. For prompts without padding."""
+        """ZeroTuning: scales the attention on the first token (arXiv 2505.11739). The prompt must not be padded.
+
+        Args:
+            gain: The factor. Choose it by validation.
+            heads: The heads to steer; None for all.
+
+        Returns:
+            The controller.
+        """
         return cls(name="zero-tuning", actuators=(Actuator(((0, 1),), gain=gain, heads=heads),), when="always")
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`HoldAttention` once in an episode, or :class:`SteerAttention` for an alarm."""
+        """Returns :class:`HoldAttention` once in an episode, or :class:`SteerAttention` for an alarm."""
         mine = [r for r in context.decisions if r.controller == self.name and r.kind in ("steer", "hold")]
         if self.when == "always":
             return Proceed() if mine else HoldAttention(actuators=self.actuators, cause="always")
@@ -93,23 +137,24 @@ class Steer(Settings):
             return Proceed()
         if any(context.step - r.step < self.cooldown for r in mine):
             return Proceed()
-        for reading in readings:
-            if reading.alarm and (not self.sensors or reading.sensor in self.sensors):
-                cause = f"{reading.sensor}:{reading.span}" if reading.span else reading.sensor
-                return SteerAttention(actuators=self.actuators, cause=cause)
-        return Proceed()
+        alarms = alarms_of(readings, self.sensors)
+        return SteerAttention(actuators=self.actuators, cause=cause_of(alarms[0])) if alarms else Proceed()
 
 
 class SetPoint(Settings):
-    """Holds a span's intensity at a set point, by a proportional-integral controller; see the module's text.
+    """Holds a span's attention intensity at a set point (see the module's docstring for the formula).
 
-    - ``span``; ``set_point``: its intensity (1: as much as any token gets); ``sensor``: whose reading of the
-    span's intensity is used.
-    - ``k_p``, ``k_i``: the gains; ``most``: the bound of |log gain|; ``dead``: below this |log gain| nothing is
-    steered.
-    - ``heads``: (layer, head) pairs, None for all.
+    It steers from the next attempt on and never asks the model again. Without a reading of the span it changes nothing.
 
-    It holds from the next attempt on and never asks again. Without a reading of the span it leaves things as they are.
+    Attributes:
+        span: The span's label.
+        set_point: The intensity to hold. 1 is the intensity of an average token.
+        sensor: The sensor that measures the span's intensity.
+        k_p: The proportional gain.
+        k_i: The integral gain.
+        most: The bound of the integral and of |log gain|.
+        dead: The dead band: nothing is steered while |log gain| is at most this.
+        heads: The heads to steer, as (layer, head) pairs; None for all.
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
@@ -125,17 +170,17 @@ class SetPoint(Settings):
 
     @property
     def sensors(self) -> frozenset[str]:
-        """The one sensor that it reads."""
+        """The sensor that measures the span's intensity."""
         return frozenset({self.sensor})
 
     @model_validator(mode="after")
     def _acts(self) -> Self:
         if not self.k_p and not self.k_i:
-            raise ValueError("k_p=0 and k_i=0 never steer; give one of them")
+            raise ValueError("k_p=0 and k_i=0 never steer; set one of them above 0")
         return self
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`HoldAttention` with the gain for the next attempts, once an attempt."""
+        """Returns :class:`HoldAttention` with the gain for the next attempts, once after every attempt."""
         if context.phase != "attempt":
             return Proceed()
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "hold"]

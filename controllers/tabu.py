@@ -1,12 +1,12 @@
-"""``Tabu``: never the same action twice on the same screen.
+"""``Tabu``: avoids the same action twice on the same screen.
 
-A greedy model that sees the same screen does the same thing: once it is back where it was, it is in a loop until its
-steps are used up. Tabu search's first rule (Glover 1989, "Tabu Search, Part I", ORSA Journal on Computing 1(3)) is to
-forbid what was just done there. So where the attempt's action was done on this very screen before, further answers are
-drawn to the same prompt, and the one that most of them give among those not yet tried is carried out. What was tried
-is kept screen by screen, so that coming back once more leads further.
+A model that decodes greedily does the same thing when it sees the same screen. Once it returns to a screen, it repeats
+a loop until its steps are used up. The first rule of tabu search is to forbid what was just done (Glover 1989, "Tabu
+Search, Part I", ORSA Journal on Computing 1(3)). So if the attempt's action was taken before on this very screen,
+further answers are sampled to the same prompt, and the most frequent one that was not tried here yet is carried out.
+Tried actions are remembered for each screen, so every return to a screen leads to a new action.
 
-It acts on no reading: that an action is repeated is a fact, not an alarm. Waiting is never held against anybody.
+The controller uses no readings: a repeated action is a fact that needs no sensor. Waiting may be repeated.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ __all__ = ["Tabu"]
 
 
 class Tabu(Settings):
-    """Draws ``n`` − 1 further answers at ``temperature`` where an action is repeated, and takes one that is new.
+    """Samples further answers when an action is repeated, and takes one that is new on this screen.
 
-    ``budget``: so many repeated actions are looked into in an episode. ``unparsable``: an answer that holds no action,
-    after a first correction of the step, is a cause too.
+    Attributes:
+        n: The number of candidates, the attempt included.
+        temperature: The sampling temperature.
+        budget: The most times that answers are sampled in an episode.
+        unparsable: Whether answers are sampled, too, when an answer contains no action although the step was attempted
+            again.
     """
 
     name: str = Field(default="tabu", min_length=1)
@@ -41,7 +45,7 @@ class Tabu(Settings):
     unparsable: bool = True
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
-        """:class:`Sample` for a repeated action, then :class:`Choose` where some answer is new."""
+        """Returns :class:`Sample` for a repeated action, then :class:`Choose` if an answer is new."""
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "sample"]
         here = any((r.step, r.attempt) == (context.step, context.attempt) for r in mine)
         if context.phase == "candidates":
@@ -54,13 +58,13 @@ class Tabu(Settings):
         said = same_action(context.action, context.elements)
         if said not in context.tried or isinstance(context.action, Wait):
             return Proceed()
-        return Sample(n=self.n - 1, temperature=self.temperature, cause=f"tried here before: {said}")
+        return Sample(n=self.n - 1, temperature=self.temperature, cause=f"already tried on this screen: {said}")
 
     @staticmethod
     def _new(context: ControlContext) -> Decision:
         said = [answer_of(c, context.elements) for c in context.candidates]
         votes = Counter(s for s in said if s is not None and s not in context.tried)
         if not votes:
-            return Proceed(cause="nothing new was said")
+            return Proceed(cause="no answer is new on this screen")
         best, count = votes.most_common(1)[0]
-        return Choose(index=said.index(best), cause=f"new here, {count} of {len(said)}: {best}")
+        return Choose(index=said.index(best), cause=f"new on this screen, {count} of {len(said)} answers: {best}")

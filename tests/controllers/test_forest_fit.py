@@ -43,7 +43,7 @@ def test_a_sign_never_counts_against_a_candidate() -> None:
     [
         ([{}] * 9, [True] * 5 + [False] * 4, "5 of 9"),
         ([{}] * 20, [True] * 20, "20 of 20"),
-        ([{}] * 20, [True] * 3, "20 candidates and 3 labels"),
+        ([{}] * 20, [True] * 3, "20 candidates but 3 labels"),
     ],
 )
 def test_nothing_to_learn_from_is_said(trees: list[dict[str, float]], right: list[bool], message: str) -> None:

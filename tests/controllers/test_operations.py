@@ -53,8 +53,8 @@ def test_what_comes_out_keeps_the_first_input_s_notation(operation: str, values:
 @pytest.mark.parametrize(
     ("operation", "values", "message"),
     [
-        ("sum", ["$5", "milk"], "'milk' holds no single number"),
-        ("sum", ["5 of 6"], "no single number"),
+        ("sum", ["$5", "milk"], "'milk' does not contain exactly one number"),
+        ("sum", ["5 of 6"], "not contain exactly one number"),
         ("sum", [], "no inputs"),
         ("above", ["1"], "1 inputs"),
         ("name of the largest", ["1", "a", "2"], "value, name"),

@@ -94,13 +94,13 @@ def test_a_profile_survives_the_disk_and_gives_presets_their_heads(tmp_path: Pat
     assert vhr.actuators == (Actuator(None, output=2.0, heads=frozenset({(2, 2)})),)
     (first,) = controllers_for("zero-tuning", read).controllers
     assert first.actuators == (Actuator(((0, 1),), gain=0.5),)
-    with pytest.raises(ConfigError, match="find it anew"):
+    with pytest.raises(ConfigError, match="create it again"):
         read.check("m", "other")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "no JSON"), ("[]", "holds list"), ('{"model": 3}', "model=3"), ('{"heads": {}}', "model=")],
+    [("{", "not JSON"), ("[]", "holds a list"), ('{"model": 3}', "model=3"), ('{"heads": {}}', "model=")],
 )
 def test_a_profile_that_is_none_is_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "heads.json"

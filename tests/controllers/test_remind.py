@@ -148,5 +148,5 @@ def test_of_the_form_alone_it_hears_no_reading() -> None:
     assert isinstance(form.decide([alarm()], garbled), Reminder)
     with pytest.raises(ConfigError, match="never remind"):
         Remind(alarms=False, unparsable=False)
-    with pytest.raises(ConfigError, match="not heard"):
+    with pytest.raises(ConfigError, match="are ignored"):
         Remind(alarms=False, sensors=frozenset({"drift"}))
