@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import homeostat.agent
+import homeostat.agent.models
 from homeostat.agent import Agent, LoopLimits, TransformersModel, read_trace
 from homeostat.agent.events import Sense
 from homeostat.controllers.decisions import Proceed
@@ -140,7 +141,13 @@ def test_exports() -> None:
         homeostat.agent.Robot  # noqa: B018
 
 
+def test_exports_of_models() -> None:
+    names = {"Model", "TransformersModel", "answer_all", "nano_path", "resolve", "weights_hash"}
+    assert set(homeostat.agent.models.__all__) == names
+    assert all(getattr(homeostat.agent.models, name) is not None for name in names)
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = "import homeostat.agent, sys; print(*{'torch', 'transformers', 'langgraph', 'pydantic'} & set(sys.modules))"
+    code = "import homeostat.agent.models, sys; print(*{'torch', 'transformers', 'langgraph', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
