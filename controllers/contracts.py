@@ -59,8 +59,8 @@ class Demanding(Protocol):
 
 
 @runtime_checkable
-class Planning(Protocol):
-    """An addition to a controller that may ask for plans (``MakePlan``). An agent has at most one such controller."""
+class Planning(Controller, Protocol):
+    """A controller that may ask for plans (``MakePlan``). An agent has at most one such controller."""
 
     @property
     def plans(self) -> bool:

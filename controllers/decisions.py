@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from homeostat.actions import Action
 from homeostat.controllers.plan import Plan
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class _Decision(BaseModel, frozen=True, extra="forbid"):
+class _Decision(BaseModel):
     """The fields of every decision.
 
     Attributes:
@@ -39,6 +39,8 @@ class _Decision(BaseModel, frozen=True, extra="forbid"):
         by: The name of the controller that wanted it. A ``Cascade`` fills it in, and the loop copies it into the
             :class:`~homeostat.controllers.context.Record`.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cause: str = ""
     by: str = ""

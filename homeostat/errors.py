@@ -60,7 +60,7 @@ class UnknownName(ConfigError, LookupError):
 
 
 class PlanError(HomeostatError, ValueError):
-    """A planner's text that holds no plan, or a plan whose next part can't be resolved."""
+    """A planner's text that holds no plan, or a plan whose next subtask lacks a value that it needs."""
 
 
 class ModelError(HomeostatError):
