@@ -148,6 +148,7 @@ def test_exports_of_models() -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = "import homeostat.agent.models, sys; print(*{'torch', 'transformers', 'langgraph', 'pydantic'} & set(sys.modules))"
+    heavy = "{'torch', 'transformers', 'langgraph', 'pydantic'}"
+    code = f"import homeostat.agent.models, sys; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
