@@ -1,10 +1,10 @@
-"""The one typed action that agents hand to environments, with normalised coordinates.
+"""The typed actions that agents hand to environments, with normalised coordinates.
 
-Points are ``(x, y)`` floats in [0, 1), the origin at the top left: independent of any screenshot's
-size. How a model spells an action (pixels, thousandths, a tool call) is an adapter's business:
-:mod:`homeostat.envs.mobile_use` is the first.
+A point is a pair ``(x, y)`` of floats in [0, 1) with the origin at the top left, so it does not depend on a screenshot's
+size. An adapter translates what a model writes (pixels, thousandths, a tool call) into these actions; see
+:mod:`homeostat.envs.mobile_use`.
 
-The set of actions is Qwen's ``mobile_use`` tool (shared by Qwen2.5-VL, Qwen3-VL, GUI-Owl and V2P).
+The set of actions is that of Qwen's ``mobile_use`` tool, which Qwen2.5-VL, Qwen3-VL, GUI-Owl and V2P share.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "Type",
     "Wait",
     "action_from_dict",
+    "is_repeatable",
 ]
 
 Unit = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -36,14 +37,23 @@ class _Action(BaseModel):
 
 
 class Click(_Action):
-    """Tap the point."""
+    """Taps a point.
+
+    Attributes:
+        point: Where, normalised.
+    """
 
     kind: Literal["click"] = "click"
     point: Point
 
 
 class LongPress(_Action):
-    """Hold the point for ``seconds``."""
+    """Presses a point for some time.
+
+    Attributes:
+        point: Where, normalised.
+        seconds: How long.
+    """
 
     kind: Literal["long_press"] = "long_press"
     point: Point
@@ -51,7 +61,12 @@ class LongPress(_Action):
 
 
 class Swipe(_Action):
-    """Drag the finger from ``point`` to ``to``: the content follows the finger."""
+    """Drags the finger from one point to another; the content follows the finger.
+
+    Attributes:
+        point: Where the finger goes down, normalised.
+        to: Where it is lifted, normalised.
+    """
 
     kind: Literal["swipe"] = "swipe"
     point: Point
@@ -59,42 +74,67 @@ class Swipe(_Action):
 
 
 class Type(_Action):
-    """Put ``text`` into the focused field, in place of its selection (no Enter)."""
+    """Types a text into the focused field, in place of its selection, without Enter.
+
+    Attributes:
+        text: The text.
+    """
 
     kind: Literal["type"] = "type"
     text: str
 
 
 class SystemButton(_Action):
-    """Press one of the phone's own buttons."""
+    """Presses one of the device's own buttons.
+
+    Attributes:
+        button: Which.
+    """
 
     kind: Literal["system_button"] = "system_button"
     button: Literal["Back", "Home", "Menu", "Enter"]
 
 
 class Open(_Action):
-    """Bring the app of this name to the front."""
+    """Brings an app to the front.
+
+    Attributes:
+        app: The app's name.
+    """
 
     kind: Literal["open"] = "open"
     app: str = Field(min_length=1)
 
 
 class Wait(_Action):
-    """Let ``seconds`` pass."""
+    """Lets time pass.
+
+    Attributes:
+        seconds: How long.
+    """
 
     kind: Literal["wait"] = "wait"
     seconds: float = Field(default=1.0, gt=0, le=600)
 
 
 class Answer(_Action):
-    """Tell the user ``text``. The episode goes on until ``terminate``."""
+    """Tells the user something. The episode goes on until ``Terminate``.
+
+    Attributes:
+        text: What the user is told.
+    """
 
     kind: Literal["answer"] = "answer"
     text: str
 
 
 class Terminate(_Action):
-    """End the episode: the agent holds the task for done, or for impossible or forbidden."""
+    """Ends the episode.
+
+    Attributes:
+        status: ``"success"`` where the agent considers the task done, ``"failure"`` where it considers it impossible or
+            forbidden.
+    """
 
     kind: Literal["terminate"] = "terminate"
     status: Literal["success", "failure"]
@@ -109,6 +149,32 @@ _ADAPTER: TypeAdapter[Any] = TypeAdapter(Action)
 
 
 def action_from_dict(data: dict[str, Any]) -> Action:
-    """The action that ``action.model_dump()`` came from. Raises pydantic's ``ValidationError``."""
+    """Builds an action from its data.
+
+    Args:
+        data: What ``action.model_dump()`` returned.
+
+    Returns:
+        The action.
+
+    Raises:
+        pydantic.ValidationError: The data describe no action.
+    """
     action: Action = _ADAPTER.validate_python(data)
     return action
+
+
+def is_repeatable(action: Action) -> bool:
+    """Tells whether an action may safely be carried out twice in a row.
+
+    A run that was interrupted can't always know whether its last action reached the device. Such an action is only
+    carried out again where twice has the same effect as once.
+
+    Args:
+        action: The action.
+
+    Returns:
+        True for waiting, for opening an app or the home screen, and for what only the loop itself takes note of.
+    """
+    home = isinstance(action, SystemButton) and action.button == "Home"
+    return home or isinstance(action, Wait | Open | Answer | Terminate)

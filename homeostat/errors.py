@@ -50,7 +50,16 @@ class UnknownName(ConfigError, LookupError):
 
     @classmethod
     def of(cls, what: str, name: str, known: Iterable[str]) -> UnknownName:
-        """``unknown {what} {name!r}; did you mean …? known: …``"""
+        """Builds the error, with the nearest known name as a suggestion.
+
+        Args:
+            what: What the name is for, such as ``"sensor"``.
+            name: The unknown name.
+            known: All known names.
+
+        Returns:
+            The error, with a message such as ``unknown sensor 'x'; did you mean 'y'? known: …``.
+        """
         import difflib
 
         names = sorted(known)
@@ -119,9 +128,7 @@ class ComponentError(HomeostatError):
         """
         text = " ".join(str(error).split())[:120]
         check = f"; test it with check_{kind}" if kind in ("sensor", "controller") else ""
-        return cls(
-            f"{kind} {component!r} raised {type(error).__name__}: {text}{check}", kind=kind, component=component
-        )
+        return cls(f"{kind} {component!r} raised {type(error).__name__}: {text}{check}", kind=kind, component=component)
 
 
 class TraceError(HomeostatError):

@@ -1,4 +1,4 @@
-"""JSON in a model's text: it comes wrapped in prose or a code fence."""
+"""Finds JSON in a model's text, where it is often wrapped in prose or a code fence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ _TRIES = 200
 
 
 def json_values(text: str) -> Iterator[Any]:
-    """Every JSON object or list that begins somewhere in the text, in order.
+    """Finds every JSON object or list that begins somewhere in a text.
 
-    Garbage may begin one at every character, and each try costs its depth: so only the first many are tried.
+    A text of many braces could cost a try for every character, so only the first 200 beginnings are tried.
+
+    Args:
+        text: The model's text.
+
+    Yields:
+        The values, in order.
     """
     decoder = json.JSONDecoder()
     for match in islice(re.finditer(r"[{\[]", text), _TRIES):

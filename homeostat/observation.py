@@ -17,7 +17,13 @@ _PASSING = frozenset({"status", "badge", "toast"})  # roles of what comes and go
 
 
 class Element(BaseModel):
-    """One element of the user interface. ``box`` is (left, top, right, bottom), normalised to [0, 1]."""
+    """One element of the user interface.
+
+    Attributes:
+        role: What it is, such as ``"button"`` or ``"field"``.
+        text: Its label or content.
+        box: (left, top, right, bottom), normalised to [0, 1].
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,7 +33,16 @@ class Element(BaseModel):
 
 
 def element_at(elements: Sequence[Element], point: tuple[float, float]) -> int | None:
-    """The number of the smallest element that holds the normalised point, the last of equals; None where none does."""
+    """Finds the element at a point.
+
+    Args:
+        elements: The screen's elements.
+        point: (x, y), normalised to [0, 1).
+
+    Returns:
+        The index of the smallest element that holds the point, the last among equally large ones; None where no element
+        does.
+    """
     x, y = point
     holding = [i for i, e in enumerate(elements) if e.box[0] <= x < e.box[2] and e.box[1] <= y < e.box[3]]
 
@@ -42,9 +57,11 @@ def element_at(elements: Sequence[Element], point: tuple[float, float]) -> int |
 class Observation:
     """What the agent sees after a step.
 
-    ``screenshot`` is (height, width, 3) uint8; ``elements`` the accessibility tree, flattened in reading
-    order (an agent may be told to ignore it, as nano is); ``app`` the name of the app in front. ``frames``: where a
-    recording is watched, all its frames in order, of which the screenshot is the last.
+    Attributes:
+        screenshot: (height, width, 3) uint8.
+        elements: The accessibility tree, flattened in reading order. A model's prompts need not use it.
+        app: The name of the app in front.
+        frames: All frames of a recording that is watched, in order; the screenshot is the last one. Empty elsewhere.
     """
 
     screenshot: NDArray[np.uint8]
@@ -54,8 +71,10 @@ class Observation:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what is to be seen: the app and its elements, without those that change by themselves (the status
-        bar's clock, a toast); the pixels where no elements are known.
+        """A hash of the screen's content: 16 hexadecimal digits.
+
+        It covers the app and its elements, without those that change by themselves (the status bar's clock, a toast).
+        Where no elements are known, it covers the pixels.
         """
         lasting = (e.model_dump_json() for e in self.elements if e.role not in _PASSING)
         shown = "\n".join((self.app, *lasting)).encode()

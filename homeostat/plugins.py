@@ -83,10 +83,24 @@ def load_entry(entry: EntryPoint, what: str) -> Any:
 
 
 def is_ours(entry: EntryPoint) -> bool:
-    """Whether the entry point belongs to this package."""
+    """Tells whether an entry point belongs to this package.
+
+    Args:
+        entry: The entry point.
+
+    Returns:
+        True where its target lies in ``homeostat``.
+    """
     return entry.value.startswith("homeostat.")
 
 
 def package_of(entry: EntryPoint) -> str:
-    """The name of the distribution that registers the entry point."""
+    """Finds the distribution that registers an entry point.
+
+    Args:
+        entry: The entry point.
+
+    Returns:
+        The distribution's name.
+    """
     return entry.dist.name if entry.dist is not None else entry.module.partition(".")[0]
