@@ -117,7 +117,7 @@ class Sense(_Event):
         mass: The attention mass of every span, in [0, 1], averaged over the attempt's tokens, layers and heads. Empty
             where no attention was read.
         tokens: The answer's tokens.
-        logprobs: The natural-log probability of every token; empty for a model that does not tell.
+        logprobs: The natural-log probability of every token; empty for a model that does not report them.
         prompt_tokens: The number of the prompt's tokens.
         cached_tokens: How many of these were read from the key-value cache.
         seconds: How long the model call took.

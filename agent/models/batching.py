@@ -1,4 +1,4 @@
-"""Answers to many prompts: in batches where the model's weights are at hand, one by one elsewhere."""
+"""Answers to many prompts: in batches from a local transformers model, one by one from any other model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answer_all(
         prompts: The prompts.
         batch: The most prompts of one batch.
         max_new_tokens: The most tokens of an answer.
-        on_progress: Called with the number of answered prompts, again and again.
+        on_progress: Called with the number of prompts answered so far, after every batch.
 
     Returns:
         One text for each prompt, in order.

@@ -79,7 +79,7 @@ class Decoder:
         seeded = call.seed is not None and call.temperature > 0
         with torch.random.fork_rng(enabled=seeded), torch.inference_mode():
             if seeded:
-                torch.manual_seed(call.seed)  # type: ignore[arg-type]
+                torch.manual_seed(call.seed)
             if call.rows > 1 and not call.steer and self.cache.can_reuse(rendered):
                 cut = max(len(rendered.ids) - call.fresh_rows, start.cached)
                 if not rendered.images or rendered.images[-1].stop <= cut:
@@ -184,7 +184,7 @@ class Deadline(StoppingCriteria):
         self.at = at
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: object) -> torch.BoolTensor:
-        """Returns (B,) True where generation has to end."""
+        """Returns (B,) booleans, True for every row once the deadline has passed."""
         over = time.monotonic() >= self.at
         return torch.full((input_ids.shape[0],), over, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
 

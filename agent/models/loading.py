@@ -106,7 +106,7 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
 
     Args:
         source: A folder or a hub name, as :func:`resolve` returns it.
-        device: Where the model is loaded; None takes the best that there is.
+        device: Where the model is loaded; None takes the fastest device available.
         dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
 
     Returns:

@@ -34,9 +34,9 @@ __all__ = ["TransformersModel"]
 
 
 class TransformersModel:
-    """A model whose weights are at hand: it tells span masses and log-probabilities, and its attention can be steered.
+    """A local model that reports span masses and log-probabilities, and whose attention can be steered.
 
-    It keeps the key-value cache from call to call. Calls from several threads wait for each other.
+    The key-value cache is kept from call to call. Calls from several threads wait for each other.
 
     Attributes:
         name: The model's name, as it was loaded.
@@ -96,7 +96,7 @@ class TransformersModel:
 
         Args:
             name: A hub name, a folder, or the name of an embedded model, such as ``"homeostat/nano"``.
-            device: Where the model is loaded, such as ``"cuda"``; None takes the best that there is.
+            device: Where the model is loaded, such as ``"cuda"``; None takes the fastest one available.
             dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
             layers: The layers that the probe reads: ``"all"``, or indices.
             reuse: Whether the key-value cache is kept from call to call.
