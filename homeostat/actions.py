@@ -1,7 +1,7 @@
 """The typed actions that agents hand to environments, with normalised coordinates.
 
-A point is a pair ``(x, y)`` of floats in [0, 1) with the origin at the top left, so it does not depend on a screenshot's
-size. An adapter translates what a model writes (pixels, thousandths, a tool call) into these actions; see
+A point is a pair ``(x, y)`` of floats in [0, 1) with the origin at the top left, so it does not depend on the size of a
+screenshot. An adapter translates what a model writes (pixels, thousandths, a tool call) into these actions; see
 :mod:`homeostat.envs.mobile_use`.
 
 The set of actions is that of Qwen's ``mobile_use`` tool, which Qwen2.5-VL, Qwen3-VL, GUI-Owl and V2P share.
