@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.actions import Action
 from homeostat.observation import Observation
 
-__all__ = ["Attacked", "Checked", "Closable", "Env", "SelfEnding", "Solvable", "TaskInfo"]
+__all__ = ["Attacked", "Checked", "Closable", "Env", "Restoring", "SelfEnding", "Solvable", "TaskInfo"]
 
 
 class TaskInfo(BaseModel):
@@ -106,6 +106,22 @@ class Env(Protocol):
             snapshot: The value of :meth:`snapshot`, perhaps from another process.
         """
         ...
+
+
+@runtime_checkable
+class Restoring(Protocol):
+    """The optional capability of an :class:`Env` that says whether it can be put back.
+
+    An agent that was killed in the middle of an action must know whether the action can be carried out again. An
+    environment without this attribute is treated as one that can't be put back.
+
+    Attributes:
+        restores: Whether ``restore`` puts back the whole state, so that the last action can be carried out again
+            without being done twice. True for a simulator; False for a real device, whose state ``restore`` leaves as
+            it is.
+    """
+
+    restores: bool
 
 
 @runtime_checkable

@@ -36,6 +36,8 @@ class AndroidEnv(GymnasiumAdapter):
     with the device as it is.
     """
 
+    restores = False
+
     def __init__(
         self,
         serial: str | None = None,

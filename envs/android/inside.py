@@ -22,6 +22,8 @@ class WorldEnv:
     Enter follows it, because AndroidWorld's ``input_text`` works so.
     """
 
+    restores = False
+
     def __init__(self, env: Any, *, wait: bool = False) -> None:
         """Takes AndroidWorld's environment.
 

@@ -38,6 +38,8 @@ class MiniWobEnv(GymnasiumAdapter):
     mark the current day.
     """
 
+    restores = True
+
     def __init__(
         self,
         task: str = "click-test",

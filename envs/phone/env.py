@@ -64,6 +64,8 @@ class PhoneEnv(GymnasiumAdapter):
         ConfigError: ``scale`` or ``conflict`` is out of range.
     """
 
+    restores = True
+
     def __init__(
         self,
         task: str | None = "random",

@@ -58,6 +58,7 @@ class Adversity(GymnasiumAdapter, gymnasium.Wrapper[dict[str, Any], Any, dict[st
     """
 
     name: ClassVar[str] = "plain"
+    restores = True
 
     def __init__(self, env: PhoneEnv | Adversity) -> None:
         """Wraps a phone.

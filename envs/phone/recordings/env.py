@@ -79,6 +79,8 @@ class RecordingEnv(GymnasiumAdapter):
         ConfigError: ``most`` is out of range.
     """
 
+    restores = True
+
     def __init__(
         self,
         task: str = "recording_order",
