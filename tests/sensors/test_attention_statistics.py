@@ -173,7 +173,7 @@ def test_rhythm_compares_with_earlier_in_the_episode(maps):
     assert third.value == pytest.approx(math.log(10 / first.detail["waad"]))
     assert third.alarm
     gaps = read(maps, index=np.arange(0, TOKENS * 2, 2))
-    assert "every one" in sensor.read(attempt(gaps), CONTEXT).reason
+    assert "all are needed" in sensor.read(attempt(gaps), CONTEXT).reason
     with pytest.raises(ConfigError, match="only 51 near keys"):
         fai(spans.recent, np.ones((LAYERS, HEADS), bool), far=60)
 

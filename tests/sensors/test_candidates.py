@@ -215,7 +215,7 @@ def test_the_contract_is_kept(sensor):
         (lambda: Confidence(measure="mood"), "measure='mood' is unknown"),
         (lambda: Confidence(1.5), r"threshold=1\.5 is not a probability"),
         (lambda: Confidence(-1, measure="entropy"), "threshold=-1 is not an entropy"),
-        (lambda: Confidence(answer="("), r"answer='\(' is no regular expression"),
+        (lambda: Confidence(answer="("), r"answer='\(' is not a regular expression"),
         (lambda: Repetition(measure="x"), "measure='x'"),
         (lambda: Repetition(times=1), "times=1"),
         (lambda: Repetition(-1), "threshold=-1"),

@@ -111,7 +111,7 @@ def test_correlations_are_those_of_ranks(tiny):
 
 def test_too_little_is_named(tiny):
     model, case = tiny("llama").model, case_of(tiny, "llama")
-    with pytest.raises(ConfigError, match="1 cases say nothing"):
+    with pytest.raises(ConfigError, match="1 cases are too few"):
         faithfulness(model, [case])
     with pytest.raises(ConfigError, match=r"tokens=\(\)"):
         span_evidence(model, Case(case.inputs, SPANS, ()))

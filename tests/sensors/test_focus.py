@@ -110,7 +110,7 @@ def test_the_contract_and_bad_settings():
     for settings, why in (
         ({"threshold": 2}, "threshold=2"),
         ({"tokens": "last"}, "tokens='last'"),
-        ({"data": ("goal",)}, "span 'goal' is among"),
+        ({"data": ("goal",)}, "span 'goal' is both in"),
         ({"heads": ()}, "reads nothing"),
         ({"data": ()}, "neither may be empty"),
     ):
