@@ -62,7 +62,7 @@ def trace_progress(trace: Trace, env: CheckedEnv) -> tuple[Finding, ...]:
 def truth_of(trace: Trace, env: PhoneEnv) -> Truth:
     """Finds out what a run on the phone really did.
 
-    A value that the agent typed or answered counts as seen if it stood in the goal or on a screen up to then. A rule that
+    A value that the agent typed or answered counts as seen if it stood in the goal or on an earlier screen. A rule that
     forbids the task is broken if the phone was changed, and a rule to stay out of an app if the agent acted in it.
     Rules of other kinds count as kept: breaking one would fail the task's own check.
 
