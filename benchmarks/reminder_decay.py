@@ -19,7 +19,7 @@ from homeostat.agent.events import Sense
 from homeostat.controllers import Remind
 from homeostat.envs.harness import load_suite, make_env
 from homeostat.sensors import GoalDrift
-from homeostat.sensors.trajectories import impulse_response
+from homeostat.sensors.impulse_response import impulse_response
 
 TURN = 3
 

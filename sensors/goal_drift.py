@@ -41,7 +41,7 @@ class GoalDrift:
 
     ``value`` = D in nats per token. An attempt is not judged without a prompt, tokens, or a model that can score. The
     values of an episode form a trajectory; ``homeostat.sensors.trajectories`` tests whether it returns to an
-    equilibrium, and measures how long a reminder has an effect.
+    equilibrium, and ``homeostat.sensors.impulse_response`` measures how long a reminder has an effect.
 
     ``detail`` holds ``first`` (D of the first token), ``highest`` (the largest D of any token), ``tokens`` (their
     number), and ``gain`` (the mean difference of the attempt's log-probabilities with and without the reminder).

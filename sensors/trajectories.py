@@ -1,4 +1,4 @@
-"""Statistics over many trajectories of readings: do they return to an equilibrium, and how long does a reminder last?
+"""Fits an autoregressive process to many trajectories of readings: do they return to an equilibrium?
 
 A trajectory is the sequence of one sensor's values in an episode, such as D_t of
 :class:`~homeostat.sensors.goal_drift.GoalDrift`. Dongre et al. (arXiv 2510.07777) model it as
@@ -15,15 +15,12 @@ Two null hypotheses are tested by permutation, which is exact. Without memory (�
 exchangeable; with a unit root (φ = 1), its increments are. An equilibrium is reported only if both are rejected.
 
 The interval of φ is a bootstrap-t over trajectories (Efron and Tibshirani 1993, section 12.5). In simulations of 12
-trajectories of 20 turns, it covers φ ≤ 0.5 in 92–94 % of cases (percentiles of the resampled φ: 88 %). It covers φ =
-0.9 in only 89 %, because of the remaining bias.
+trajectories of 20 turns, it covers φ ≤ 0.5 in 92–94 % of cases (percentiles of the resampled φ: 88 %). For φ = 0.9
+it covers only 89 %, because of the remaining bias.
 
 Limits: a trend that all trajectories share looks like memory, so look at the mean of every turn first. (Noise of
 deviation 1 on a slope of 0.1 per turn over 20 turns gives φ ≈ 0.4, and both hypotheses are rejected.) Near φ = 1, the
 unit root is seldom rejected (for φ = 0.9 in one of ten cases). A fit of 40 trajectories takes one or two seconds.
-
-A reminder is a pulse. Its *impulse response* is the mean difference between paired episodes with and without it, at
-each turn after it. δ λ^k is fitted to that; its half-life, log ½ / log λ, is the shortest sensible cool-down.
 """
 
 from __future__ import annotations
@@ -37,7 +34,7 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 
-__all__ = ["Response", "TrajectoryFit", "fit_trajectories", "impulse_response", "ols_step"]
+__all__ = ["Trajectory", "TrajectoryFit", "fit_trajectories", "ols_step", "require_resamples"]
 
 Trajectory = NDArray[np.float64]
 """(T,) values of one episode."""
@@ -72,33 +69,6 @@ class TrajectoryFit:
     level: float
 
 
-@dataclass(frozen=True)
-class Response:
-    """The impulse response of a pulse, with 95 % bootstrap intervals over pairs of episodes.
-
-    Attributes:
-        mean: The mean paired difference k turns after the pulse; k = 0 is the pulse's own turn.
-        low: The lower end of its interval.
-        high: The upper end.
-        size: δ of the fitted δ λ^k.
-        decay: λ of the fitted δ λ^k.
-        half_life: The half-life in turns; inf if the response does not decay.
-        half_life_low: The lower end of its interval.
-        half_life_high: The upper end.
-        pairs: The number of pairs of episodes.
-    """
-
-    mean: Trajectory
-    low: Trajectory
-    high: Trajectory
-    size: float
-    decay: float
-    half_life: float
-    half_life_low: float
-    half_life_high: float
-    pairs: int
-
-
 def fit_trajectories(
     trajectories: Sequence[Sequence[float]],
     *,
@@ -131,7 +101,7 @@ def fit_trajectories(
             f"{len(paths)} trajectories are too few; give {max(least_trajectories, 2)}, or least_trajectories=… (2 at "
             "least)"
         )
-    _enough(resamples)
+    require_resamples(resamples)
     shortest = min(len(p) for p in paths)
     if shortest < max(least_turns, 4):
         raise ConfigError(
@@ -172,67 +142,6 @@ def ols_step(trajectory: Sequence[float]) -> tuple[float, float]:
         raise ConfigError(f"trajectory={list(trajectory)[:4]!r}… has no slope; pass three or more turns that differ")
     b, a = np.polyfit(path[:-1], np.diff(path), 1)
     return float(b), float(-a / b) if b else math.inf
-
-
-def impulse_response(
-    treated: Sequence[Sequence[float]],
-    control: Sequence[Sequence[float]],
-    at: int | Sequence[int],
-    horizon: int,
-    *,
-    least_pairs: int = 5,
-    resamples: int = 999,
-    seed: int = 0,
-) -> Response:
-    """Measures the effect of a pulse from matched episodes with and without it.
-
-    The intervals are percentile bootstrap intervals over pairs; with few pairs they are too narrow.
-
-    Args:
-        treated: The values of each episode with the pulse.
-        control: The values of the matching episodes without it.
-        at: The turn of the pulse, counted from 0; one for all pairs, or one for each.
-        horizon: The number of turns to measure, from the pulse's own turn on.
-        least_pairs: The required number of pairs, 2 at least.
-        resamples: The number of bootstrap samples.
-        seed: The seed of the bootstrap.
-
-    Returns:
-        The impulse response.
-
-    Raises:
-        ConfigError: The two sides do not match, there are too few pairs, an episode is too short, or a value is not a
-            finite number.
-    """
-    if len(treated) != len(control) or len(treated) < max(least_pairs, 2):
-        raise ConfigError(
-            f"{len(treated)} treated and {len(control)} control episodes; pass as many of each, "
-            f"{max(least_pairs, 2)} or more, or least_pairs=… (2 at least)"
-        )
-    _enough(resamples)
-    turns = [int(at)] * len(treated) if isinstance(at, int | np.integer) else [int(turn) for turn in at]
-    if len(turns) != len(treated) or horizon < 2:
-        raise ConfigError(
-            f"at={at!r}, horizon={horizon!r}: pass one turn for each pair, and a horizon of 2 turns or more"
-        )
-    rows = []
-    for n, (one, other, turn) in enumerate(zip(treated, control, turns, strict=True)):
-        if turn < 0 or min(len(one), len(other)) < turn + horizon:
-            raise ConfigError(f"pair {n} ends before turn {turn + horizon}; shorten the horizon or leave the pair out")
-        rows.append(np.subtract(one[turn : turn + horizon], other[turn : turn + horizon]))
-    apart = np.asarray(rows, np.float64)
-    if not np.isfinite(apart).all():
-        raise ConfigError(
-            f"pair {np.argwhere(~np.isfinite(apart))[0][0]} holds a value that is no number; leave it out"
-        )
-    rng = np.random.default_rng(seed)
-    draws = np.stack([apart[rng.integers(0, len(apart), len(apart))].mean(0) for _ in range(resamples)])
-    mean = apart.mean(0)
-    size, decay = _pulse(mean)
-    lives = [_half_life(_pulse(one)[1]) for one in draws]
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    life_low, life_high = np.quantile(lives, [0.025, 0.975], method="nearest")
-    return Response(mean, low, high, size, decay, _half_life(decay), float(life_low), float(life_high), len(apart))
 
 
 def _moments(paths: Sequence[Trajectory]) -> NDArray[np.float64]:
@@ -288,7 +197,15 @@ def _rewalked(path: Trajectory, rng: np.random.Generator) -> Trajectory:
     return walked
 
 
-def _enough(resamples: int) -> None:
+def require_resamples(resamples: int) -> None:
+    """Refuses a number of resamples below 1.
+
+    Args:
+        resamples: The number of permutations or bootstrap samples.
+
+    Raises:
+        ConfigError: The number is below 1.
+    """
     if resamples < 1:
         raise ConfigError(f"resamples={resamples!r} draws nothing; pass 1 or more (999 for a p-value below 0.01)")
 
@@ -296,29 +213,3 @@ def _enough(resamples: int) -> None:
 def _share(beyond: Sequence[bool]) -> float:
     """The p-value of a permutation test; the data themselves are one of the permutations."""
     return (1 + sum(beyond)) / (1 + len(beyond))
-
-
-def _pulse(response: Trajectory) -> tuple[float, float]:
-    """(δ, λ) of δ λ^k by least squares, λ in [0, 1]."""
-    from scipy.optimize import minimize_scalar
-
-    turns = np.arange(len(response))
-
-    def size(decay: float) -> float:
-        shape = np.power(decay, turns)
-        return float(response @ shape / (shape @ shape))
-
-    def error(decay: float) -> float:
-        return float(((response - size(decay) * np.power(decay, turns)) ** 2).sum())
-
-    grid = np.linspace(0, 1, 41)
-    best = float(grid[int(np.argmin([error(x) for x in grid]))])
-    found = minimize_scalar(error, bounds=(max(best - 0.025, 0), min(best + 0.025, 1)), method="bounded")
-    decay = float(found.x) if found.fun <= error(best) else best
-    return size(decay), decay
-
-
-def _half_life(decay: float) -> float:
-    if decay <= 0:
-        return 0.0
-    return math.inf if decay >= 1 - 1e-9 else math.log(0.5) / math.log(decay)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.trajectories import fit_trajectories, impulse_response, ols_step
+from homeostat.sensors.impulse_response import impulse_response
+from homeostat.sensors.trajectories import fit_trajectories, ols_step
 
 
 def simulate(phi, n, turns, seed, spread=1.0, start=None):
