@@ -109,7 +109,7 @@ class Agreement:
         self.key = key
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """The reading of this attempt among its step's candidates."""
+        """Reads an attempt; it is not judged with fewer than two candidates, or if their weights do not fit."""
         given = context.candidates
         candidates = given if any(one is attempt for one in given) else (*given, attempt)
         if len(candidates) < 2:

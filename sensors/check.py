@@ -199,4 +199,5 @@ def _snapshot(attempt: Attempt, context: SensorContext) -> bytes:
 
 
 def _state(sensor: Sensor) -> str:
-    return repr(sorted((key, repr(value)) for key, value in getattr(sensor, "__dict__", {}).items()))
+    attributes = getattr(sensor, "__dict__", {})  # a class with __slots__ has none
+    return repr(sorted((key, repr(value)) for key, value in attributes.items()))

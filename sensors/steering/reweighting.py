@@ -265,7 +265,7 @@ class LayerSteering:
         )
 
     def _logs(self) -> Tensor:
-        """(N, H, Q) log γ of every rule with a gain, 0 where it does not apply."""
+        """(N, H, Q) log γ of every rule with a gain, 0 for heads and rows that it does not apply to."""
         logs = [0.0 if rule.gain is None else log(rule.gain) for rule in self.rules]
         return self.acting * torch.tensor(logs, device=self.acting.device)[:, None, None]
 
