@@ -1,16 +1,20 @@
-"""The embedded model solves a task on the phone, and every event is printed as it happens.
+"""The included model solves a task on the simulated phone, and every event is printed when it happens.
 
-python examples/solve_a_task.py
+    python examples/solve_a_task.py
+
+The agent is the one that ``homeostat run`` uses without options: ``homeostat/nano`` with its planner, its calibrated
+sensors and the default controllers. To use another vision-language model, pass its Hugging Face name to
+``Agent.default``. The script needs no network and no GPU.
 """
 
-from homeostat.agent import Agent, TransformersModel
-from homeostat.controllers import Remind
+from homeostat import Agent
 from homeostat.envs.phone import PhoneEnv
-from homeostat.sensors import AttentionDrift, Confidence
 
+agent = Agent.default("homeostat/nano")
 env = PhoneEnv(split="test")
-agent = Agent(TransformersModel.load("homeostat/nano"), [AttentionDrift(), Confidence()], [Remind()])
 task = env.reset_task("notes_add", seed=1)
 print(f"goal: {task.goal}")
-for event in agent.start(task, env):
+run = agent.start(task, env)
+for event in run:
     print(event)
+print(f"success: {run.result.success}, after {run.result.steps} steps")

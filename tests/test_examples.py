@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-SAYS = {"solve_a_task.py": "goal: ", "watch_any_model.py": "data ", "solve_over_adb.py": "the task's check holds"}
+SAYS = {
+    "solve_a_task.py": "success: True, after 8 steps",
+    "watch_any_model.py": "data ",
+    "solve_over_adb.py": "the task's check holds",
+}
 NEEDS = {"solve_over_adb.py": "adb"}
 
 
