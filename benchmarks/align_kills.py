@@ -1,9 +1,14 @@
-"""``homeostat align`` killed at ten random moments: every time it has to go on to the loss of an unbroken run.
+"""Kills ``homeostat align`` at ten random moments and checks that the same command resumes to the same loss.
 
     python benchmarks/align_kills.py --json align_kills.json
 
-SIGKILL, at a moment drawn between the process's start and the unbroken run's length, so before the states are there,
-within a step or within a checkpoint as it comes. Cache and folder are the run's own each time.
+An uninterrupted run gives the reference loss. Each other run gets SIGKILL at a moment drawn from the duration of the
+reference run, so it can hit the computation of hidden states, a training step, or a checkpoint while it is written. The
+command is then run again until it ends. Each run has its own cache and output folder.
+
+JSON: ``whole`` is the reference loss. ``rows`` has for each kill the ``moment`` in seconds, whether the process was
+still ``alive``, the checkpoints ``left`` behind, the final ``loss``, and its absolute difference from the reference
+(``apart``). ``worst`` is the largest difference (bar: 1e-4).
 """
 
 from __future__ import annotations
@@ -39,11 +44,11 @@ def loss_of(folder: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--twins", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10, help="How many runs are killed.")
+    parser.add_argument("--twins", type=int, default=40, help="The number of twins that the training pairs come from.")
+    parser.add_argument("--seed", type=int, default=0, help="The seed of the moments.")
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as root:
@@ -51,10 +56,10 @@ def main() -> None:
         write_pairs(pairs_of(islice(phone_twins(STYLE, "train", 0), args.twins)), data)
         begun = time.monotonic()
         if started(data, Path(root) / "whole").wait():
-            raise SystemExit("the unbroken run failed")
+            raise SystemExit("the uninterrupted run failed")
         length = time.monotonic() - begun
         whole = loss_of(Path(root) / "whole")
-        print(f"unbroken: loss {whole:.6f}, {length:.1f} s", flush=True)
+        print(f"uninterrupted: loss {whole:.6f}, {length:.1f} s", flush=True)
         rows = []
         for n in range(args.kills):
             folder = Path(root) / f"killed-{n}"
@@ -74,7 +79,9 @@ def main() -> None:
             )
             shutil.rmtree(folder)
     worst = max(r["apart"] for r in rows)
-    print(f"{sum(r['alive'] for r in rows)} of {len(rows)} were killed alive; at most {worst:.1e} apart")
+    print(
+        f"{sum(r['alive'] for r in rows)} of {len(rows)} were still running when killed; largest difference {worst:.1e}"
+    )
     if args.json:
         args.json.write_text(json.dumps({"whole": whole, "rows": rows, "worst": worst}, indent=1) + "\n")
 

@@ -1,10 +1,18 @@
-"""The alignment table: what each way to train keeps and forgets, on held-out conflicts.
+"""Compares ways to train on conflicts of instructions: what each one gains and what it forgets.
 
     python benchmarks/align_table.py --json align_table.json            # three seeds, every row
     python benchmarks/align_table.py --seeds 0 --out runs/align_table --json seed0.json
 
-A seed draws its own training pairs, weights and order; the test conflicts are the same for all. Rows have one rate, one
-number of epochs and as many trained parameters (the rank of an all-layer adapter is cut down accordingly).
+A row is a way to train: DPO (direct preference optimisation) on all or on random layers, or SAIL with one of its
+sources of token weights. Every row is compared with the untrained model (``base``) on the same held-out conflicts and
+their twins, the same screens without a conflict. A seed determines the training pairs, the initial weights and the
+order. All rows have the same learning rate, number of epochs and number of trained parameters; the rank of an adapter
+on all layers is reduced accordingly.
+
+JSON: ``local`` is the localization (focal heads and layers, causal check). ``table`` has for each row one entry per
+seed: ``kept`` and ``right`` say for each conflict and each twin whether it was answered correctly, ``scores`` are the
+four CRAS scores, ``by_kind`` is the share kept and right for each kind of conflict. ``parameters``, ``layers``,
+``loss``, ``seconds`` and ``peak_mib`` (of the whole process) describe the training.
 """
 
 from __future__ import annotations
@@ -45,7 +53,7 @@ def localized(model: TransformersModel, out: Path, count: int) -> Localization:
 
 
 def rows(local: Localization, layers: int, out: Path) -> dict[str, dict]:
-    """By name, what is told to ``align`` besides data, seed and recipe; rows that others need stand first."""
+    """Returns the settings of each row besides data, seed and recipe. Rows that others need come first."""
     whole = {"layers": "all", "weights": "uniform", "r": max(1, RANK * len(local.layers) // layers)}
     focal = {"layers": "focal", "r": RANK}
     every = f"{out}/dpo all layers/adapter"
@@ -69,7 +77,7 @@ def rows(local: Localization, layers: int, out: Path) -> dict[str, dict]:
 
 
 def scored(model: TransformersModel, split: str, count: int) -> dict:
-    """Hits and scores of one model on a split's conflicts and their twins."""
+    """Measures one model on the conflicts of a split and on their twins."""
     cases = generated(model, "phone", split, 0, count)
     answers, _ = diagnose(model, cases)
     conflicts = [a for a in answers if not a.aligned]
@@ -89,17 +97,28 @@ def scored(model: TransformersModel, split: str, count: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="homeostat/nano")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--twins", type=int, default=540)
-    parser.add_argument("--test", type=int, default=270)
-    parser.add_argument("--split", choices=["dev", "test"], default="test", help="dev: to choose a recipe on")
-    parser.add_argument("--rows", nargs="+", help="only these, by their names")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--model",
+        default="homeostat/nano",
+        help="The model: a Hugging Face name, a folder, or the name of an embedded model.",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="The seeds of the training runs.")
+    parser.add_argument("--twins", type=int, default=540, help="The number of training twins.")
+    parser.add_argument("--test", type=int, default=270, help="The number of conflicts to measure on.")
+    parser.add_argument(
+        "--split", choices=["dev", "test"], default="test", help="The data split; dev is for choosing a recipe."
+    )
+    parser.add_argument("--rows", nargs="+", help="Only the rows with these names.")
     for name, value in RECIPE.items():
-        parser.add_argument(f"--{name}", type=type(value), default=value)
-    parser.add_argument("--out", type=Path, default=Path("runs/align_table"))
-    parser.add_argument("--json", type=Path)
+        parser.add_argument(f"--{name}", type=type(value), default=value, help="As for homeostat align.")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/align_table"),
+        help="The folder for pairs, adapters and caches. An existing one is continued.",
+    )
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     model = TransformersModel.load(args.model)
     local = localized(model, args.out, 270)
@@ -145,7 +164,7 @@ def main() -> None:
 
 
 def bootstrap(cases: np.ndarray) -> str:
-    """Mean in percent, with the 95 % bootstrap interval over cases (not over seeds: all answer the same cases)."""
+    """Returns the mean in percent with its 95 % bootstrap interval over cases. All seeds answer the same cases."""
     rng = np.random.default_rng(0)
     draws = cases[rng.integers(0, len(cases), (2000, len(cases)))].mean(1)
     low, high = np.quantile(draws, [0.025, 0.975])
@@ -153,7 +172,7 @@ def bootstrap(cases: np.ndarray) -> str:
 
 
 def show(table: dict[str, list[dict]]) -> None:
-    """A row a way to train: the mean over seeds, each seed's share, and the paired gain over the base."""
+    """Prints one line per row: the mean over seeds, the share of each seed, and the paired gain over the base."""
     print(
         f"| row | rule kept, % | by seed | gain | twins right, % | by seed | gain | {' | '.join(DIMENSIONS)} | CRAS "
         "| parameters | seconds | peak MiB |"

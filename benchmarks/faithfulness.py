@@ -1,9 +1,14 @@
-"""How far may a model's attention be trusted to say what matters? (``homeostat.sensors.faithfulness``)
+"""Measures how far a model's attention can be trusted to say which part of a prompt matters.
 
     python benchmarks/faithfulness.py --cases 120 --json faithfulness.json
 
-Prompts of phone tasks on dev words (training templates), from the oracle's walk, each with the action that the model
-writes.
+Attention mass and intensity of each span are compared with two other measures (``homeostat.sensors.faithfulness``):
+gradient times input, and the effect of deleting the span on the answer's log-probability. The prompts are steps of the
+oracle's episodes on the phone (training templates, dev words), each with the action that the model generates.
+
+JSON: ``evidence`` has the measures of every span of every prompt. ``correlations`` has for each pair of measures
+(``one``, ``other``) Spearman's ``rho`` over all (prompt, span) pairs and its mean ``within`` prompts, each as value,
+low, high (bootstrap over prompts). ``cases`` is the number of prompts.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from homeostat.sensors.faithfulness import Case, Faithfulness, faithfulness
 
 
 def cases(model: TransformersModel, count: int, seed: int = 0) -> Iterator[Case]:
-    """One prompt of an episode each, at a random step, with a rule where the task has one."""
+    """Yields one prompt per episode, at a random step, with a rule if the task has one."""
     rng = random.Random(seed)
     env = PhoneEnv(split="dev", apps=tuple(APPS))
     tasks = sorted(templates_of("train"))
@@ -57,7 +62,7 @@ def show(found: Faithfulness) -> None:
         table.add_row(f"{c.one} and {c.other}", *cells)
     console = Console(width=110)
     console.print(table)
-    spans = Table("span", "prompts", "tokens", "mass", "intensity", "saliency", "deletion, nats a token")
+    spans = Table("span", "prompts", "tokens", "mass", "intensity", "saliency", "deletion, nats per token")
     for label in dict.fromkeys(e.label for e in found.evidence):
         own = [e for e in found.evidence if e.label == label]
         means = (
@@ -69,9 +74,13 @@ def show(found: Faithfulness) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="homeostat/nano")
-    parser.add_argument("--cases", type=int, default=120)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--model",
+        default="homeostat/nano",
+        help="The model: a Hugging Face name, a folder, or the name of an embedded model.",
+    )
+    parser.add_argument("--cases", type=int, default=120, help="The number of prompts.")
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
     options = parser.parse_args()
     model = TransformersModel.load(options.model)
     model.model.float()

@@ -1,12 +1,16 @@
-"""Reconsider's choice among n answers: CyberV's weights, fitted ones, majority vote, and the first answer.
+"""Compares ways to choose among n answers: CyberV's weights, fitted weights, majority vote, and the first answer.
 
     python benchmarks/forest_weights.py --steps 240 --json forest_weights.json
 
-Steps of oracle episodes on the phone: the prompt is real, and the right action is known. The weights are fitted on
-steps of the dev templates; the choices are compared on steps of the test templates (30, test words). Each step has one
-greedy answer and n − 1 drawn at temperature 1 from one prefill; an answer counts as right where it names the oracle's
-action (a tap on the same element, the same text). ``separate`` draws the n − 1 anew in calls of their own, for the same
-vote: quality must not differ. Intervals: Wilson; differences paired.
+The data are steps of oracle episodes on the phone, so the prompt is real and the right action is known. The weights are
+fitted on steps of the dev templates. The choices are compared on steps of the 30 test templates, with test words. Each
+step has one greedy answer and n − 1 answers drawn at temperature 1 from one prefill. An answer is right if it names the
+oracle's action (a tap on the same element, the same text). The rows with "separate calls" draw the n − 1 answers again
+in calls of their own; their quality must not differ.
+
+JSON: ``weights`` are the fitted weights. ``rows`` has for each ``choice`` the share of ``right`` steps (Wilson) and the
+paired ``gain`` over the greedy answer (Newcombe). ``some_right`` is the number of steps with any right candidate.
+``seconds`` are those for drawing the answers from one prefill and in separate calls.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from homeostat.sensors import AttentionDrift, Confidence, Repetition, SensorCont
 
 @dataclass
 class Step:
-    """One step's candidates (the greedy answer first) and those drawn in separate calls, and the right answer."""
+    """A step: its candidates with the greedy answer first, those drawn in separate calls, and the right answer."""
 
     candidates: list[Candidate]
     separate: list[Candidate]
@@ -103,10 +107,16 @@ def majority(candidates: Sequence[Candidate], elements: tuple[Element, ...]) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=240)
-    parser.add_argument("--n", type=int, default=8)
-    parser.add_argument("--model", default="homeostat/nano")
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument(
+        "--steps", type=int, default=240, help="The number of steps to fit on, and of those to compare on."
+    )
+    parser.add_argument("--n", type=int, default=8, help="The number of answers per step.")
+    parser.add_argument(
+        "--model",
+        default="homeostat/nano",
+        help="The model: a Hugging Face name, a folder, or the name of an embedded model.",
+    )
+    parser.add_argument("--json", type=Path, required=True, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     model = TransformersModel.load(args.model)
     seconds = [0.0, 0.0]

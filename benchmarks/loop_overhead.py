@@ -1,13 +1,15 @@
-"""What the loop itself costs per step, beside the model and the environment.
+"""Measures what the control loop itself costs per step, besides the model and the environment.
 
     python benchmarks/loop_overhead.py --json loop.json
 
-Whole episodes are timed, the time inside ``model.generate`` and inside the environment's own calls is taken off, and
-the rest divided by the steps. ``milliseconds_per_step`` is a run as ``homeostat run`` makes it (trace, screenshots and
-an SQLite checkpoint after every node); ``milliseconds_per_step_memory`` is one without a folder, as evaluations use.
-The model is a double that says prepared lines with attention masses of a real attempt's shape; the environment is the
-phone simulator. Figures are medians over rounds; those in ``_cpu`` count processor time only, which a busy machine
-stretches less.
+Whole episodes on the phone are timed. The time inside ``model.generate`` and inside the environment's own calls is
+subtracted, and the rest is divided by the number of steps. The model is a double that says prepared lines and returns
+attention masses of a realistic shape.
+
+JSON, medians over rounds: ``milliseconds_per_step`` is for a run as ``homeostat run`` makes it, with a trace,
+screenshots and an SQLite checkpoint after every node (bar: ≤ 15). ``milliseconds_per_step_memory`` is for a run without
+a folder, as evaluations use. The keys with ``_cpu`` count processor time only, which other work on the machine affects
+less. ``milliseconds_per_step_best`` is the fastest round on disk.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ LAYERS, HEADS, TOKENS = 6, 4, 30
 
 
 class Clock:
-    """Adds up the time spent in what it wraps."""
+    """Adds up the time spent in the functions that it wraps."""
 
     def __init__(self) -> None:
         self.seconds = self.cpu = 0.0
@@ -54,7 +56,7 @@ class Clock:
 
 
 class Canned:
-    """Taps about the screen; never terminates, so an episode uses all its steps."""
+    """A model double that taps and never terminates, so that an episode uses all its steps."""
 
     name = "canned"
     style = VERBOSE
@@ -105,7 +107,7 @@ class Timed:
 
 
 def measure(steps: int, folder: Path | None) -> tuple[float, float]:
-    """Milliseconds of the loop's own per step of one episode: on the clock, and of processor time."""
+    """Returns the loop's own milliseconds per step of one episode: wall-clock time and processor time."""
     clock = Clock()
     env: Any = Timed(PhoneEnv(task=None), clock)
     model: Any = Canned()
@@ -119,10 +121,10 @@ def measure(steps: int, folder: Path | None) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
+    parser.add_argument("--steps", type=int, default=40, help="The number of steps of an episode.")
+    parser.add_argument("--rounds", type=int, default=7, help="The number of episodes of each kind.")
     options = parser.parse_args()
     disk, memory = [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,14 @@
-"""The mined round trip: episodes with the loop on -> mine -> align -> the bare model, on held-out tasks.
+"""Measures whether what the loop corrects can be trained into the model: play, mine, align, and measure again.
 
     python benchmarks/mined_round_trip.py --json mined.json
 
-Joined goals with training words are played with the planner (``decompose``); what the loop did over what the bare model
-would have done becomes pairs; an adapter is trained on them; the bare model is measured on the joined test suite and,
-for what it may have forgotten, on atomic tasks. Every step is the command that a user would give.
+Joined goals with training words are played with the planner (``decompose``). What the loop did, preferred over what the
+bare model would have done, becomes preference pairs, and an adapter is trained on them. The bare model is measured
+before and after, on the joined test suite and, for what it may have forgotten, on atomic tasks. Every step is the
+command that a user would give. Intermediate results in ``--out`` are reused.
+
+JSON, for the suites ``joined`` and ``atomic``: the paired comparison that ``homeostat eval --compare`` writes (success
+before and after, rescue, harm and gain, with intervals).
 """
 
 from __future__ import annotations
@@ -33,14 +37,16 @@ def measured(model: str, suite: str, episodes: int, out: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--episodes", type=int, default=120, help="with the loop on")
-    parser.add_argument("--test", type=int, default=100)
-    parser.add_argument("--layers", default="all")
-    parser.add_argument("--rate", default="2e-3")
-    parser.add_argument("--epochs", default="3")
-    parser.add_argument("--out", type=Path, default=Path("runs/mined"))
-    parser.add_argument("--json", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--episodes", type=int, default=120, help="The number of episodes that are played and mined.")
+    parser.add_argument("--test", type=int, default=100, help="The number of test episodes of each suite.")
+    parser.add_argument("--layers", default="all", help="The layers to adapt, as for homeostat align.")
+    parser.add_argument("--rate", default="2e-3", help="The learning rate.")
+    parser.add_argument("--epochs", default="3", help="The number of passes over the pairs.")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/mined"), help="The folder for traces, pairs, adapter and results."
+    )
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     out = args.out
     out.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,14 @@
-"""What the embedded model gets right, question by question, on words it was never shown.
+"""Measures what the embedded model answers correctly, by kind of question, on held-out words.
 
     python benchmarks/nano_answers.py --json nano_answers.json
 
-``where``: "where is X?" for labels that stand on every phone; ``find``: the same for words that only this phone holds;
-``what``: what is written at a place; ``act``: the oracle's next action; ``plan``: a joined goal's parts. An answer
-counts if every token of it is the most likely one after the right ones before it. ``read``: the share of patches whose
-characters the tower names; ``match``, ``point``: how much of the guided heads' attention lies where it should.
+An answer is right if each of its tokens is the most probable one after the right ones before it (teacher forcing).
+
+JSON, shares of right answers with Wilson's interval: ``where`` ("where is X?" for labels that every phone has),
+``find`` (the same for words that only this phone has), ``what`` (what is written at a place), ``act`` (the oracle's
+next action) and ``plan`` (the subtasks of a joined goal). Further means: ``read`` is the share of patches whose
+characters the vision tower names; ``match`` and ``point`` are the shares of the guided heads' attention on the right
+places.
 """
 
 from __future__ import annotations
@@ -23,11 +26,18 @@ from homeostat.nano.training.evaluation import answers, held_out
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--model", default="homeostat/nano", help="homeostat/nano or a folder that clone wrote")
-    parser.add_argument("--split", choices=("dev", "test"), default="test")
-    parser.add_argument("--screens", type=int, default=480)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
+    parser.add_argument(
+        "--model", default="homeostat/nano", help="homeostat/nano, or a folder that homeostat clone wrote."
+    )
+    parser.add_argument("--split", choices=("dev", "test"), default="test", help="The data split.")
+    parser.add_argument(
+        "--screens",
+        type=int,
+        default=480,
+        help="The number of screens; there are a quarter as many planning questions.",
+    )
     options = parser.parse_args()
     model, processor = load_weights(resolve(options.model), "cpu", "float32")
     packer = Packer(processor)

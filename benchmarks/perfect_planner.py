@@ -1,10 +1,13 @@
-"""How far decomposition can go with this executor: nano's own planner against one that knows every part and value.
+"""Measures how far decomposition can go with this executor: its own plans against those of a perfect planner.
 
     python benchmarks/perfect_planner.py --episodes 60 --json perfect_planner.json
 
-The perfect planner is no model: it hands over the parts that the task itself was made of, every carried value already
-filled in. What is then still missing is the executor's. The episodes are those of the suites (test words), seed 2,
-which the evidence's table does not use.
+The perfect planner is not a model. It returns the subtasks that the task was built from, with every carried value
+already filled in. What still fails is due to the executor. The episodes are those of the compositional suites (test
+words) with seed 2, which the table in docs/evidence.md does not use.
+
+JSON, one row for each suite (``kind``) and planner (``perfect`` or not): the number of ``solved`` episodes, ``success``
+with Wilson's interval, and ``parts``, the number of subtasks that were done and the number of all subtasks.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ KINDS = ("concatenation", "transition", "deepdive")
 
 
 class PerfectPlanner:
-    """Answers with the parts of the task that ``env`` plays."""
+    """Answers with the subtasks of the environment's present task."""
 
     name = "perfect"
     capabilities: frozenset[Any] = frozenset()
@@ -55,9 +58,13 @@ def play(kind: str, episodes: int, model: TransformersModel, *, perfect: bool) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=60)
-    parser.add_argument("--model", default="homeostat/nano")
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--episodes", type=int, default=60, help="The number of episodes of each suite.")
+    parser.add_argument(
+        "--model",
+        default="homeostat/nano",
+        help="The model: a Hugging Face name, a folder, or the name of an embedded model.",
+    )
+    parser.add_argument("--json", type=Path, required=True, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     model = TransformersModel.load(args.model)
     rows = [play(kind, args.episodes, model, perfect=p) for kind in KINDS for p in (False, True)]
@@ -66,7 +73,7 @@ def main() -> None:
         done, parts = row["parts"]
         print(
             f"{row['kind']:14} {'perfect planner' if row['perfect'] else 'its own planner':16} {row['solved']} of "
-            f"{args.episodes} [{100 * low:.1f}, {100 * high:.1f}], parts done {100 * done / parts:.0f} % of {parts}"
+            f"{args.episodes} [{100 * low:.1f}, {100 * high:.1f}], subtasks done {100 * done / parts:.0f} % of {parts}"
         )
     args.json.write_text(json.dumps(rows, indent=1) + "\n")
 

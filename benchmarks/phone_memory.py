@@ -1,9 +1,11 @@
-"""Whether the simulator's memory stays flat: random play over many steps, each with a screenshot.
+"""Measures whether the phone simulator's memory stays constant over many random steps, each with a screenshot.
 
     python benchmarks/phone_memory.py --json phone_memory.json
 
-``megabytes`` is the resident set at the start and after each tenth of the steps; ``growth`` the last against the first.
-Half as many steps are played before: the cache of drawn words (20,000 of them) fills in that time.
+Half as many steps are played first, because the cache of rendered words (20,000 of them) fills in that time.
+
+JSON: ``megabytes`` is the resident memory in MiB at the start and after each tenth of the ``steps``. ``growth`` is the
+last value divided by the first.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ def play(env: PhoneEnv, rng: random.Random, steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
+    parser.add_argument("--steps", type=int, default=100_000, help="The number of random steps.")
     args = parser.parse_args()
     env, rng, process = PhoneEnv(task=None, split="train", apps="all"), random.Random(0), psutil.Process()
     megabytes = []

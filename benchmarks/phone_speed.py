@@ -1,9 +1,12 @@
-"""How fast the phone simulator is: steps a second, each with a screenshot, on one core.
+"""Measures how fast the phone simulator is, in steps per second with a screenshot each, on one core.
 
     python benchmarks/phone_speed.py --json phone_speed.json
 
-The oracle's episodes are recorded first; then their actions are replayed on the phone with a screenshot after each, so
-that neither the oracle nor the drawing of tasks is in the figure. Bar: ``steps_per_second`` ≥ 1000.
+The oracle's episodes are recorded first. Then their actions are replayed on the phone with a screenshot after each, so
+the figures contain neither the oracle nor the drawing of tasks.
+
+JSON: ``steps_per_second`` is the median over rounds (bar: ≥ 1000) and ``steps_per_second_min`` the slowest round.
+``steps_per_second_4x`` and ``steps_per_second_4x_min`` are the same at four times the screen's size.
 """
 
 from __future__ import annotations
@@ -45,9 +48,9 @@ def replay(recorded: list[tuple[dict, list]], scale: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--episodes", type=int, default=120)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
+    parser.add_argument("--episodes", type=int, default=120, help="The number of recorded episodes.")
+    parser.add_argument("--rounds", type=int, default=5, help="How often they are replayed.")
     args = parser.parse_args()
     recorded = record(args.episodes)
     figures = {}

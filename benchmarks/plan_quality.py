@@ -1,12 +1,14 @@
-"""Where a planner's plans go wrong, by kind of goal: the number of parts, the words that it never learned.
+"""Measures where a planner's plans go wrong, by kind of goal. No plan is executed.
 
     python benchmarks/plan_quality.py --goals 60 --json plan_quality.json
 
-For compositional goals (test words, seed 2, which the evidence's table does not use) and for the planner's own held-out
-patterns (``homeostat.nano.plans.corpus``, dev words): how many plans have as many parts to do as the goal asks for,
-in how many every drawn word is said, what share of goals is made of words that the training corpus has (drawn words
-left out), and how many plans are others where they are not held to the planner's and the goal's words (``misspelled``:
-then they say something else). No plan is carried out.
+The goals are those of the compositional suites (test words, seed 2, which the table in docs/evidence.md does not use)
+and the planner's own held-out patterns (``homeostat.nano.plans.corpus``, dev words).
+
+JSON, for each kind of goal, the number of ``goals`` and shares with Wilson's interval: ``parts_right``, plans with as
+many subtasks to do as the goal asks for; ``drawn_words_said``, plans that contain every word drawn for the goal;
+``words_learned``, goals whose other words all occur in the training corpus; ``misspelled``, plans that change if the
+planner is not restricted to its own words and the goal's.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ CORPUS = 20_000  # training goals whose words count as learned
 
 
 def words_of(text: str) -> set[str]:
-    """The words of a goal that no phone's content could be."""
+    """Returns the words of a goal that are not drawn as content of a phone."""
     return {w for w in re.findall(r"[a-z]+", text) if not is_drawn(w)}
 
 
@@ -84,9 +86,9 @@ def measured(cases: Iterator[tuple[str, Sequence[str]]], model: Any, known: set[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--goals", type=int, default=60)
-    parser.add_argument("--planner", default="homeostat/nano-planner")
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--goals", type=int, default=60, help="The number of goals of each kind.")
+    parser.add_argument("--planner", default="homeostat/nano-planner", help="The planner: a name or a folder.")
+    parser.add_argument("--json", type=Path, required=True, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     model = TransformersModel.load(args.planner)
     source = planning_examples(random.Random("words"))

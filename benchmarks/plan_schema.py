@@ -1,11 +1,14 @@
-"""How often a planner's text reads as a plan, free and under the schema, and what the schema costs.
+"""Measures how often a planner's text can be read as a plan, with and without the JSON schema, and the schema's cost.
 
     python benchmarks/plan_schema.py --goals 60 --json plan_schema.json
 
-The goals of the three compositional suites (test words, seed 2), each planned once freely and once under
-``plan_schema``: nano by itself, its planner, and nano's own untrained architecture (random weights), which knows no
-plan at all. *Reads*: ``parse_plan`` takes it; *fits*: the text as it is is JSON of the schema. Milliseconds are the
-schema's extra time for each written token, one thread.
+Each goal of the three compositional suites (test words, seed 2) is planned once freely and once constrained by
+``plan_schema``. There are three planners: nano itself, nano-planner, and nano's architecture with random weights, which
+has learned no plan at all. One thread.
+
+JSON, for each planner, ``free`` and ``held`` (constrained): ``reads`` counts the texts that ``parse_plan`` accepts,
+``fits`` those that are JSON of the schema as they stand, both out of ``of``; ``fits_text`` is the latter with Wilson's
+interval; ``tokens`` and ``seconds`` are totals. The script also prints the schema's extra milliseconds per token.
 """
 
 from __future__ import annotations
@@ -69,8 +72,8 @@ def measure(model: TransformersModel, asked: list[str], *, held: bool) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--goals", type=int, default=60, help="of each kind")
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--goals", type=int, default=60, help="The number of goals of each suite.")
+    parser.add_argument("--json", type=Path, required=True, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     torch.set_num_threads(1)
     asked, figures = goals(args.goals), {}
@@ -81,9 +84,9 @@ def main() -> None:
         held = measure(model, asked, held=True)
         figures[model.name] = {"free": free, "held": held}
         cost = 1000 * (held["seconds"] / held["tokens"] - free["seconds"] / free["tokens"])
-        for name, row in (("free", free), ("held to the schema", held)):
+        for name, row in (("free", free), ("under the schema", held)):
             print(f"{model.name:24} {name:20} reads {row['reads']} of {row['of']}, fits {row['fits_text']}")
-        print(f"{'':24} {cost:+.2f} ms a token")
+        print(f"{'':24} {cost:+.2f} ms per token")
     args.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -1,25 +1,27 @@
-"""What reading and steering attention cost: SDPA alone, the probe on all layers, on a quarter of them, with a gain on
-one span (``steered``), with one span's mass held at a target (``moved``), and eager attention's maps.
+"""Measures what reading and steering attention cost in time and memory, against PyTorch's SDPA alone.
 
     python benchmarks/probe_overhead.py --json probe.json && python benchmarks/probe_plots.py probe.json docs/plots
 
-A randomly initialised Qwen2 of 0.5B shape (hidden 896, 14 heads on 2 key heads, feed-forward 4864; the vocabulary is
-cut to 1,024, so that no large output layer hides the cost) reads prompts and writes tokens greedily, in float32, on one
-thread.
+The variants are SDPA alone (``sdpa``), the probe on all layers (``all``) and on a quarter of them (``focal``), the
+probe with a gain on one span (``steered``) or with one span's mass held at a target (``moved``), eager attention with
+its maps (``eager``), and span masses read by nnsight (``nnsight``, if it is installed).
 
-- Time: CPU time of the process, prefill and decoding apart. Every round runs all variants on the same prompt, in an
-  order that rotates; a figure is the median over rounds of the ratio to SDPA *of the same round*.
-- Memory: each variant runs in a process of its own on each prompt. ``growth`` is the peak of its resident memory
-  less what it held with the model loaded; the ratios are those of the growth, and of the whole peak.
-- Eager attention, with ``output_attentions`` or read by nnsight (where it is installed: the span masses of the last 32
-  rows and of every token, summed inside its trace), is left out where its maps alone would take more than
-  ``--eager-gb``.
-- On a GPU (``--device cuda --dtype bfloat16 --hidden 3584 --heads 28 --key-heads 4 --feed-forward 18944`` is a 7B's
-  shape) time is the wall's between synchronisations, and memory is what torch allocated.
+A randomly initialised Qwen2 with the shape of a 0.5B model (hidden size 896, 14 heads on 2 key heads, feed-forward
+4864; the vocabulary is reduced to 1,024, so that no large output layer hides the cost) reads prompts and decodes
+greedily, in float32, on one thread.
 
-Figures: by prompt under ``time`` and ``memory``; ``bars`` holds those at 4,096 tokens (or the longest prompt, where
-that is shorter): time and memory of all layers against SDPA, of the focal ones, and with steering; and steering
-against the probe without it (``steering_over_probe``).
+- Time: CPU time of the process, for prefill and decoding separately. Every round runs all variants on the same prompt,
+  in an order that rotates. A figure is the median over rounds of the ratio to SDPA *in the same round*.
+- Memory: each variant runs in a process of its own for each prompt. ``growth`` is the peak of resident memory minus
+  what the process held with the model loaded. There are ratios of the growth and of the whole peak.
+- Eager attention, with ``output_attentions`` or read by nnsight (the span masses of the last 32 rows and of every
+  token, summed inside its trace), is left out where its maps alone would need more than ``--eager-gb``.
+- On a GPU, time is wall-clock time between synchronisations, and memory is what torch allocated. The shape of a 7B
+  model: ``--device cuda --dtype bfloat16 --hidden 3584 --heads 28 --key-heads 4 --feed-forward 18944``.
+
+JSON: ``time`` and ``memory`` hold the figures by prompt length and variant. ``bars`` holds those at 4,096 tokens, or at
+the longest prompt if that is shorter: time and memory against SDPA for each variant that uses the probe, and the time
+of steering against the probe without it (``steering_over_probe``). ``setting`` holds the options and versions.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ if find_spec("nnsight"):
 ROWS = 32
 LABELS = ("system", "rules", "goal", "plan", "reminder", "history", "screen", "elements", "tool", "user")
 
-# glibc else keeps freed tensors for later, as much as chance will have it: this returns every large one at once.
+# By default glibc keeps an arbitrary share of freed memory. With these settings it returns every large block at once.
 EXACT_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -67,7 +69,7 @@ def build(options: argparse.Namespace, longest: int) -> Any:
 
 
 def fits(options: argparse.Namespace, variant: str, length: int) -> bool:
-    """Whether eager attention's maps (softmax in float32, then the model's type) fit the limit."""
+    """Returns whether eager attention's maps (softmax in float32, then the model's type) fit the limit."""
     size = 4 if options.dtype == "float32" else 2
     kept = {"eager": options.layers, "nnsight": 0}.get(variant)  # nnsight drops a layer's map once it is summed
     if kept is None:
@@ -76,7 +78,7 @@ def fits(options: argparse.Namespace, variant: str, length: int) -> bool:
 
 
 def now(device: str) -> float:
-    """CPU time of the process, or on a GPU the wall's after all work is done."""
+    """Returns the process's CPU time in seconds; on a GPU the wall-clock time after all work is done."""
     if device == "cpu":
         return time.process_time()
     import torch
@@ -86,7 +88,7 @@ def now(device: str) -> float:
 
 
 def prompt_spans(length: int) -> Any:
-    """Ten labels that share the prompt evenly, as an agent's prompt might."""
+    """Returns ten labels that share the prompt evenly."""
     from homeostat.sensors import Spans
 
     step = length // len(LABELS)
@@ -94,7 +96,7 @@ def prompt_spans(length: int) -> Any:
 
 
 def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, float]:
-    """Seconds of CPU time for one prompt and ``tokens`` tokens."""
+    """Returns the seconds of prefill and of decoding for one prompt and ``tokens`` tokens."""
     import torch
 
     from homeostat.sensors import Actuator, watch
@@ -129,7 +131,7 @@ def attempt(model: Any, variant: str, length: int, tokens: int) -> dict[str, flo
 
 
 def attempt_nnsight(model: Any, ids: Any, length: int, tokens: int) -> dict[str, float]:
-    """The same with nnsight: the masses of ten spans, summed layer by layer inside its trace."""
+    """Does the same with nnsight: the masses of ten spans are summed layer by layer inside its trace."""
     import torch
     from nnsight import NNsight
     from transformers import DynamicCache
@@ -198,14 +200,14 @@ def _whole(parts: dict[str, float]) -> float:
 
 
 def resident() -> float:
-    """Resident memory now, in MB; on systems without /proc, its peak so far."""
+    """Returns the present resident memory in MB; on systems without /proc, its peak so far."""
     return _status("VmRSS")
 
 
 def peak() -> float:
-    """The peak of resident memory since the program was loaded, in MB.
+    """Returns the peak of resident memory since the program was loaded, in MB.
 
-    Not ``ru_maxrss`` where /proc tells it: that starts at what the parent process held when it forked.
+    If /proc exists it is read there, because ``ru_maxrss`` starts at what the parent process held when it forked.
     """
     return _status("VmHWM")
 
@@ -259,19 +261,36 @@ def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--hidden", type=int, default=896)
-    parser.add_argument("--heads", type=int, default=14)
-    parser.add_argument("--key-heads", type=int, default=2)
-    parser.add_argument("--feed-forward", type=int, default=4864)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
-    parser.add_argument("--prompts", type=int, nargs="+", default=[1024, 4096, 8192, 16384], metavar="TOKENS")
-    parser.add_argument("--tokens", type=int, default=64, help="tokens to generate for each prompt")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--eager-gb", type=float, default=8.0, help="leave eager out where its maps take more")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures to this JSON file.")
+    parser.add_argument("--layers", type=int, default=4, help="The number of layers.")
+    parser.add_argument("--hidden", type=int, default=896, help="The hidden size.")
+    parser.add_argument("--heads", type=int, default=14, help="The number of attention heads.")
+    parser.add_argument("--key-heads", type=int, default=2, help="The number of key-value heads.")
+    parser.add_argument("--feed-forward", type=int, default=4864, help="The width of the feed-forward layers.")
+    parser.add_argument("--device", default="cpu", help="The device, such as cpu or cuda.")
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float32", "bfloat16", "float16"),
+        help="The type of weights and activations.",
+    )
+    parser.add_argument(
+        "--prompts",
+        type=int,
+        nargs="+",
+        default=[1024, 4096, 8192, 16384],
+        metavar="TOKENS",
+        help="The prompt lengths.",
+    )
+    parser.add_argument("--tokens", type=int, default=64, help="The number of tokens to generate for each prompt.")
+    parser.add_argument("--rounds", type=int, default=3, help="How many rounds are timed.")
+    parser.add_argument(
+        "--eager-gb",
+        type=float,
+        default=8.0,
+        help="Leave out eager attention where its maps need more than this, in GiB.",
+    )
     parser.add_argument("--memory-of", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
 

@@ -1,6 +1,8 @@
-"""Draw what ``probe_overhead.py`` measured: time and memory against SDPA, by the prompt's length.
+"""Plots the figures of ``probe_overhead.py``: time and memory against SDPA, by prompt length.
 
-python benchmarks/probe_plots.py probe.json docs/plots
+    python benchmarks/probe_plots.py probe.json docs/plots
+
+It reads the JSON and writes ``probe_time.png`` and ``probe_memory.png``. It measures nothing itself.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from matplotlib import pyplot
 
 
 def plot(figures: dict[str, Any], folder: Path) -> None:
-    """``probe_time.png`` and ``probe_memory.png``: against SDPA, by the prompt's length."""
+    """Writes ``probe_time.png`` and ``probe_memory.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     names = {
         "all": "probe, all layers",
@@ -51,8 +53,8 @@ def plot(figures: dict[str, Any], folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figures", type=Path, help="the JSON that probe_overhead.py wrote")
-    parser.add_argument("folder", type=Path, help="where the PNGs go")
+    parser.add_argument("figures", type=Path, help="The JSON file that probe_overhead.py wrote.")
+    parser.add_argument("folder", type=Path, help="The folder for the images.")
     options = parser.parse_args()
     plot(json.loads(options.figures.read_text()), options.folder)
 

@@ -1,11 +1,15 @@
-"""How long a reminder's effect lasts: goal drift with and without one, turn by turn, on matched episodes.
+"""Measures how long the effect of a reminder lasts, turn by turn, on matched episodes.
 
     python benchmarks/reminder_decay.py --pairs 60 --json reminder_decay.json
 
-Long goals of the phone (dev words, ``joined`` tasks of the training templates) are played twice by the same model, once
-with the goal restated at turn 3 (counted from 1) and once without. D is ``GoalDrift``'s, the KL divergence from the
-same model with the goal re-shown, of the answer that was carried out. The paired difference at turns 3, 4, 5, 6, its
-95 % interval (bootstrap over pairs), the fitted pulse and its half-life are what ``Remind.lasts`` has to cover.
+Joined goals of the phone (dev words, training templates) are played twice by the same model: once with the goal
+restated at turn 3 (counted from 1), once without. ``GoalDrift`` measures the answer that was carried out: the KL
+divergence from the same model with the goal shown again, in nats per token. The effect is the paired difference, with
+minus without.
+
+JSON: ``mean``, ``low`` and ``high`` are the effect at turns 3, 4, 5 and 6 with its 95 % interval (bootstrap over
+``pairs``). ``size``, ``decay`` and ``half_life`` (in turns, with ``half_life_low`` and ``half_life_high``) are those of
+the fitted impulse response. ``Remind.lasts`` should cover the half-life.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ TURN = 3
 
 
 def drifts(agent: Agent, env: object, task: str, seed: int) -> list[float]:
-    """D of the attempt that each step carried out."""
+    """Returns the goal drift of the attempt that each step carried out."""
     found: dict[int, float] = {}
     for event in agent.start(env.reset_task(task, seed=seed), env, seed=seed):  # type: ignore[attr-defined]
         if isinstance(event, Sense) and event.readings[0].judged:
@@ -35,9 +39,13 @@ def drifts(agent: Agent, env: object, task: str, seed: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--model", default="homeostat/nano")
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--pairs", type=int, default=60, help="The number of pairs of episodes.")
+    parser.add_argument(
+        "--model",
+        default="homeostat/nano",
+        help="The model: a Hugging Face name, a folder, or the name of an embedded model.",
+    )
+    parser.add_argument("--json", type=Path, required=True, help="Write the figures to this JSON file.")
     args = parser.parse_args()
     model = TransformersModel.load(args.model)
     suite = load_suite("joined", split="dev", episodes=3 * args.pairs, seed=4)
@@ -53,7 +61,7 @@ def main() -> None:
             control.append(other)
     response = impulse_response(treated, control, TURN - 1, 4)
     for turn, (mean, low, high) in enumerate(zip(response.mean, response.low, response.high, strict=True), TURN):
-        print(f"turn {turn}: {mean:+.4f} nats a token [{low:+.4f}, {high:+.4f}]")
+        print(f"turn {turn}: {mean:+.4f} nats per token [{low:+.4f}, {high:+.4f}]")
     print(
         f"{response.pairs} pairs; half-life {response.half_life:.2f} turns "
         f"[{response.half_life_low:.2f}, {response.half_life_high:.2f}]"
