@@ -10,27 +10,15 @@ process. A run without a folder leaves nothing on the disk, which suits an evalu
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
-
-from homeostat.agent.events import Event, Started
-from homeostat.agent.loop.calls import ModelCalls
-from homeostat.agent.loop.checkpoint import RunSaver, memory_saver, sqlite_saver
-from homeostat.agent.loop.context import RunContext
-from homeostat.agent.loop.episode import Episode, drive, saved
-from homeostat.agent.loop.graph import compile_loop
+from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
-from homeostat.agent.loop.sensing import Sensing, readout_of
-from homeostat.agent.loop.state import EpisodeState
+from homeostat.agent.loop.running import Parts, resumed_episode, started_episode
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.run import Run
-from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.contracts import Controller, Demanding
 from homeostat.envs.core import Env, TaskInfo
@@ -43,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Agent"]
 
 _FREE_STEPS = 30
+MOST_STEPS = 1_000_000
+"""The largest step budget of an episode."""
 _P = ParamSpec("_P")
 
 
@@ -139,7 +129,9 @@ class Agent:
         Raises:
             ModelError: The model can't be loaded.
         """
-        from homeostat import agent as public  # by its public name: a specification builds agents, so it imports this file
+        from homeostat import (
+            agent as public,  # by its public name: a specification builds agents, so it imports this file
+        )
 
         return public.AgentSpec(model=os.fspath(model)).build()
 
@@ -147,6 +139,10 @@ class Agent:
     def controllers(self) -> tuple[Controller, ...]:
         """The controllers, in the order in which they are asked."""
         return self.cascade.controllers
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.model, self.planner, self.sensors, self.cascade, self.limits)
 
     def start(
         self,
@@ -182,7 +178,7 @@ class Agent:
         """
         info, judged = _begin(task, env, seed, rules, max_steps)
         folder = Path(run_folder) if run_folder is not None else None
-        return Run(self._started(info, judged, env, seed, folder, on_ask), folder)
+        return Run(started_episode(self._parts, info, judged, env, seed, folder, on_ask), folder)
 
     run = _to_the_end(start)
 
@@ -208,69 +204,8 @@ class Agent:
         Raises:
             CheckpointError: While the run is iterated: the folder holds no checkpoint, or a damaged one.
         """
-        return Run(self._resumed(Path(run_folder), env, answer, on_ask), Path(run_folder))
-
-    def _started(
-        self,
-        info: TaskInfo,
-        judged: bool,
-        env: Env,
-        seed: int,
-        folder: Path | None,
-        on_ask: Callable[[str], str] | None,
-    ) -> Generator[Event | Episode]:
-        with ExitStack() as stack:
-            trace = TraceWriter(folder) if folder is not None else None
-            if trace is not None:
-                stack.callback(trace.close)
-            saver = stack.enter_context(sqlite_saver(folder)) if folder is not None else memory_saver()
-            context = self._context(env, trace, saver)
-            run = folder.name if folder is not None else uuid.uuid4().hex[:12]
-            state = EpisodeState(
-                run=run, task=info, judged=judged, seed=seed, instruction=info.goal, snapshot=context.snapshot()
-            )
-            context.emit(self._first_event(state))
-            state.emitted = context.emitted
-            yield from drive(compile_loop(saver), state, state, context, folder, on_ask)
-
-    def _resumed(
-        self, folder: Path, env: Env, answer: str | None, on_ask: Callable[[str], str] | None
-    ) -> Generator[Event | Episode]:
-        with ExitStack() as stack:
-            saver = stack.enter_context(sqlite_saver(folder, existing=True))
-            graph = compile_loop(saver)
-            stored = saved(graph, folder)
-            state, waiting = stored.state, stored.question
-            if stored.ended or (waiting is not None and answer is None and on_ask is None):
-                yield stored.episode(folder)
-                return
-            trace = TraceWriter(folder, resume_at=state.emitted)
-            stack.callback(trace.close)
-            env.restore(trace.load_snapshot(state.snapshot))
-            context = self._context(env, trace, saver)
-            context.emitted, context.spent = state.emitted, state.costs.seconds
-            saver.stored = state.emitted
-            start: Any = None
-            if waiting is not None:
-                start = Command(resume={"answer": answer if answer is not None else on_ask(waiting)})  # type: ignore[misc]
-            yield from drive(graph, start, state, context, folder, on_ask)
-
-    def _context(self, env: Env, trace: TraceWriter | None, saver: RunSaver | InMemorySaver) -> RunContext:
-        wait = saver.wait if isinstance(saver, RunSaver) else None
-        calls = ModelCalls(self.model, self.planner, self.limits, readout_of(self.sensors), wait)
-        return RunContext(env, calls, Sensing(self.sensors, self.model, env), self.cascade, self.limits, trace)
-
-    def _first_event(self, state: EpisodeState) -> Started:
-        return Started(
-            run=state.run,
-            task=state.task,
-            judged=state.judged,
-            seed=state.seed,
-            model=self.model.name,
-            planner=self.planner.name if self.planner is not None else "",
-            sensors=tuple(s.name for s in self.sensors),
-            controllers=tuple(c.name for c in self.controllers),
-        )
+        folder = Path(run_folder)
+        return Run(resumed_episode(self._parts, folder, env, answer, on_ask), folder)
 
     def _check_controllers(self, sensors: set[str]) -> None:
         """Raises ConfigError for a controller that lacks what it needs."""
@@ -302,8 +237,10 @@ def _begin(
     task: TaskInfo | str, env: Env, seed: int, rules: Sequence[str], max_steps: int | None
 ) -> tuple[TaskInfo, bool]:
     """The task, and whether the environment judges it."""
-    if max_steps is not None and max_steps < 1:
-        raise ConfigError(f"max_steps={max_steps!r} leaves no step; give 1 or more")
+    if max_steps is not None and not 1 <= max_steps <= MOST_STEPS:
+        raise ConfigError(f"max_steps={_brief(max_steps)} leaves no step, or too many; give 1 to {MOST_STEPS}")
+    if not -(2**63) <= seed < 2**63:
+        raise ConfigError(f"seed={_brief(seed)} does not fit 64 bits, which the checkpoint holds; give a smaller one")
     if isinstance(task, TaskInfo):
         if rules:
             raise ConfigError(f"rules {list(rules)!r} go with a goal in words; task {task.name!r} has its own")
@@ -320,3 +257,8 @@ def _unique(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"two {what}s are named {twice[0]!r}; give each its own name")
+
+
+def _brief(number: int) -> str:
+    """A number for a message, however long it is."""
+    return str(number) if abs(number) < 10**20 else f"a number of about {number.bit_length() * 3 // 10} digits"

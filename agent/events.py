@@ -31,7 +31,9 @@ __all__ = [
     "event_from_json",
 ]
 
-Ending = Literal["success", "premature", "budget", "impossible", "collapse", "stopped", "finished", "asked", "paused"]
+Ending = Literal[
+    "success", "premature", "budget", "impossible", "collapse", "stopped", "finished", "uncertain", "asked", "paused"
+]
 """How an episode ended. The names extend those of UI-NEXUS.
 
 - ``success``: the agent called the task done, and the task's check holds.
@@ -41,6 +43,7 @@ Ending = Literal["success", "premature", "budget", "impossible", "collapse", "st
 - ``collapse``: several answers in a row held no action.
 - ``stopped``: a controller ended the episode.
 - ``finished``: the agent called the task done, and nothing checks it, because it is a goal in free words.
+- ``uncertain``: a resumed run can't tell whether its last action reached the environment, and nobody is there to ask.
 - ``asked``: not an end: the episode waits for the user's answer and can be resumed.
 - ``paused``: not an end: a signal stopped the loop and the episode can be resumed.
 """
@@ -213,6 +216,8 @@ class Act(_Event):
         error: Why nothing was carried out; "" where the action was.
         said: The answer that held the action; "" for an action that a controller performs by itself.
         snapshot: The sha256 of the environment's state after the step; "" without a run folder.
+        settled: How a resumed run knows that its predecessor had carried the action out: ``"recorded"``, ``"changed"``
+            (the screen has changed) or ``"asked"`` (the user said so); "" where this process carried it out.
     """
 
     kind: Literal["act"] = "act"
@@ -221,6 +226,7 @@ class Act(_Event):
     error: str = ""
     said: str = ""
     snapshot: str = ""
+    settled: Literal["", "recorded", "changed", "asked"] = ""
 
 
 class Asked(_Event):

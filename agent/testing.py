@@ -18,7 +18,7 @@ __all__ = ["ScriptedModel"]
 class ScriptedModel:
     """A model that answers with given lines, for tests without weights.
 
-        model = ScriptedModel(['{"action": "open", "app": "notes"}', '{"action": "terminate", "status": "success"}'])
+        model = ScriptedModel(['{"action": "open", "text": "notes"}', '{"action": "terminate", "status": "success"}'])
         episode = Agent(model, controllers=[MyController()]).run("open my notes", env)
         assert model.prompts[0].messages[-1].role == "user"
 

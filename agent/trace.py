@@ -132,8 +132,13 @@ class TraceWriter:
     def _truncate(self, events: int) -> None:
         """Drops the events that were written after the checkpoint from which the run resumes. They happen again."""
         if not self._path.exists():
-            return
+            raise CheckpointError(f"trace {str(self._path)!r} is missing; start the run anew")
         lines = self._path.read_bytes().split(b"\n")[:-1]
+        if len(lines) < events:
+            raise CheckpointError(
+                f"trace {str(self._path)!r} holds {len(lines)} events, but its checkpoint covers {events}; "
+                "a part of the trace is lost: start the run anew"
+            )
         part = self._path.with_suffix(".part")
         part.write_bytes(b"".join(line + b"\n" for line in lines[:events]))
         os.replace(part, self._path)

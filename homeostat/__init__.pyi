@@ -7,6 +7,7 @@ from .errors import (
     ComponentError as ComponentError,
     ConfigError as ConfigError,
     EnvError as EnvError,
+    EnvTimeout as EnvTimeout,
     HomeostatError as HomeostatError,
     ModelError as ModelError,
     PlanError as PlanError,

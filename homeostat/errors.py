@@ -7,6 +7,7 @@
     ├── ModelError            a model that can't be loaded, rendered for, probed or run
     │   └── ProbeError        an architecture whose attention can't be read exactly
     ├── EnvError              an environment that can't do what was asked
+    │   ├── EnvTimeout        an environment that does not return in time
     │   └── ActionError       an action that the environment refuses
     │       └── UnparsableAction   a model's text that holds no action
     ├── ComponentError        a sensor, controller, environment or model that fails in a way of its own
@@ -27,6 +28,7 @@ __all__ = [
     "ComponentError",
     "ConfigError",
     "EnvError",
+    "EnvTimeout",
     "HomeostatError",
     "ModelError",
     "PlanError",
@@ -82,6 +84,10 @@ class ProbeError(ModelError):
 
 class EnvError(HomeostatError):
     """An environment that can't do what was asked."""
+
+
+class EnvTimeout(EnvError, TimeoutError):
+    """An environment that does not return in time: its call was abandoned."""
 
 
 class ActionError(EnvError, ValueError):

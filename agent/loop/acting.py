@@ -9,14 +9,12 @@ from homeostat.agent.events import Act, Decide, Ending, Finish
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.controlling import record_of
 from homeostat.agent.loop.nodes import Updates
+from homeostat.agent.loop.performing import Outcome, perform, settle
 from homeostat.agent.loop.refusing import refusal
 from homeostat.agent.loop.state import EpisodeState, StepState
 from homeostat.agent.prompts import describe
-from homeostat.components import component
 from homeostat.controllers.decisions import Refuse, Stop
 from homeostat.controllers.forest import same_action
-from homeostat.envs.core import SelfEnding
-from homeostat.errors import ActionError
 
 __all__ = ["act", "finish"]
 
@@ -104,8 +102,11 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
     seen = context.observe()
     grid = context.calls.model.style.grid(seen)
     updates: Updates = {}
+    known = settle(state, context)
+    if known is not None and known.uncertain:
+        return {"ending": "uncertain", "reason": known.uncertain}
     refused: Refuse | Stop | None = state.decision if isinstance(state.decision, Refuse) else None
-    if refused is None:
+    if refused is None and known is None:
         refused = refusal(action, state, context)
         if refused is not None:  # for example in a resumed run whose controllers have changed
             updates["decisions"] = (*state.decisions, record_of(refused, refused.by, state))
@@ -113,13 +114,25 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
             context.emit(told)
     if isinstance(refused, Stop):
         return {**updates, "decision": refused, "ending": "stopped", "reason": refused.reason}
-    error = refused.reason if refused is not None else _done(action, context)
     if refused is not None:
         updates["now"] = StepState(reminder=refused.reason)
+        known = Outcome(error=refused.reason)
+    result = known or perform(action, state, context)
+    error = result.error
     snapshot = state.snapshot if error else context.snapshot()
     outcome: Literal["refused", "done"] = "refused" if error else "done"
     said = state.proposal.text
-    context.emit(Act(step=state.step, action=action, outcome=outcome, error=error, said=said, snapshot=snapshot))
+    context.emit(
+        Act(
+            step=state.step,
+            action=action,
+            outcome=outcome,
+            error=error,
+            said=said,
+            snapshot=snapshot,
+            settled=result.settled,
+        )
+    )
     answers = (action.text,) if isinstance(action, Answer) and not error else ()
     updates |= {
         "snapshot": snapshot,
@@ -135,27 +148,16 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
     }
     if isinstance(action, Terminate) and not error:
         updates |= _terminated(action, state, context)
-    elif isinstance(context.env, SelfEnding) and context.env.ended:
-        updates |= _ended(context.env.ended, state, context)
+    elif ended := context.env.ended:
+        updates |= _ended(ended, state, context)
     return updates
-
-
-def _done(action: Action, context: RunContext) -> str:
-    """Executes the action. Returns why the environment refuses it, or ""."""
-    try:
-        with component("environment", context.env_name):
-            context.env.act(action)
-    except ActionError as refused:
-        return str(refused)
-    return ""
 
 
 def _judged(state: EpisodeState, context: RunContext) -> bool | None:
     """Whether the task's check holds; None where nothing judges it."""
     if not state.judged:
         return None
-    with component("environment", context.env_name):
-        return context.env.success()
+    return context.env.success()
 
 
 def _terminated(action: Terminate, state: EpisodeState, context: RunContext) -> Updates:

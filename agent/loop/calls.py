@@ -9,7 +9,7 @@ from typing import Any
 
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.state import EpisodeState
-from homeostat.agent.models.protocol import Model
+from homeostat.agent.models.protocol import Interruptible, Model
 from homeostat.components import component
 from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
@@ -98,9 +98,26 @@ class ModelCalls:
         tokens = self.limits.plan_tokens
         return self._call(model, prompt, state, temperature=0.0, watch=False, max_new_tokens=tokens, **more)[0]
 
-    def _call(self, model: Model, prompt: Prompt, state: EpisodeState, **settings: Any) -> list[Attempt]:
+    def wait(self, emitted: int) -> None:
+        """Blocks until the checkpoint that covers so many events is written.
+
+        Args:
+            emitted: The number of events.
+
+        Raises:
+            CheckpointError: The checkpoint can't be written.
+        """
         if self.saved is not None:
-            self.saved(state.emitted)
+            self.saved(emitted)
+
+    def interrupt(self) -> None:
+        """Asks the models to end the call that they are in, where they can."""
+        for model in {id(m): m for m in (self.model, self.planning_model)}.values():
+            if isinstance(model, Interruptible):
+                model.interrupt()
+
+    def _call(self, model: Model, prompt: Prompt, state: EpisodeState, **settings: Any) -> list[Attempt]:
+        self.wait(state.emitted)
         seconds = self.limits.seconds
         drawn = (settings["n"],) if "n" in settings else ()
         with component("model", model.name):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class RunSaver(SqliteSaver):
 
     Attributes:
         stored: The number of events (``EpisodeState.emitted``) that the newest written state covers.
+        failure: Why a checkpoint could not be written; None as long as all could.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -64,19 +65,29 @@ class RunSaver(SqliteSaver):
         """
         super().__init__(connection, serde=_serializer())
         self.stored = -1
+        self.failure: Exception | None = None
         self._puts = 0
         self._news = threading.Condition()
 
     def wait(self, emitted: int) -> None:
         """Blocks until the checkpoint that covers so many events is written.
 
-        It gives up after some seconds: where writing fails, LangGraph raises that error by itself.
-
         Args:
             emitted: The number of events.
+
+        Raises:
+            CheckpointError: The checkpoint can't be written, or is not within 10 seconds.
         """
         with self._news:
-            self._news.wait_for(lambda: self.stored >= emitted, timeout=_PATIENCE)
+            written = self._news.wait_for(lambda: self.failure or self.stored >= emitted, timeout=_PATIENCE)
+        if self.failure is not None:
+            raise self.error() from self.failure
+        if not written:
+            raise CheckpointError(f"the checkpoint was not written within {_PATIENCE:g} s; check the disk, then resume")
+
+    def error(self) -> CheckpointError:
+        """The failure as an error that says what to do."""
+        return CheckpointError(f"can't write the checkpoint ({self.failure}); free or mend the disk, then resume")
 
     def put(
         self,
@@ -96,7 +107,11 @@ class RunSaver(SqliteSaver):
         Returns:
             The configuration that names the checkpoint.
         """
-        stored = super().put(config, checkpoint, metadata, new_versions)
+        try:
+            stored = super().put(config, checkpoint, metadata, new_versions)
+        except Exception as error:
+            self._fail(error)
+            raise
         with self._news:
             self.stored = max(self.stored, checkpoint["channel_values"].get("emitted", -1))
             self._news.notify_all()
@@ -110,6 +125,28 @@ class RunSaver(SqliteSaver):
                 cursor.execute("DELETE FROM checkpoints WHERE checkpoint_id <= ?", row)
                 cursor.execute("DELETE FROM writes WHERE checkpoint_id <= ?", row)
         return stored
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Writes what a node returned.
+
+        Args:
+            config: LangGraph's configuration of the thread.
+            writes: The channels and their values.
+            task_id: The node's task.
+            task_path: The node's place in the graph.
+        """
+        try:
+            super().put_writes(config, writes, task_id, task_path)
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: Exception) -> None:
+        with self._news:
+            self.failure = self.failure or error
+            self._news.notify_all()
 
 
 def memory_saver() -> InMemorySaver:

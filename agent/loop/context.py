@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 
 from homeostat.agent.events import Event
 from homeostat.agent.loop.calls import ModelCalls
+from homeostat.agent.loop.env_calls import EnvCalls
+from homeostat.agent.loop.intents import Intent, IntentLog
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.sensing import Sensing
 from homeostat.agent.trace import TraceWriter
-from homeostat.components import component
 from homeostat.controllers.cascade import Cascade
-from homeostat.envs.core import Env
 from homeostat.envs.screens import load_screen, screen_digest
 from homeostat.observation import Observation
 from homeostat.sensors.attempts import Attempt
@@ -32,24 +33,30 @@ class RunContext:
     They are not part of the checkpoint: whoever resumes the run builds them again.
 
     Attributes:
-        env: The environment.
+        env: The calls of the environment.
         calls: The model calls.
         sensing: The sensors.
         cascade: The controllers.
         limits: The loop's limits.
         trace: The writer of the run's folder; None without a folder.
+        intents: The log of what is about to be done; None without a folder.
+        unsettled: The last intent of the process that the run is resumed from, until its step is settled.
+        on_ask: Answers questions; None leaves them open.
         emitted: The number of events so far.
         spent: The seconds that the episode had run before it was resumed.
         observation: The present screen; None until the environment is asked for it.
         attempt: The attempt between ``propose`` and ``sense``, whose arrays the state can't hold.
     """
 
-    env: Env
+    env: EnvCalls
     calls: ModelCalls
     sensing: Sensing
     cascade: Cascade
     limits: LoopLimits
     trace: TraceWriter | None = None
+    intents: IntentLog | None = None
+    unsettled: Intent | None = None
+    on_ask: Callable[[str], str] | None = None
     emitted: int = 0
     spent: float = 0.0
     observation: Observation | None = None
@@ -81,14 +88,8 @@ class RunContext:
     def observe(self) -> Observation:
         """Returns the present screen. The environment is asked once in every step, and again after a resume."""
         if self.observation is None:
-            with component("environment", self.env_name):
-                self.observation = self.env.observe()
+            self.observation = self.env.observe()
         return self.observation
-
-    @property
-    def env_name(self) -> str:
-        """The name of the environment's class, for error messages."""
-        return type(self.env).__name__
 
     def keep(self, image: NDArray[np.uint8]) -> str:
         """Keeps a screenshot for later prompts.
@@ -124,6 +125,4 @@ class RunContext:
         """Saves the environment's state and returns its hash; empty without a run folder."""
         if self.trace is None:
             return ""
-        with component("environment", self.env_name):
-            state = self.env.snapshot()
-        return self.trace.snapshot(state)
+        return self.trace.snapshot(self.env.snapshot())

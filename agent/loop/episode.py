@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.agent.events import Ending, Event, Failed, Finish
 from homeostat.agent.loop.checkpoint import THREAD, sqlite_saver
 from homeostat.agent.loop.context import RunContext
+from homeostat.agent.loop.env_calls import GRACE
 from homeostat.agent.loop.graph import compile_loop, recursion_limit
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.controllers.context import Record
 from homeostat.envs.core import TaskInfo
-from homeostat.errors import CheckpointError, ComponentError
+from homeostat.errors import CheckpointError, ComponentError, EnvTimeout
 
 __all__ = ["Episode", "StoredRun", "drive", "saved", "stored_run"]
 
@@ -93,7 +94,7 @@ def drive(
     config = {**THREAD, "recursion_limit": recursion_limit(state.task, context.limits)}
     control = RunControl()
     paused = False
-    with _draining(control, folder is not None):
+    with _draining(control, context, folder is not None):
         while True:
             question: str | None = None
             try:
@@ -111,6 +112,9 @@ def drive(
             except GraphDrained:
                 paused = True
             except Exception as error:
+                if isinstance(error, EnvTimeout) and control.drain_requested:
+                    paused = True  # abandoned because the process was asked to end
+                    break
                 context.emit(_failed(error, state))
                 yield from context.drain()
                 raise
@@ -258,23 +262,32 @@ def _pausing(episode: Episode) -> Finish:
 
 
 @contextmanager
-def _draining(control: Any, resumable: bool) -> Iterator[None]:
-    """Within it, the first Ctrl-C or SIGTERM stops the loop after the present node; a second Ctrl-C interrupts it."""
+def _draining(control: Any, context: RunContext, resumable: bool) -> Iterator[None]:
+    """Within it, the first Ctrl-C or SIGTERM asks the loop to stop at the next node; a second Ctrl-C interrupts.
+
+    A call of the environment or of the model that goes on for longer than the grace is abandoned or cut short.
+    """
     if not resumable or threading.current_thread() is not threading.main_thread():
         yield
         return
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(s) for s in signals]
+    cut = threading.Timer(GRACE, context.calls.interrupt)
+    cut.daemon = True
 
     def drain(number: int, frame: Any) -> None:
         if control.drain_requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        control.request_drain(signal.Signals(number).name)
+        if not control.drain_requested:
+            control.request_drain(signal.Signals(number).name)
+            context.env.end_soon()
+            cut.start()
 
     for s in signals:
         signal.signal(s, drain)
     try:
         yield
     finally:
+        cut.cancel()
         for s, handler in zip(signals, before, strict=True):
             signal.signal(s, handler)

@@ -56,8 +56,11 @@ class IntentLog:
         self._path = folder / _FILE
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            # A line that a killed process left unfinished says nothing: its action was not begun, or stays open.
+            data = self._path.read_bytes()
+            os.ftruncate(self._file, data.rfind(b"\n") + 1)
         except OSError as error:
-            raise CheckpointError(f"can't write {str(self._path)!r}: {error.strerror}; free the disk, then resume") from None
+            raise self._unwritable(error) from None
 
     def begin(self, step: int, action: Action, screen: str) -> Intent:
         """Writes an intent, durably: it survives a power cut.
@@ -93,19 +96,15 @@ class IntentLog:
         """The newest intent with the newest that is known of it; None without one.
 
         Raises:
-            CheckpointError: A line other than the last, which a killed process may have left unfinished, is damaged.
+            CheckpointError: The last line is damaged.
         """
-        lines = self._path.read_bytes().split(b"\n")
-        found = None
-        for number, line in enumerate(lines):
-            try:
-                found = Intent.model_validate_json(line) if line else found
-            except ValidationError:
-                if number < len(lines) - 1:
-                    raise CheckpointError(
-                        f"{str(self._path)!r}, line {number + 1}, is damaged; start the run anew"
-                    ) from None
-        return found
+        lines = self._path.read_bytes().splitlines()
+        if not lines:
+            return None
+        try:
+            return Intent.model_validate_json(lines[-1])
+        except ValidationError:
+            raise CheckpointError(f"{str(self._path)!r}, line {len(lines)}, is damaged; start the run anew") from None
 
     def close(self) -> None:
         """Closes the file."""
@@ -114,14 +113,11 @@ class IntentLog:
     def _append(self, intent: Intent) -> None:
         data = intent.model_dump_json().encode() + b"\n"
         try:
-            # A line that a killed process left unfinished is closed first.
-            size = os.fstat(self._file).st_size
-            if size and os.pread(self._file, 1, size - 1) != b"\n":
-                data = b"\n" + data
             while data:
                 data = data[os.write(self._file, data) :]
             os.fdatasync(self._file)
         except OSError as error:
-            raise CheckpointError(
-                f"can't write {str(self._path)!r}: {error.strerror}; free the disk, then resume"
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> CheckpointError:
+        return CheckpointError(f"can't write {str(self._path)!r}: {error.strerror}; free the disk, then resume")

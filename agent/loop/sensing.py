@@ -9,10 +9,10 @@ from operator import or_
 from typing import Any
 
 from homeostat.actions import Action
+from homeostat.agent.loop.env_calls import EnvCalls
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.models.protocol import Model
 from homeostat.components import component
-from homeostat.envs.core import Checked, Env
 from homeostat.observation import Observation
 from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
@@ -49,7 +49,7 @@ class Sensing:
 
     sensors: Sequence[Sensor]
     model: Model
-    env: Env
+    env: EnvCalls
 
     def read(
         self,
@@ -101,7 +101,5 @@ class Sensing:
     def _subtasks(self) -> dict[str, Any]:
         """The subtasks' state, if a sensor needs it and the environment knows it."""
         wanted = any(isinstance(s, SubtaskSensor) and s.checks_subtasks for s in self.sensors)
-        if not wanted or not isinstance(self.env, Checked):
-            return {}
-        with component("environment", type(self.env).__name__):
-            return {"subtasks": self.env.subtasks(), "subtask_apps": self.env.subtask_apps()}
+        found = self.env.subtasks() if wanted else None
+        return {} if found is None else {"subtasks": found[0], "subtask_apps": found[1]}

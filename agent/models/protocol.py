@@ -11,7 +11,7 @@ from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["Model"]
+__all__ = ["Interruptible", "Model"]
 
 
 @runtime_checkable
@@ -61,4 +61,13 @@ class Model(Protocol):
         Raises:
             ModelError: The prompt can't be rendered, or the model can't answer it.
         """
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """The optional capability of a :class:`Model` whose calls can be ended early."""
+
+    def interrupt(self) -> None:
+        """Ends the present call soon, with ``finish="length"``. A signal handler may call it at any time."""
         ...

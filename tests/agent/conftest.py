@@ -23,6 +23,7 @@ from homeostat.testing import ScriptedModel
 class Lamp:
     """An environment with one lamp: a click toggles it, ``open`` is refused. Deterministic, with snapshots."""
 
+    restores = True
     tasks: ClassVar = {"lamp_on": ("Turn the lamp on", True), "lamp_off": ("Leave the lamp off", False)}
 
     def __init__(self) -> None:

@@ -39,6 +39,8 @@ PLAN = '["delete the first note", "delete the second note"]'
 class Notes:
     """Two notes and a button that deletes one."""
 
+    restores = True
+
     def __init__(self) -> None:
         self.notes, self.acted = 2, 0
 
