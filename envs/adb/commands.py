@@ -27,6 +27,8 @@ The commands and default sources are:
       draganddrop <x1> <y1> <x2> <y2> [duration(ms)] (Default: touchscreen)
       keycombination <key code 1> <key code 2> ... (Default: keyboard)"""
 _SCREEN = ("/dev/tty", "/dev/stdout", "/proc/self/fd/1")
+_MOST_SETTINGS = 1000
+_LONGEST_SETTING = 4096  # characters
 _DUMP = "/sdcard/window_dump.xml"
 
 
@@ -47,6 +49,7 @@ def input_(shell: Shell, words: list[str], stdin: bytes) -> Output:
                 return _text(shell, text)
             case ["keyevent", *keys] if keys:
                 for key in (k for k in keys if not k.startswith("--")):
+                    shell.step.check()
                     press(handset, key)
             case ["keycombination", *keys] if len(keys) > 1:
                 chord(handset, keys)
@@ -79,8 +82,9 @@ def screencap(shell: Shell, words: list[str], stdin: bytes) -> Output:
     if "-p" in words or (path or "").endswith(".png"):
         data = shell.handset.screencap()
     else:
+        width, height = shell.handset.size
+        shell.step.take(2 * 4 * width * height)
         pixels = shell.handset.observe().screenshot
-        height, width = pixels.shape[:2]
         opaque = np.full((height, width, 1), 255, np.uint8)
         data = struct.pack("<4I", width, height, 1, 0) + np.concatenate([pixels, opaque], axis=2).tobytes()
     if path is None:
@@ -141,8 +145,9 @@ def settings(shell: Shell, words: list[str], stdin: bytes) -> Output:
         case ["get", space, name]:
             return printed(shell.settings.get((space, name), "null"))
         case ["put", space, name, value, *_]:
-            if len(shell.settings) < 1000:
-                shell.settings[space, name] = value
+            if len(shell.settings) >= _MOST_SETTINGS or len(space + name + value) > _LONGEST_SETTING:
+                return failed(f"Failed transaction: too many settings, or longer than {_LONGEST_SETTING}", 255)
+            shell.settings[space, name] = value
             return Output()
         case ["delete", space, name]:
             return printed(f"Deleted {int(shell.settings.pop((space, name), None) is not None)} rows")

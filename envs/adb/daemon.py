@@ -4,28 +4,39 @@
         print(f"adb connect {daemon.address}")
 
 One asyncio loop in a thread of its own serves every connection. Commands run in worker threads, under the handset's
-lock. Bytes that are no adb message end their connection and have no other effect.
+lock, and the clients take turns. Bytes that are no adb message end their connection and have no other effect. What a
+client may use is in :mod:`homeostat.envs.adb.limits`, and who may be one in :mod:`homeostat.envs.adb.access`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
-from functools import partial
+import time
 from types import TracebackType
 
+from homeostat.envs.adb.access import Access
 from homeostat.envs.adb.files import Files
 from homeostat.envs.adb.handset import Handset, HasDevice
+from homeostat.envs.adb.limits import Limits
 from homeostat.envs.adb.protocol import ProtocolError
 from homeostat.envs.adb.reports import banner
-from homeostat.envs.adb.services import serve
+from homeostat.envs.adb.services import Services
 from homeostat.envs.adb.shell import Shell
 from homeostat.envs.adb.transport import Connection
+from homeostat.envs.adb.workers import Workers
 from homeostat.envs.phone.device import Device
 from homeostat.errors import EnvError
 
 __all__ = ["PhoneDaemon"]
+
+_IDLE = 5.0  # seconds after which a client without a stream may have to make room for a new one
+_SILENT = 60.0  # and a client with one
+_FAREWELL = 2.0  # seconds that the last bytes may take to leave
+_BUFFER = 64 * 1024  # bytes that may wait in a connection
+_SO_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
 class PhoneDaemon:
@@ -34,7 +45,16 @@ class PhoneDaemon:
     While the daemon runs, other code must hold :attr:`lock` to use the phone.
     """
 
-    def __init__(self, phone: Device | HasDevice, *, host: str = "127.0.0.1", port: int = 0, scale: int = 5) -> None:
+    def __init__(
+        self,
+        phone: Device | HasDevice,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        scale: int = 5,
+        token: str | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         """Prepares the daemon, which listens after :meth:`start`.
 
         Args:
@@ -42,15 +62,25 @@ class PhoneDaemon:
             host: The address to listen on.
             port: The port to listen on. 0: any free one.
             scale: The scale of the screen. See :class:`Handset`.
+            token: What a client must give before it can use the phone (``adb shell auth TOKEN``). None: nothing.
+            limits: How much a client may use. None: the defaults.
+
+        Raises:
+            ConfigError: The scale is out of range, the token is unsuitable, or other machines can reach ``host`` and
+                there is no token.
         """
         self.handset = Handset(phone, scale)
         self.files = Files()
-        self.shell = Shell(self.handset, self.files)
+        self.limits = limits or Limits()
+        self.shell = Shell(self.handset, self.files, self.limits)
+        self._access = Access(host, token)
         self.host, self.port = host, port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._workers = Workers(self.limits)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[Connection, asyncio.Task[None]] = {}
 
     @property
     def address(self) -> str:
@@ -75,6 +105,7 @@ class PhoneDaemon:
         self._thread = threading.Thread(target=self._loop.run_forever, name="phone-daemon", daemon=True)
         self._thread.start()
         self.shell.closing.clear()
+        self._workers = Workers(self.limits)
         try:
             self._server = asyncio.run_coroutine_threadsafe(
                 asyncio.start_server(self._connected, self.host, self.port), self._loop
@@ -110,21 +141,69 @@ class PhoneDaemon:
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in list(self._connections):
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._workers.close)
         await asyncio.get_running_loop().shutdown_default_executor()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        self._tasks.add(task)
+        services = Services(self.shell, self._workers, self._access)
+        connection = Connection(
+            reader,
+            writer,
+            banner=banner(self.handset),
+            serve=services.serve,
+            account=services.account,
+            limits=self.limits,
+            admit=self._make_room,
+        )
         try:
-            await Connection(reader, writer, banner(self.handset), partial(serve, self.shell)).run()
-        except (ProtocolError, asyncio.IncompleteReadError, TimeoutError, ConnectionError, asyncio.CancelledError):
+            _tune(writer)
+            self._cut_queue()
+            self._connections[connection] = task
+            await connection.run()
+        except (ProtocolError, asyncio.IncompleteReadError, TimeoutError, OSError, asyncio.CancelledError):
             pass
         finally:
-            self._connections.discard(task)
+            self._connections.pop(connection, None)
             writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(_FAREWELL):
+                    await writer.wait_closed()
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+    def _cut_queue(self) -> None:
+        """Disconnects the oldest of those that connected and have not yet said who they are, if there are many."""
+        waiting = [c for c in self._connections if not c.greeted]
+        if len(waiting) >= self.limits.clients:
+            self._disconnect(min(waiting, key=lambda c: c.heard))
+
+    def _make_room(self) -> None:
+        """Disconnects the client that was silent longest if there are too many, else refuses the new one."""
+        clients = [c for c in self._connections if c.greeted]
+        if len(clients) < self.limits.clients:
+            return
+        now = time.monotonic()
+        spare = [c for c in clients if now - c.heard > (_IDLE if c.idle else _SILENT)]
+        if not spare:
+            raise ProtocolError(f"there are {len(clients)} clients already")
+        self._disconnect(min(spare, key=lambda c: (not c.idle, c.heard)))
+
+    def _disconnect(self, connection: Connection) -> None:
+        connection.abort()
+        self._connections.pop(connection).cancel()
+
+
+def _tune(writer: asyncio.StreamWriter) -> None:
+    """Bounds what waits in a connection, and lets the system notice a client that is gone without a word."""
+    writer.transport.set_write_buffer_limits(high=_BUFFER)
+    raw: socket.socket = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _SO_KEEPALIVE:
+        if hasattr(socket, name):  # not on every system
+            raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

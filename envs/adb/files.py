@@ -10,6 +10,8 @@ from dataclasses import dataclass
 __all__ = ["File", "Files"]
 
 _LIMIT = 64 * 2**20
+_MOST = 4096  # files
+_LONGEST = 1024  # characters of a path
 _FOLDERS = ("/", "/data", "/data/local", "/data/local/tmp", "/sdcard", "/sdcard/Download", "/system", "/system/bin")
 _ALIASES = {"/storage/emulated/0": "/sdcard", "/storage/self/primary": "/sdcard", "/mnt/sdcard": "/sdcard"}
 _SYSTEM = "/system"
@@ -94,9 +96,12 @@ class Files:
             mtime: When the file was written, in seconds since 1970. None: now.
 
         Raises:
-            OSError: The path is a folder, lies in a read-only folder or below a file, or the storage is full.
+            OSError: The path is too long, is a folder, lies in a read-only folder or below a file, or the storage is
+                full.
         """
         name = self.path(path)
+        if len(name) > _LONGEST:
+            raise OSError("File name too long")
         if self.is_folder(name):
             raise OSError("Is a directory")
         if name == _SYSTEM or name.startswith(_SYSTEM + "/"):
@@ -105,7 +110,7 @@ class Files:
             if any(name.startswith(f + "/") for f in self._files):
                 raise OSError("Not a directory")
             others = sum(len(f.content) for n, f in self._files.items() if n != name)
-            if others + len(content) > _LIMIT:
+            if others + len(content) > _LIMIT or (name not in self._files and len(self._files) >= _MOST):
                 raise OSError("No space left on device")
             self._files[name] = File(content, mode & 0o777, int(time.time()) if mtime is None else mtime)
 

@@ -27,6 +27,8 @@ PACKAGE = "org.homeostat"
 HOME = "home"
 """The launcher's name."""
 LONG_PRESS_MS = 500
+LONGEST_TEXT = 4096  # characters of a field or an answer
+_ANSWERS = 2**22  # characters of all answers
 SLOP = 3.2  # pixels at scale 1 that a resting finger may move: 8 of the 360 density-independent units of the width
 
 
@@ -84,6 +86,7 @@ class Handset:
         self._phone = phone
         self.scale = scale
         self.lock = threading.RLock()
+        self._answered = 0
         self._typed: tuple[str, str, str] | None = None  # a field's key, its text, what was typed for it
 
     @property
@@ -166,10 +169,10 @@ class Handset:
         """Types text into the focused field, after what was typed there. Without a focus it is lost, as on Android.
 
         Args:
-            text: The text.
+            text: The text. What is beyond the 4,096th character of the field is lost.
         """
         with self.lock:
-            self._set(self._before() + text)
+            self._set((self._before() + text)[:LONGEST_TEXT])
 
     def backspace(self) -> None:
         """Deletes the selected text, or the last character."""
@@ -248,7 +251,13 @@ class Handset:
 
         Args:
             text: The answer.
+
+        Raises:
+            ActionError: The answer is too long, or there were too many.
         """
+        self._answered += len(text) + 1
+        if len(text) > LONGEST_TEXT or self._answered > _ANSWERS:
+            raise ActionError(f"an answer of {len(text)} characters is too long, or one too many; answer briefly, once")
         self._do(a.Answer(text=text))
 
     def terminate(self, success: bool) -> None:

@@ -21,12 +21,14 @@ class Output:
         err: What it wrote to stderr.
         code: Its exit status.
         exited: Whether it ended the line or the session, as ``exit`` does.
+        pause: The seconds to wait before the next pipeline, as ``sleep`` asks.
     """
 
     out: bytes = b""
     err: bytes = b""
     code: int = 0
     exited: bool = False
+    pause: float = 0.0
 
 
 @dataclass

@@ -99,7 +99,10 @@ def _broadcast(shell: Shell, words: list[str]) -> Output:
     action = _option(words, "-a") or ""
     extra = {words[i + 1]: words[i + 2] for i, w in enumerate(words[:-2]) if w in ("--es", "-e")}
     if action == f"{PACKAGE}.ANSWER":
-        shell.handset.answer(extra.get("text", ""))
+        try:
+            shell.handset.answer(extra.get("text", ""))
+        except ActionError as error:
+            return failed(f"Error: {error}", 255)
     elif action == f"{PACKAGE}.TERMINATE":
         if extra.get("status") not in ("success", "failure"):
             return failed(f"Error: {action} needs --es status success, or failure; not {extra.get('status')!r}", 255)

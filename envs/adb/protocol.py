@@ -12,6 +12,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+
 __all__ = ["MAX_DATA", "VERSION", "Command", "Message", "ProtocolError", "read_message"]
 
 VERSION = 0x01000001  # from this version on, peers ignore checksums
@@ -54,9 +56,13 @@ class Message:
 
     def pack(self) -> bytes:
         """Returns the message's bytes, with the checksum, which newer peers ignore."""
-        check = sum(self.data) & 0xFFFFFFFF
+        check = _checksum(self.data)
         head = _HEADER.pack(self.command, self.arg0, self.arg1, len(self.data), check, self.command ^ 0xFFFFFFFF)
         return head + self.data
+
+
+def _checksum(data: bytes) -> int:
+    return int(np.frombuffer(data, np.uint8).sum(dtype=np.uint64)) & 0xFFFFFFFF
 
 
 async def read_message(reader: asyncio.StreamReader, *, check: bool) -> Message:
@@ -83,6 +89,6 @@ async def read_message(reader: asyncio.StreamReader, *, check: bool) -> Message:
     except ValueError:
         raise ProtocolError(f"unknown command {command:#x}") from None
     data = await reader.readexactly(length)
-    if check and sum(data) & 0xFFFFFFFF != checksum:
+    if check and _checksum(data) != checksum:
         raise ProtocolError(f"checksum {checksum:#x} does not fit the payload")
     return Message(known, arg0, arg1, data)

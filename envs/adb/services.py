@@ -8,61 +8,141 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
-from homeostat.envs.adb.output import Result
-from homeostat.envs.adb.shell import Shell
+from homeostat.envs.adb.access import TRIES, WELCOME, Access
+from homeostat.envs.adb.limits import Account
+from homeostat.envs.adb.output import Output
+from homeostat.envs.adb.protocol import ProtocolError
+from homeostat.envs.adb.shell import Script, Shell
 from homeostat.envs.adb.sync import serve_sync
 from homeostat.envs.adb.transport import Stream
+from homeostat.envs.adb.workers import Workers
 
-__all__ = ["serve"]
+__all__ = ["Services"]
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _PROMPT = b"phone:/ $ "
+_PIECE = 128 * 1024  # bytes of output in one packet
 _LONGEST = 64 * 1024  # bytes of a line that is typed in
 _INTERRUPT, _END = 3, 4  # Ctrl-C, Ctrl-D
 
 
-async def serve(shell: Shell, stream: Stream, service: str) -> None:
-    """Runs one service to its end.
+class Services:
+    """The services for one client.
 
-    Args:
-        shell: The phone's shell.
-        stream: The client's stream.
-        service: What the client opened, such as ``shell:ls``.
+    Attributes:
+        account: The client's memory.
     """
-    if service == "sync:":
-        await serve_sync(stream.read, stream.write, shell.files)
-        return
-    kind, _, line = service.partition(":")
-    name, *options = kind.split(",")
-    if not line.strip() and name == "shell":
-        await _Session(shell, stream, v2="v2" in options, terminal="raw" not in options).run()
-        return
-    stream.discards_input = True
-    await _reply(stream, await asyncio.to_thread(shell.run, line), v2="v2" in options)
-    await stream.flushed()
+
+    def __init__(self, shell: Shell, workers: Workers, access: Access) -> None:
+        """Serves one client.
+
+        Args:
+            shell: The phone's shell.
+            workers: The threads that run commands.
+            access: The daemon's token.
+        """
+        self.account = Account(shell.memory)
+        self._shell, self._workers, self._access = shell, workers, access
+        self._authorized, self._failures = not access.required, 0
+
+    async def serve(self, stream: Stream, service: str) -> None:
+        """Runs one service to its end.
+
+        Args:
+            stream: The client's stream.
+            service: What the client opened, such as ``shell:ls``.
+
+        Raises:
+            ProtocolError: The client has given wrong tokens again and again.
+        """
+        kind, _, line = service.partition(":")
+        name, *options = kind.split(",")
+        v2 = "v2" in options
+        if not self._authorized or self._access.allows(line) is not None:
+            stream.discards_input = True
+            await self._admit(stream, line, speaks=name != "sync", v2=v2)
+        elif service == "sync:":
+            await serve_sync(stream.read, stream.write, self._shell.files, self.account)
+        elif not line.strip() and name == "shell":
+            await _Session(self, stream, v2=v2, terminal="raw" not in options).run()
+        else:
+            stream.discards_input = True
+            await self._answer(stream, line, v2=v2)
+            await stream.flushed()
+
+    async def run(self, script: Script) -> AsyncIterator[Output]:
+        """Runs a line on the client's turns.
+
+        Args:
+            script: The line.
+
+        Yields:
+            The result of each pipeline, whose memory is held until the next is asked for.
+        """
+        try:
+            while not script.finished:
+                yield await self._workers.run(self.account, script.run_next)
+                script.release()
+                if script.pause:
+                    await asyncio.sleep(script.pause)
+        finally:
+            script.abandon()
+
+    def script(self, line: str) -> Script:
+        """Returns a line of this client, to be given to :meth:`run`.
+
+        Args:
+            line: The line.
+        """
+        return Script(self._shell, line, self.account)
+
+    async def _answer(self, stream: Stream, line: str, *, v2: bool) -> None:
+        script = self.script(line)
+        async with aclosing(self.run(script)) as parts:
+            async for part in parts:
+                await _send(stream, part, v2=v2)
+        if v2:
+            await stream.write(_packet(_EXIT, bytes([script.code & 255])))
+
+    async def _admit(self, stream: Stream, line: str, *, speaks: bool, v2: bool) -> None:
+        """Takes the token, or refuses the service."""
+        given = self._access.allows(line)
+        told = Output(b"", b"unauthorized; first run: adb shell auth TOKEN\n", 1)
+        if given:
+            self._authorized, told = True, Output(WELCOME)
+        elif given is False:
+            self._failures += 1
+            await asyncio.sleep(1)  # so that tokens can't be tried quickly
+            told = Output(b"", b"wrong token\n", 1)
+        if speaks:
+            await _send(stream, told, v2=v2)
+            if v2:
+                await stream.write(_packet(_EXIT, bytes([told.code])))
+            await stream.flushed()
+        if self._failures >= TRIES:
+            raise ProtocolError("too many wrong tokens")
 
 
 def _packet(number: int, data: bytes) -> bytes:
     return struct.pack("<BI", number, len(data)) + data
 
 
-async def _reply(stream: Stream, done: Result, *, v2: bool) -> None:
-    if not v2:
-        await stream.write(done.both)
-        return
-    for part in done.parts:
-        for number, data in ((_STDOUT, part.out), (_STDERR, part.err)):
-            if data:
-                await stream.write(_packet(number, data))
-    await stream.write(_packet(_EXIT, bytes([done.code & 255])))
+async def _send(stream: Stream, part: Output, *, v2: bool) -> None:
+    """Sends what a pipeline wrote, piece by piece, so that little of it is held twice."""
+    for number, data in ((_STDOUT, part.out), (_STDERR, part.err)):
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            await stream.write(_packet(number, piece) if v2 else piece)
 
 
 class _Session:
     """An interactive shell until ``exit`` or the end of input. For a terminal in raw mode it prompts and echoes."""
 
-    def __init__(self, shell: Shell, stream: Stream, *, v2: bool, terminal: bool) -> None:
-        self.shell, self.stream, self.v2, self.terminal = shell, stream, v2, terminal
+    def __init__(self, client: Services, stream: Stream, *, v2: bool, terminal: bool) -> None:
+        self.client, self.stream, self.v2, self.terminal = client, stream, v2, terminal
         self.code = 0
 
     async def run(self) -> None:
@@ -95,12 +175,13 @@ class _Session:
 
     async def _run_line(self, line: str) -> bool:
         """Runs a line; returns whether it ended the shell."""
-        done = await asyncio.to_thread(self.shell.run, line)
-        self.code = done.code
-        for part in done.parts:
-            await self._say(part.out)
-            await self._say(part.err, _STDERR)
-        if done.exited:
+        script = self.client.script(line)
+        async with aclosing(self.client.run(script)) as parts:
+            async for part in parts:
+                await self._say(part.out)
+                await self._say(part.err, _STDERR)
+        self.code = script.code
+        if script.exited:
             await self._leave()
             return True
         await self._prompt()
@@ -124,10 +205,11 @@ class _Session:
             await self._say(_PROMPT)
 
     async def _say(self, data: bytes, number: int = _STDOUT) -> None:
-        if self.terminal:
-            data = data.replace(b"\n", b"\r\n")
-        if data:
-            await self.stream.write(_packet(number, data) if self.v2 else data)
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            if self.terminal:
+                piece = piece.replace(b"\n", b"\r\n")
+            await self.stream.write(_packet(number, piece) if self.v2 else piece)
 
     async def _leave(self) -> None:
         if self.v2:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from homeostat.envs.adb.files import Files
+from homeostat.envs.adb.limits import Account
 
 __all__ = ["serve_sync"]
 
@@ -22,13 +23,14 @@ Read = Callable[[int], Awaitable[bytes]]
 Write = Callable[[bytes], Awaitable[None]]
 
 
-async def serve_sync(read: Read, write: Write, files: Files) -> None:
+async def serve_sync(read: Read, write: Write, files: Files, account: Account) -> None:
     """Serves requests until ``QUIT``, a malformed request, or the end of the stream.
 
     Args:
         read: Reads exactly n bytes.
         write: Writes bytes.
         files: The phone's files.
+        account: The client's memory, which holds a file while it is transferred.
     """
     while True:
         name, length = struct.unpack("<4sI", await read(8))
@@ -44,9 +46,9 @@ async def serve_sync(read: Read, write: Write, files: Files) -> None:
             case b"LIST":
                 await _list(path, files, write)
             case b"RECV":
-                await _receive(path, files, write)
+                await _receive(path, files, write, account)
             case b"SEND":
-                if not await _send(path, files, read, write):
+                if not await _send(path, files, read, write, account):
                     return
             case _:
                 await _fail(write, f"unknown request {name!r}")
@@ -69,35 +71,48 @@ async def _list(path: str, files: Files, write: Write) -> None:
     await write(b"DONE" + bytes(16))
 
 
-async def _receive(path: str, files: Files, write: Write) -> None:
+async def _receive(path: str, files: Files, write: Write, account: Account) -> None:
     try:
         content = files.read(path)
+        account.take(len(content))  # the file may be replaced before the client has read it
     except OSError as error:
         await _fail(write, str(error))
         return
-    for i in range(0, len(content), _CHUNK):
-        part = content[i : i + _CHUNK]
-        await write(b"DATA" + struct.pack("<I", len(part)) + part)
-    await write(b"DONE" + bytes(4))
+    try:
+        for i in range(0, len(content), _CHUNK):
+            part = content[i : i + _CHUNK]
+            await write(b"DATA" + struct.pack("<I", len(part)) + part)
+        await write(b"DONE" + bytes(4))
+    finally:
+        account.free(len(content))
 
 
-async def _send(where: str, files: Files, read: Read, write: Write) -> bool:
+async def _send(where: str, files: Files, read: Read, write: Write, account: Account) -> bool:
     """Receives a file; returns whether the stream can continue."""
     path, _, mode = where.rpartition(",")
-    content = bytearray()
-    while True:
-        name, length = struct.unpack("<4sI", await read(8))
-        if name == b"DONE":  # its length is the file's time
-            break
-        if name != b"DATA" or length > _CHUNK or len(content) + length > _LONGEST:
-            await _fail(write, f"can't take {name!r} of {length} bytes after {len(content)}")
-            return False
-        content += await read(length)
+    content, taken = bytearray(), 0
     try:
-        files.write(path, bytes(content), mode=int(mode) if mode.isdecimal() else 0o644, mtime=length)
-    except OSError as error:
-        await _fail(write, f"couldn't create file: {error}")
-        return True
+        while True:
+            name, length = struct.unpack("<4sI", await read(8))
+            if name == b"DONE":  # its length is the file's time
+                break
+            if name != b"DATA" or length > _CHUNK or len(content) + length > _LONGEST:
+                await _fail(write, f"can't take {name!r} of {length} bytes after {len(content)}")
+                return False
+            try:
+                account.take(length)
+            except OSError as error:
+                await _fail(write, f"couldn't create file: {error}")
+                return False
+            taken += length
+            content += await read(length)
+        try:
+            files.write(path, bytes(content), mode=int(mode[:9]) if mode.isdecimal() else 0o644, mtime=length)
+        except OSError as error:
+            await _fail(write, f"couldn't create file: {error}")
+            return True
+    finally:
+        account.free(taken)
     await write(b"OKAY" + bytes(4))
     return True
 

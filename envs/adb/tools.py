@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from homeostat.envs.adb import search
 from homeostat.envs.adb.output import Output, by_name, failed, printed
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 LONGEST_SLEEP = 30.0  # seconds
+_BLOCK = 2**20
+_IS_BLANK = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
 
 
 def _flags(words: list[str]) -> tuple[str, list[str]]:
@@ -30,15 +34,20 @@ def _flags(words: list[str]) -> tuple[str, list[str]]:
     return letters, rest
 
 
-def _read(shell: Shell, name: str, paths: Iterable[str]) -> Output:
+def _read(shell: Shell, name: str, paths: Sequence[str]) -> Output:
     """Concatenates files. A missing file is reported on stderr, and the others are read."""
     done = Output()
+    contents = []
     for path in paths:
+        shell.step.check()
         try:
-            done.out += shell.files.read(path)
+            contents.append(shell.files.read(path))
         except OSError as error:
             done.err += f"{name}: {path}: {error}\n".encode(errors="replace")
             done.code = 1
+    if len(contents) > 1:  # a single file's bytes are not copied
+        shell.step.take(sum(map(len, contents)))
+    done.out = contents[0] if len(contents) == 1 else b"".join(contents)
     return done
 
 
@@ -57,8 +66,9 @@ def cat(shell: Shell, words: list[str], stdin: bytes) -> Output:
 def ls(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``ls [-1al] [PATHS]``. ``-l`` shows modes and sizes."""
     flags, paths = _flags(words)
-    lines, done = [], Output()
+    lines, listed, done = list[str](), 0, Output()
     for path in paths or ["/"]:
+        shell.step.check()
         found = shell.files.get(path)
         if found is None and not shell.files.is_folder(path):
             done.err += f"ls: {path}: No such file or directory\n".encode(errors="replace")
@@ -70,6 +80,8 @@ def ls(shell: Shell, words: list[str], stdin: bytes) -> Output:
             kind = "-rw-r--r--" if file else "drwxr-xr-x"
             size = len(file.content) if file else 4096
             lines.append(f"{kind} 1 shell shell {size:>9} {name}" if "l" in flags else name)
+        shell.step.take(sum(map(len, lines[listed:])))
+        listed = len(lines)
     done.out = printed("\n".join(lines)).out
     return done
 
@@ -79,6 +91,7 @@ def rm(shell: Shell, words: list[str], stdin: bytes) -> Output:
     flags, paths = _flags(words)
     done = Output()
     for path in paths:
+        shell.step.check()
         gone = [path] if shell.files.get(path) else shell.files.below(path) if "r" in flags.lower() else []
         for name in gone:
             shell.files.remove(name)
@@ -95,29 +108,12 @@ def mkdir(shell: Shell, words: list[str], stdin: bytes) -> Output:
 
 
 def grep(shell: Shell, words: list[str], stdin: bytes) -> Output:
-    """``grep [-Eicqvo] PATTERN [FILES]``."""
+    """``grep [-EFicqvo] PATTERN [FILES]``."""
     flags, rest = _flags(words)
     if not rest:
         return failed("grep: no pattern", 2)
     pattern, *paths = rest
-    if "F" in flags:
-        pattern = re.escape(pattern)
-    elif "E" not in flags:
-        pattern = re.sub(r"\\([|+?(){}])", r"\1", re.sub(r"(?<!\\)([|+?(){}])", r"\\\1", pattern))
-    try:
-        rule = re.compile(pattern, re.IGNORECASE if "i" in flags else 0)
-    except (re.error, OverflowError, RecursionError) as error:
-        return failed(f"grep: bad regex '{rest[0]}': {error}", 2)
-    source = _read(shell, "grep", paths) if paths else Output(stdin)
-    lines = source.out.decode(errors="replace").splitlines()
-    found = [x for x in lines if bool(rule.search(x)) is not ("v" in flags)]
-    if "o" in flags and "v" not in flags:
-        shown = [m.group() for x in found for m in rule.finditer(x) if m.group()]
-    else:
-        shown = [str(len(found))] if "c" in flags else found
-    done = printed("" if "q" in flags else "\n".join(shown), 0 if found else 1)
-    done.err = source.err
-    return done
+    return search.grep(shell, pattern, _read(shell, "grep", paths) if paths else Output(stdin), flags)
 
 
 def _end(shell: Shell, name: str, words: list[str], stdin: bytes) -> Output:
@@ -131,8 +127,24 @@ def _end(shell: Shell, name: str, words: list[str], stdin: bytes) -> Output:
         else:
             paths.append(word)
     source = _read(shell, name, paths) if paths else Output(stdin)
-    lines = source.out.splitlines(keepends=True)
-    source.out = b"".join(lines[:count] if name == "head" else lines[max(len(lines) - count, 0) :])
+    text = source.out
+    if name == "head":
+        at = 0
+        for _ in range(count):
+            at = text.find(b"\n", at) + 1
+            if not at:
+                break
+        text = text[:at] if at or not count else text
+    else:
+        at = len(text) - text.endswith(b"\n")
+        for _ in range(count):
+            at = text.rfind(b"\n", 0, at)
+            if at < 0:
+                break
+        text = text[at + 1 :] if count else b""
+    if len(text) < len(source.out):
+        shell.step.take(len(text))
+    source.out = text
     return source
 
 
@@ -150,20 +162,28 @@ def wc(shell: Shell, words: list[str], stdin: bytes) -> Output:
     """``wc [-lwc] [FILES]``."""
     flags, paths = _flags(words)
     source = _read(shell, "wc", paths) if paths else Output(stdin)
-    counts = {"l": source.out.count(b"\n"), "w": len(source.out.split()), "c": len(source.out)}
+    counts = {"l": source.out.count(b"\n"), "w": _words(source.out), "c": len(source.out)}
     source.out = (" ".join(str(counts[f]) for f in "lwc" if f in (flags or "lwc")) + "\n").encode()
     return source
 
 
+def _words(text: bytes) -> int:
+    """The number of words: of the places where a character follows a blank, or starts the text."""
+    count, before = 0, True
+    for start in range(0, len(text), _BLOCK):
+        blank = _IS_BLANK[np.frombuffer(text, np.uint8, min(_BLOCK, len(text) - start), start)]
+        count += int(np.count_nonzero(blank[:-1] & ~blank[1:])) + int(before and not blank[0])
+        before = bool(blank[-1])
+    return count
+
+
 def sleep(shell: Shell, words: list[str], stdin: bytes) -> Output:
-    """``sleep SECONDS``, 30 at most, and only while the daemon runs."""
+    """``sleep SECONDS``, 30 at most. The wait follows the pipeline and occupies no thread."""
     try:
         seconds = float(words[0])
     except (IndexError, ValueError):
         return failed(f"sleep: invalid number {words[:1]!r}")
-    if seconds > 0:
-        shell.closing.wait(min(seconds, LONGEST_SLEEP))
-    return Output()
+    return Output(pause=min(seconds, LONGEST_SLEEP) if seconds > 0 else 0.0)
 
 
 def which(shell: Shell, words: list[str], stdin: bytes) -> Output:

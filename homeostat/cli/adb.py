@@ -25,6 +25,14 @@ def adb(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any free one.")] = 5555,
     scale: Annotated[int, typer.Option(min=1, max=16, help="The screen has 144·scale × 256·scale pixels.")] = 5,
     apps: Annotated[bool, typer.Option("--all-apps", help="Install every app instead of the basic nine.")] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HOMEOSTAT_ADB_TOKEN",
+            help="What a client must give before it can use the phone: adb shell auth TOKEN. "
+            "Required if other machines can reach --host.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the phone simulator over adb until Ctrl-C.
 
@@ -36,9 +44,13 @@ def adb(
     adb shell am broadcast -a org.homeostat.ANSWER --es text WORD
     adb shell am broadcast -a org.homeostat.TERMINATE --es status failure
 
-    There is no authentication: every client that can reach the port can drive the simulated phone.
+    'homeostat run --env android' finds the phone by itself. If adb lists several devices, add
+    --serial 127.0.0.1:5555 to it.
+
+    Without --token every client that can reach the port can drive the simulated phone.
     """
     from homeostat.envs.adb import PhoneDaemon
+    from homeostat.envs.adb.access import is_loopback
     from homeostat.envs.harness import random_case
     from homeostat.envs.phone import PhoneEnv
 
@@ -47,9 +59,16 @@ def adb(
         task, seed = case.task, case.seed
     env = PhoneEnv(task, split=split, apps="all" if apps else ())  # type: ignore[arg-type]  # refused by name
     info = env.reset_task(seed=seed)
-    with _interrupts() as stop, PhoneDaemon(env, host=host, port=port, scale=scale) as daemon:
+    with _interrupts() as stop, PhoneDaemon(env, host=host, port=port, scale=scale, token=token) as daemon:
+        if not is_loopback(host):
+            warning = (
+                f"warning: other machines can reach {daemon.address}; adb sends everything unencrypted, the token too"
+            )
+            typer.echo(warning, err=True)
         width, height = daemon.handset.size
         typer.echo(f"a phone of {width}×{height} pixels; connect with: adb connect {daemon.address}")
+        if token is not None:
+            typer.echo("then, once for each connection: adb shell auth TOKEN")
         if task is not None:
             typer.echo(f"goal: {info.goal}")
             for rule in info.rules:

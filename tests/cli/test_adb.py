@@ -101,7 +101,9 @@ def test_a_free_phone_has_no_verdict(serve: Callable[..., Served]) -> None:
 def test_what_can_not_be_served_is_one_line() -> None:
     for options, says in (
         (["--task", "notes_ad"], "did you mean 'notes_add'"),
-        (["--host", "203.0.113.1", "--port", "0"], "can't listen on '203.0.113.1:0'"),
+        (["--host", "203.0.113.1", "--port", "0", "--token", "a-long-token"], "can't listen on '203.0.113.1:0'"),
+        (["--host", "0.0.0.0", "--port", "0"], "give a token (--token)"),
+        (["--token", "short"], "the token has 5 characters"),
         (["--split", "tset"], "unknown split 'tset'"),
     ):
         done = CliRunner().invoke(app, ["adb", *options])
