@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from homeostat.errors import PlanError
+from homeostat.foreign_text import quoted
 
 __all__ = ["NO", "OPERATIONS", "YES", "Operation", "compute"]
 
@@ -42,6 +43,7 @@ of the smallest`` take value, name, value, name, and so on. Times are compared i
 
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
+_LONGEST = 400  # characters of an input: the pattern's time grows with the square of the length
 _QUANTITY = re.compile(
     r"(?P<head>[^\d\-+]*?)(?P<hours>\d{1,2}):(?P<minutes>\d\d)(?P<tail>\D*)"
     r"|(?P<before>[^\d\-+]*?)(?P<number>[-+]?\d[\d,]*(?:\.\d+)?)(?P<after>\D*)"
@@ -99,17 +101,20 @@ def compute(operation: Operation, inputs: Sequence[str]) -> str:
         "contains": lambda v: _yes(_plain(_two(v, operation)[1]) in _plain(v[0])),
     }
     if operation not in known:
-        raise PlanError(f"operation {operation!r} is unknown; use one of {', '.join(OPERATIONS)}")
+        raise PlanError(f"operation {quoted(operation)} is unknown; use one of {', '.join(OPERATIONS)}")
     if not inputs:
         raise PlanError(f"{operation!r} has no inputs; give at least one")
-    return known[operation](inputs)
+    try:
+        return known[operation](inputs)
+    except ArithmeticError:  # numbers beyond the precision of Decimal, 28 digits
+        raise PlanError(f"{operation!r} of {quoted(list(inputs))} has too many digits; use smaller numbers") from None
 
 
 def _read(text: str) -> _Quantity:
-    match = _QUANTITY.fullmatch(text.strip())
+    match = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if match is None:
         raise PlanError(
-            f"{text!r} does not contain exactly one number; let a subtask read a value such as '$12' or '5'"
+            f"{quoted(text)} does not contain exactly one number; let a subtask read a value such as '$12' or '5'"
         )
     if match["hours"] is not None:
         minutes = 60 * int(match["hours"]) + int(match["minutes"])

@@ -24,6 +24,7 @@ from pydantic.json_schema import SkipJsonSchema
 from homeostat.controllers.operations import OPERATIONS, Operation
 from homeostat.controllers.plan import Plan, Subtask, needs_of
 from homeostat.errors import PlanError
+from homeostat.foreign_text import clipped, quoted
 from homeostat.json_values import json_values
 
 __all__ = ["MAX_SUBTASKS", "parse_plan", "plan_schema"]
@@ -31,6 +32,7 @@ __all__ = ["MAX_SUBTASKS", "parse_plan", "plan_schema"]
 MAX_SUBTASKS = 12
 """The most subtasks of a plan."""
 
+_MOST_STEPS = 1_000_000
 _LONGEST = 240  # characters of a text; without a limit a model may never end its plan
 
 _Text = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
@@ -139,10 +141,13 @@ def _check_order(subtasks: Sequence[Subtask]) -> None:
         if subtask.when:
             needed.append(subtask.condition)
         for key in needed:
-            early = 1 <= int(key) < number if key.isdigit() else key in found or key not in named
+            # A number of a subtask is short and ASCII: int() refuses others, such as "²" or 5,000 digits.
+            counted = key.isascii() and key.isdigit()
+            early = (len(key) < 5 and 1 <= int(key) < number) if counted else key in found or key not in named
             if not early:
                 raise PlanError(
-                    f"subtask {number} {str(subtask)!r} needs {{{key}}}, which no earlier subtask finds; "
+                    f"subtask {number} {quoted(str(subtask))} needs {{{clipped(key, 40)}}}, which no earlier subtask "
+                    "finds; "
                     "refer to earlier subtasks only"
                 )
         found.update(subtask.names)
@@ -172,7 +177,7 @@ def _subtask(number: int, item: Any) -> Subtask:
 
 def _words(number: int, value: Any, item: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise PlanError(f"subtask {number} is {item!r}; write a text that says what to do")
+        raise PlanError(f"subtask {number} is {quoted(item)}; write a text that says what to do")
     return value.strip()
 
 
@@ -184,13 +189,14 @@ def _validated(number: int, item: dict[str, Any], names: tuple[str, ...]) -> Sub
     except ValidationError as error:
         first = error.errors()[0]
         known = f" (known: {', '.join(OPERATIONS)})" if first["loc"][0] == "compute" else ""
-        raise PlanError(
-            f"subtask {number} has {first['loc'][0]}={_short(str(first['input']))}: {first['msg']}{known}; change it"
-        ) from None
+        why = f"{first['loc'][0]}={quoted(first['input'], 60)}: {clipped(first['msg'], 60)}{known}"
+        raise PlanError(f"subtask {number} has {clipped(why, 260)}; change it") from None
+    if subtask.max_steps is not None and subtask.max_steps > _MOST_STEPS:
+        raise PlanError(f"subtask {number} has max_steps={quoted(subtask.max_steps)}; give {_MOST_STEPS} or less")
     if subtask.compute is not None and not subtask.of:
         raise PlanError(f"subtask {number} computes {subtask.compute!r} without inputs; list them under 'of'")
     return subtask
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 120 else text[:120] + "…")
+    return clipped(repr(text if len(text) <= 120 else text[:120] + "…"), 200)

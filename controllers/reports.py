@@ -5,10 +5,12 @@ The reporter answers ``{"facts": {"price": "$12"}, "check": true}``. It leaves o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from homeostat.controllers.context import Reported
+from homeostat.foreign_text import clipped
 from homeostat.json_values import json_values
 
 __all__ = ["parse_report", "report_schema"]
@@ -51,11 +53,16 @@ def parse_report(text: str, facts: Sequence[str]) -> Reported:
             continue
         given = value.get("facts")
         found = given if isinstance(given, dict) else {}
-        kept = {k: str(found[k]).strip() for k in facts if isinstance(found.get(k), str | int | float)}
+        kept = {k: str(found[k]).strip() for k in facts if _is_value(found.get(k))}
         check = value.get("check")
         return Reported(facts={k: v for k, v in kept.items() if v}, check=check if isinstance(check, bool) else None)
-    short = text if len(text) <= 120 else text[:120] + "…"
-    return Reported(error=f'no report in {short!r}; write {{"facts": {{"name": "value"}}, "check": true}}')
+    short = clipped(repr(text if len(text) <= 120 else text[:120] + "…"), 200)
+    return Reported(error=f'no report in {short}; write {{"facts": {{"name": "value"}}, "check": true}}')
+
+
+def _is_value(value: Any) -> bool:
+    """Whether a fact's value is a text or a finite number; JSON parsers also read ``NaN`` and ``1e999``."""
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

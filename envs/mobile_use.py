@@ -15,18 +15,19 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from homeostat import actions as a
 from homeostat.errors import UnparsableAction
+from homeostat.foreign_text import clipped, quoted
+from homeostat.json_values import json_values
 
 __all__ = ["Grid", "format_action", "parse_action"]
 
 _ALIASES = {"tap": "click", "open_app": "open", "input_text": "type", "press": "system_button", "finish": "terminate"}
-_BRACES = 200  # the number of opening braces that are tried; each failed attempt scans the text
+_LONGEST = 300  # characters of an error message, whatever the model wrote
 _ACTIONS = ("click", "long_press", "swipe", "type", "system_button", "open", "wait", "answer", "terminate")
 
 
@@ -70,11 +71,11 @@ class Grid:
             pair = pair[0]
         try:
             x, y = (float(v) for v in pair)
-        except (TypeError, ValueError):
-            raise UnparsableAction(f"coordinate {pair!r} is no pair of numbers; write [x, y]") from None
+        except (TypeError, ValueError, OverflowError):
+            raise UnparsableAction(f"coordinate {quoted(pair)} is no pair of numbers; write [x, y]") from None
         if not (0 <= x < self.width and 0 <= y < self.height):
             raise UnparsableAction(
-                f"coordinate {pair!r} is off the screen; x must be below {self.width}, y below {self.height}"
+                f"coordinate {quoted(pair)} is off the screen; x must be below {self.width}, y below {self.height}"
             )
         return x / self.width, y / self.height
 
@@ -130,7 +131,8 @@ def parse_action(text: str, grid: Grid) -> a.Action:
         UnparsableAction: There is no valid tool call; the message quotes what could not be read.
     """
     args = _find_arguments(text)
-    name = str(args.get("action", "")).strip().lower()
+    given = args.get("action", "")
+    name = (given if isinstance(given, str) else quoted(given)).strip().lower()
     name = _ALIASES.get(name, name)
     try:
         return _build(name, args, grid)
@@ -138,25 +140,19 @@ def parse_action(text: str, grid: Grid) -> a.Action:
         raise UnparsableAction(f"action {name!r} lacks the argument {missing.args[0]!r}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise UnparsableAction(
-            f"action {name!r} has {first['input']!r} for {first['loc'][0]!r}: {first['msg']}"
-        ) from None
+        why = f"action {name!r} has {quoted(first['input'])} for {first['loc'][0]!r}: {first['msg']}"
+        raise UnparsableAction(clipped(why, _LONGEST)) from None
 
 
 def _find_arguments(text: str) -> dict[str, Any]:
     tagged = re.search(r"<tool_call>(.*?)(?:</tool_call>|$)", text, re.DOTALL)
     body = tagged.group(1) if tagged else text
-    decoder = json.JSONDecoder()
-    braces = islice(re.finditer(r"\{", body), _BRACES)
-    for start in (m.start() for m in braces):
-        try:
-            data, _ = decoder.raw_decode(body, start)
-        except (json.JSONDecodeError, RecursionError):
-            continue
+    for data in json_values(body, r"\{"):
         args = data.get("arguments", data)
         if isinstance(args, dict) and "action" in args:
             return args
-    raise UnparsableAction(f"no tool call in {text[:120]!r}; write one <tool_call> with a mobile_use action")
+    said = clipped(repr(text[:120]), 200)
+    raise UnparsableAction(f"no tool call in {said}; write one <tool_call> with a mobile_use action")
 
 
 def _build(name: str, args: dict[str, Any], grid: Grid) -> a.Action:
@@ -170,7 +166,8 @@ def _build(name: str, args: dict[str, Any], grid: Grid) -> a.Action:
         case "type":
             return a.Type(text=args["text"])
         case "system_button":
-            return a.SystemButton(button=str(args["button"]).capitalize())  # type: ignore[arg-type]
+            button = args["button"]
+            return a.SystemButton(button=button.capitalize() if isinstance(button, str) else button)
         case "open":
             return a.Open(app=args["text"])
         case "wait":
@@ -179,4 +176,4 @@ def _build(name: str, args: dict[str, Any], grid: Grid) -> a.Action:
             return a.Answer(text=args["text"])
         case "terminate":
             return a.Terminate(status=args["status"])
-    raise UnparsableAction(f"unknown action {name!r}; known: {', '.join(_ACTIONS)}")
+    raise UnparsableAction(f"unknown action {quoted(name)}; known: {', '.join(_ACTIONS)}")

@@ -16,8 +16,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from homeostat import actions as a
 from homeostat.errors import ActionError
+from homeostat.foreign_text import clipped, quoted
 
 __all__ = ["ACTION_TYPES", "JSONAction", "from_json_action", "to_json_action"]
 
@@ -64,17 +67,23 @@ class JSONAction:
     def __post_init__(self) -> None:
         """Refuses what AndroidWorld refuses."""
         if self.action_type not in ACTION_TYPES:
-            raise ValueError(f"Invalid action type: {self.action_type}")
+            raise ValueError(f"Invalid action type: {_short(self.action_type)}")
         if self.index is not None:
-            self.index = int(self.index)
+            try:
+                self.index = int(self.index)
+            except (TypeError, ValueError, OverflowError):
+                raise ValueError(f"Invalid index: {_short(self.index)}") from None
             if self.x is not None or self.y is not None:
                 raise ValueError("Either an index or a <x, y> should be provided.")
         if self.direction and self.direction not in _DIRECTIONS:
-            raise ValueError(f"Invalid scroll direction: {self.direction}")
+            raise ValueError(f"Invalid scroll direction: {_short(self.direction)}")
         if self.text is not None and not isinstance(self.text, str):
-            self.text = str(self.text)
-        if self.keycode is not None and not self.keycode.startswith("KEYCODE_"):
-            raise ValueError(f"Invalid keycode: {self.keycode}")
+            try:
+                self.text = str(self.text)
+            except (ValueError, RecursionError):
+                raise ValueError(f"Invalid text: {_short(self.text)}") from None
+        if self.keycode is not None and not (isinstance(self.keycode, str) and self.keycode.startswith("KEYCODE_")):
+            raise ValueError(f"Invalid keycode: {_short(self.keycode)}")
 
     def __eq__(self, other: object) -> bool:
         """Compares the fields. The case of texts and names is ignored, and so is ``clear_text``."""
@@ -150,7 +159,7 @@ def to_json_action(action: a.Action, size: tuple[int, int], at: tuple[float, flo
         case a.Type(text=text) if at is not None:
             return {"action_type": "input_text", "text": text, **_pixels(at, size)}
         case a.Type(text=text):
-            raise ActionError(f"input_text needs a place to type {text!r} at; click a field first")
+            raise ActionError(f"input_text needs a place to type {quoted(text)} at; click a field first")
         case a.SystemButton(button="Back"):
             return {"action_type": "navigate_back"}
         case a.SystemButton(button="Home"):
@@ -165,7 +174,7 @@ def to_json_action(action: a.Action, size: tuple[int, int], at: tuple[float, flo
             return {"action_type": "answer", "text": text}
         case a.Terminate(status=status):
             return {"action_type": "status", "goal_status": "complete" if status == "success" else "infeasible"}
-    raise ActionError(f"AndroidWorld has no action like {action.kind!r} with {action.model_dump()!r}")
+    raise ActionError(f"AndroidWorld has no action like {action.kind!r} with {quoted(action.model_dump())}")
 
 
 def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> list[a.Action]:
@@ -182,6 +191,18 @@ def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int,
     Raises:
         ActionError: A field is missing or can't be used.
     """
+    try:
+        return _converted(action, elements, size)
+    except ActionError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:  # a field of a wrong type, as a model may write it
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
+        raise ActionError(
+            f"{quoted(action.action_type)} has a field that can't be used: {clipped(first['msg'], 120)}; correct it"
+        ) from None
+
+
+def _converted(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> list[a.Action]:
     kind = action.action_type
     match kind:
         case "click":
@@ -218,7 +239,12 @@ def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int,
             return [a.Terminate(status="success" if action.goal_status == "complete" else "failure")]
         case "unknown":
             return []
-    raise ActionError(f"unknown action type {kind!r}; known: {', '.join(ACTION_TYPES)}")
+    raise ActionError(f"unknown action type {quoted(kind)}; known: {', '.join(ACTION_TYPES)}")
+
+
+def _short(value: Any) -> str:
+    """A field for a message: a text as it is, anything else as Python writes it, of bounded length."""
+    return clipped(value, 100) if isinstance(value, str) else quoted(value)
 
 
 def _pixels(point: tuple[float, float], size: tuple[int, int]) -> dict[str, int]:
@@ -232,7 +258,7 @@ def _unit(x: float, y: float) -> tuple[float, float]:
 
 def _box(index: int, elements: Sequence[_Element]) -> _Box:
     if not 0 <= index < len(elements):
-        raise ActionError(f"element {index!r} is not on the screen; it has {len(elements)}, counted from 0")
+        raise ActionError(f"element {quoted(index)} is not on the screen; it has {len(elements)}, counted from 0")
     box = elements[index].bbox_pixels
     if box is None:
         raise ActionError(f"element {index!r} has no box; give x and y")
@@ -246,9 +272,9 @@ def _place(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> 
     elif action.x is not None and action.y is not None:
         x, y = action.x, action.y
     else:
-        raise ActionError(f"{action.action_type!r} needs a place; give an index, or x and y")
+        raise ActionError(f"{quoted(action.action_type)} needs a place; give an index, or x and y")
     if not (0 <= x < size[0] and 0 <= y < size[1]):
-        raise ActionError(f"point {(x, y)!r} is off the screen; x must be below {size[0]}, y below {size[1]}")
+        raise ActionError(f"point {quoted((x, y))} is off the screen; x must be below {size[0]}, y below {size[1]}")
     return x / size[0], y / size[1]
 
 
@@ -262,7 +288,7 @@ def _scroll(action: Any, elements: Sequence[_Element], size: tuple[int, int]) ->
     x, y = (left + right) / 2, (top + bottom) / 2
     ends = {"down": (x, top), "up": (x, bottom), "right": (left, y), "left": (right, y)}
     if action.direction not in ends:
-        raise ActionError(f"scroll needs a direction, not {action.direction!r}; known: {', '.join(_DIRECTIONS)}")
+        raise ActionError(f"scroll needs a direction, not {quoted(action.direction)}; known: {', '.join(_DIRECTIONS)}")
     return a.Swipe(point=_unit(x, y), to=_unit(*ends[action.direction]))
 
 
@@ -274,6 +300,6 @@ def _swipe(direction: str | None) -> a.Swipe:
         "right": ((1.0, 0.5), (0.0, 0.5)),
     }
     if direction not in lines:
-        raise ActionError(f"swipe needs a direction, not {direction!r}; known: {', '.join(_DIRECTIONS)}")
+        raise ActionError(f"swipe needs a direction, not {quoted(direction)}; known: {', '.join(_DIRECTIONS)}")
     start, end = lines[direction]
     return a.Swipe(point=_unit(*start), to=_unit(*end))

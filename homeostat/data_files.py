@@ -1,0 +1,177 @@
+"""Reads YAML and JSON files of any origin: each fault is one short line, and no file exhausts time or memory.
+
+A YAML file may repeat a node through aliases. A few hundred bytes can then stand for gigabytes ("billion laughs"), so a
+file is refused before its objects are built where its expanded size exceeds a limit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from homeostat.foreign_text import clipped, visible
+
+__all__ = ["DataError", "parse_json", "parse_yaml", "read_json", "read_text", "read_yaml"]
+
+_YAML_CHARACTERS = 200_000  # the parser reads some hundred thousand characters a second
+_JSON_BYTES = 256 * 2**20
+_NODES = 100_000
+_DEPTH = 60
+
+
+class DataError(ValueError):
+    """A file that can't be read, or that holds no data. The message is a short reason without the file's name."""
+
+
+def read_text(path: Path, limit: int = _YAML_CHARACTERS) -> str:
+    """Reads a text file.
+
+    Args:
+        path: The file.
+        limit: The most bytes that it may hold.
+
+    Returns:
+        Its text.
+
+    Raises:
+        DataError: It can't be read, is too large, or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise DataError(getattr(error, "strerror", None) or str(error)) from None
+    if len(data) > limit:
+        raise DataError(f"more than {limit:,} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError("not UTF-8 text") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Reads a YAML file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its data.
+
+    Raises:
+        DataError: It can't be read, or is no YAML that :func:`parse_yaml` accepts.
+    """
+    return parse_yaml(read_text(path))
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its data.
+
+    Raises:
+        DataError: It can't be read, or is no JSON.
+    """
+    return parse_json(read_text(path, _JSON_BYTES))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parses JSON text.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Its data.
+
+    Raises:
+        DataError: It is no JSON, is nested too deeply, or holds a number of more digits than Python converts.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise DataError("nested too deeply") from None
+    except ValueError as error:
+        raise DataError(f"not JSON: {_reason(error)}") from None
+
+
+def parse_yaml(text: str) -> Any:
+    """Parses YAML text with the types of JSON, dates and binary data; tags that build other objects are refused.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Its data.
+
+    Raises:
+        DataError: It is no YAML, too long, nested too deeply, or too large once its aliases are expanded.
+    """
+    if len(text) > _YAML_CHARACTERS:
+        raise DataError(f"more than {_YAML_CHARACTERS:,} characters")
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _check_size(node)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except DataError:
+        raise
+    except RecursionError:
+        raise DataError("nested too deeply") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or _reason(error) or "not YAML"
+        raise DataError(
+            (f"line {mark.line + 1}: " if mark is not None else "") + clipped(visible(problem), 120)
+        ) from None
+    except Exception as error:  # the constructors raise many kinds: a date like 2001-99-99, a number of 5,000 digits
+        raise DataError(f"not YAML: {type(error).__name__}: {_reason(error)}") from None
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Raises DataError where the expanded tree is too large, too deep or endless."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+    stack: list[tuple[yaml.Node, bool]] = [(root, False)]
+    while stack:
+        node, done = stack.pop()
+        children = _children(node)
+        if done:
+            open_nodes.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+            if sizes[id(node)] > _NODES:
+                raise DataError(f"more than {_NODES:,} values once its aliases are expanded")
+            continue
+        if id(node) in open_nodes:
+            raise DataError("a value contains itself")
+        if id(node) in sizes:
+            continue
+        open_nodes.add(id(node))
+        if len(open_nodes) > _DEPTH:
+            raise DataError(f"nested deeper than {_DEPTH} levels")
+        stack.append((node, True))
+        stack.extend((child, False) for child in children)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return []
+
+
+def _reason(error: BaseException) -> str:
+    return clipped(visible(" ".join(str(error).split())), 120)
