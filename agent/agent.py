@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, Protocol
 
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
@@ -24,9 +24,6 @@ from homeostat.controllers.contracts import Controller, Demanding
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.errors import ConfigError
 from homeostat.sensors.contracts import Sensor
-
-if TYPE_CHECKING:
-    from homeostat.agent.spec import AgentSpec
 
 __all__ = ["Agent"]
 
@@ -42,6 +39,14 @@ def _to_the_end(start: Callable[Concatenate[Agent, _P], Run]) -> Callable[Concat
         return start(self, *args, **kwargs).result
 
     return run
+
+
+class Blueprint(Protocol):
+    """What an agent can be built from: :class:`~homeostat.AgentSpec`."""
+
+    def build(self) -> Agent:
+        """Builds the agent."""
+        ...
 
 
 class Agent:
@@ -101,11 +106,11 @@ class Agent:
         self._check_controllers({s.name for s in sensors})
 
     @classmethod
-    def from_spec(cls, spec: AgentSpec) -> Agent:
+    def from_spec(cls, spec: Blueprint) -> Agent:
         """Builds the agent that a specification describes.
 
         Args:
-            spec: The specification.
+            spec: The specification, an :class:`~homeostat.AgentSpec`.
 
         Returns:
             The agent, with its model loaded.

@@ -12,7 +12,7 @@ It takes one of four paths:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,13 +23,28 @@ from homeostat.errors import ProbeError
 from homeostat.sensors.probe.explicit_attention import AttentionScoring, RowMask, attend, row_chunks
 
 if TYPE_CHECKING:
-    from homeostat.sensors.probe.probe import Probe
     from homeostat.sensors.probe.recorder import Recorder
+    from homeostat.sensors.steering.binding import Steering
     from homeostat.sensors.steering.reweighting import LayerSteering
 
 __all__ = ["PROBES", "probe_attention"]
 
-PROBES: WeakKeyDictionary[nn.Module, Probe] = WeakKeyDictionary()
+
+class Watcher(Protocol):
+    """What a watched module's attention is handed to: :class:`~homeostat.sensors.Probe`."""
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Collects the weights of the present run; None outside of one."""
+        ...
+
+    @property
+    def steering(self) -> Steering | None:
+        """How the present run is steered; None where it is not."""
+        ...
+
+
+PROBES: WeakKeyDictionary[nn.Module, Watcher] = WeakKeyDictionary()
 """The probe of every watched attention module."""
 
 _UNREADABLE = ("position_bias", "indices", "block_indices", "cache")
