@@ -3,6 +3,7 @@ from .agent.models.transformers_model import TransformersModel as TransformersMo
 from .agent.spec import AgentSpec as AgentSpec
 from .errors import (
     ActionError as ActionError,
+    CallInterrupted as CallInterrupted,
     CheckpointError as CheckpointError,
     ComponentError as ComponentError,
     ConfigError as ConfigError,
@@ -10,8 +11,10 @@ from .errors import (
     EnvTimeout as EnvTimeout,
     HomeostatError as HomeostatError,
     ModelError as ModelError,
+    OutOfMemory as OutOfMemory,
     PlanError as PlanError,
     ProbeError as ProbeError,
+    PromptTooLong as PromptTooLong,
     TraceError as TraceError,
     UnknownName as UnknownName,
     UnparsableAction as UnparsableAction,

@@ -5,6 +5,9 @@
     │   └── UnknownName       a name that is in no registry (says which are, and the nearest)
     ├── PlanError             a planner's text that holds no plan, or a plan that can't be carried out
     ├── ModelError            a model that can't be loaded, rendered for, probed or run
+    │   ├── PromptTooLong     a prompt that does not fit the model's context
+    │   ├── OutOfMemory       a model call that needs more memory than there is
+    │   ├── CallInterrupted   a model call that was cut short because the process was asked to end
     │   └── ProbeError        an architecture whose attention can't be read exactly
     ├── EnvError              an environment that can't do what was asked
     │   ├── EnvTimeout        an environment that does not return in time
@@ -24,6 +27,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "ActionError",
+    "CallInterrupted",
     "CheckpointError",
     "ComponentError",
     "ConfigError",
@@ -31,8 +35,10 @@ __all__ = [
     "EnvTimeout",
     "HomeostatError",
     "ModelError",
+    "OutOfMemory",
     "PlanError",
     "ProbeError",
+    "PromptTooLong",
     "TraceError",
     "UnknownName",
     "UnparsableAction",
@@ -76,6 +82,18 @@ class PlanError(HomeostatError, ValueError):
 
 class ModelError(HomeostatError):
     """A model that can't be loaded, rendered for, probed or run."""
+
+
+class PromptTooLong(ModelError):
+    """A prompt that does not fit the model's context. It is refused before the model runs."""
+
+
+class OutOfMemory(ModelError):
+    """A model call that needs more memory than the device has."""
+
+
+class CallInterrupted(ModelError):
+    """A model call that was cut short because the process was asked to end."""
 
 
 class ProbeError(ModelError):

@@ -149,6 +149,8 @@ class Attempt:
         finish: ``"length"`` if the token budget ended the answer, otherwise ``"stop"``.
         prompt_ids: The prompt's tokens; empty if the model does not report them.
         pieces: The text that each token adds; empty if the model does not report it.
+        batch: How many answers to the same prompt were decoded together with this one, itself included; 0 if the model
+            does not report it. Fewer than were asked for mean that memory did not suffice for all at once.
     """
 
     text: str
@@ -163,3 +165,4 @@ class Attempt:
     finish: Literal["stop", "length"] = "stop"
     prompt_ids: tuple[int, ...] = ()
     pieces: tuple[str, ...] = ()
+    batch: int = 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from homeostat.agent.models.capacity import check_length
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.errors import CallInterrupted
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Rendered
 
@@ -38,6 +40,8 @@ def answer_all(
 
     Raises:
         ModelError: A prompt can't be rendered, or the model can't answer it.
+        PromptTooLong: A prompt does not fit the model's context.
+        CallInterrupted: The model was interrupted.
     """
     if not isinstance(model, TransformersModel):
         texts = []
@@ -47,7 +51,10 @@ def answer_all(
         return texts
     found: dict[int, str] = {}
     for group in _groups(model, prompts, batch):
-        answers = _answer_batch(model, [rendered for _, rendered in group], max_new_tokens)
+        rows = [rendered for _, rendered in group]
+        for row in rows:
+            check_length(model.name, len(row.ids), max_new_tokens, model.context)
+        answers = _answer_batch(model, rows, max_new_tokens)
         found |= zip([number for number, _ in group], answers, strict=True)
         on_progress(len(found))
     return [found[number] for number in range(len(prompts))]
@@ -78,9 +85,10 @@ def _has_token_input(rendered: Rendered) -> bool:
 def _answer_batch(model: TransformersModel, rows: Sequence[Rendered], max_new_tokens: int) -> list[str]:
     """Answers one batch. Prompts are padded on the left."""
     import torch
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, StoppingCriteriaList
 
     from homeostat.agent.models.inputs import on_device
+    from homeostat.agent.models.stopping import Progress
 
     tokenizer = model.renderer.tokenizer
     length = max(len(row.ids) for row in rows)
@@ -94,9 +102,13 @@ def _answer_batch(model: TransformersModel, rows: Sequence[Rendered], max_new_to
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=sorted(model.stops) or None, pad_token_id=pad
     )
-    with torch.inference_mode():
+    with model.calling() as stop, torch.inference_mode():
+        progress = Progress(stop)
         given = on_device(model.model, {"input_ids": ids, "attention_mask": mask} | inputs)
-        out = model.model.generate(**given, generation_config=config)[:, length:].tolist()
+        stopping = StoppingCriteriaList([progress])
+        out = model.model.generate(**given, generation_config=config, stopping_criteria=stopping)[:, length:].tolist()
+        if stop.interrupted:
+            raise CallInterrupted(f"{model.name!r}: a batch was interrupted; answer it again")
     texts = []
     for tokens in out:
         end = next((k for k, token in enumerate(tokens) if token in model.stops), len(tokens))

@@ -7,21 +7,21 @@ log-probabilities are those of the model's own distribution at the given tempera
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 
 from homeostat.agent.models.generation import GenerationCall
 from homeostat.agent.models.inputs import on_device
 from homeostat.agent.models.kv_cache import KeyValueCache, Prefill
+from homeostat.agent.models.stopping import CallStop, Progress, Stopped
 from homeostat.errors import ModelError
 from homeostat.sensors.chat.rendering import Rendered
 
-__all__ = ["Deadline", "Decoded", "Decoder", "TokenStats", "matching_images"]
+__all__ = ["Decoded", "Decoder", "TokenStats", "matching_images"]
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,15 @@ class Decoded:
         logprobs: (B, T) the natural-log probability of every generated token.
         entropy: (B, T) the entropy of the distribution that it was drawn from, in nats.
         margin: (B, T) the probability of the likeliest token less that of the second.
+        whole: Whether every forward pass ran to its end. Otherwise the call was stopped within one: there may be no
+            token at all, and neither the key-value cache nor what the probe recorded can be used.
     """
 
     sequences: torch.Tensor
     logprobs: torch.Tensor
     entropy: torch.Tensor
     margin: torch.Tensor
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,12 @@ class Decoder:
     pad: int
 
     def decode(
-        self, rendered: Rendered, start: Prefill, call: GenerationCall, constraint: LogitsProcessor | None = None
+        self,
+        rendered: Rendered,
+        start: Prefill,
+        call: GenerationCall,
+        stop: CallStop,
+        constraint: LogitsProcessor | None = None,
     ) -> Decoded:
         """Generates the answers of one call.
 
@@ -66,15 +74,32 @@ class Decoder:
             rendered: The prompt.
             start: Where the call starts.
             call: The settings.
+            stop: When the call has to end. The caller has made the model stoppable.
             constraint: A logits processor that forbids tokens; None allows all.
 
         Returns:
             The generated tokens and their statistics.
         """
+        stats, progress = TokenStats(), Progress(stop)
+        try:
+            self._generate(rendered, start, call, [stats] if constraint is None else [constraint, stats], progress)
+            whole = True
+        except Stopped:
+            whole = False
+        sequences = progress.sequences
+        if sequences is None:  # stopped before the first token
+            sequences = torch.tensor([rendered.ids] * call.rows)
+        return Decoded(sequences, *stats.result(sequences[:, -1]), whole=whole)
+
+    def _generate(
+        self,
+        rendered: Rendered,
+        start: Prefill,
+        call: GenerationCall,
+        processors: list[LogitsProcessor],
+        progress: Progress,
+    ) -> None:
         inputs = on_device(self.model, start.inputs)
-        stats = TokenStats()
-        processors = [stats] if constraint is None else [constraint, stats]
-        deadline = [] if call.deadline is None else [Deadline(call.deadline)]
         config = self._config(call)
         seeded = call.seed is not None and call.temperature > 0
         with torch.random.fork_rng(enabled=seeded), torch.inference_mode():
@@ -93,9 +118,9 @@ class Decoder:
                 **inputs,
                 generation_config=config,
                 logits_processor=LogitsProcessorList(processors),
-                stopping_criteria=StoppingCriteriaList(deadline),
+                stopping_criteria=StoppingCriteriaList([progress]),
             )
-        return Decoded(out.sequences, *stats.result(out.sequences[:, -1]))
+            progress.sequences = out.sequences
 
     def _config(self, call: GenerationCall) -> Any:
         return GenerationConfig(  # type: ignore[no-untyped-call]
@@ -160,33 +185,14 @@ class TokenStats(LogitsProcessor):
         if self._pending is not None:
             self._take(last)
             self._pending = None
+        if not self._logprob:
+            return (torch.zeros(len(last), 0),) * 3
         return tuple(torch.stack(rows, dim=1).cpu() for rows in (self._logprob, self._entropy, self._margin))  # type: ignore[return-value]
 
     def _take(self, tokens: torch.Tensor) -> None:
         """Notes the log-probability of the (B,) tokens that were drawn."""
         assert self._pending is not None
         self._logprob.append(self._pending.gather(1, tokens.to(self._pending.device)[:, None])[:, 0])
-
-
-class Deadline(StoppingCriteria):
-    """Ends every row once the deadline has passed.
-
-    Attributes:
-        at: The deadline, an instant of ``time.monotonic()``.
-    """
-
-    def __init__(self, at: float) -> None:
-        """Sets the deadline.
-
-        Args:
-            at: An instant of ``time.monotonic()``.
-        """
-        self.at = at
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: object) -> torch.BoolTensor:
-        """Returns (B,) booleans, True for every row once the deadline has passed."""
-        over = time.monotonic() >= self.at
-        return torch.full((input_ids.shape[0],), over, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
 
 
 @contextlib.contextmanager

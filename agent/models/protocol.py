@@ -11,7 +11,7 @@ from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["Interruptible", "Model"]
+__all__ = ["Interruptible", "Measuring", "Model"]
 
 
 @runtime_checkable
@@ -50,16 +50,20 @@ class Model(Protocol):
             temperature: The sampling temperature; 0 decodes greedily, and then all answers are the same one.
             max_new_tokens: The most tokens that an answer may have.
             watch: Whether the probe reads span masses; a :class:`~homeostat.sensors.Readout` reads more than these.
-            deadline: The instant of ``time.monotonic()`` at which generation ends, with ``finish="length"``.
+            deadline: The instant of ``time.monotonic()`` at which the call ends, with ``finish="length"`` and the
+                tokens so far. While the prompt is still being read there are none, and the text is "".
             seed: Makes sampling repeatable.
             steer: How attention is changed in this call. Only asked of a model with the capability ``"steering"``.
             schema: A JSON schema that the answer has to fit. Only asked of a model with the capability ``"schema"``.
 
         Returns:
-            One attempt for each answer.
+            One attempt for each answer. Of several answers there may be fewer, or none, where memory or time did not
+            suffice for all.
 
         Raises:
             ModelError: The prompt can't be rendered, or the model can't answer it.
+            PromptTooLong: Prompt and answer don't fit the model's context.
+            OutOfMemory: Memory does not suffice for a single answer, and one was asked for.
         """
         ...
 
@@ -69,5 +73,25 @@ class Interruptible(Protocol):
     """The optional capability of a :class:`Model` whose calls can be ended early."""
 
     def interrupt(self) -> None:
-        """Ends the present call soon, with ``finish="length"``. A signal handler may call it at any time."""
+        """Ends the present call soon, with ``finish="length"``; other calls than ``generate`` raise CallInterrupted.
+
+        A signal handler or another thread may call it at any time. Without a present call it does nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """The optional capability of a :class:`Model` that knows how long its context is."""
+
+    def excess(self, prompt: Prompt, max_new_tokens: int) -> int:
+        """Counts the tokens by which a prompt and its answer exceed the context.
+
+        Args:
+            prompt: The prompt.
+            max_new_tokens: The most tokens of the answer.
+
+        Returns:
+            The number of tokens; 0 where both fit.
+        """
         ...

@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from homeostat.agent.models.capacity import check_length, context_length, free_memory, is_out_of_memory, out_of_memory
 from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_at_stop, token_texts
 from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.prompts import PromptStyle
+from homeostat.errors import CallInterrupted
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Rendered, Renderer
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from homeostat.agent.models.stopping import CallStop
     from homeostat.sensors import Probe
 
 __all__ = ["TransformersModel"]
@@ -45,6 +48,7 @@ class TransformersModel:
         layers: The layers that the probe reads: ``"all"``, or indices.
         renderer: Turns prompts into tokens and pixels.
         stops: The tokens that end an answer.
+        context: The number of tokens that prompt and answer may have together; None where the model states none.
     """
 
     capabilities: frozenset[Capability] = frozenset(("attention", "logprobs", "text", "model", "steering", "schema"))
@@ -79,8 +83,11 @@ class TransformersModel:
         self.renderer = Renderer(processor)
         self.stops = self._stop_tokens()
         self._cache = KeyValueCache(model.config.get_text_config(decoder=True), enabled=reuse)
+        self.context = context_length(model, self.renderer.tokenizer)
         self._guidance: Any = None
         self._turn = threading.RLock()
+        self._present: CallStop | None = None
+        self._last: tuple[Prompt, Rendered] | None = None
 
     @classmethod
     def load(
@@ -132,18 +139,17 @@ class TransformersModel:
     ) -> list[Attempt]:
         """Answers a prompt (see :class:`~homeostat.agent.Model`). ``seconds`` of every attempt are the whole call's."""
         call = GenerationCall(n, temperature, max_new_tokens, watch, deadline, seed, tuple(steer), schema)
-        arrived = time.monotonic()
-        with self._turn:  # one call at a time; the time spent waiting does not count
-            if deadline is not None:
-                call = replace(call, deadline=deadline + time.monotonic() - arrived)
-            return self._generate(prompt, call)
+        with self.calling(deadline) as stop:
+            rendered = self._rendered(prompt)
+            check_length(self.name, len(rendered.ids), max_new_tokens, self.context)
+            return self._answers(rendered, call, stop)
 
     def score(self, prompt: Prompt, tokens: Sequence[int], steer: Sequence[Actuator] = ()) -> NDArray[np.float32]:
         """Scores a given answer (see :func:`~homeostat.agent.models.teacher_forcing.score`)."""
         from homeostat.agent.models.teacher_forcing import score
 
-        with self._turn:
-            return score(self.model, self.renderer.render(prompt), self._cache, tokens, steer)
+        with self.calling():
+            return score(self.model, self._fitting(prompt, len(tokens)), self._cache, tokens, steer)
 
     def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout = Readout()) -> SpanMass:  # noqa: B008
         """Reads a given answer's attention (see :func:`~homeostat.agent.models.teacher_forcing.read_forced`).
@@ -161,34 +167,121 @@ class TransformersModel:
         """
         from homeostat.agent.models.teacher_forcing import read_forced
 
-        with self._turn:
-            return read_forced(self.model, self.renderer.render(prompt), tokens, self.layers, readout)
+        with self.calling():
+            return read_forced(self.model, self._fitting(prompt, len(tokens)), tokens, self.layers, readout)
 
     def hidden(self, prompt: Prompt) -> NDArray[np.float32]:
         """Computes a prompt's residual stream (see :func:`~homeostat.agent.models.teacher_forcing.hidden_states`)."""
         from homeostat.agent.models.teacher_forcing import hidden_states
 
-        with self._turn:
-            return hidden_states(self.model, self.renderer.render(prompt))
+        with self.calling():
+            return hidden_states(self.model, self._fitting(prompt, 0))
 
-    def _generate(self, prompt: Prompt, call: GenerationCall) -> list[Attempt]:
+    def excess(self, prompt: Prompt, max_new_tokens: int) -> int:
+        """Counts the tokens by which a prompt and its answer exceed the context.
+
+        Args:
+            prompt: The prompt.
+            max_new_tokens: The most tokens of the answer.
+
+        Returns:
+            The number of tokens; 0 where both fit.
+        """
+        if self.context is None:
+            return 0
+        with self._turn:
+            return max(len(self._rendered(prompt).ids) + max_new_tokens - self.context, 0)
+
+    def interrupt(self) -> None:
+        """Ends the present call soon (see :class:`~homeostat.agent.models.protocol.Interruptible`)."""
+        present = self._present
+        if present is not None:
+            present.interrupt()
+
+    @contextlib.contextmanager
+    def calling(self, deadline: float | None = None) -> Iterator[CallStop]:
+        """Holds the model for one call, which ends at a deadline or when it is interrupted.
+
+        Calls from several threads wait for each other.
+
+        Args:
+            deadline: An instant of ``time.monotonic()``; it is moved by the time that the call waits for its turn.
+
+        Yields:
+            When the call has to end.
+
+        Raises:
+            CallInterrupted: A forward pass was ended by :meth:`interrupt`, and the caller has no answer of its own.
+        """
+        from homeostat.agent.models.stopping import CallStop, Stopped, stoppable
+
+        arrived = time.monotonic()
+        with self._turn:
+            stop = CallStop(None if deadline is None else deadline + time.monotonic() - arrived)
+            before, self._present = self._present, stop
+            try:
+                with stoppable(self.model, stop):
+                    yield stop
+            except Stopped:
+                raise CallInterrupted(f"{self.name!r}: the call was interrupted; call it again") from None
+            finally:
+                self._present = before
+
+    def _rendered(self, prompt: Prompt) -> Rendered:
+        """The rendered prompt. The last one is kept, because a prompt is measured before it is answered."""
+        if self._last is None or self._last[0] is not prompt:
+            self._last = (prompt, self.renderer.render(prompt))
+        return self._last[1]
+
+    def _fitting(self, prompt: Prompt, answer: int) -> Rendered:
+        """The rendered prompt, if a given answer fits behind it."""
+        rendered = self._rendered(prompt)
+        check_length(self.name, len(rendered.ids), answer, self.context)
+        return rendered
+
+    def _answers(self, rendered: Rendered, call: GenerationCall, stop: CallStop) -> list[Attempt]:
+        """The answers of a call: all at once, or in smaller batches where memory does not suffice for all at once."""
+        found: list[Attempt] = []
+        batch = call.rows
+        while len(found) < call.rows:
+            group = call
+            if batch < call.rows:
+                seed = None if call.seed is None else call.seed + len(found)
+                group = replace(call, n=min(batch, call.rows - len(found)), seed=seed)
+            try:
+                found += self._generate(rendered, group, stop)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                batch //= 2
+            else:
+                if stop.over():
+                    break
+                continue
+            free_memory()  # behind the except block, so that the error holds no tensors any more
+            if call.rows == 1:
+                raise out_of_memory(self.name, len(rendered.ids))
+            if batch < 1:
+                break
+        return found * (call.n // call.rows)
+
+    def _generate(self, rendered: Rendered, call: GenerationCall, stop: CallStop) -> list[Attempt]:
         from homeostat.agent.models.decoding import Decoder, matching_images
 
         begin = time.monotonic()
-        rendered = self.renderer.render(prompt)
         # The keys and values of a steered call are of no use to another one.
         start = self._cache.start_empty(rendered) if call.steer else self._cache.start(rendered, call.fresh_rows)
         decoder = Decoder(self.model, self._cache, self.stops, self._pad_token())
         masses: Sequence[SpanMass | None] = [None] * call.rows
         with matching_images(self.name), self._watching(rendered, call) as probe:
-            decoded = decoder.decode(rendered, start, call, self._constraint(call, len(rendered.ids)))
+            decoded = decoder.decode(rendered, start, call, stop, self._constraint(call, len(rendered.ids)))
             rows = [cut_at_stop(row, self.stops) for row in decoded.sequences[:, len(rendered.ids) :].tolist()]
-            if probe is not None and call.watch is not False:
+            if probe is not None and call.watch is not False and decoded.whole:
                 masses = probe.results([len(tokens) for tokens, _ in rows])
-        if call.rows == 1 and not call.steer:
+        if call.rows == 1 and not call.steer and decoded.whole:
             self._cache.keep(start.cache, decoded.sequences[0].tolist(), rendered.images)
         tokenizer = self.renderer.tokenizer
-        attempts = [
+        return [
             Attempt(
                 text=tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
                 tokens=tuple(tokens),
@@ -202,10 +295,10 @@ class TransformersModel:
                 finish="stop" if stopped else "length",
                 prompt_ids=tuple(rendered.ids),
                 pieces=token_texts(tokenizer, tokens),
+                batch=call.rows,
             )
             for row, (tokens, stopped) in enumerate(rows)
         ]
-        return attempts * (call.n // call.rows)
 
     @contextlib.contextmanager
     def _watching(self, rendered: Rendered, call: GenerationCall) -> Iterator[Probe | None]:
