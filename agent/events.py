@@ -25,6 +25,7 @@ __all__ = [
     "Finish",
     "Observe",
     "Planned",
+    "Sampled",
     "ScreenRead",
     "Sense",
     "Started",
@@ -75,6 +76,7 @@ class Started(_Event):
         planner: The name of the model that plans; "" where the acting model plans itself.
         sensors: The names of the sensors, in order.
         controllers: The names of the controllers, in the order in which they are asked.
+        unread: The rules that no controller understands as a whole. Obeying them is left to the model.
     """
 
     kind: Literal["start"] = "start"
@@ -86,6 +88,7 @@ class Started(_Event):
     planner: str = ""
     sensors: tuple[str, ...]
     controllers: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 class Observe(_Event):
@@ -127,6 +130,8 @@ class Sense(_Event):
         finish: Whether the model ended the answer (``"stop"``) or a limit did (``"length"``).
         candidate: The number of a further answer that was sampled to the same prompt, from 1; None for the attempt
             itself.
+        dropped: What was left out of the prompt because it was longer than the model's context: how many of the oldest
+            earlier screenshots (``"screens"``) and of the oldest actions (``"history"``). Empty for a whole prompt.
     """
 
     kind: Literal["sense"] = "sense"
@@ -144,6 +149,22 @@ class Sense(_Event):
     seconds: float = 0.0
     finish: Literal["stop", "length"] = "stop"
     candidate: int | None = None
+    dropped: dict[Literal["screens", "history"], int] = {}
+
+
+class Sampled(_Event):
+    """Memory or time did not suffice to draw all answers that a controller asked for at once.
+
+    Attributes:
+        asked: How many answers were to be drawn.
+        drawn: How many were drawn.
+        batch: How many of them were decoded together at most; 0 if none was drawn or the model does not report it.
+    """
+
+    kind: Literal["sampled"] = "sampled"
+    asked: int
+    drawn: int
+    batch: int = 0
 
 
 class Decide(_Event):
@@ -283,7 +304,7 @@ class Finish(_Event):
 
 
 Event = Annotated[
-    Started | Observe | Sense | Decide | Planned | ScreenRead | Act | Asked | Failed | Finish,
+    Started | Observe | Sense | Sampled | Decide | Planned | ScreenRead | Act | Asked | Failed | Finish,
     Field(discriminator="kind"),
 ]
 """Any of the events. ``kind`` tells them apart."""

@@ -25,7 +25,7 @@ _WAITED_ROWS = 256
 deadline would pass unnoticed."""
 
 
-class Stopped(Exception):  # noqa: N818 - internal: it never leaves the models
+class Stopped(Exception):
     """A forward pass was ended in front of one of its layers."""
 
 
