@@ -11,6 +11,7 @@ from .contracts import (
     Controller as Controller,
     Demanding as Demanding,
     Planning as Planning,
+    ReadingRules as ReadingRules,
     Refusing as Refusing,
 )
 from .decisions import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,7 +12,7 @@ from homeostat.actions import Action
 from homeostat.controllers.alarms import alarms_of, cause_of
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Ask, Decision, Proceed, Stop
-from homeostat.controllers.guard import Prohibition, read_rules
+from homeostat.controllers.guard import Prohibition, prohibitions_of, read_rules
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.readings import Reading
 
@@ -26,7 +26,7 @@ class StopOn(Settings):
         steps: The most steps; None for no bound.
         tokens: The most tokens that the model may generate, in all attempts together; None for no bound.
         seconds: The most seconds; None for no bound.
-        hazards: Actions that end the episode.
+        hazards: Actions that end the episode: prohibitions, or rules in words, which are read as the episode's own.
         rules: Whether an action that the episode's own rules forbid ends the episode, too.
     """
 
@@ -37,6 +37,11 @@ class StopOn(Settings):
     seconds: float | None = Field(default=None, gt=0.0)
     hazards: tuple[Prohibition, ...] = ()
     rules: bool = False
+
+    @field_validator("hazards", mode="before")
+    @classmethod
+    def _reads(cls, hazards: Any) -> Any:
+        return prohibitions_of(hazards)
 
     @model_validator(mode="after")
     def _stops(self) -> Self:
@@ -72,6 +77,22 @@ class StopOn(Settings):
             if hazard.forbids(action, context):
                 return Stop(reason=f"the next action is a hazard: {hazard.rule}", cause=f"hazard:{hazard.rule}")
         return None
+
+    @property
+    def reads_rules(self) -> bool:
+        """Whether it reads the episode's own rules."""
+        return self.rules
+
+    def unread(self, rules: Sequence[str]) -> tuple[str, ...]:
+        """Returns the rules that it does not understand, or not as a whole.
+
+        Args:
+            rules: The rules' texts.
+
+        Returns:
+            The texts of these rules; all of them if it does not read rules.
+        """
+        return read_rules(rules)[1] if self.rules else tuple(rules)
 
 
 class Escalate(Settings):

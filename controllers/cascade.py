@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from homeostat.actions import Action
 from homeostat.components import component
 from homeostat.controllers.context import ControlContext, Record
-from homeostat.controllers.contracts import Controller, Planning, Refusing
+from homeostat.controllers.contracts import Controller, Planning, ReadingRules, Refusing
 from homeostat.controllers.decisions import Decision, MakePlan, Proceed, Refuse, Stop
 from homeostat.controllers.settings import Settings
 from homeostat.errors import UnknownName
@@ -162,6 +162,25 @@ class Cascade(Settings):
             if said is not None:
                 return said.model_copy(update={"by": said.by or controller.name})
         return None
+
+    def unread(self, rules: Sequence[str]) -> tuple[str, ...]:
+        """Returns the rules that no controller understands as a whole.
+
+        Args:
+            rules: The episode's rules.
+
+        Returns:
+            The texts of these rules; none if no controller reads rules, because all rules are left to the model then.
+
+        Raises:
+            ComponentError: A controller raised an error; it is named.
+        """
+        missed: list[set[str]] = []
+        for controller in self.controllers:
+            if isinstance(controller, ReadingRules) and controller.reads_rules:
+                with component("controller", controller.name):
+                    missed.append(set(controller.unread(rules)))
+        return tuple(rule for rule in rules if missed and all(rule in texts for texts in missed))
 
     def _allowed(self, name: str, decision: Decision, context: ControlContext) -> bool:
         """Whether the decision is within the bounds."""

@@ -11,7 +11,7 @@ from homeostat.controllers.decisions import Decision, Refuse, Stop
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading
 
-__all__ = ["Controller", "Demanding", "Planning", "Refusing"]
+__all__ = ["Controller", "Demanding", "Planning", "ReadingRules", "Refusing"]
 
 
 @runtime_checkable
@@ -84,5 +84,26 @@ class Refusing(Controller, Protocol):
 
         Returns:
             A refusal, the end of the episode, or None if the action is allowed.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadingRules(Controller, Protocol):
+    """A controller that understands rules in words. The episode's first event names the rules that none understands."""
+
+    @property
+    def reads_rules(self) -> bool:
+        """Whether it reads the episode's rules. It may be a plain attribute."""
+        ...
+
+    def unread(self, rules: Sequence[str]) -> tuple[str, ...]:
+        """Returns the rules that it does not understand, or not as a whole.
+
+        Args:
+            rules: The rules' texts.
+
+        Returns:
+            The texts of these rules.
         """
         ...

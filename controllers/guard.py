@@ -2,44 +2,30 @@
 
 Rules are texts. What a rule forbids has to be known as data, a :class:`Prohibition`. :func:`read_rules` understands the
 usual wordings (``never delete anything``, ``stay out of messages``) and returns the rules that it does not understand:
-obeying those is left to the model. The guard judges an action by the screen: the element that is tapped, the app in
-front, the text that is typed. It can't know what an icon without a label does.
+obeying those is left to the model, and the episode's first event names them. The guard judges an action by the screen:
+the element that is touched and what encloses it, the app in front, the text that is typed.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from homeostat import actions as a
+from homeostat.controllers.action_effects import concerns, does
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Decision, Proceed, Refuse
+from homeostat.controllers.rule_reading import read_rule
+from homeostat.controllers.rule_words import Act, Topic, words_of
 from homeostat.controllers.settings import Settings
 from homeostat.observation import element_at
 from homeostat.sensors.readings import Reading
 
-__all__ = ["Guard", "Prohibition", "read_rules"]
-
-VERBS = {
-    "delet": "delete|remove|clear|erase|empty|discard",
-    "remov": "delete|remove|clear|erase|empty|discard",
-    "send": "send|reply|forward",
-    "buy": "buy|order|checkout|pay|add to cart",
-    "shop": "buy|order|checkout|pay|add to cart",
-    "order": "buy|order|checkout|pay",
-    "pay": "buy|order|checkout|pay",
-    "add": "add|new|create|\\+",
-    "creat": "add|new|create|\\+",
-}
-"""By the beginning of a rule's verb, a regular expression for the labels of elements that do what the verb says."""
-
-_NOT = r"(?:never|do not|don't|no)\s+"
-_APP = re.compile(
-    rf"(?:(?:{_NOT}(?:open|use|enter|touch)|stay out of|keep out of)\s+)(?:the\s+)?(.+?)(?:\s+app)?", re.I
-)
-_VERB = re.compile(rf"{_NOT}(\w+).*|(\w+)\s.*(?:is|are) forbidden|(\w+) is forbidden", re.I)
+__all__ = ["Guard", "Prohibition", "prohibitions_of", "read_rules"]
 
 
 class Prohibition(Settings):
@@ -47,6 +33,10 @@ class Prohibition(Settings):
 
     Attributes:
         rule: The rule's text.
+        acts: Effects that an action must not have, as far as the screen tells: ``"remove"``, ``"buy"``, ``"send"``,
+            ``"add"`` or ``"call"``.
+        topics: The topics of the objects to which ``acts`` is limited, such as ``"notes"``; empty for every object. An
+            action is allowed only if the screen tells that it is about something else.
         app: An app that must not be opened or used; empty for none.
         taps: A regular expression for labels of elements that must not be tapped or pressed. It has to match the whole
             label. Empty for none.
@@ -54,6 +44,8 @@ class Prohibition(Settings):
     """
 
     rule: str = Field(min_length=1)
+    acts: frozenset[Act] = frozenset()
+    topics: frozenset[Topic] = frozenset()
     app: str = ""
     taps: str = ""
     types: str = ""
@@ -81,16 +73,31 @@ class Prohibition(Settings):
         if isinstance(action, a.Click | a.LongPress):
             at = element_at(context.elements, action.point)
             label = "" if at is None else context.elements[at].text.strip()
-        if self.app:
-            opens = action.app if isinstance(action, a.Open) else label if context.app in ("", "home") else ""
-            inside = (
-                isinstance(action, a.Click | a.LongPress | a.Swipe | a.Type) and context.app.lower() == self.app.lower()
-            )
-            if opens.lower() == self.app.lower() or inside:
-                return True
+        if self.app and self._uses_app(action, label, context):
+            return True
+        if any(does(act, action, context) for act in self.acts) and concerns(self.topics, action, context):
+            return True
         if self.taps and label and re.fullmatch(self.taps, label, re.I):
             return True
         return bool(self.types and isinstance(action, a.Type) and re.search(self.types, action.text, re.I))
+
+    def _uses_app(self, action: a.Action, label: str, context: ControlContext) -> bool:
+        """Whether the action opens the app, by its name or an icon or a notification, or acts in it."""
+        if isinstance(action, a.Open):
+            return _names_app(self.app, action.app)
+        if label and context.app in ("", "home") and _names_app(self.app, label):
+            return True
+        notified = any(e.role == "title" and e.text.lower() in ("alerts", "notifications") for e in context.elements)
+        if label and notified and words_of(label)[: len(words_of(self.app))] == words_of(self.app):
+            return True
+        acts = isinstance(action, a.Click | a.LongPress | a.Swipe | a.Type) or action == a.SystemButton(button="Enter")
+        return acts and _names_app(self.app, context.app)
+
+
+def _names_app(app: str, name: str) -> bool:
+    """Whether a name is the app's, in singular or plural, alone or among other words."""
+    mine, other = ({word.removesuffix("s") for word in words_of(text)} for text in (app, name))
+    return app.lower() == name.lower() or (bool(mine) and mine <= other)
 
 
 def read_rules(rules: Sequence[str]) -> tuple[tuple[Prohibition, ...], tuple[str, ...]]:
@@ -100,21 +107,46 @@ def read_rules(rules: Sequence[str]) -> tuple[tuple[Prohibition, ...], tuple[str
         rules: The rules' texts.
 
     Returns:
-        The prohibitions of the rules that are understood, and the texts of those that are not.
+        The prohibitions that were understood, and the texts of the rules that were not understood or not as a whole. A
+        rule with a condition (``never delete anything without asking``) is in both: it is enforced without the
+        condition.
     """
-    found, unread = [], []
+    return _read_rules(tuple(rules))
+
+
+@functools.lru_cache(maxsize=256)
+def _read_rules(rules: tuple[str, ...]) -> tuple[tuple[Prohibition, ...], tuple[str, ...]]:
+    found: list[Prohibition] = []
+    unread = []
     for rule in rules:
-        text = rule.strip().rstrip(".!")
-        app, verb = _APP.fullmatch(text), _VERB.fullmatch(text)
-        word = next((group.lower() for group in verb.groups() if group), "") if verb else ""
-        taps = next((labels for stem, labels in VERBS.items() if word.startswith(stem)), "")
-        if app:
-            found.append(Prohibition(rule=rule, app=app.group(1)))
-        elif taps:
-            found.append(Prohibition(rule=rule, taps=taps))
-        else:
+        reading = read_rule(rule)
+        by_topics: dict[frozenset[Topic], list[Act]] = {}
+        for act, topics in reading.acts:
+            by_topics.setdefault(topics, []).append(act)
+        found += [Prohibition(rule=rule, acts=frozenset(acts), topics=topics) for topics, acts in by_topics.items()]
+        found += [Prohibition(rule=rule, app=app) for app in reading.apps]
+        if not reading.whole:
             unread.append(rule)
     return tuple(found), tuple(unread)
+
+
+def prohibitions_of(given: Any) -> Any:
+    """Translates the rules in words among prohibitions.
+
+    Args:
+        given: Prohibitions, their data, or rules in words; anything else is returned unchanged.
+
+    Returns:
+        The same, with a prohibition for every rule in words.
+
+    Raises:
+        ValueError: A rule is not understood as a whole.
+    """
+    if not isinstance(given, list | tuple):
+        return given
+    if unread := read_rules([g for g in given if isinstance(g, str)])[1]:
+        raise ValueError(f"{unread[0]!r} is not understood; use Prohibition(rule=..., acts=..., taps=..., app=...)")
+    return tuple(p for g in given for p in (read_rules([g])[0] if isinstance(g, str) else (g,)))
 
 
 class Guard(Settings):
@@ -123,7 +155,7 @@ class Guard(Settings):
     There is no budget: a rule holds for the whole episode.
 
     Attributes:
-        prohibitions: What is forbidden, besides the episode's own rules.
+        prohibitions: What is forbidden, besides the episode's own rules: prohibitions, or rules in words.
         read: Whether the episode's own rules count, as far as :func:`read_rules` understands them.
         told: What the model is told, with ``{rule}``.
     """
@@ -133,6 +165,11 @@ class Guard(Settings):
     prohibitions: tuple[Prohibition, ...] = ()
     read: bool = True
     told: str = "that is refused, by the rule: {rule}. do something else, or end with failure."
+
+    @field_validator("prohibitions", mode="before")
+    @classmethod
+    def _reads(cls, prohibitions: Any) -> Any:
+        return prohibitions_of(prohibitions)
 
     @field_validator("told")
     @classmethod
@@ -163,3 +200,19 @@ class Guard(Settings):
                 reason = self.told.replace("{rule}", prohibition.rule)
                 return Refuse(reason=reason, cause=f"rule:{prohibition.rule}")
         return None
+
+    @property
+    def reads_rules(self) -> bool:
+        """Whether it reads the episode's own rules."""
+        return self.read
+
+    def unread(self, rules: Sequence[str]) -> tuple[str, ...]:
+        """Returns the rules that it does not understand, or not as a whole. Obeying them is left to the model.
+
+        Args:
+            rules: The rules' texts.
+
+        Returns:
+            The texts of these rules; all of them if it does not read rules.
+        """
+        return read_rules(rules)[1] if self.read else tuple(rules)

@@ -173,4 +173,5 @@ def _first_event(parts: Parts, state: EpisodeState) -> Started:
         planner=parts.planner.name if parts.planner is not None else "",
         sensors=tuple(s.name for s in parts.sensors),
         controllers=tuple(c.name for c in parts.cascade.controllers),
+        unread=parts.cascade.unread(state.task.rules),
     )

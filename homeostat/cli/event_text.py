@@ -28,7 +28,7 @@ from homeostat.controllers.decisions import Dispatch, HoldAttention, MakePlan, P
 from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.readings import Reading
 
-__all__ = ["lines", "reading_line", "spans_of"]
+__all__ = ["lines", "reading_line", "spans_of", "unread_lines"]
 
 
 def lines(event: Event, grid: Grid) -> Iterator[str]:
@@ -47,6 +47,7 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
             yield f"goal: {event.task.goal}"
             for rule in event.task.rules:
                 yield f"rule: {rule}"
+            yield from unread_lines(event)
         case Observe():
             yield f"step {event.step + 1}: on {event.app}"
         case Sense():
@@ -77,6 +78,19 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
             yield f"  error: {event.error}"
         case Finish():
             yield f"{event.ended}: {event.reason}"
+
+
+def unread_lines(event: Started) -> Iterator[str]:
+    """Names the rules that no controller understands as a whole.
+
+    Args:
+        event: The episode's first event.
+
+    Yields:
+        One line for each of these rules.
+    """
+    for rule in event.unread:
+        yield f"not fully understood by the controllers, so that obeying it is left to the model: {rule}"
 
 
 def _decision_lines(event: Decide) -> Iterator[str]:

@@ -23,7 +23,7 @@ from rich.text import Text
 from rich_pixels import Pixels
 
 from homeostat.agent.events import Event, Observe, Sense, Started
-from homeostat.cli.event_text import lines, reading_line, spans_of
+from homeostat.cli.event_text import lines, reading_line, spans_of, unread_lines
 from homeostat.envs.mobile_use import Grid
 from homeostat.sensors.readings import Reading
 
@@ -158,6 +158,7 @@ class DrawnView:
         match event:
             case Started(task=task):
                 self._goal, self._steps = task.goal, task.max_steps
+                self._log += unread_lines(event)
             case Observe(step=step):
                 self._step = step + 1
             case Sense():

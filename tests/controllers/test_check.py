@@ -205,6 +205,7 @@ def test_the_public_names_are_these() -> None:
         "Preset",
         "Proceed",
         "Prohibition",
+        "ReadingRules",
         "Recalibrate",
         "Reconsider",
         "Record",
