@@ -34,6 +34,7 @@ __all__ = ["PhoneDaemon"]
 
 _IDLE = 5.0  # seconds after which a client without a stream may have to make room for a new one
 _SILENT = 60.0  # and a client with one
+_STRAYS = 32  # messages for no stream after which a client may have to make room at once
 _FAREWELL = 2.0  # seconds that the last bytes may take to leave
 _BUFFER = 64 * 1024  # bytes that may wait in a connection
 _SO_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
@@ -189,10 +190,10 @@ class PhoneDaemon:
         if len(clients) < self.limits.clients:
             return
         now = time.monotonic()
-        spare = [c for c in clients if now - c.heard > (_IDLE if c.idle else _SILENT)]
+        spare = [c for c in clients if c.strays > _STRAYS or now - c.heard > (_IDLE if c.idle else _SILENT)]
         if not spare:
             raise ProtocolError(f"there are {len(clients)} clients already")
-        self._disconnect(min(spare, key=lambda c: (not c.idle, c.heard)))
+        self._disconnect(min(spare, key=lambda c: (-c.strays, not c.idle, c.heard)))
 
     def _disconnect(self, connection: Connection) -> None:
         connection.abort()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import posixpath
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 __all__ = ["File", "Files"]
 
 _LIMIT = 64 * 2**20
 _MOST = 4096  # files
-_LONGEST = 1024  # characters of a path
+_LONGEST = 512  # characters of a path
+_DEEPEST = 16  # folders of a path
 _FOLDERS = ("/", "/data", "/data/local", "/data/local/tmp", "/sdcard", "/sdcard/Download", "/system", "/system/bin")
 _ALIASES = {"/storage/emulated/0": "/sdcard", "/storage/self/primary": "/sdcard", "/mnt/sdcard": "/sdcard"}
 _SYSTEM = "/system"
@@ -41,6 +43,8 @@ class Files:
 
     def __init__(self) -> None:
         self._files: dict[str, File] = {}
+        self._below: Counter[str] = Counter()  # the number of files in each folder and below it
+        self._size = 0
         self._lock = threading.Lock()
 
     def path(self, path: str) -> str:
@@ -100,19 +104,23 @@ class Files:
                 full.
         """
         name = self.path(path)
-        if len(name) > _LONGEST:
+        if len(name) > _LONGEST or name.count("/") > _DEEPEST:
             raise OSError("File name too long")
         if self.is_folder(name):
             raise OSError("Is a directory")
         if name == _SYSTEM or name.startswith(_SYSTEM + "/"):
             raise OSError("Read-only file system")
         with self._lock:
-            if any(name.startswith(f + "/") for f in self._files):
+            if any(f in self._files for f in _folders(name)):
                 raise OSError("Not a directory")
-            others = sum(len(f.content) for n, f in self._files.items() if n != name)
-            if others + len(content) > _LIMIT or (name not in self._files and len(self._files) >= _MOST):
+            old = self._files.get(name)
+            size = self._size - (len(old.content) if old else 0) + len(content)
+            if size > _LIMIT or (old is None and len(self._files) >= _MOST):
                 raise OSError("No space left on device")
             self._files[name] = File(content, mode & 0o777, int(time.time()) if mtime is None else mtime)
+            self._size = size
+            if old is None:
+                self._below.update(_folders(name))
 
     def remove(self, path: str) -> bool:
         """Removes a file.
@@ -123,8 +131,17 @@ class Files:
         Returns:
             Whether the file existed.
         """
+        name = self.path(path)
         with self._lock:
-            return self._files.pop(self.path(path), None) is not None
+            old = self._files.pop(name, None)
+            if old is None:
+                return False
+            self._size -= len(old.content)
+            for folder in _folders(name):
+                self._below[folder] -= 1
+                if not self._below[folder]:
+                    del self._below[folder]
+            return True
 
     def is_folder(self, path: str) -> bool:
         """Whether a path is a folder.
@@ -136,7 +153,7 @@ class Files:
             True for a folder.
         """
         name = self.path(path)
-        return name in _FOLDERS or any(f.startswith(name.rstrip("/") + "/") for f in list(self._files))
+        return name in _FOLDERS or name in self._below
 
     def inside(self, path: str) -> list[str]:
         """Lists a folder.
@@ -148,9 +165,9 @@ class Files:
             The names of its files and folders, sorted.
         """
         folder = self.path(path).rstrip("/") + "/"
-        return sorted(
-            {f[len(folder) :].split("/")[0] for f in (*self._files, *_FOLDERS) if f.startswith(folder)} - {""}
-        )
+        with self._lock:
+            names = [*self._files, *_FOLDERS]
+        return sorted({f[len(folder) :].split("/")[0] for f in names if f.startswith(folder)} - {""})
 
     def below(self, path: str) -> list[str]:
         """Lists the files of a folder and of all folders below it.
@@ -163,3 +180,9 @@ class Files:
         """
         folder = self.path(path).rstrip("/") + "/"
         return sorted(f for f in list(self._files) if f.startswith(folder))
+
+
+def _folders(name: str) -> list[str]:
+    """The folders that a file is in, the outermost first, without the root."""
+    parts = name.split("/")[1:-1]
+    return ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]

@@ -20,6 +20,7 @@ __all__ = ["Connection", "Stream"]
 
 _SERVICE = 64 * 1024  # the largest name of a service, with its line, in bytes
 _HELD = 4 * MAX_DATA  # the largest number of bytes that wait on one stream
+_STRAYS = 1000  # messages in a row that concern no open stream; a client sends a few after a stream has ended
 _GREETING = 10.0  # seconds that a client may take to say CNXN
 _log = logging.getLogger(__name__)
 
@@ -162,6 +163,7 @@ class Connection:
 
     Attributes:
         heard: When the client's last message came, by ``time.monotonic``.
+        strays: The number of messages since the last one that concerned an open stream or opened one.
     """
 
     def __init__(
@@ -193,7 +195,7 @@ class Connection:
         self._sending = asyncio.Lock()
         self._largest = 4096
         self._version = 0  # the lower of both sides'; 0 before the handshake
-        self._last = 0
+        self._last = self.strays = 0
         self.heard = time.monotonic()
 
     @property
@@ -241,6 +243,8 @@ class Connection:
             ConnectionError: The client does not read, and has been disconnected.
         """
         async with self._sending:  # so that no more than one payload waits for a slow client
+            if self._writer.transport.is_closing():
+                raise ConnectionError("the connection is closed")
             self._writer.write(Message(command, arg0, arg1, data).pack())
             try:
                 async with asyncio.timeout(self._limits.patience):
@@ -261,6 +265,9 @@ class Connection:
         if not self._version:
             raise ProtocolError(f"{m.command.name} before CNXN")
         stream = self._streams.get(m.arg1)
+        self.strays = 0 if stream is not None else self.strays + 1
+        if self.strays > _STRAYS:
+            raise ProtocolError(f"{self.strays} messages in a row for no stream")
         match m.command:
             case Command.OPEN:
                 await self._open(m)
@@ -281,7 +288,7 @@ class Connection:
         if m.arg0 == 0 or crowded or not known:
             await self.send(Command.CLSE, 0, m.arg0)
             return
-        self._last += 1
+        self._last, self.strays = self._last + 1, 0
         stream = Stream(self._last, m.arg0, self._largest, self.send, self._account, self._limits.patience)
         self._streams[stream.local] = stream
         task = self._tasks[stream] = asyncio.create_task(self._run(stream, service))

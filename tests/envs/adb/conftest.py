@@ -3,12 +3,82 @@
 import os
 import shutil
 import socket
+import struct
 import subprocess
 
 import pytest
 
 from homeostat.envs.adb import PhoneDaemon
 from homeostat.envs.phone import PhoneEnv
+
+HEAD = struct.Struct("<6I")
+CNXN, OPEN, OKAY, WRTE, CLSE = (struct.unpack("<I", n)[0] for n in (b"CNXN", b"OPEN", b"OKAY", b"WRTE", b"CLSE"))
+NEW = 0x01000001
+
+
+def message(command, arg0, arg1, data=b"", check=None):
+    check = sum(data) if check is None else check
+    return HEAD.pack(command, arg0, arg1, len(data), check, command ^ 0xFFFFFFFF) + data
+
+
+class Client:
+    """The host's side, one message at a time."""
+
+    message = staticmethod(message)
+
+    def __init__(self, daemon, version=NEW, largest=4096):
+        self.socket = socket.create_connection(("127.0.0.1", daemon.port), timeout=20)
+        self.socket.sendall(message(CNXN, version, largest, b"host::features=shell_v2\0"))
+        try:
+            self.banner = self.receive()
+        except (OSError, EOFError):
+            self.socket.close()
+            raise
+
+    def exactly(self, count):
+        data = b""
+        while len(data) < count:
+            part = self.socket.recv(count - len(data))
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    def receive(self):
+        command, arg0, arg1, length, check, magic = HEAD.unpack(self.exactly(24))
+        assert magic == command ^ 0xFFFFFFFF
+        data = self.exactly(length)
+        assert check == sum(data)
+        return command, arg0, arg1, data
+
+    def send(self, *words, **options):
+        self.socket.sendall(message(*words, **options))
+
+    def ask(self, service):
+        """Everything that a service writes."""
+        self.send(OPEN, 1, 0, service + b"\0")
+        command, remote, _, _ = self.receive()
+        assert command == OKAY
+        said = b""
+        while True:
+            command, remote, _, data = self.receive()
+            if command == CLSE:
+                return said
+            if command == WRTE:
+                said += data
+                self.send(OKAY, 1, remote)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+@pytest.fixture(name="Client")
+def client_class():
+    """The class of a client that speaks the protocol by hand."""
+    return Client
 
 
 @pytest.fixture(scope="session")

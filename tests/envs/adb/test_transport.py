@@ -18,59 +18,6 @@ CNXN, OPEN, OKAY, WRTE, CLSE, AUTH = (
 NEW, OLD = 0x01000001, 0x01000000
 
 
-def message(command, arg0, arg1, data=b"", check=None):
-    check = sum(data) if check is None else check
-    return HEAD.pack(command, arg0, arg1, len(data), check, command ^ 0xFFFFFFFF) + data
-
-
-class Client:
-    """The host's side, one message at a time."""
-
-    def __init__(self, daemon, version=NEW, largest=4096):
-        self.socket = socket.create_connection(("127.0.0.1", daemon.port), timeout=20)
-        self.socket.sendall(message(CNXN, version, largest, b"host::features=shell_v2\0"))
-        self.banner = self.receive()
-
-    def exactly(self, count):
-        data = b""
-        while len(data) < count:
-            part = self.socket.recv(count - len(data))
-            if not part:
-                raise EOFError
-            data += part
-        return data
-
-    def receive(self):
-        command, arg0, arg1, length, check, magic = HEAD.unpack(self.exactly(24))
-        assert magic == command ^ 0xFFFFFFFF
-        data = self.exactly(length)
-        assert check == sum(data)
-        return command, arg0, arg1, data
-
-    def send(self, *words, **options):
-        self.socket.sendall(message(*words, **options))
-
-    def ask(self, service):
-        """Everything that a service writes."""
-        self.send(OPEN, 1, 0, service + b"\0")
-        command, remote, _, _ = self.receive()
-        assert command == OKAY
-        said = b""
-        while True:
-            command, remote, _, data = self.receive()
-            if command == CLSE:
-                return said
-            if command == WRTE:
-                said += data
-                self.send(OKAY, 1, remote)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-
 @pytest.fixture
 def daemon():
     with PhoneDaemon(Device(), scale=1) as daemon:
@@ -78,7 +25,7 @@ def daemon():
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
-def test_the_handshake_and_every_kind_of_shell(daemon, version):
+def test_the_handshake_and_every_kind_of_shell(daemon, version, Client):
     with Client(daemon, version) as client:
         command, its, largest, banner = client.banner
         assert (command, its, largest) == (CNXN, NEW, 256 * 1024)
@@ -94,7 +41,7 @@ def test_the_handshake_and_every_kind_of_shell(daemon, version):
         assert client.receive()[:3] == (CLSE, 0, 5)
 
 
-def test_a_terminal_is_echoed_and_a_line_can_be_mended(daemon):
+def test_a_terminal_is_echoed_and_a_line_can_be_mended(daemon, Client):
     typed = b"echo hellx\x7fo\rnonsense\x03\x1b\tfalse\r\x04"
     with Client(daemon) as client:
         client.send(OPEN, 1, 0, b"shell,v2,TERM=xterm,pty:\0")
@@ -116,7 +63,7 @@ def test_a_terminal_is_echoed_and_a_line_can_be_mended(daemon):
     assert code == 3
 
 
-def test_payloads_are_no_larger_than_the_client_takes(daemon):
+def test_payloads_are_no_larger_than_the_client_takes(daemon, Client):
     with Client(daemon, largest=100) as client:
         client.send(OPEN, 1, 0, b"exec:uiautomator dump /dev/tty\0")
         sizes = []
@@ -128,7 +75,7 @@ def test_payloads_are_no_larger_than_the_client_takes(daemon):
     assert len(sizes) > 10
 
 
-def test_checksums_count_for_old_clients_only(daemon):
+def test_checksums_count_for_old_clients_only(daemon, Client):
     with Client(daemon, NEW) as client:
         client.send(OPEN, 1, 0, b"exec:echo hi\0", check=1)
         assert client.receive()[0] == OKAY
@@ -138,7 +85,7 @@ def test_checksums_count_for_old_clients_only(daemon):
             client.receive()
 
 
-def test_a_client_that_does_not_wait_is_put_out(daemon):
+def test_a_client_that_does_not_wait_is_put_out(daemon, Client):
     """A service that reads slowly must not hold whatever is written to it."""
 
     def flood(client):
@@ -156,7 +103,7 @@ def test_a_client_that_does_not_wait_is_put_out(daemon):
         assert client.ask(b"exec:echo still here") == b"still here\n"
 
 
-def test_touches_of_many_clients_come_one_after_the_other(daemon):
+def test_touches_of_many_clients_come_one_after_the_other(daemon, Client):
     def use():
         with Client(daemon) as client:
             for _ in range(5):
@@ -181,13 +128,13 @@ def garbage(rng):
     return raw[: rng.choice([len(raw), len(raw), rng.randint(0, len(raw))])]
 
 
-def test_two_hundred_malformed_packets_leave_it_serving(daemon):
+def test_two_hundred_malformed_packets_leave_it_serving(daemon, Client):
     rng = random.Random(7)
     state = daemon.handset.device.snapshot()
     for n in range(200):
         with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as raw, contextlib.suppress(OSError):
             if n % 2:
-                raw.sendall(message(CNXN, NEW, 4096, b"host::\0"))
+                raw.sendall(Client.message(CNXN, NEW, 4096, b"host::\0"))
             for _ in range(rng.randint(1, 4)):
                 raw.sendall(garbage(rng))
             if n % 5 == 0:  # see whether it answers or hangs up, instead of leaving at once
@@ -199,7 +146,7 @@ def test_two_hundred_malformed_packets_leave_it_serving(daemon):
     assert daemon.handset.device.snapshot() == state
 
 
-def test_malformed_requests_for_files_leave_it_serving(daemon):
+def test_malformed_requests_for_files_leave_it_serving(daemon, Client):
     rng = random.Random(9)
     for _ in range(60):
         with Client(daemon) as client, contextlib.suppress(OSError, EOFError):
