@@ -4,10 +4,15 @@ Every part of a :class:`~homeostat.sensors.Prompt` has a span label: ``system``,
 ``reminder``, ``history``, ``screen``, ``elements``, and others. A :class:`PromptStyle` holds the wording. A model's
 folder may hold its own style as ``homeostat.json``, as nano's does, because nano was trained on exactly that wording.
 Any other model gets :data:`VERBOSE`.
+
+Only what the style itself writes is trusted, character by character (see :mod:`homeostat.sensors.chat.wording`): its
+literal text, the separators and the points of actions. Goals, rules, typed texts and elements are foreign; the renderer
+lets no control token of the model pass in them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -21,6 +26,7 @@ from homeostat.controllers.plan import Plan
 from homeostat.envs.mobile_use import Grid
 from homeostat.observation import Observation
 from homeostat.sensors.chat.messages import Message, Part, Prompt
+from homeostat.sensors.chat.wording import Wording, fill, join
 
 __all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt", "plan_words", "report_prompt"]
 
@@ -40,6 +46,8 @@ class PromptStyle(BaseModel):
         history_length: The most actions that the history holds, the newest ones.
         elements: The elements of the user interface as text; ``{elements}``. Empty leaves them out.
         screens: The most screenshots of a prompt: the present one and those of the steps before it.
+        compacts: Whether the oldest earlier screenshots and actions are left out of a prompt that is longer than the
+            model's context. Otherwise the model refuses such a prompt.
         reminder: A controller's reminder; ``{reminder}``.
         order: The labels of the user message's parts, in order.
         planner: The model that plans for this one by default; "" for the model itself.
@@ -69,6 +77,7 @@ class PromptStyle(BaseModel):
     history_length: int = 12
     elements: str = ""
     screens: int = Field(default=1, ge=1)
+    compacts: bool = False
     reminder: str = "Reminder: {reminder}\n"
     order: tuple[str, ...] = ("goal", "history", "elements", "screen", "reminder")
     planner: str = ""
@@ -93,6 +102,10 @@ class PromptStyle(BaseModel):
         """
         height, width = observation.screenshot.shape[:2]
         return Grid(width, height) if self.coordinates == "pixels" else Grid(1000, 1000)
+
+
+_POINTED = re.compile(r"(?:click|long_press) \[-?\d+, -?\d+\]")
+"""An action as :func:`describe` words it from numbers alone; such an entry of the history holds no foreign text."""
 
 
 def describe(action: a.Action, grid: Grid) -> str:
@@ -131,7 +144,7 @@ def describe(action: a.Action, grid: Grid) -> str:
 def act_prompt(
     style: PromptStyle,
     *,
-    goal: str,
+    goal: str | Wording,
     rules: Sequence[str],
     history: Sequence[str],
     observation: Observation,
@@ -146,7 +159,7 @@ def act_prompt(
 
     Args:
         style: The model's prompt style.
-        goal: What the executor is to do: the goal, or the present subtask's instruction.
+        goal: What the executor is to do: the goal, or the present subtask's instruction. A plain string is foreign.
         rules: The rules of the episode.
         history: Every action so far, as :func:`describe` words it.
         observation: The present screen.
@@ -157,13 +170,14 @@ def act_prompt(
     Returns:
         The prompt.
     """
-    recent = history[-style.history_length :]
+    recent = [Wording.own(entry) if _POINTED.fullmatch(entry) else entry for entry in history[-style.history_length :]]
+    done = join("; ", recent)
     parts = {
-        "goal": Part("goal", style.goal.format(goal=goal)),
-        "history": Part("history", style.history.format(history="; ".join(recent) or style.history_empty)),
+        "goal": fill(style.goal, goal=goal).part("goal"),
+        "history": fill(style.history, history=done if done.text else Wording.own(style.history_empty)).part("history"),
         "screen": Part("screen", image=observation.screenshot),
-        "reminder": Part("reminder", style.reminder.format(reminder=reminder) if reminder else ""),
-        "elements": Part("elements", _elements(style, observation)),
+        "reminder": fill(style.reminder, reminder=reminder).part("reminder") if reminder else Part("reminder"),
+        "elements": _elements(style, observation),
     }
     frames = [Part(f"frame-{n}", image=frame) for n, frame in enumerate(observation.frames, start=1)]
     before = [Part(f"screen-{len(earlier) - n}", image=image) for n, image in enumerate(earlier)]
@@ -174,7 +188,7 @@ def act_prompt(
     user = [part for label in style.order for part in groups[label]]
     return Prompt(
         (
-            Message("system", _kept(Part("system", style.system), _rules(style, rules))),
+            Message("system", _kept(Wording.own(style.system).part("system"), _rules(style, rules))),
             Message("user", _kept(*user)),
         )
     )
@@ -200,10 +214,10 @@ def plan_prompt(
     Returns:
         The prompt.
     """
-    memory = style.planner_memory.format(**_memory(plan)) if plan is not None and style.planner_memory else ""
+    memory = fill(style.planner_memory, **_memory(plan)) if plan is not None and style.planner_memory else Wording("")
     screen = Part("screen", image=observation.screenshot) if observation is not None else Part("screen")
-    user = (Part("goal", style.planner_goal.format(goal=goal)), Part("plan", memory), screen)
-    system = _kept(Part("system", style.planner_system), _rules(style, rules))
+    user = (fill(style.planner_goal, goal=goal).part("goal"), memory.part("plan"), screen)
+    system = _kept(Wording.own(style.planner_system).part("system"), _rules(style, rules))
     return Prompt((Message("system", system), Message("user", _kept(*user))))
 
 
@@ -239,11 +253,11 @@ def report_prompt(
     Returns:
         The prompt.
     """
-    asks = style.reporter_asks.format(instruction=instruction, facts=", ".join(facts) or "-", check=check or "-")
-    user = (Part("goal", asks), Part("elements", _elements(style, observation)))
+    asked = fill(style.reporter_asks, instruction=instruction, facts=", ".join(facts) or "-", check=check or "-")
+    user = (asked.part("goal"), _elements(style, observation))
     return Prompt(
         (
-            Message("system", _kept(Part("system", style.reporter_system))),
+            Message("system", _kept(Wording.own(style.reporter_system).part("system"))),
             Message("user", _kept(*user, Part("screen", image=observation.screenshot))),
         )
     )
@@ -268,18 +282,19 @@ def _kept(*parts: Part) -> tuple[Part, ...]:
 
 
 def _rules(style: PromptStyle, rules: Sequence[str]) -> Part:
-    return Part("rules", style.rules.format(rules=style.rule_separator.join(rules)) if rules else "")
+    return fill(style.rules, rules=join(style.rule_separator, rules)).part("rules") if rules else Part("rules")
 
 
-def _elements(style: PromptStyle, observation: Observation) -> str:
+def _elements(style: PromptStyle, observation: Observation) -> Part:
     if not style.elements:
-        return ""
+        return Part("elements")
     grid = style.grid(observation)
     lines = []
     for e in observation.elements:
         left, top, right, bottom = e.box
-        lines.append(f"{e.role} {e.text!r} {grid.spell(((left + right) / 2, (top + bottom) / 2))}")
-    return style.elements.format(elements="\n".join(lines))
+        point = Wording.own(f" {grid.spell(((left + right) / 2, (top + bottom) / 2))}")
+        lines.append(join("", (f"{e.role} {e.text!r}", point)))
+    return fill(style.elements, elements=join("\n", lines)).part("elements")
 
 
 VERBOSE = PromptStyle(
@@ -304,6 +319,7 @@ VERBOSE = PromptStyle(
     planner_memory="Done: {done}\nFailed: {failed}\nKnown: {facts}\n",
     planner_screen=True,
     typed_plans=True,
+    compacts=True,
     reporter_system=(
         "You read a phone's screen. Reply with JSON only: the values asked for as they stand there, null for what is "
         'not there, and whether what is asked is so: {"facts": {"price": "$12"}, "check": true}.'

@@ -43,8 +43,11 @@ def act(state: EpisodeState, context: RunContext) -> Updates:
         updates |= _unparsable(state, updates["subtask"], context)
     else:
         updates |= _carried_out(state.proposal.action, state, updates["subtask"], context)
-    if updates.get("ending") is None and state.step + 1 >= state.task.max_steps:
-        updates |= {"ending": "budget", "reason": f"all {state.task.max_steps} steps were used"}
+    used_up = context.limits.exhausted(state.costs.tokens, context.elapsed())
+    if state.step + 1 >= state.task.max_steps:
+        used_up = f"all {state.task.max_steps} steps were used"
+    if updates.get("ending") is None and used_up:
+        updates |= {"ending": "budget", "reason": used_up}
     return updates
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.models.protocol import Interruptible, Model
 from homeostat.components import component
+from homeostat.errors import CallInterrupted
 from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.steering.actuators import Actuator
@@ -29,6 +31,7 @@ class ModelCalls:
         watch: What the probe reads of the acting model; False where no sensor reads attention.
         saved: Blocks until the checkpoint that covers so many events is written, so that a process that dies in the
             call loses nothing. None without a run folder.
+        elapsed: Returns the seconds that the episode has run; None where no budget of time can be kept.
     """
 
     model: Model
@@ -36,6 +39,8 @@ class ModelCalls:
     limits: LoopLimits
     watch: bool | Readout
     saved: Callable[[int], None] | None = None
+    elapsed: Callable[[], float] | None = None
+    _ended: Event = field(default_factory=Event)
 
     @property
     def planning_model(self) -> Model:
@@ -111,22 +116,45 @@ class ModelCalls:
             self.saved(emitted)
 
     def interrupt(self) -> None:
-        """Asks the models to end the call that they are in, where they can."""
+        """Ends the present call, where the model can do that, and refuses every further one.
+
+        What an interrupted call returns is not used, so that a resumed run asks anew and comes out as if it had never
+        been interrupted.
+        """
+        self._ended.set()
         for model in {id(m): m for m in (self.model, self.planning_model)}.values():
             if isinstance(model, Interruptible):
                 model.interrupt()
 
     def _call(self, model: Model, prompt: Prompt, state: EpisodeState, **settings: Any) -> list[Attempt]:
         self.wait(state.emitted)
-        seconds = self.limits.seconds
+        self._check_interrupted(model)
         drawn = (settings["n"],) if "n" in settings else ()
+        most = settings.pop("max_new_tokens", self.limits.max_new_tokens)
+        if self.limits.tokens is not None:
+            most = max(min(most, self.limits.tokens - state.costs.tokens), 1)
         with component("model", model.name):
-            return model.generate(
+            attempts = model.generate(
                 prompt,
-                **{"max_new_tokens": self.limits.max_new_tokens} | settings,
-                deadline=None if seconds is None else time.monotonic() + seconds,
+                max_new_tokens=most,
+                **settings,
+                deadline=self._deadline(),
                 seed=hash((state.seed, state.costs.calls, *drawn)) & 0x7FFFFFFF,
             )
+        self._check_interrupted(model)
+        return attempts
+
+    def _deadline(self) -> float | None:
+        """The instant at which a call that begins now has to end: its own deadline or the episode's."""
+        left = [self.limits.seconds]
+        if self.limits.episode_seconds is not None and self.elapsed is not None:
+            left.append(self.limits.episode_seconds - self.elapsed())
+        seconds = min((s for s in left if s is not None), default=None)
+        return None if seconds is None else time.monotonic() + seconds
+
+    def _check_interrupted(self, model: Model) -> None:
+        if self._ended.is_set():
+            raise CallInterrupted(f"{model.name!r}: the call was interrupted by a signal to end; resume the run")
 
 
 def _present(actuators: Sequence[Actuator], prompt: Prompt) -> tuple[Actuator, ...]:

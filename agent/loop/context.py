@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,10 @@ class RunContext:
     _outbox: list[Event] = field(default_factory=list)
     _images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        """Lets the model calls keep the episode's budget of time."""
+        self.calls = replace(self.calls, elapsed=self.elapsed)
 
     def emit(self, event: Event) -> None:
         """Writes an event to the trace and puts it into the run's stream.

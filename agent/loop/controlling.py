@@ -131,6 +131,12 @@ def _consequences(decision: Decision, name: str, state: EpisodeState) -> Updates
 def _bounded(decision: Decision, name: str, state: EpisodeState, context: RunContext) -> tuple[Decision, str]:
     """The decision, or the loop's own one if it would break the loop's limits; and the name of who took it."""
     attempts, rounds = context.limits.attempts, max(state.task.max_steps, 1)
+    acts = isinstance(decision, Perform | Choose | Refuse) or (
+        isinstance(decision, Proceed) and state.phase in ACTING_PHASES
+    )
+    used_up = context.limits.exhausted(state.costs.tokens, context.elapsed())
+    if used_up and not acts and not isinstance(decision, Stop):  # what is proposed already is still carried out
+        return Stop(reason=used_up, cause=decision.cause), "loop"
     if isinstance(decision, Dispatch | MakePlan) and state.rounds >= rounds:
         return Stop(reason=f"{state.rounds} plans and dispatches without an end", cause=decision.cause), "loop"
     first_plan = isinstance(decision, MakePlan) and decision.plan is None

@@ -23,9 +23,11 @@ from homeostat.agent.loop.graph import compile_loop, recursion_limit
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.controllers.context import Record
 from homeostat.envs.core import TaskInfo
-from homeostat.errors import CheckpointError, ComponentError, EnvTimeout
+from homeostat.errors import CallInterrupted, CheckpointError, ComponentError, EnvTimeout
 
 __all__ = ["Episode", "StoredRun", "drive", "saved", "stored_run"]
+
+_AGAIN = 0.2  # seconds between two attempts to interrupt the model
 
 
 class Episode(BaseModel):
@@ -112,8 +114,8 @@ def drive(
             except GraphDrained:
                 paused = True
             except Exception as error:
-                if isinstance(error, EnvTimeout) and control.drain_requested:
-                    paused = True  # abandoned because the process was asked to end
+                if control.drain_requested and _was_abandoned(error):
+                    paused = True
                     break
                 context.emit(_failed(error, state))
                 yield from context.drain()
@@ -128,6 +130,11 @@ def drive(
     if ended in ("asked", "paused"):
         yield _pausing(episode)
     yield episode
+
+
+def _was_abandoned(error: BaseException | None) -> bool:
+    """Whether a call was cut short because the process was asked to end, also inside a sensor."""
+    return error is not None and (isinstance(error, EnvTimeout | CallInterrupted) or _was_abandoned(error.__cause__))
 
 
 def _failed(error: Exception, state: EpisodeState) -> Failed:
@@ -272,8 +279,8 @@ def _draining(control: Any, context: RunContext, resumable: bool) -> Iterator[No
         return
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(s) for s in signals]
-    cut = threading.Timer(GRACE, context.calls.interrupt)
-    cut.daemon = True
+    over = threading.Event()
+    cut = threading.Thread(target=_cut_short, args=(context, over), name="homeostat-cut", daemon=True)
 
     def drain(number: int, frame: Any) -> None:
         if control.drain_requested and number == signal.SIGINT:
@@ -288,6 +295,14 @@ def _draining(control: Any, context: RunContext, resumable: bool) -> Iterator[No
     try:
         yield
     finally:
-        cut.cancel()
+        over.set()
         for s, handler in zip(signals, before, strict=True):
             signal.signal(s, handler)
+
+
+def _cut_short(context: RunContext, over: threading.Event) -> None:
+    """Ends the model's calls once the grace is over: also those that a sensor or controller makes one after another."""
+    wait = GRACE
+    while not over.wait(wait):
+        context.calls.interrupt()
+        wait = _AGAIN

@@ -8,7 +8,7 @@ __all__ = ["LoopLimits"]
 
 
 class LoopLimits(BaseModel):
-    """Bounds on one episode's model calls.
+    """Bounds on one episode: its calls, its tokens and its time.
 
     Attributes:
         attempts: The most model calls that a step may have. Its last action is then carried out, whatever the
@@ -19,7 +19,12 @@ class LoopLimits(BaseModel):
         temperature: The sampling temperature of attempts; 0 decodes greedily.
         env_seconds: The deadline of one call of an environment that can't be put back, such as a device, in seconds;
             None for no deadline.
-        seconds: The deadline of one model call, in seconds; None for no deadline.
+        seconds: The deadline of one model call, in seconds; None for no deadline. A call that is not done by then
+            returns what it has, which may be no token at all.
+        tokens: The most tokens that the models may generate in the episode, in all calls together; None for no bound.
+            The episode then ends as ``"budget"``.
+        episode_seconds: The most wall-clock seconds of the episode; None for no bound. A model call that is running
+            then ends too, and the episode ends as ``"budget"``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,3 +36,21 @@ class LoopLimits(BaseModel):
     temperature: float = Field(default=0.0, ge=0.0)
     seconds: float | None = Field(default=None, gt=0.0)
     env_seconds: float | None = Field(default=120.0, gt=0.0)
+    tokens: int | None = Field(default=None, ge=1)
+    episode_seconds: float | None = Field(default=None, gt=0.0)
+
+    def exhausted(self, tokens: int, seconds: float) -> str:
+        """Says which budget of the episode is used up.
+
+        Args:
+            tokens: The tokens that were generated so far.
+            seconds: The seconds that the episode has run.
+
+        Returns:
+            The reason, such as ``all 500 tokens were used``; "" where something of every budget is left.
+        """
+        if self.tokens is not None and tokens >= self.tokens:
+            return f"all {self.tokens} tokens were used"
+        if self.episode_seconds is not None and seconds >= self.episode_seconds:
+            return f"all {self.episode_seconds:g} s were used"
+        return ""

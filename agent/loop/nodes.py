@@ -10,16 +10,15 @@ from typing import Any
 
 from langgraph.types import interrupt
 
-from homeostat.agent.events import Asked, Observe, Sense
+from homeostat.agent.events import Asked, Observe, Sampled, Sense
 from homeostat.agent.loop.context import RunContext
+from homeostat.agent.loop.fitting import Fitted, fitted_prompt
 from homeostat.agent.loop.state import EpisodeState, Proposal, Reply
-from homeostat.agent.prompts import act_prompt
 from homeostat.controllers.context import Candidate
 from homeostat.controllers.decisions import Ask, Sample
 from homeostat.envs.mobile_use import parse_action
 from homeostat.errors import UnparsableAction
 from homeostat.sensors.attempts import Attempt
-from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.readings import Reading
 
 __all__ = ["Updates", "ask", "observe", "propose", "sample", "sense"]
@@ -64,7 +63,7 @@ def propose(state: EpisodeState, context: RunContext) -> Updates:
     Returns:
         The proposal and the costs.
     """
-    attempt = context.calls.propose(_prompt(state, context), state)
+    attempt = context.calls.propose(fitted_prompt(state, context).prompt, state)
     context.attempt = attempt
     return {"phase": "attempt", "proposal": _parsed(attempt.text, context), "costs": state.costs.plus([attempt])}
 
@@ -79,17 +78,19 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
     Returns:
         The proposal and its readings.
     """
-    attempt, proposal = context.attempt, state.proposal
+    attempt, proposal, fitted = context.attempt, state.proposal, fitted_prompt(state, context)
     if attempt is None or proposal is None:
         # The run was resumed between propose and sense. The attempt's arrays are gone, so the model is asked again.
-        attempt = context.calls.propose(_prompt(state, context), state)
+        attempt = context.calls.propose(fitted.prompt, state)
         proposal = _parsed(attempt.text, context)
     context.attempt = None
-    return {"proposal": proposal, "readings": _read(attempt, proposal, state, context)}
+    return {"proposal": proposal, "readings": _read(attempt, proposal, fitted, state, context)}
 
 
 def sample(state: EpisodeState, context: RunContext) -> Updates:
     """Draws further answers to the same prompt and reads each; the attempt itself is the first candidate.
+
+    Where memory or time does not suffice for all, there are fewer candidates, and an event says so.
 
     Args:
         state: The episode's state.
@@ -100,12 +101,17 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     """
     assert isinstance(state.decision, Sample)
     assert state.proposal is not None
-    attempts = context.calls.sample(_prompt(state, context), state, state.decision.n, state.decision.temperature)
+    asked, fitted = state.decision.n, fitted_prompt(state, context)
+    attempts = context.calls.sample(fitted.prompt, state, asked, state.decision.temperature)
+    batch = max((attempt.batch for attempt in attempts), default=0)
+    if len(attempts) < asked or 0 < batch < asked:
+        at = {"step": state.step, "attempt": state.now.attempt}
+        context.emit(Sampled(**at, asked=asked, drawn=len(attempts), batch=batch))
     every = (Attempt(text=state.proposal.text), *attempts)
     found = [Candidate(**state.proposal.model_dump(), readings=state.readings)]
     for number, attempt in enumerate(attempts, start=1):
         proposal = _parsed(attempt.text, context)
-        readings = _read(attempt, proposal, state, context, number, every)
+        readings = _read(attempt, proposal, fitted, state, context, number, every)
         found.append(Candidate(**proposal.model_dump(), readings=readings))
     return {
         "phase": "candidates",
@@ -135,6 +141,7 @@ def ask(state: EpisodeState, context: RunContext) -> Updates:
 def _read(
     attempt: Attempt,
     proposal: Proposal,
+    fitted: Fitted,
     state: EpisodeState,
     context: RunContext,
     candidate: int | None = None,
@@ -144,7 +151,7 @@ def _read(
     readings = context.sensing.read(
         attempt,
         state,
-        prompt=_prompt(state, context),
+        prompt=fitted.prompt,
         observation=context.observation,
         action=proposal.action,
         candidates=candidates,
@@ -168,22 +175,10 @@ def _read(
             seconds=attempt.seconds,
             finish=attempt.finish,
             candidate=candidate,
+            dropped=fitted.dropped,
         )
     )
     return readings
-
-
-def _prompt(state: EpisodeState, context: RunContext) -> Prompt:
-    return act_prompt(
-        context.calls.model.style,
-        goal=state.instruction,
-        rules=state.task.rules,
-        history=state.subtask.history,
-        observation=context.observe(),
-        earlier=[context.image(name) for name in state.subtask.screens],
-        reminder=state.now.reminder,
-        shown=state.now.shown,
-    )
 
 
 def _parsed(text: str, context: RunContext) -> Proposal:

@@ -77,16 +77,15 @@ class Costs(_Frozen):
         """Adds one model call.
 
         Args:
-            attempts: The call's attempts, all drawn to one prompt.
+            attempts: The call's attempts, all drawn to one prompt; none where memory did not suffice for any.
 
         Returns:
             The new costs.
         """
-        first = attempts[0]
         return Costs(
             calls=self.calls + 1,
             tokens=self.tokens + sum(len(one.tokens) for one in attempts),
-            prompt_tokens=self.prompt_tokens + first.prompt_tokens - first.cached_tokens,
+            prompt_tokens=self.prompt_tokens + sum(one.prompt_tokens - one.cached_tokens for one in attempts[:1]),
             seconds=self.seconds,
         )
 

@@ -181,7 +181,7 @@ def template_hash(source: str) -> str:
         file = Path(source) / name
         digest.update(file.read_bytes() if file.is_file() else b"-")
     if not (Path(source) / "homeostat.json").is_file():
-        digest.update(VERBOSE.model_dump_json().encode())
+        digest.update(VERBOSE.model_dump_json(exclude={"compacts"}).encode())  # the wording alone
     return digest.hexdigest()[:12]
 
 
