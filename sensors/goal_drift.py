@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 from homeostat.sensors.attempts import Attempt
-from homeostat.sensors.chat.messages import Message, Part, Prompt
+from homeostat.sensors.chat.messages import Message, Prompt
+from homeostat.sensors.chat.wording import Wording, substitute
 from homeostat.sensors.context import SensorContext
 from homeostat.sensors.contracts import Need, Scoring, Styled
 from homeostat.sensors.readings import Reading, not_judged
@@ -80,7 +81,7 @@ class GoalDrift:
             return not_judged(self.name, "no token was generated", threshold=self.threshold)
         own = context.model.style.reminder if isinstance(context.model, Styled) else "Reminder: {reminder}\n"
         own = own.replace("{reminder}", "{goal}")
-        again = restated(context.prompt, (self.wording or own).replace("{goal}", context.goal))
+        again = restated(context.prompt, substitute(self.wording or own, "{goal}", context.goal))
         q = context.model.score(context.prompt, attempt.tokens)
         p = context.model.score(again, attempt.tokens)
         each = divergence(q, p)
@@ -124,7 +125,7 @@ def _divergence(q: NDArray[np.floating], p: NDArray[np.floating]) -> float:
     return max(float(np.exp(log_q) @ (log_q - log_p)), 0.0)
 
 
-def restated(prompt: Prompt, text: str) -> Prompt:
+def restated(prompt: Prompt, text: Wording) -> Prompt:
     """Adds a reminder to a prompt.
 
     Args:
@@ -132,7 +133,7 @@ def restated(prompt: Prompt, text: str) -> Prompt:
         text: The reminder.
 
     Returns:
-        The prompt with ``text``, labelled "reminder", at the end of its last user message.
+        The prompt with the reminder, labelled "reminder", at the end of its last user message.
 
     Raises:
         ConfigError: The prompt has no user message.
@@ -141,5 +142,5 @@ def restated(prompt: Prompt, text: str) -> Prompt:
     if at is None:
         raise ConfigError("the prompt has no user message; put the goal into one")
     last = prompt.messages[at]
-    longer = Message(last.role, (*last.parts, Part("reminder", text)), last.extra)
+    longer = Message(last.role, (*last.parts, text.part("reminder")), last.extra)
     return Prompt((*prompt.messages[:at], longer, *prompt.messages[at + 1 :]))

@@ -3,7 +3,8 @@
 On disk they have TRL's conversational preference format: rows with ``prompt``, ``chosen`` and ``rejected`` (lists of
 messages) and ``images``. They are a ``datasets`` folder, or JSON lines whose images are files. A row has three more
 fields: ``kind``, ``task`` (the rows of one task stay together when data are split) and ``higher`` (labels of the spans
-whose instruction should win). A content part may have the ``label`` of its span. TRL ignores these fields.
+whose instruction should win). A content part may have the ``label`` of its span, and ``trusted``: the ranges of
+characters that may contain control tokens, because the agent's prompt style wrote them. TRL ignores these fields.
 """
 
 from __future__ import annotations
@@ -75,10 +76,11 @@ def chat_of(prompt: Prompt) -> tuple[list[dict[str, Any]], list[Any]]:
         parts: list[dict[str, Any]] = []
         for part in message.parts:
             if part.image is None:
-                parts.append({"type": "text", "text": part.text, "label": part.label})
+                own = [list(pair) for pair in part.trusted]
+                parts.append({"type": "text", "text": part.text, "label": part.label, "trusted": own})
             else:
                 images.append(part.image)
-                parts.append({"type": "image", "text": None, "label": part.label})
+                parts.append({"type": "image", "text": None, "label": part.label, "trusted": []})
         chat.append({"role": message.role, "content": parts})
     return chat, images
 
@@ -131,6 +133,7 @@ def to_dataset(pairs: Sequence[Pair]) -> Dataset:
     from PIL import Image as Pictures
 
     part = {"type": Value("string"), "text": Value("string"), "label": Value("string")}
+    part["trusted"] = List(List(Value("int32")))
     message = {"role": Value("string"), "content": List(part)}
     features = {
         "prompt": List(message),
@@ -193,7 +196,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def _answer(text: str) -> list[dict[str, Any]]:
-    return [{"role": "assistant", "content": [{"type": "text", "text": text, "label": "output"}]}]
+    return [{"role": "assistant", "content": [{"type": "text", "text": text, "label": "output", "trusted": []}]}]
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -273,7 +276,7 @@ def _prompt(chat: Any, images: list[Any]) -> Prompt:
         filled.append(message)
     if next(rest, None) is not None:
         raise ConfigError(f"the row has {len(images)} images, more than its messages refer to")
-    return Prompt.from_chat(filled)
+    return Prompt.from_chat(filled, accept_trusted=True)
 
 
 def _image(image: Any, path: Path) -> Any:

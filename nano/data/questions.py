@@ -16,6 +16,7 @@ from homeostat.envs.phone.tasks.words import is_drawn
 from homeostat.nano.data.examples import Question
 from homeostat.nano.data.mix import Mix
 from homeostat.observation import Observation
+from homeostat.sensors.chat.wording import Wording
 
 __all__ = ["QuestionWriter"]
 
@@ -98,7 +99,7 @@ class QuestionWriter:
                 asked, answer = (f"where is {text}?", place) if kind == "where" else (f"what is at {place}?", text)
                 prompt = act_prompt(
                     self.style.model_copy(update={"goal": "{goal}", "order": ("screen", "goal")}),
-                    goal=asked,
+                    goal=Wording.own(asked) if kind == "what" else asked,
                     rules=[r.text for r in rules],
                     history=(),
                     observation=seen,

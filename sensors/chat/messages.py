@@ -21,11 +21,23 @@ class Part:
         label: The label of the span that the part belongs to.
         text: The text; "" for an image.
         image: (height, width, 3) uint8; None for a text.
+        trusted: Character ranges [start, stop) of ``text``, sorted and apart, that the agent's own prompt style wrote.
+            Only these may contain the model's control tokens. All other text is foreign, whatever its label or role.
+
+    Raises:
+        ConfigError: A trusted range lies outside the text, or the ranges are not sorted.
     """
 
     label: str
     text: str = ""
     image: Any = None
+    trusted: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks the trusted ranges."""
+        ends = [0, *(end for pair in self.trusted for end in pair), len(self.text)]
+        if self.trusted and ends != sorted(ends):
+            raise ConfigError(f"trusted={self.trusted} are no ranges of a text of {len(self.text)} characters")
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Prompt:
     messages: tuple[Message, ...]
 
     @classmethod
-    def from_chat(cls, chat: Sequence[Mapping[str, Any]]) -> Prompt:
+    def from_chat(cls, chat: Sequence[Mapping[str, Any]], *, accept_trusted: bool = False) -> Prompt:
         """Converts a chat in the format of ``apply_chat_template``.
 
         A message is ``{"role", "content"}``. Its content is a text, or a list of ``{"type": "text", "text"}`` and
@@ -63,8 +75,12 @@ class Prompt:
         can therefore separate a user's question from the document that it is about. Other keys, such as ``tool_calls``,
         are passed to the template; the text that it makes of them belongs to no span.
 
+        All text is foreign, a system message too: if it spells a control token of the model, the renderer breaks it up.
+
         Args:
             chat: The messages.
+            accept_trusted: Whether a part may have ``"trusted"``, the ranges of :attr:`Part.trusted`. Pass True only
+                for chats that this package has written from prompts of its own.
 
         Returns:
             The prompt.
@@ -72,10 +88,10 @@ class Prompt:
         Raises:
             ConfigError: A role or a content is invalid.
         """
-        return cls(tuple(_message(n, message) for n, message in enumerate(chat)))
+        return cls(tuple(_message(n, message, accept_trusted) for n, message in enumerate(chat)))
 
 
-def _message(n: int, message: Mapping[str, Any]) -> Message:
+def _message(n: int, message: Mapping[str, Any], accept_trusted: bool) -> Message:
     content = message.get("content")
     role: Role | None = next((r for r in get_args(Role) if r == message.get("role")), None)
     if role is None:
@@ -86,13 +102,18 @@ def _message(n: int, message: Mapping[str, Any]) -> Message:
         return Message(role, (Part(label or role, content),), extra)
     if not isinstance(content, Sequence):
         raise ConfigError(f"message {n} has the content {content!r}; pass a text or a list of parts")
-    return Message(role, tuple(_part(n, part, label, role) for part in content), extra)
+    return Message(role, tuple(_part(n, part, label, role, accept_trusted) for part in content), extra)
 
 
-def _part(n: int, part: Any, label: str | None, role: str) -> Part:
+def _part(n: int, part: Any, label: str | None, role: str, accept_trusted: bool) -> Part:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind == "text" and isinstance(part.get("text"), str):
-        return Part(part.get("label") or label or role, part["text"])
+        ranges = (part.get("trusted") or ()) if accept_trusted else ()
+        try:
+            trusted = tuple((int(start), int(stop)) for start, stop in ranges)
+        except (TypeError, ValueError):
+            raise ConfigError(f"message {n} has trusted={str(ranges)[:40]}; write pairs of characters") from None
+        return Part(part.get("label") or label or role, part["text"], trusted=trusted)
     if kind == "image" and part.get("image") is not None:
         import numpy as np
         from PIL import Image

@@ -166,7 +166,10 @@ def _merge(messages: Sequence[Message]) -> tuple[Message, ...]:
     if len(messages) < 2 or messages[0].role != "system":
         raise _Refused("it has no system role")
     system, first, *rest = messages
-    return (Message(first.role, (*system.parts, Part("template", "\n\n"), *first.parts), first.extra), *rest)
+    return (
+        Message(first.role, (*system.parts, Part("template", "\n\n", trusted=((0, 2),)), *first.parts), first.extra),
+        *rest,
+    )
 
 
 def _chat(messages: Sequence[Message], words: Sequence[str], lists: bool) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ModelError
+from homeostat.sensors.chat.boundaries import Layout, masked, neutralised
+from homeostat.sensors.chat.control_tokens import ControlTokens
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.chat.part_positions import LocatedText, MessageFormat, locate
 from homeostat.sensors.spans import Spans
@@ -27,7 +29,7 @@ from homeostat.sensors.spans import Spans
 __all__ = ["ImageRun", "Rendered", "Renderer"]
 
 Ranges = tuple[tuple[int, int], ...]
-_BREAK = "\u200b"
+_ROUNDS = 16  # one round finds every promoted token, so only nested ones take more
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,27 @@ class Rendered:
         return Spans(self.spans, length=len(self.ids))
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """What the processor makes of a text.
+
+    Attributes:
+        inputs: The model's inputs.
+        offsets: (T, 2): the first character of each token and the one after its last, in the expanded text.
+        replaced: The processor's record of each expanded image placeholder.
+        where: For each character of the expanded text, its place in the text; -1 inside an expanded placeholder.
+    """
+
+    inputs: dict[str, Any]
+    offsets: NDArray[np.int64]
+    replaced: Sequence[Mapping[str, Any]]
+    where: NDArray[np.int64]
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        return np.asarray(self.inputs["input_ids"][0], dtype=np.int64)
+
+
 class Renderer:
     """Renders prompts for one tokenizer (text only) or one image-text processor."""
 
@@ -99,7 +122,7 @@ class Renderer:
         self._templating = processor if getattr(processor, "chat_template", None) else self._tokenizer
         self._formats = [MessageFormat(lists, merged) for lists in self._contents() for merged in (False, True)]
         self._image_ids = self._find_image_ids()
-        self._control = [t for t in {*self._tokenizer.all_special_tokens, self._image_token()} if t]
+        self._control = ControlTokens(self._tokenizer, self._processor)
 
     @property
     def tokenizer(self) -> Any:
@@ -110,6 +133,11 @@ class Renderer:
     def templating(self) -> Any:
         """The processor or tokenizer that owns the chat template."""
         return self._templating
+
+    @property
+    def mark(self) -> str:
+        """The character that breaks up control tokens in foreign text; without it, the text is the original one."""
+        return self._control.mark
 
     @property
     def reads_images(self) -> bool:
@@ -126,35 +154,61 @@ class Renderer:
             The model's inputs, with the token ranges of every label.
 
         Raises:
-            ModelError: A text-only model gets images without an element list, the chat template changes the parts, or
-                the processor does not place every image.
+            ModelError: A text-only model gets images without an element list, the chat template changes the parts, the
+                processor does not place every image, or foreign text holds a control token that can't be broken up.
         """
-        prompt = self._usable(prompt)
+        prompt = neutralised(self._usable(prompt), self._control)
         located = locate(prompt, self._apply, self._formats)
         if located.format != self._formats[0]:  # the format that was accepted once is tried first from now on
             self._formats.sort(key=lambda form: form != located.format)
         images = [part for message in prompt.messages for part in message.parts if part.image is not None]
-        return self._tokenize(located, images)
+        further = masked(prompt, located, lambda changed: locate(changed, self._apply, [located.format]).text)
+        fields = ", ".join(sorted({key for message in prompt.messages for key in message.extra}))
+        names = [*(repr(part.label) for part, _, _ in located.parts), f"a message's {fields}"]
+        layout = Layout.of(located.text, located.parts, further)
+        for _ in range(_ROUNDS):
+            layout = layout.without(self._control)
+            encoded = self._encode(layout.text, images)
+            promoted = layout.promoted(self._control, encoded.ids, encoded.offsets, encoded.where)
+            if not promoted:
+                parts = [(p, *bounds) for (p, _, _), bounds in zip(located.parts, layout.bounds, strict=True)]
+                return self._rendered(LocatedText(layout.text, tuple(parts), located.format), encoded, images)
+            places = [layout.place(spelled) for spelled in promoted]
+            if None in places:
+                break
+            layout = layout.marked((place for place in places if place is not None), self._control.mark)
+        where = next(int(layout.source[c]) for c in promoted[0] if layout.source[c] >= 0)
+        spelled = "".join(layout.text[c] for c in promoted[0])
+        raise ModelError(
+            f"{names[where]} holds {spelled!r}, a control token of this model that can't be broken up; remove it from "
+            "the text"
+        )
 
-    def _tokenize(self, located: LocatedText, images: Sequence[Part]) -> Rendered:
+    def _encode(self, text: str, images: Sequence[Part]) -> _Encoded:
         import torch
 
-        asked = {"return_tensors": "pt", "return_offsets_mapping": True, "add_special_tokens": self._adds(located.text)}
+        asked = {"return_tensors": "pt", "return_offsets_mapping": True, "add_special_tokens": self._adds(text)}
         if images:
             from PIL import Image
 
             assert self._processor is not None
             pictures = [Image.fromarray(np.ascontiguousarray(part.image)) for part in images]
-            out = dict(
-                self._processor(text=[located.text], images=pictures, return_text_replacement_offsets=True, **asked)
-            )
+            try:
+                out = dict(self._processor(text=[text], images=pictures, return_text_replacement_offsets=True, **asked))
+            except ValueError as error:
+                reason = str(error).partition("\n")[0][:120]
+                raise ModelError(f"the processor refuses the prompt ({reason}); check the chat template") from None
             replaced = out.pop("text_replacement_offsets", [[]])[0]
         else:
-            out, replaced = dict(self._tokenizer([located.text], **asked)), []
+            out, replaced = dict(self._tokenizer([text], **asked)), []
         if len(replaced) != len(images):
             raise ModelError(f"the processor placed {len(replaced)} of {len(images)} images; check the chat template")
         offsets = np.asarray(out.pop("offset_mapping")[0], dtype=np.int64)
         out.setdefault("attention_mask", torch.ones_like(out["input_ids"]))
+        return _Encoded(out, offsets, replaced, _unexpanded(len(text), replaced))
+
+    def _rendered(self, located: LocatedText, encoded: _Encoded, images: Sequence[Part]) -> Rendered:
+        out, offsets, replaced = encoded.inputs, encoded.offsets, encoded.replaced
         spans: dict[str, list[tuple[int, int]]] = {}
         for part, start, stop in located.parts:
             if part.label != "template":
@@ -175,7 +229,7 @@ class Renderer:
         )
 
     def _usable(self, prompt: Prompt) -> Prompt:
-        """Removes images that a text-only model cannot read, and breaks up control tokens in foreign text."""
+        """Removes images that a text-only model cannot read."""
         messages = []
         parts = [part for message in prompt.messages for part in message.parts]
         if (
@@ -187,20 +241,9 @@ class Renderer:
                 "this model reads no images and the prompt has no element list; set `elements` in its homeostat.json"
             )
         for message in prompt.messages:
-            kept = [self._harmless(part) for part in message.parts if part.image is None or self.reads_images]
+            kept = [part for part in message.parts if part.image is None or self.reads_images]
             messages.append(Message(message.role, tuple(kept), message.extra))
         return Prompt(tuple(messages))
-
-    def _harmless(self, part: Part) -> Part:
-        # A goal, a note or a web page that contains a control token would end the message or add an image. Our own
-        # system text may use such tokens on purpose.
-        if part.image is not None or part.label == "system":
-            return part
-        text = part.text
-        for token in self._control:
-            if token in text:
-                text = text.replace(token, token[0] + _BREAK + token[1:])
-        return part if text is part.text else Part(part.label, text)
 
     def _apply(self, chat: list[dict[str, Any]]) -> str:
         text: str = self._templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
@@ -214,9 +257,6 @@ class Renderer:
     def _contents(self) -> tuple[bool, ...]:
         return (True, False) if self._processor is not None else (False, True)
 
-    def _image_token(self) -> str | None:
-        return getattr(self._processor, "image_token", None)
-
     def _find_image_ids(self) -> frozenset[int]:
         found: set[int | None] = {getattr(self._processor, "image_token_id", None)}
         found.update(getattr(self._processor, "image_token_ids", None) or ())
@@ -227,6 +267,17 @@ class Renderer:
         """The image tokens among those of an expanded placeholder, which may also contain row and frame marks."""
         inside = [k for start, stop in whole for k in range(start, stop)]
         return _ranges(k for k in inside if ids[k] in self._image_ids) or whole
+
+
+def _unexpanded(length: int, replaced: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
+    """For each character after the expansion of placeholders, its place before; -1 inside an expanded one."""
+    pieces, at = [], 0
+    for record in replaced:
+        start, stop = record["span"]
+        first, last = record["new_span"]
+        pieces += [np.arange(at, start), np.full(last - first, -1)]
+        at = stop
+    return np.concatenate([*pieces, np.arange(at, length)]).astype(np.int64)
 
 
 def _shift(at: int, replaced: Sequence[Mapping[str, Any]]) -> int:

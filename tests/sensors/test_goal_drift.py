@@ -8,6 +8,7 @@ import torch
 
 from homeostat.errors import ConfigError
 from homeostat.sensors import Attempt, GoalDrift, Message, Part, Prompt, SensorContext, check_sensor
+from homeostat.sensors.chat.wording import Wording, fill
 from homeostat.sensors.goal_drift import divergence, restated
 
 PROMPT = Prompt(
@@ -50,12 +51,12 @@ def test_what_q_never_says_costs_nothing_and_what_p_never_says_is_finite():
 
 
 def test_the_goal_comes_again_at_the_very_end():
-    again = restated(PROMPT, "Reminder: book a table\n")
+    again = restated(PROMPT, Wording("Reminder: book a table\n"))
     assert again.messages[0] == PROMPT.messages[0]
     assert again.messages[1].parts[:2] == PROMPT.messages[1].parts
     assert again.messages[1].parts[2] == Part("reminder", "Reminder: book a table\n")
     with pytest.raises(ConfigError, match="no user message"):
-        restated(Prompt(PROMPT.messages[:1]), "x")
+        restated(Prompt(PROMPT.messages[:1]), Wording("x"))
 
 
 def test_the_reading_of_known_distributions():
@@ -167,7 +168,7 @@ def test_an_agent_reads_it_and_the_goal_said_again_costs_only_the_end_of_the_pro
     finally:
         handle.remove()
     assert len(rows) == 2  # q and p
-    again = nano.renderer.render(restated(prompt, nano.style.reminder.format(reminder=task.goal)))
+    again = nano.renderer.render(restated(prompt, fill(nano.style.reminder, reminder=task.goal)))
     assert rows[0] <= len(attempt.tokens)
     assert rows[1] < len(again.ids) - again.images[-1].stop + len(attempt.tokens)  # the screen is not looked at again
 
