@@ -68,7 +68,7 @@ class AgentRunner:
         self.traces = Path(traces) if traces else None
 
     def run(self, index: int, case: Case) -> Result:
-        """Plays one episode."""
+        """Plays one episode. One that a signal pauses has no result: it raises ``KeyboardInterrupt``."""
         begun = time.perf_counter()
         task = self.env.reset_task(case.task, seed=case.seed)
         watch = _Watch(self.seconds)
@@ -83,6 +83,8 @@ class AgentRunner:
         except _OutOfTime:
             figures = watch.figures() | {"success": False, "ended": "budget", "seconds": time.perf_counter() - begun}
         else:
+            if episode.ended == "paused":
+                raise KeyboardInterrupt
             figures = {
                 "success": bool(episode.success),
                 "ended": episode.ended,

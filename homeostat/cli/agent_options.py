@@ -10,7 +10,24 @@ import typer
 if TYPE_CHECKING:
     from homeostat.agent.spec import AgentSpec
 
-__all__ = ["Agent", "Calibration", "Controllers", "Device", "Dtype", "Heads", "Model", "Planner", "agent_from"]
+__all__ = [
+    "Agent",
+    "Attempts",
+    "Calibration",
+    "CallSeconds",
+    "Controllers",
+    "Device",
+    "Dtype",
+    "EnvSeconds",
+    "EpisodeSeconds",
+    "EpisodeTokens",
+    "Heads",
+    "MaxNewTokens",
+    "Model",
+    "Planner",
+    "agent_from",
+    "limits_from",
+]
 
 Agent = Annotated[
     Path | None,
@@ -42,6 +59,57 @@ Device = Annotated[
 Dtype = Annotated[
     str | None, typer.Option(help="The weights' type: float32, bfloat16 or float16. Default: by device and size.")
 ]
+CallSeconds = Annotated[
+    float | None,
+    typer.Option(help="The deadline of one model call, in seconds: it then returns what it has. Default: none."),
+]
+EnvSeconds = Annotated[
+    float | None,
+    typer.Option(help="The deadline of one call of a real device or browser, in seconds. Default: 120."),
+]
+Attempts = Annotated[int | None, typer.Option(help="The most model calls of one step. Default: 4.")]
+MaxNewTokens = Annotated[int | None, typer.Option(help="The most tokens of an answer. Default: 128.")]
+EpisodeSeconds = Annotated[
+    float | None, typer.Option(help="The most seconds of an episode, which then ends as 'budget'. Default: no bound.")
+]
+EpisodeTokens = Annotated[
+    int | None,
+    typer.Option(help="The most tokens that an episode may generate; it then ends as 'budget'. Default: no bound."),
+]
+_LIMITS = {
+    "seconds": "call-seconds",
+    "env_seconds": "env-seconds",
+    "attempts": "attempts",
+    "max_new_tokens": "max-new-tokens",
+    "episode_seconds": "episode-seconds",
+    "tokens": "episode-tokens",
+}
+"""The option of every field of ``LoopLimits`` that the command line gives."""
+
+
+def limits_from(
+    call_seconds: float | None,
+    env_seconds: float | None,
+    attempts: int | None,
+    max_new_tokens: int | None,
+    episode_seconds: float | None,
+    episode_tokens: int | None,
+) -> dict[str, Any] | None:
+    """Collects the limits that the command line gives.
+
+    Args:
+        call_seconds: The deadline of one model call, in seconds.
+        env_seconds: The deadline of one call of the environment, in seconds.
+        attempts: The most model calls of one step.
+        max_new_tokens: The most tokens of an answer.
+        episode_seconds: The most seconds of an episode.
+        episode_tokens: The most generated tokens of an episode.
+
+    Returns:
+        Fields of ``LoopLimits``; None if no option is given.
+    """
+    values = (call_seconds, env_seconds, attempts, max_new_tokens, episode_seconds, episode_tokens)
+    return {name: value for name, value in zip(_LIMITS, values, strict=True) if value is not None} or None
 
 
 def agent_from(file: Path | None, defaults: dict[str, Any] | None = None, **options: Any) -> AgentSpec:
@@ -50,7 +118,8 @@ def agent_from(file: Path | None, defaults: dict[str, Any] | None = None, **opti
     Args:
         file: A YAML file; None begins with the defaults.
         defaults: Fields that differ from the defaults of ``AgentSpec`` where neither file nor option gives them.
-        options: Fields that the command line gives; None leaves a field as it is.
+        options: Fields that the command line gives; None leaves a field as it is. Of ``limits``, only the limits that
+            are given replace those of the file.
 
     Returns:
         The specification.
@@ -68,9 +137,13 @@ def agent_from(file: Path | None, defaults: dict[str, Any] | None = None, **opti
     if file is not None:
         loaded = AgentSpec.load(file)
         base |= {name: getattr(loaded, name) for name in loaded.model_fields_set}
+    if "limits" in given and "limits" in base:
+        given["limits"] = base["limits"].model_dump() | given["limits"]
     try:
         return AgentSpec.model_validate(base | given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "agent"
+        if name == "limits":
+            name = _LIMITS.get(str(first["loc"][-1]), name)
         raise ConfigError(f"--{name.replace('_', '-')} {first['input']!r}: {first['msg']}") from None

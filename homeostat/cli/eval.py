@@ -39,6 +39,12 @@ def evaluate(
     heads: of.Heads = None,
     device: of.Device = None,
     dtype: of.Dtype = None,
+    call_seconds: of.CallSeconds = None,
+    env_seconds: of.EnvSeconds = None,
+    attempts: of.Attempts = None,
+    max_new_tokens: of.MaxNewTokens = None,
+    episode_seconds: of.EpisodeSeconds = None,
+    episode_tokens: of.EpisodeTokens = None,
     policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
     env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
@@ -77,13 +83,14 @@ def evaluate(
         from homeostat.envs.harness.inspect_format import require_inspect
 
         require_inspect()
+    limits = of.limits_from(call_seconds, env_seconds, attempts, max_new_tokens, episode_seconds, episode_tokens)
     from homeostat.envs.harness import load_suite, make_env
     from homeostat.envs.harness.table import is_table
 
     if is_table(suite):
         from homeostat.cli.eval_table import run_table
 
-        base = of.agent_from(agent, _BARE, model=model, device=device, dtype=dtype)
+        base = of.agent_from(agent, _BARE, model=model, device=device, dtype=dtype, limits=limits)
         run_table(suite, base, out, rows=controllers, episodes=episodes, workers=workers, address=address)
         return
     changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
@@ -92,6 +99,8 @@ def evaluate(
     if policy:
         if traces is not None:
             raise ConfigError(f"--traces {str(traces)!r} records a model's runs; leave it out with --policy {policy!r}")
+        if limits is not None:
+            raise ConfigError(f"limits {limits} bound a model; leave them out with --policy {policy!r}")
         job = policy_job(chosen, policy, controllers, model)
     else:
         spec = of.agent_from(
@@ -104,6 +113,7 @@ def evaluate(
             heads=heads,
             device=device,
             dtype=dtype,
+            limits=limits,
         )
         job = agent_job(chosen, spec, workers, traces)
     results, begun = play(chosen, job, out, workers, address)

@@ -124,12 +124,13 @@ def suite_settings(suite: Suite) -> dict[str, Any]:
 
 def play(suite: Suite, job: Job, out: Path | None, workers: int, address: str | None) -> tuple[list[Result], datetime]:
     """The results in order, and when the run began (before an interruption, if there was one)."""
+    from homeostat.cli.ending import ends_in_time, terminate_like_ctrl_c
     from homeostat.cli.eval_view import progress
     from homeostat.envs.harness import evaluate as run_cases
 
     cases = suite.cases()
     results: list[Result] = []
-    with _journal(out, job.arguments) as journal:
+    with _journal(out, job.arguments) as journal, ends_in_time() as ending, terminate_like_ctrl_c():
         try:
             with (
                 progress(len(cases)) as tell,
@@ -141,7 +142,7 @@ def play(suite: Suite, job: Job, out: Path | None, workers: int, address: str | 
         except KeyboardInterrupt:
             kept = f"kept in {str(journal.path)!r}; the same command goes on" if journal else "lost without --json"
             typer.echo(f"interrupted after {len(results)} of {len(cases)} episodes, {kept}", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(ending.status) from None
         begun = journal.begun if journal is not None else datetime.now(UTC)
     return sorted(results, key=lambda r: r.index), begun
 

@@ -19,6 +19,7 @@ from homeostat.agent.events import (
     Finish,
     Observe,
     Planned,
+    Sampled,
     ScreenRead,
     Sense,
     Started,
@@ -51,12 +52,17 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
         case Observe():
             yield f"step {event.step + 1}: on {event.app}"
         case Sense():
+            if event.dropped:
+                left_out = ", ".join(f"{number} of {what}" for what, number in event.dropped.items())
+                yield f"  the prompt is longer than the model's context: the oldest are left out ({left_out})"
             if spans := spans_of(event):
                 yield "  attention " + "  ".join(f"{label} {value:.2f}" for label, value in spans.items())
             for reading in event.readings:
                 yield f"  {reading_line(reading)}"
             if event.unparsable is not None:
                 yield f"  unparsable: {event.unparsable}"
+        case Sampled():
+            yield f"  {event.drawn} of {event.asked} answers were drawn, at most {event.batch} at once"
         case Decide():
             yield from _decision_lines(event)
         case Planned(plan=None):

@@ -50,6 +50,12 @@ def run(
     dtype: of.Dtype = None,
     seed: Annotated[int, typer.Option(help="The seed of the initial state.")] = 0,
     max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget. Default: the task's own.")] = None,
+    call_seconds: of.CallSeconds = None,
+    env_seconds: of.EnvSeconds = None,
+    attempts: of.Attempts = None,
+    max_new_tokens: of.MaxNewTokens = None,
+    episode_seconds: of.EpisodeSeconds = None,
+    episode_tokens: of.EpisodeTokens = None,
     resume: Annotated[str | None, typer.Option(help="Resume a run: its folder, or its id under --runs.")] = None,
     answer: Annotated[str | None, typer.Option(help="With --resume: the answer to the run's question.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
@@ -70,6 +76,7 @@ def run(
         raise ConfigError(f'give a goal or a task, not {given}: homeostat run "…", or homeostat run --task random')
     if goal is not None and not goal.strip():
         raise ConfigError(f"goal {goal!r} is empty; say what to do")
+    limits = of.limits_from(call_seconds, env_seconds, attempts, max_new_tokens, episode_seconds, episode_tokens)
     settings = RunSettings(
         agent=of.agent_from(
             agent,
@@ -81,6 +88,7 @@ def run(
             calibration=calibration,
             device=device,
             dtype=dtype,
+            limits=limits,
         ),
         env=env,
         seed=seed,
@@ -133,7 +141,11 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
             run_folder=folder,
             on_ask=on_ask,
         )
-    raise typer.Exit(_say_end(_shown(running, view, folder), folder))
+    from homeostat.cli.ending import ends_in_time
+
+    with ends_in_time() as ending:
+        episode = _shown(running, view, folder)
+    raise typer.Exit(_say_end(episode, folder, ending.status))
 
 
 def _settled(folder: Path, answer: str | None) -> Episode | None:
@@ -179,12 +191,21 @@ def _target(settings: RunSettings, world: Env) -> TaskInfo | str:
     return world.reset_task(name, seed=seed)
 
 
-def _say_end(episode: Episode | None, folder: Path) -> int:
-    """Prints one line on how the episode ended and where it is; the exit status."""
+def _say_end(episode: Episode | None, folder: Path, interrupted: int = 130) -> int:
+    """Prints one line on how the episode ended and where it is, and returns the exit status.
+
+    Args:
+        episode: The episode; None where it was interrupted.
+        folder: The run's folder.
+        interrupted: The exit status of a run that was interrupted.
+
+    Returns:
+        0, or ``interrupted``.
+    """
     again = f"resume it with: homeostat run --resume {folder}"
     if episode is None or episode.ended == "paused":
         typer.echo(f"interrupted; the run is saved, {again}")
-        return 130
+        return interrupted
     if episode.ended == "asked":
         typer.echo(f"waiting for an answer: {episode.question}; {again} --answer TEXT")
         return 0
