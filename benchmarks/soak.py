@@ -21,10 +21,9 @@ import statistics
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -103,6 +102,9 @@ class Client:
         self.send(CNXN, 0x01000001, 256 * 1024, b"host::features=shell_v2\0")
         self.receive()
 
+    def close(self) -> None:
+        self.socket.close()
+
     def send(self, command: int, arg0: int, arg1: int, data: bytes = b"") -> None:
         self.socket.sendall(HEAD.pack(command, arg0, arg1, len(data), sum(data), command ^ 0xFFFFFFFF) + data)
 
@@ -132,27 +134,23 @@ class Client:
 
 
 def hammer(port: int, number: int, seconds: float, answered: Any, ready: Any) -> None:
-    """Runs one kind of command after another for a while, on four connections at once."""
-
-    def run(line: bytes) -> None:
-        client, end = None, time.monotonic() + seconds
-        while time.monotonic() < end:
-            try:
-                client = client or Client(port)
-                client.ask(line)
-                with answered.get_lock():
-                    answered.value += 1
-            except (OSError, EOFError):
-                client = None
-        if client is not None:
-            client.socket.close()
+    """Runs commands without a pause, on four streams of one connection, each of a kind of its own."""
 
     ready.wait()
-    threads = [threading.Thread(target=run, args=(LINES[(number + k) % len(LINES)],)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    end = time.monotonic() + seconds
+    kinds = [LINES[(number + k) % len(LINES)] for k in range(4)]
+    while time.monotonic() < end:
+        with suppress(OSError, EOFError), closing(Client(port)) as client:
+            for local, line in enumerate(kinds, 1):
+                client.send(OPEN, local, 0, line + b"\0")
+            while time.monotonic() < end:
+                command, remote, local, _ = client.receive()
+                if command == WRTE:
+                    client.send(OKAY, local, remote)
+                elif command == CLSE:
+                    client.send(OPEN, local, 0, kinds[local - 1] + b"\0")
+                    with answered.get_lock():
+                        answered.value += 1
 
 
 def daemon(minutes: float) -> dict[str, Any]:

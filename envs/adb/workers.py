@@ -1,22 +1,31 @@
 """Threads that run the clients' commands, shared out fairly.
 
-A client that has many commands waiting gets no more turns than a client that has one: the clients take turns, and each
-has a largest number of threads at once.
+Python runs one thread at a time, so many busy threads slow every command down. Therefore few commands run at once, and
+the client that used least of late comes first. A command that takes long must not hold up a client that asks for
+little: clients that used little of late may start beyond that number, a few at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from homeostat.envs.adb.limits import Account, Limits
 
 __all__ = ["Workers"]
 
 T = TypeVar("T")
+
+_FEW = 4  # commands that run at once; beyond it a client must have used little, and only so many may be young
+_YOUNG = 0.1  # seconds for which a command is young
+_LITTLE = 0.2  # seconds of processor time
+_MEMORY = 5.0  # seconds after which e⁻¹ of a client's use still counts
 
 
 class Workers:
@@ -29,10 +38,11 @@ class Workers:
             limits: The number of threads, and how many of them one client gets.
         """
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="phone-daemon")
-        self._most = limits.client_workers
-        self._idle = limits.workers
+        self._limits = limits
+        self._young = 0
         self._running: Counter[Account] = Counter()
         self._waiting: dict[Account, deque[asyncio.Future[None]]] = {}  # in the order of their next turns
+        self._used: WeakKeyDictionary[Account, tuple[float, float]] = WeakKeyDictionary()  # seconds, when
 
     async def run(self, client: Account, work: Callable[[], T]) -> T:
         """Waits for the client's turn, then runs a function in a thread.
@@ -44,41 +54,62 @@ class Workers:
         Returns:
             The function's result.
         """
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
         self._waiting.setdefault(client, deque()).append(turn)
         self._share_out()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give_back(client)
+                self._ended(client, 0.0)
+                self._grown()
             raise
-        job = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        job.add_done_callback(lambda _: self._give_back(client))
-        return await asyncio.shield(job)
+
+        def timed() -> tuple[T, float]:
+            start = time.thread_time()
+            return work(), time.thread_time() - start
+
+        loop.call_later(_YOUNG, self._grown)
+        job = loop.run_in_executor(self._pool, timed)
+        job.add_done_callback(lambda _: self._ended(client, 0.0 if job.exception() else job.result()[1]))
+        return (await asyncio.shield(job))[0]
 
     def close(self) -> None:
         """Waits for the threads to end. It blocks, and is called on another thread."""
         self._pool.shutdown()
 
-    def _give_back(self, client: Account) -> None:
-        self._idle += 1
+    def _grown(self) -> None:
+        self._young -= 1
+        self._share_out()
+
+    def _ended(self, client: Account, seconds: float) -> None:
+        self._used[client] = (self._use(client) + seconds, time.monotonic())
         self._running[client] -= 1
         if not self._running[client]:
             del self._running[client]
         self._share_out()
 
+    def _use(self, client: Account) -> float:
+        """The processor time that a client used of late, in seconds."""
+        seconds, when = self._used.get(client, (0.0, 0.0))
+        return seconds * math.exp((when - time.monotonic()) / _MEMORY)
+
     def _share_out(self) -> None:
-        """Gives idle threads to the clients that wait, the one whose last turn is longest ago first."""
-        while self._idle:
-            client = next((c for c in self._waiting if self._running[c] < self._most), None)
-            if client is None:
+        """Lets the waiting clients start, the one that used least first."""
+        while self._running.total() < self._limits.workers:
+            able = [c for c in self._waiting if self._running[c] < self._limits.client_workers]
+            if not able:
+                return
+            client = min(able, key=self._use)  # the first of several equal ones
+            crowded = self._running.total() >= _FEW
+            if crowded and (self._young >= _FEW or self._use(client) > _LITTLE or self._running[client]):
                 return
             turns = self._waiting.pop(client)
             turn = turns.popleft()
             if turns:
                 self._waiting[client] = turns  # at the end
             if not turn.done():  # else its caller was cancelled
-                self._idle -= 1
+                self._young += 1
                 self._running[client] += 1
                 turn.set_result(None)

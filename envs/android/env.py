@@ -7,6 +7,7 @@ agent.run("turn on wi-fi", env)
 from __future__ import annotations
 
 import base64
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from homeostat.observation import Observation
 __all__ = ["AndroidEnv", "task_kind", "task_names"]
 
 _KEYS = {"Back": "KEYCODE_BACK", "Home": "KEYCODE_HOME", "Menu": "KEYCODE_MENU", "Enter": "KEYCODE_ENTER"}
+_log = logging.getLogger(__name__)
 _PERCENT = re.compile(r"(?<=%)(?=s)")
 
 
@@ -33,7 +35,8 @@ class AndroidEnv(GymnasiumAdapter):
     typed.
 
     A device's state can't be saved: ``snapshot`` holds the answers and the number of steps, and ``restore`` continues
-    with the device as it is.
+    with the device as it is (``restores`` is False). An action may be interrupted after the device has carried it out,
+    while :meth:`act` waits for the screen to settle; then only the screen tells whether it was carried out.
     """
 
     restores = False
@@ -48,6 +51,7 @@ class AndroidEnv(GymnasiumAdapter):
         prepare: Callable[[int | None], None] | None = None,
         apps: Mapping[str, str] | None = None,
         settle: float = 1.0,
+        timeout: float = 30.0,
         max_steps: int = 30,
         render_mode: str | None = None,
     ) -> None:
@@ -62,14 +66,16 @@ class AndroidEnv(GymnasiumAdapter):
                 snapshot or clearing an app. The home button is pressed afterwards.
             apps: Packages by a name of your own, for ``open`` and for the app in the foreground.
             settle: The seconds to wait after an action.
+            timeout: The time that one command of adb may take, in seconds.
             max_steps: The step budget.
             render_mode: Gymnasium's render mode.
 
         Raises:
             ConfigError: adbutils is not installed.
-            EnvError: The device can't be used. Every method raises it if the device disconnects later.
+            EnvError: The device can't be used. Every method raises it if the device disconnects later, and its subclass
+                ``EnvTimeout`` if the device does not answer in time.
         """
-        self.device = AdbDevice(serial)
+        self.device = AdbDevice(serial, timeout=timeout)
         self.goal, self.rules, self.check, self.prepare = goal, rules, check, prepare
         self.apps, self.settle, self.max_steps = dict(apps or {}), settle, max_steps
         self.answers: list[str] = []
@@ -100,10 +106,17 @@ class AndroidEnv(GymnasiumAdapter):
         return self.info
 
     def observe(self) -> Observation:
-        """Returns the screen, its elements from the accessibility tree, and the app in the foreground."""
+        """Returns the screen, its elements from the accessibility tree, and the app in the foreground.
+
+        A tree that can't be read gives no elements.
+        """
         xml, screen, package = self.device.hierarchy(), self.device.screenshot(), self.device.package()
         self.device.size = screen.shape[1], screen.shape[0]  # it may have been turned
-        found = elements(xml, self.device.size) if xml else ()
+        try:
+            found = elements(xml, self.device.size) if xml else ()
+        except EnvError as error:  # a screen without its elements is better than no screen
+            _log.warning("observed without elements: %s", error)
+            found = ()
         return Observation(screen, found, next((n for n, p in self.apps.items() if p == package), package))
 
     def act(self, action: a.Action) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from homeostat import actions as a
 from homeostat.envs.android.json_action import JSONAction, to_json_action
+from homeostat.envs.android.tree import without_controls
 from homeostat.envs.core import TaskInfo
 from homeostat.errors import ActionError, EnvError
 from homeostat.observation import Element, Observation
@@ -77,7 +78,7 @@ class WorldEnv:
 
 def _element(u: Any, size: tuple[int, int]) -> Element | None:
     box = u.bbox_pixels
-    text = u.text or u.content_description or u.hint_text or ""
+    text = without_controls(u.text or u.content_description or u.hint_text or "")
     if box is None or not (text or u.is_clickable):
         return None
     left, right = max(box.x_min, 0) / size[0], min(box.x_max, size[0]) / size[0]

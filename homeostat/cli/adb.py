@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Annotated
 import typer
 
 __all__ = ["adb"]
+
+_TURN = 0.001  # seconds after which a busy thread lets others run, so that a client hardly waits for another
 
 
 def adb(
@@ -59,6 +62,7 @@ def adb(
         task, seed = case.task, case.seed
     env = PhoneEnv(task, split=split, apps="all" if apps else ())  # type: ignore[arg-type]  # refused by name
     info = env.reset_task(seed=seed)
+    sys.setswitchinterval(_TURN)
     with _interrupts() as stop, PhoneDaemon(env, host=host, port=port, scale=scale, token=token) as daemon:
         if not is_loopback(host):
             warning = (

@@ -56,6 +56,9 @@ def run(
     max_new_tokens: of.MaxNewTokens = None,
     episode_seconds: of.EpisodeSeconds = None,
     episode_tokens: of.EpisodeTokens = None,
+    serial: Annotated[
+        str | None, typer.Option(help="With --env android: the device, as 'adb devices' names it, or its host:port.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(help="Resume a run: its folder, or its id under --runs.")] = None,
     answer: Annotated[str | None, typer.Option(help="With --resume: the answer to the run's question.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
@@ -96,6 +99,7 @@ def run(
         task=task,
         rules=_rules(rules, rule),
         max_steps=max_steps,
+        serial=serial,
     )
     folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     _episode(settings, folder, plain=plain, answer=None, resuming=False)
@@ -115,7 +119,9 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
     settings.agent.check()
     from homeostat.envs.harness import environments
 
-    world = environments.make_env(settings.env)
+    world = environments.make_env(
+        settings.env, options={"serial": settings.serial} if settings.serial is not None else None
+    )
     target = None if resuming else _target(settings, world)
     with _loading(settings.agent.model):
         from homeostat.cli.live import view_for

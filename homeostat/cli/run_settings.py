@@ -25,6 +25,7 @@ class RunSettings(BaseModel):
         task: The task's name; None with a goal.
         rules: The rules that go with a goal.
         max_steps: The step budget; None for the task's own.
+        serial: The Android device; None for the default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +37,7 @@ class RunSettings(BaseModel):
     task: str | None = None
     rules: tuple[str, ...] = ()
     max_steps: int | None = None
+    serial: str | None = None
 
 
 def find_run(resume: str, runs: Path) -> Path:
