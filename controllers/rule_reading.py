@@ -45,6 +45,12 @@ _REWRITES = (
     (r"\b(?:us(?:e|ing)|touch(?:ing)?) (?:the |my |a |your )?(?:shopping )?(?:cart|basket)\b", "buy"),
     (r"\bcheck(?:s|ed|ing)?[- ]out\b", "checkout"),
     (r"\bmak(?:e|ing) (?:any )?new\b", "create"),
+    (r"\bus(?:e|ing) (?:the |my |a |any )?(?:credit |debit |bank )?(?:cards?|wallet|paypal)\b", "buy"),
+    (r"\b(?:transfer|wir)(?:e|ing)? (?:\w+ )??(?:money|funds)\b|\bcosts? (?:\w+ )?money\b", "buy"),
+    (r"\b(?:writ(?:e|ing|ten) to|(?:get|be) in touch with|reach(?:ing)? out to)\b", "message"),
+    (r"\blet(?:ting)? (\w+) know\b", r"message \1"),
+    (r"\b(?:keep|preserve|retain) (?:everything|all|every)\b", "never delete"),
+    (r"\beverything (?:must|has to|should|needs to) (?:stay|remain|be kept)\b", "never delete"),
 )
 _NOISE = re.compile(
     r"(?:\W|\d|\b(?:please|pls|kindly|rules?|important|importantly|note|warning|attention|thanks|thank|you|seriously|"
@@ -63,7 +69,7 @@ _AFTER = (
 _BEFORE = (
     r"never|not|no|nothing|none|nobody|neither|nor|zero|without|"
     r"(?:avoid|refrain|abstain|desist|ceas|stop)\w*(?: from)?|"
-    r"(?:stay|keep|steer|stand)(?:ing|s)? (?:\w+ )?(?:hands )?(?:away|clear|out|off)(?: from| of)?|hands off|"
+    r"(?:stay|keep|steer|stand)(?:ing|s)? (?:\w+ ){0,2}?(?:away|clear|out|off)(?: from| of)?|hands off|"
     r"(?:forbid|prohibit|ban|prevent|forgo|resist|disallow)\w*|out of bounds"
 )
 _POST = re.compile(rf"\b(?:{_AFTER})\b(?P<to>(?: for \w+)? (?:to|from|:) ?\w+)?")

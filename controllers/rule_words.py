@@ -41,8 +41,8 @@ ACTS: Mapping[Act, ActWords] = {
         verbs=r"delet\w*|remov\w*|eras(?:e|es|ed|er|ing|ure)|wip(?:e|es|ed|ing)|discard\w*|(?:un|de)install\w*|"
         r"clearing|cleared|emptying|emptied|purg(?:e|es|ed|ing)|destroy\w*|destruction|trashing|trashed|binning|binned|"
         r"scrapping|scrapped|dispos\w*|eliminat\w*|shred\w*|dumping|dumped|expung\w*|obliterat\w*|annihilat\w*|"
-        r"eradicat\w*|unsend\w*|dropped",
-        nouns=r"clear|empty|trash|bin|scrap|dump|drop|lose|nuke|zap|kill|forget",
+        r"eradicat\w*|unsend\w*|dropped|disappear\w*|vanish\w*",
+        nouns=r"clear|empty|trash|bin|scrap|dump|drop|lose|lost|nuke|zap|kill|forget",
         label=r"delete|remove|erase|wipe|trash|trashcan|discard|uninstall|clear|empty|purge|destroy|bin|forget|scrap|"
         r"dispose|shred|dump|unsend|🗑",
         phrases=r"clean (?:up|out|all)|throw (?:\w+ )?(?:away|out)|get rid of|"
@@ -62,7 +62,7 @@ ACTS: Mapping[Act, ActWords] = {
         verbs=r"send|sends|sending|sender|sent|resend\w*|repl(?:y|ies|ied|ying)|forwarding|forwarded|sharing|shared|"
         r"messaging|messaged|emailing|emailed|texting|texted|mailing|mailed|tweet\w*|publish\w*|posting|posted|"
         r"transmit\w*|respond\w*|dispatch\w*",
-        nouns=r"share|shares|forward|forwards|post|posts|messages?|e-?mails?|mails?|texts?|dm|contact|answer",
+        nouns=r"share|shares|forward|forwards|post|posts|messages?|e-?mails?|mails?|texts?|dm|contact|answer|notify|inform",
         label=r"send|reply|forward|share|post|tweet|publish|resend|respond|dispatch",
         phrases=r"(?:message|e-?mail|dm)(?: (?!app\b)\w+)?",
         not_label=r"(?:.* )?(?:fast forward|forward \d+.*|post office)",
