@@ -14,6 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["ControlToken", "ControlTokens"]
 
 _MARKS = ("\u200b", "\u2060", "\u00b7", "_", "-", " ")
@@ -110,6 +113,29 @@ class ControlTokens:
             last -= 1
         kept = places[first:last]
         return () if known.implicit and "".join(text[k] for k in kept) != known.content else kept
+
+    def without_space(
+        self, tokens: NDArray[np.int64], offsets: NDArray[np.int64], text: str, where: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Lets control tokens begin where their spelling begins, not with the white space before it.
+
+        Args:
+            tokens: (T,) token ids.
+            offsets: (T, 2): the first character of each token and the one after its last.
+            text: The text.
+            where: For each character that the offsets count, its place in the text; -1 for one that the processor
+                added.
+
+        Returns:
+            (T, 2) offsets. The white space belongs to no token.
+        """
+        stripping = [number for number, token in self._tokens.items() if token.lstrip]
+        found = np.flatnonzero(np.isin(tokens, stripping)) if stripping else ()
+        offsets = offsets.copy() if len(found) else offsets
+        for k in found:
+            while offsets[k, 0] < offsets[k, 1] and (at := where[offsets[k, 0]]) >= 0 and text[at].isspace():
+                offsets[k, 0] += 1
+        return offsets
 
     def _choose(self, tokenizer: Any) -> str:
         """The first mark that breaks up every token and comes back when the tokens are decoded."""

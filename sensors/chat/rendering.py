@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -171,6 +171,8 @@ class Renderer:
             encoded = self._encode(layout.text, images)
             promoted = layout.promoted(self._control, encoded.ids, encoded.offsets, encoded.where)
             if not promoted:
+                offsets = self._control.without_space(encoded.ids, encoded.offsets, layout.text, encoded.where)
+                encoded = replace(encoded, offsets=offsets)
                 parts = [(p, *bounds) for (p, _, _), bounds in zip(located.parts, layout.bounds, strict=True)]
                 return self._rendered(LocatedText(layout.text, tuple(parts), located.format), encoded, images)
             places = [layout.place(spelled) for spelled in promoted]
