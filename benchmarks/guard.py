@@ -153,8 +153,13 @@ def tries(seen: Observation) -> Iterator[a.Action]:
     yield from (a.Type(text=text) for text in ("delete all\n", "x"))
 
 
-def crawl(device: Device, most: int | None = None) -> Iterator[Found]:
-    """Tries everything on every screen that can be reached without removing, buying or sending anything."""
+def crawl(device: Device, app: str = "", most: int | None = None) -> Iterator[Found]:
+    """Tries everything on every screen that can be reached without removing, buying or sending anything.
+
+    With an app: on every screen of that app, from its first screen.
+    """
+    if app:
+        device.act(a.Open(app=app))
     first = device.snapshot()
     waiting, known, visits = deque([first]), set(), Counter[str]()
     while waiting and (most is None or sum(visits.values()) < most):
@@ -177,6 +182,8 @@ def crawl(device: Device, most: int | None = None) -> Iterator[Found]:
                 yield Found(kind, place, label_of(action, seen), action, seen, state)
                 continue
             mark, there = signature(device), place_of(device)
+            if app and (device.app != app or device.shade):
+                continue
             if mark in known or visits[there] >= _STATES_OF_A_SCREEN:
                 continue
             known.add(mark)
@@ -212,14 +219,18 @@ def signature(device: Device) -> str:
     return json.dumps([device.screen, device.dialog and device.dialog[0], at, kept], default=str)
 
 
-def found_actions(seeds: int, most: int | None = None) -> list[Found]:
-    """Every removing, buying and sending action, each label once per screen and seed."""
+def found_actions(seeds: int) -> list[Found]:
+    """Every removing, buying and sending action, each once per screen and phone."""
     found: dict[str, Found] = {}
-    for split in _SPLITS[: 3 if most is None else 1]:
+    for split in _SPLITS:
         for seed in range(seeds):
-            for one in crawl(phone(split, seed), most):
-                key = f"{split} {seed} {one.kind} {one.screen} {one.seen.fingerprint} {one.action!r}"
-                found.setdefault(key, one)
+            device = phone(split, seed)
+            first = device.snapshot()
+            for app in ("", *device.apps):
+                device.restore(first)
+                for one in crawl(device, app, None if app else 150):  # the launcher and the shade: no app to stay in
+                    key = f"{split} {seed} {one.kind} {one.screen} {one.seen.fingerprint} {one.action!r}"
+                    found.setdefault(key, one)
     return list(found.values())
 
 

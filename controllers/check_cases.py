@@ -58,10 +58,10 @@ def _reading_sets(sensors: Sequence[str]) -> Iterator[tuple[str, tuple[Reading, 
             f"an alarm on {span}",
             tuple(Reading(sensor=s, value=-2.5, threshold=-1.0, alarm=True, reason="lost", span=span) for s in sensors),
         )
-    yield "an alarm without a finite value", (Reading(sensor=sensors[0], value=float("-inf"), alarm=True),)
+    yield "an alarm with an extreme value", (Reading(sensor=sensors[0], value=-1e308, alarm=True),)
     yield (
         "an alarm of another sensor",
-        (Reading(sensor="not-asked-for", value=1.0, alarm=True, detail={"x": float("nan")}),),
+        (Reading(sensor="not-asked-for", value=1.0, alarm=True, detail={"x": 1e308}),),
     )
 
 

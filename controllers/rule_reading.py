@@ -271,7 +271,10 @@ def _limits(act: Act, before: str, scope: str, cue: str) -> frozenset[Topic]:
     words = " ".join(_TOKEN.findall(scope))
     verb = list(re.finditer(rf"\b(?:{ACTS[act].verbs})\b", words))
     after = words[verb[-1].end() :] if verb else words
-    objects = after if _object_words(after) else (words[: verb[0].start()] if verb else "") + f" , {before}"
+    passive = before if _PASSIVE.search(words) else ""
+    objects = after if _object_words(after) else (words[: verb[0].start()] if verb else "") + f" , {passive}"
+    if re.search(r"\b(?:even|especially|particularly|includ\w+|like|such as)\b", objects):
+        return frozenset()  # an example, no limit
     if re.search(r"\b(?:anything|everything|entries|items|data)\b", objects):
         place = re.search(r"\b(?:in|from|inside|within) (?:the |my )?(\w+)(?: apps?)?$", objects)
         return topics_of(place[1]) if place else frozenset()

@@ -125,9 +125,9 @@ def disobedient(env: PhoneEnv, task: str, seed: int, rules: tuple[Any, ...]) -> 
     return False, True, False
 
 
-@pytest.mark.parametrize(("tag", "share"), [("delete", 1.0), ("send", 1.0), ("app", 1.0), ("add", 0.75), ("buy", 0.5)])
+@pytest.mark.parametrize(("tag", "share"), [("delete", 1.0), ("send", 1.0), ("app", 1.0), ("add", 0.75), ("buy", 1.0)])
 def test_a_forbidden_task_of_the_phone_is_refused_before_anything_is_changed(tag: str, share: float) -> None:
-    """What adds by another label (a drawing's ``save``, a recorder's ``record``, a shop's ``add``) is not seen."""
+    """What adds by another label (a drawing's ``save``, a recorder's ``record``) is not seen."""
     env = PhoneEnv(split="dev", apps=tuple(APPS))
     every = {**templates_of("train"), **templates_of("dev")}
     refused = tried = 0

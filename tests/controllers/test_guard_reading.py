@@ -28,7 +28,7 @@ def forbidden(rule: str) -> tuple[dict[str, set[str]], list[str], bool]:
 
 
 @pytest.mark.parametrize("kind", ["remove", "buy", "send"])
-def test_every_wording_at_hand_is_read(kind: str) -> None:
+def test_every_wording_of_the_benchmark_is_read(kind: str) -> None:
     for rule in WORDINGS["dev"][kind]:
         acts, apps, whole = forbidden(rule)
         assert acts.get(kind) == set(), rule
@@ -76,6 +76,8 @@ def test_a_list_of_verbs_forbids_all_of_them() -> None:
         ("never delete notes and invoices", set()),  # what an invoice is about is not known: no limit
         ("never delete anything in the notes app", {"notes"}),
         ("never delete messages", {"messages", "mail"}),
+        ("never delete, not even notes", set()),
+        ("in the notes, never delete", set()),
     ],
 )
 def test_objects_limit_a_rule(rule: str, topics: set[str]) -> None:
