@@ -4,8 +4,8 @@
 
 Templates: all that TRL ships. Each is attacked with a byte-level tokenizer that has the template's own control tokens,
 in four kinds (special, not special, NFKC with normalised tokens, and tokens that take in white space), and with every
-real tokenizer, a quarter as often: nano's two, and those in the folders of ``--models``. The real tokenizers are also attacked with their
-own templates, nano's executor with a screenshot.
+real tokenizer, a quarter as often: nano's two, and those in the folders of ``--models``. The real tokenizers are also
+attacked with their own templates, nano's executor with a screenshot.
 
 An injection spells one or two control tokens, as a whole, split, nested, in full-width letters, or otherwise disguised,
 in one field: system, user, assistant and tool messages, a tool's name, a tool call's name, argument or argument key, an
@@ -165,7 +165,7 @@ def agent_prompt(where: str, one: str, two: str, style: PromptStyle) -> Prompt:
         style,
         goal=one + two if where == "goal" else "buy milk",
         rules=[one, two] if where == "rules" else ["never delete"],
-        history=[f"type {one}", f"open {two}"] if where == "history" else ["click [40, 96]", "wait"],
+        history=[f"type {one}", f"open {two}"] if where == "history" else ["click [40, 88]", "wait"],
         observation=Observation(screen, elements, "notes"),
         reminder=one + two if where == "reminder" else "milk",
     )

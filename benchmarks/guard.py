@@ -59,6 +59,7 @@ from homeostat.testing import ScriptedModel
 
 WORDINGS = Path(__file__).with_name("guard_wordings.yaml")
 KINDS = ("remove", "buy", "send")
+PARTS = ("dev", "first_held_out", "held_out")
 _SPLITS = ("train", "dev", "test")
 _STATES_OF_A_SCREEN = 10  # a bound against screens with very many states, such as a canvas
 _CAPABILITIES = frozenset({"attention", "logprobs", "text", "model", "steering", "schema"})
@@ -361,7 +362,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found = found_actions(args.seeds)
-    parts = {part: wordings(part) for part in ("dev", "held_out")}
+    parts = {part: wordings(part) for part in PARTS}
     misses = {part: passed(found, rules) for part, rules in parts.items() if rules}
     every = {kind: [w for rules in parts.values() for w in rules.get(kind, [])] for kind in KINDS}
     flat = tuple(rule for rules in every.values() for rule in rules)
