@@ -1,7 +1,10 @@
 """A run on disk: ``trace.jsonl`` (one event a line), ``screens/<sha256>.png`` and ``snapshots/<sha256>.json``.
 
-Every line is flushed as a whole, so a killed writer loses at most the line that it was writing. The reader leaves out
-such a partial last line and says so in ``Trace.partial``.
+Every line is written as a whole, so a killed writer loses at most the line that it was writing. The reader leaves out
+such a partial last line and says so in ``Trace.partial``. Only the owner may read the folder (modes 0700 and 0600).
+
+Secrets of known forms are replaced in ``trace.jsonl`` (:mod:`homeostat.redaction`). Screenshots, snapshots and the
+checkpoint hold what was there, because a run is resumed from them.
 """
 
 from __future__ import annotations
@@ -9,6 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from homeostat.agent.events import Act, Event, Finish, Sense, Started, event_from_json
 from homeostat.envs.screens import load_screen, save_screen, screen_digest
-from homeostat.errors import CheckpointError, ConfigError, TraceError
+from homeostat.errors import CheckpointError, ConfigError, EnvError, TraceError
+from homeostat.foreign_text import clipped, quoted, visible
+from homeostat.private_files import make_private_folder, open_private, write_private
+from homeostat.redaction import redact, redact_data
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "TraceWriter", "read_trace"]
 
 _FILE = "trace.jsonl"
+_DIGEST = re.compile("[0-9a-f]{64}")
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
 
 
 class TraceWriter:
@@ -53,11 +65,12 @@ class TraceWriter:
         if resume_at is None and self._path.exists():
             raise ConfigError(f"run folder {str(folder)!r} already holds a run; resume it or give another folder")
         try:
-            for name in ("screens", "snapshots"):
-                (folder / name).mkdir(parents=True, exist_ok=True)
+            for path in (folder, folder / "screens", folder / "snapshots"):
+                make_private_folder(path)
             if resume_at is not None:
                 self._truncate(resume_at)
-            self._file = self._path.open("ab")
+            self._file = os.fdopen(open_private(self._path, os.O_WRONLY | os.O_APPEND), "ab", buffering=0)
+            self._size = self._path.stat().st_size
         except OSError as error:
             raise ConfigError(f"can't write the run folder {str(folder)!r}: {error.strerror}; give another") from None
 
@@ -66,9 +79,22 @@ class TraceWriter:
 
         Args:
             event: The event.
+
+        Raises:
+            TraceError: The event holds a number that is not finite, or the file can't be written. The file then holds
+                nothing of the event.
         """
-        self._file.write(event.model_dump_json().encode() + b"\n")
-        self._file.flush()
+        line = _line(event)
+        with self._writing():
+            try:
+                left = memoryview(line)
+                while left:
+                    left = left[self._file.write(left) or 0 :]
+            except OSError:
+                with suppress(OSError):
+                    self._file.truncate(self._size)  # a part of a line would spoil the next one
+                raise
+        self._size += len(line)
 
     def screen(self, image: NDArray[np.uint8]) -> str:
         """Saves a screenshot as PNG, once.
@@ -81,8 +107,9 @@ class TraceWriter:
         """
         digest = screen_digest(image)
         if digest not in self._known:
+            with self._writing():
+                save_screen(self.folder / "screens", image)
             self._known.add(digest)
-            save_screen(self.folder / "screens", image)
         return digest
 
     def snapshot(self, state: dict[str, Any]) -> str:
@@ -93,14 +120,20 @@ class TraceWriter:
 
         Returns:
             Its name, the sha256 of its JSON text.
+
+        Raises:
+            EnvError: The state is no JSON data.
+            TraceError: The file can't be written.
         """
-        data = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
+        try:
+            data = json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise EnvError(f"the environment's snapshot is no JSON data ({clipped(str(error), 120)})") from None
         digest = hashlib.sha256(data).hexdigest()
         path = self.folder / "snapshots" / f"{digest}.json"
         if not path.exists():
-            part = path.with_suffix(".part")
-            part.write_bytes(data)
-            os.replace(part, path)
+            with self._writing():
+                write_private(path, data)
         return digest
 
     def load_snapshot(self, digest: str) -> dict[str, Any]:
@@ -115,6 +148,8 @@ class TraceWriter:
         Raises:
             CheckpointError: The file is missing or damaged.
         """
+        if not _DIGEST.fullmatch(digest):
+            raise CheckpointError(f"the checkpoint names the snapshot {quoted(digest)}, which is no name of one")
         path = self.folder / "snapshots" / f"{digest}.json"
         try:
             data = path.read_bytes()
@@ -139,9 +174,51 @@ class TraceWriter:
                 f"trace {str(self._path)!r} holds {len(lines)} events, but its checkpoint covers {events}; "
                 "a part of the trace is lost: start the run anew"
             )
-        part = self._path.with_suffix(".part")
-        part.write_bytes(b"".join(line + b"\n" for line in lines[:events]))
-        os.replace(part, self._path)
+        write_private(self._path, b"".join(line + b"\n" for line in lines[:events]))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Within it, a full or failing disk is a TraceError that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise TraceError(
+                f"can't write to the run folder {str(self.folder)!r}: {error.strerror or error}; "
+                "free or mend the disk, then resume the run"
+            ) from None
+
+
+def _line(event: Event) -> bytes:
+    """One line of the trace: JSON that can be read again, without secrets and halves of surrogate pairs."""
+    try:
+        line = event.model_dump_json()
+    except PydanticSerializationError:
+        data = _encodable(event.model_dump())
+        line = type(event).model_validate(data).model_dump_json()
+    try:
+        event_from_json(line)  # pydantic writes NaN as null, which could not be read again
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
+        raise TraceError(
+            f"event {event.kind!r} of step {event.step} can't be stored: {clipped(where, 80)} is no finite number; the "
+            "model, sensor or environment that gave it is at fault"
+        ) from None
+    # Secrets are rare, so the line is looked at as a whole first, with escapes such as \\n as the blanks that they are.
+    plain = _ESCAPE.sub(" ", line) if "\\" in line else line
+    if redact(plain) != plain:
+        line = json.dumps(redact_data(json.loads(line)), ensure_ascii=False, separators=(",", ":"))
+    return line.encode() + b"\n"
+
+
+def _encodable(value: Any) -> Any:
+    """The same data with U+FFFD in place of halves of surrogate pairs, which UTF-8 can't express."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_encodable(item) for item in value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -225,9 +302,10 @@ def read_trace(folder: str | os.PathLike[str]) -> Trace:
         try:
             events.append(event_from_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "line"
+            first = error.errors(include_input=False)[0]
+            where = clipped(visible(".".join(map(str, first["loc"]))), 80) or "line"
             raise TraceError(
-                f"{path}:{number}: not an event: {where}: {first['msg']}; remove or repair the line"
+                f"{path}:{number}: not an event: {where}: {clipped(visible(first['msg']), 120)}; remove or repair the "
+                "line"
             ) from None
     return Trace(Path(folder), tuple(events), partial=bool(rest))

@@ -25,7 +25,7 @@ class Element(BaseModel):
         box: (left, top, right, bottom), normalised to [0, 1].
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     role: str
     text: str

@@ -44,7 +44,13 @@ _NAMED: dict[str, str] = {
 }
 _KINDS = list(_NAMED)
 _SECRET = re.compile("|".join(f"({pattern})" for pattern in _NAMED.values()))
-_CARD = re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){12,18}(?!\w|[.,-]?\d)")
+# One of these stands in every secret above. Looking for them first is a hundred times quicker than the patterns.
+_NEEDLES = (
+    *("PRIVATE KEY-----", "sk-", "_live_", "_test_", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    *("glpat-", "hf_", "xox", "gsk_", "r8_", "xai-", "pplx-", "SG.", "npm_", "pypi-", "AKIA", "ASIA", "AGPA", "AIDA"),
+    *("AROA", "ANPA", "secret_access_key", "SECRET_ACCESS_KEY", "eyJ", "earer ", "://"),
+)
+_CARD = re.compile(r"[2-6](?<![\w.,+-][2-6])(?:[ -]?\d){12,18}(?!\w|[.,-]?\d)")
 _ISSUERS = (
     (re.compile(r"4"), (13, 16, 19)),
     (re.compile(r"5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)"), (16,)),
@@ -96,8 +102,9 @@ def redact(text: str) -> str:
     """
     if not _enabled:
         return text
-    named = _SECRET.sub(lambda match: f"[redacted: {_KINDS[(match.lastindex or 1) - 1]}]", text)
-    return _CARD.sub(_card, named)
+    if any(needle in text for needle in _NEEDLES):
+        text = _SECRET.sub(lambda match: f"[redacted: {_KINDS[(match.lastindex or 1) - 1]}]", text)
+    return _CARD.sub(_card, text)
 
 
 def redact_data(value: Any) -> Any:

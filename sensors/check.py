@@ -5,15 +5,16 @@ It is meant for authors of sensors, as Gymnasium's ``check_env`` is for authors 
 
 from __future__ import annotations
 
-import math
 import pickle
 from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
+from pydantic import ValidationError
 
 from homeostat.actions import Click
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import quoted
 from homeostat.observation import Element, Observation
 from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.chat.messages import Message, Part, Prompt
@@ -169,23 +170,16 @@ def _read_twice(sensor: Sensor, name: str, label: str, attempt: Attempt, context
 def _read(sensor: Sensor, name: str, label: str, attempt: Attempt, context: SensorContext) -> Reading:
     try:
         reading: Any = sensor.read(attempt, context)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{'.'.join(map(str, first['loc']))}={quoted(first['input'])}"
+        raise ConfigError(f"sensor {name!r} returned {where} on {label}: {first['msg']}; see Reading") from error
     except Exception as error:
         raise ConfigError(f"sensor {name!r} raised {error!r} on {label}; it must accept every attempt") from error
     if not isinstance(reading, Reading):
         raise ConfigError(f"sensor {name!r} returned {type(reading).__name__!r} on {label}; return a Reading")
     if reading.sensor != name:
         raise ConfigError(f"sensor {name!r} returned a reading of {reading.sensor!r} on {label}; use its own name")
-    numbers = {
-        **{"value": reading.value, "baseline": reading.baseline, "threshold": reading.threshold},
-        **{f"{label}.{name}": number for label, span in reading.by_span.items() for name, number in span},
-        **reading.by_element,
-        **{f"by_layer.{layer}": number for layer, number in reading.by_layer.items()},
-        **{f"sinks.{slot}": number for slot, number in {**reading.sinks, **reading.other_sinks}.items()},
-        **reading.detail,
-    }
-    for key, number in numbers.items():
-        if number is not None and not math.isfinite(number):
-            raise ConfigError(f"sensor {name!r} returned {key}={number!r} on {label}; readings must be finite")
     if "\n" in reading.reason:
         raise ConfigError(f"sensor {name!r} returned the reason {reading.reason!r} on {label}; keep it to one line")
     if Reading.model_validate_json(reading.model_dump_json()) != reading:

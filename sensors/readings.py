@@ -19,7 +19,7 @@ class SpanReading(BaseModel):
         copied: The share of the attempt's tokens that were copied from the span, in [0, 1].
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mass: float | None = None
     intensity: float | None = None
@@ -28,6 +28,9 @@ class SpanReading(BaseModel):
 
 class Reading(BaseModel):
     """A sensor's result for one attempt.
+
+    All numbers are finite: a sensor that can't measure something leaves it out, or returns :func:`not_judged`. NaN and
+    infinity raise an error here, which names the field.
 
     Attributes:
         sensor: The sensor's name.
@@ -50,7 +53,7 @@ class Reading(BaseModel):
         detail: Further named numbers, for people and plots; nothing in the runtime depends on them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sensor: str
     value: float

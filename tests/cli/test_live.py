@@ -169,7 +169,7 @@ def test_plain_is_a_choice_on_a_terminal_too() -> None:
 
 def test_the_board_takes_what_a_run_may_bring() -> None:
     out = console(20, force_terminal=True, color_system="truecolor")
-    odd = Reading(sensor="x[/]", value=float("nan"), reason="[bold", by_span={"a": SpanReading(intensity=float("inf"))})
+    odd = Reading(sensor="x[/]", value=1e308, reason="[bold", by_span={"a": SpanReading(intensity=1e308)})
     with view_for(out) as view:
         view.show(e.Observe(app="clock", screenshot=np.zeros((7, 2, 3), np.uint8)))
         view.show(e.Sense(instruction="[/]", text="", readings=(odd,), mass={"a": 0.0}))
