@@ -42,7 +42,9 @@ class Workers:
         self._young = 0
         self._running: Counter[Account] = Counter()
         self._waiting: dict[Account, deque[asyncio.Future[None]]] = {}  # in the order of their next turns
-        self._used: WeakKeyDictionary[Account, tuple[float, float]] = WeakKeyDictionary()  # seconds, when
+        # The logarithm of a client's use, plus the time at which it was that much in units of _MEMORY. All uses fade at
+        # the same rate, so this number orders the clients by their use at any later time.
+        self._rank: WeakKeyDictionary[Account, float] = WeakKeyDictionary()
 
     async def run(self, client: Account, work: Callable[[], T]) -> T:
         """Waits for the client's turn, then runs a function in a thread.
@@ -84,7 +86,7 @@ class Workers:
         self._share_out()
 
     def _ended(self, client: Account, seconds: float) -> None:
-        self._used[client] = (self._use(client) + seconds, time.monotonic())
+        self._rank[client] = math.log(self._use(client) + seconds + 1e-9) + time.monotonic() / _MEMORY
         self._running[client] -= 1
         if not self._running[client]:
             del self._running[client]
@@ -92,18 +94,20 @@ class Workers:
 
     def _use(self, client: Account) -> float:
         """The processor time that a client used of late, in seconds."""
-        seconds, when = self._used.get(client, (0.0, 0.0))
-        return seconds * math.exp((when - time.monotonic()) / _MEMORY)
+        return math.exp(self._rank.get(client, -math.inf) - time.monotonic() / _MEMORY)
 
     def _share_out(self) -> None:
         """Lets the waiting clients start, the one that used least first."""
-        while self._running.total() < self._limits.workers:
-            able = [c for c in self._waiting if self._running[c] < self._limits.client_workers]
+        most, limits = self._limits.client_workers, self._limits
+        while self._waiting and (running := self._running.total()) < limits.workers:
+            crowded = running >= _FEW
+            if crowded and self._young >= _FEW:
+                return
+            able = [c for c in self._waiting if self._running[c] < (1 if crowded else most)]
             if not able:
                 return
-            client = min(able, key=self._use)  # the first of several equal ones
-            crowded = self._running.total() >= _FEW
-            if crowded and (self._young >= _FEW or self._use(client) > _LITTLE or self._running[client]):
+            client = min(able, key=lambda c: self._rank.get(c, -math.inf))  # the first of several equal ones
+            if crowded and self._use(client) > _LITTLE:
                 return
             turns = self._waiting.pop(client)
             turn = turns.popleft()

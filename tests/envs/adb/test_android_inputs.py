@@ -234,7 +234,7 @@ def test_an_action_goes_on_while_the_caller_waits_no_longer(adb_server, daemon, 
     assert PhoneEnv.restores is True
 
 
-def test_the_command_line_takes_a_serial(tmp_path):
+def test_the_command_line_takes_a_serial(adb_server, tmp_path):
     command = "from homeostat.cli.root import main; main()"
     words = ["run", "--env", "android", "--serial", "emulator-1", "--runs", str(tmp_path), "open notes"]
     done = subprocess.run(

@@ -288,6 +288,8 @@ def test_sleepers_hold_nobody_up(daemon, Client):
     for client in sleepers:
         for number in range(1, 65):  # 2,560 of them
             client.send(OPEN, number, 0, b"exec:sleep 30\0")
+    for client in sleepers:
+        assert [client.receive()[0] for _ in range(64)] == [OKAY] * 64
     try:
         assert slowest(Client, daemon) < 1
     finally:
