@@ -296,7 +296,7 @@ def played(one: Found, rule: str, controllers: list[Any]) -> bool:
     env = Prepared(one, rule)
     model = ScriptedModel([line_of(one.action)], capabilities=_CAPABILITIES)  # type: ignore[arg-type]
     planner = ScriptedModel(['["tidy up", "tidy up more"]'], name="planner")
-    sensors = [Alarming(name) for name in sorted({s for c in controllers for s in c.sensors})]
+    sensors: list[Any] = [Alarming(name) for name in sorted({s for c in controllers for s in c.sensors})]
     info = env.reset_task()
     before = tables_of(env.device)
     Agent(model, sensors, controllers, planner=planner).run(info, env, on_ask=lambda question: "yes")
