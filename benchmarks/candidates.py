@@ -44,7 +44,7 @@ def larger(model: TransformersModel) -> TransformersModel:
     torch.manual_seed(0)
     made = AutoModelForImageTextToText.from_config(config).float().eval()
     made.generation_config.eos_token_id = None
-    return TransformersModel(made, model.renderer._processor, name="0.5B shape", style=model.style, reuse=True)
+    return TransformersModel(made, model.processor, name="0.5B shape", style=model.style, reuse=True)
 
 
 def measure(model: TransformersModel, n: int, tokens: int, rounds: int) -> dict[str, float]:

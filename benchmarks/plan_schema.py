@@ -46,7 +46,7 @@ def untrained() -> TransformersModel:
     torch.manual_seed(0)
     made = AutoModelForImageTextToText.from_config(nano.model.config).float().eval()
     made.generation_config = nano.model.generation_config
-    return TransformersModel(made, nano.renderer._processor, name="untrained", style=nano.style)
+    return TransformersModel(made, nano.processor, name="untrained", style=nano.style)
 
 
 def measure(model: TransformersModel, asked: list[str], *, held: bool) -> dict[str, Any]:

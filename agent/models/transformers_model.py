@@ -44,6 +44,7 @@ class TransformersModel:
     Attributes:
         name: The model's name, as it was loaded.
         model: The transformers model.
+        processor: Its image-text processor, or its tokenizer.
         style: How its prompts are worded.
         layers: The layers that the probe reads: ``"all"``, or indices.
         renderer: Turns prompts into tokens and pixels.
@@ -80,6 +81,7 @@ class TransformersModel:
         self.model = model
         self.style = style or load_style(None, model.config.model_type)
         self.layers = layers
+        self.processor = processor
         self.renderer = Renderer(processor)
         self.stops = self._stop_tokens()
         self._cache = KeyValueCache(model.config.get_text_config(decoder=True), enabled=reuse)
