@@ -5,11 +5,13 @@ model in plain Python, a prompt for input, a library that waits) would go on for
 signal from a pipe that Python's signal machinery writes to, also while the main thread is inside such a call, and ends
 the process. Nothing is lost by that: everything before the present call is on disk.
 
-A call that holds Python's global lock all the time can't be ended this way; SIGKILL can.
+A command that was asked to end leaves the process without Python's own clean-up, which takes seconds once torch is
+loaded. A call that holds Python's global lock all the time can't be ended this way; SIGKILL can.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
@@ -34,13 +36,15 @@ class Ending:
 
     Attributes:
         signal: The first signal that asked for it; None so far.
+        result: The exit status of a command that came to its own end; None so far.
     """
 
     signal: signal.Signals | None = None
+    result: int | None = None
 
     @property
-    def status(self) -> int:
-        """The exit status: 128 and the number of the signal. Without one, that of Ctrl-C."""
+    def interrupted(self) -> int:
+        """The exit status of an interrupted command: 128 and the number of the signal, by default that of Ctrl-C."""
         return 128 + (self.signal or signal.SIGINT)
 
 
@@ -48,7 +52,8 @@ class Ending:
 def ends_in_time(seconds: float | None = None) -> Iterator[Ending]:
     """Within it, a process that was asked to end by Ctrl-C or SIGTERM is ended after a while, whatever it is doing.
 
-    It only works in the main thread; elsewhere it does nothing.
+    Once a signal has come this holds behind the block too, until the process ends. It only works in the main thread;
+    elsewhere it does nothing.
 
     Args:
         seconds: How long after the signal; None takes the loop's own grace and 4 s more.
@@ -72,9 +77,12 @@ def ends_in_time(seconds: float | None = None) -> Iterator[Ending]:
         yield ending
     finally:
         signal.set_wakeup_fd(before)
-        os.close(writer)  # the thread reads the end of the pipe
-        watch.join()
-        os.close(reader)
+        if ending.signal is not None:
+            atexit.register(_leave, ending)
+        else:
+            os.close(writer)  # the thread reads the end of the pipe
+            watch.join()
+            os.close(reader)
 
 
 @contextmanager
@@ -110,10 +118,17 @@ def _watch(reader: int, seconds: float, ending: Ending) -> None:
             ending.signal, until = come[0], time.monotonic() + seconds
 
 
+def _leave(ending: Ending) -> None:
+    """Ends the process once everything is written and said."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ending.interrupted if ending.result is None else ending.result)
+
+
 def _end_process(ending: Ending, seconds: float) -> None:
     """Ends the process without waiting for anything."""
     name = ending.signal.name if ending.signal is not None else "a signal"
     cursor = "\033[?25h" if sys.stderr.isatty() else ""  # a live drawing has hidden it
     line = f"{cursor}homeostat: ended {seconds:g} s after {name}; everything before the present call is saved\n"
     os.write(2, line.encode())
-    os._exit(ending.status)
+    os._exit(ending.interrupted)

@@ -142,14 +142,16 @@ def play(suite: Suite, job: Job, out: Path | None, workers: int, address: str | 
         except KeyboardInterrupt:
             kept = f"kept in {str(journal.path)!r}; the same command goes on" if journal else "lost without --json"
             typer.echo(f"interrupted after {len(results)} of {len(cases)} episodes, {kept}", err=True)
-            raise typer.Exit(ending.status) from None
+            raise typer.Exit(ending.interrupted) from None
         begun = journal.begun if journal is not None else datetime.now(UTC)
     return sorted(results, key=lambda r: r.index), begun
 
 
 @contextmanager
 def _journal(out: Path | None, arguments: dict[str, Any]) -> Iterator[Journal | None]:
-    if out is None:
+    from homeostat.envs.harness.export import is_stream
+
+    if out is None or is_stream(out):  # a device such as /dev/stdout takes the result only
         yield None
         return
     from homeostat.envs.harness import Journal

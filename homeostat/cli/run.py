@@ -15,6 +15,7 @@ import typer
 from homeostat.cli import agent_options as of
 from homeostat.cli.run_settings import RunSettings, find_run, read_settings, write_settings
 from homeostat.errors import CheckpointError, ConfigError, HomeostatError, TraceError
+from homeostat.foreign_text import shown
 
 if TYPE_CHECKING:
     from homeostat.agent import Episode, Run
@@ -131,7 +132,7 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
 
     def ask(question: str) -> str:
         with view.pause():
-            return str(typer.prompt(question))
+            return str(typer.prompt(shown(question)))
 
     on_ask = ask if sys.stdin.isatty() else None
     if target is None:
@@ -151,7 +152,8 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
 
     with ends_in_time() as ending:
         episode = _shown(running, view, folder)
-    raise typer.Exit(_say_end(episode, folder, ending.status))
+    ending.result = _say_end(episode, folder, ending.interrupted)
+    raise typer.Exit(ending.result)
 
 
 def _settled(folder: Path, answer: str | None) -> Episode | None:
@@ -213,13 +215,13 @@ def _say_end(episode: Episode | None, folder: Path, interrupted: int = 130) -> i
         typer.echo(f"interrupted; the run is saved, {again}")
         return interrupted
     if episode.ended == "asked":
-        typer.echo(f"waiting for an answer: {episode.question}; {again} --answer TEXT")
+        typer.echo(f"waiting for an answer: {shown(episode.question or '')}; {again} --answer TEXT")
         return 0
     optimal = episode.task.optimal_steps
     against = f" (optimal: {optimal})" if optimal and episode.success is not None else ""
     verdict = {
         True: "solved",
-        False: f"not solved, {episode.ended}: {episode.reason}",
+        False: f"not solved, {episode.ended}: {shown(episode.reason)}",
         None: f"ended, {episode.ended}",
     }
     plural = "step" if episode.steps == 1 else "steps"
