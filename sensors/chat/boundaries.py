@@ -211,7 +211,7 @@ def _message(message: Message, control: ControlTokens) -> Message:
 def _part(part: Part, layout: Layout, k: int) -> Part:
     start, stop = layout.bounds[k]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], layout.source[start:stop] < 0, [False]]).astype(np.int8)))
-    return Part(part.label, layout.text[start:stop], trusted=tuple(map(tuple, edges.reshape(-1, 2).tolist())))
+    return Part(part.label, layout.text[start:stop], trusted=tuple((int(a), int(b)) for a, b in edges.reshape(-1, 2)))
 
 
 def _broken(value: str | int, control: ControlTokens) -> str | int:
