@@ -3,7 +3,7 @@
     python benchmarks/soak.py --json soak.json
 
 ``episodes`` holds, for the oracle policy and for the embedded model, the resident memory in megabytes, the open files
-and the threads: after the warm-up (a fifth of the episodes, which fills caches), in the middle, and at the end;
+and the threads: after the warm-up (a fifth of the episodes), in the middle, and at the end;
 ``growth`` is the memory at the end against that after the warm-up. ``daemon`` holds the latency of a ninth client that
 runs a small command once a second on a connection of its own, in seconds (``median``, ``p99``, ``max``, ``served``,
 ``failed``), how many commands the eight were answered, and the resident memory of the daemon's process before, at its
@@ -24,13 +24,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from homeostat.envs.phone import PhoneEnv
+from homeostat.envs.phone import Device, PhoneEnv
+from homeostat.envs.phone.render import render
+
+WORDS = 25_000  # more than the simulator keeps
 
 HEAD = struct.Struct("<6I")
 CNXN, OPEN, OKAY, WRTE, CLSE = (struct.unpack("<I", n)[0] for n in (b"CNXN", b"OPEN", b"OKAY", b"WRTE", b"CLSE"))
@@ -68,8 +72,21 @@ def episodes(count: int, play: Callable[[int], None]) -> dict[str, Any]:
     return {"episodes": count, "seconds": seconds, "measured": rows, "growth": growth}
 
 
+def fill_cache(device: Device) -> None:
+    """Draws as many different words as the simulator keeps drawn, so that the cache grows no further."""
+    placed = [p for p in device.placed() if p.runs]
+    words = sum(len(p.runs) for p in placed)
+    for n in range(-(-WORDS // words)):
+        named = [
+            replace(p, runs=tuple(replace(r, word=f"{n}-{k}-{j}") for j, r in enumerate(p.runs)))
+            for k, p in enumerate(placed)
+        ]
+        render(named, (60, 60, 60))
+
+
 def oracle() -> Callable[[int], None]:
     env = PhoneEnv("random", split="train")
+    fill_cache(env.device)
 
     def play(seed: int) -> None:
         info = env.reset_task(seed=seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from homeostat.envs.adb.access import TRIES, WELCOME, Access
@@ -73,7 +73,7 @@ class Services:
             await self._answer(stream, line, v2=v2)
             await stream.flushed()
 
-    async def run(self, script: Script) -> AsyncIterator[Output]:
+    async def run(self, script: Script) -> AsyncGenerator[Output, None]:
         """Runs a line on the client's turns.
 
         Args:
@@ -92,10 +92,13 @@ class Services:
             script.abandon()
 
     def script(self, line: str) -> Script:
-        """Returns a line of this client, to be given to :meth:`run`.
+        """Prepares a line of this client for :meth:`run`.
 
         Args:
             line: The line.
+
+        Returns:
+            The line, of which nothing has run yet.
         """
         return Script(self._shell, line, self.account)
 

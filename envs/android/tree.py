@@ -86,13 +86,14 @@ def elements(xml: str, size: tuple[int, int]) -> tuple[Element, ...]:
     """
     if len(xml) > _LONGEST:
         raise EnvError(f"uiautomator wrote {len(xml)} characters, more than {_LONGEST}; observe again")
-    parser = ElementTree.XMLParser(target=_Nodes())
+    found = _Nodes()
+    parser = ElementTree.XMLParser(target=found)
     try:
         parser.feed(cleaned(xml))
-        nodes: list[Mapping[str, str]] = parser.close()
+        parser.close()
     except (ElementTree.ParseError, ValueError) as error:
         raise EnvError(f"uiautomator wrote no XML ({error}): {xml[:80]!r}; observe again") from None
-    return tuple(e for node in nodes if (e := _element(node, size)) is not None)
+    return tuple(e for node in found.nodes if (e := _element(node, size)) is not None)
 
 
 class _Nodes:
@@ -114,9 +115,8 @@ class _Nodes:
         """Takes an end tag."""
         self.depth -= 1
 
-    def close(self) -> list[Mapping[str, str]]:
-        """Returns the nodes in document order."""
-        return self.nodes
+    def close(self) -> None:
+        """Takes the end of the document."""
 
 
 def _element(node: Mapping[str, str], size: tuple[int, int]) -> Element | None:
