@@ -22,7 +22,7 @@ from homeostat.errors import ModelError
 runner = CliRunner()
 DRIVER = Path(__file__).with_name("slow_driver.py")
 PREFILL, GENERATION, PYTHON = {"SLOW_LAYER": "2"}, {"SLOW_LAYER": "0.02"}, {"SLOW_CALL": "600"}
-RUN = ["run", "turn on the wifi", "--controllers", "none", "--max-new-tokens", "3000"]
+RUN = ["run", "turn on the wifi", "--controllers", "none", "--max-new-tokens", "3000", "--max-steps", "3"]
 EVAL = ["eval", "--episodes", "2", "--json", "r.json", "--max-new-tokens", "3000"]
 
 

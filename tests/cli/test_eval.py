@@ -250,3 +250,18 @@ def test_without_pyarrow_a_line_says_so(oracle: Any, tmp_path: Path, monkeypatch
     assert done.exit_code == 0
     assert "no Parquet file without pyarrow; pip install 'homeostat[harness]'" in done.stderr
     assert not (tmp_path / "r.parquet").exists()
+
+
+def test_limits_bound_the_episodes_and_belong_to_the_journal(oracle: Any, tmp_path: Path) -> None:
+    command = ["eval", "--episodes", "2", "--json", "r.json"]
+    result = runner.invoke(app, [*command, "--episode-tokens", "1"])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["arguments"]["agent_limits"] == {"tokens": 1}
+    assert all(line["steps"] <= 1 for line in map(json.loads, (tmp_path / "r.jsonl").read_text().splitlines()[1:]))
+    other = runner.invoke(app, [*command, "--episode-tokens", "2"])
+    assert other.exit_code == 2
+    assert "agent_limits" in other.stderr
+    refused = runner.invoke(app, ["eval", "--policy", "oracle", "--attempts", "2"])
+    assert refused.exit_code == 2
+    assert "leave them out with --policy 'oracle'" in refused.stderr

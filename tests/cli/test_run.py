@@ -243,3 +243,32 @@ def test_an_unknown_sensor_is_named_before_anything_is_loaded(tmp_path: Path) ->
     result = runner.invoke(app, ["run", "--task", "notes_add", "--sensors", "rythm"])
     assert result.exit_code != 0
     assert "did you mean 'rhythm'" in result.output
+
+
+def test_budgets_and_deadlines_reach_the_agent(oracle: Any, tmp_path: Path) -> None:
+    (tmp_path / "agent.yaml").write_text("limits: {garbled: 7, attempts: 9}\n")
+    given = {"call-seconds": 30, "env-seconds": 8, "attempts": 2, "max-new-tokens": 64, "episode-seconds": 600}
+    options = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    task = ["run", "--task", "clock_timer", "--seed", "3", "--agent", "agent.yaml", "--episode-tokens", "1"]
+    result = runner.invoke(app, [*task, *options, "--controllers", "none"])
+    assert result.exit_code == 0, result.output
+    run = only_run(tmp_path)
+    limits = json.loads((run / "run.json").read_text())["agent"]["limits"]
+    wanted = {"seconds": 30, "env_seconds": 8, "attempts": 2, "max_new_tokens": 64, "episode_seconds": 600, "tokens": 1}
+    assert {name: limits[name] for name in wanted} == wanted
+    assert limits["garbled"] == 7  # the file's own
+    finish = read_trace(run).finish
+    assert finish is not None
+    assert (finish.ended, finish.reason, finish.steps) == ("budget", "all 1 tokens were used", 1)
+
+
+@pytest.mark.parametrize(
+    "option", ["call-seconds", "env-seconds", "attempts", "max-new-tokens", "episode-seconds", "episode-tokens"]
+)
+@pytest.mark.parametrize("command", [["run", "hi"], ["eval"]])
+def test_a_limit_of_nothing_is_refused_by_its_name(oracle: Any, command: list[str], option: str) -> None:
+    result = runner.invoke(app, [*command, f"--{option}", "0"])
+    assert result.exit_code == 2, result.output
+    assert f"--{option} 0" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert f"--{option}" in runner.invoke(app, [command[0], "--help"]).output
