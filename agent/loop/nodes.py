@@ -105,8 +105,8 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     attempts = context.calls.sample(fitted.prompt, state, asked, state.decision.temperature)
     batch = max((attempt.batch for attempt in attempts), default=0)
     if len(attempts) < asked or 0 < batch < asked:
-        at = {"step": state.step, "attempt": state.now.attempt}
-        context.emit(Sampled(**at, asked=asked, drawn=len(attempts), batch=batch))
+        at = state.now.attempt
+        context.emit(Sampled(step=state.step, attempt=at, asked=asked, drawn=len(attempts), batch=batch))
     every = (Attempt(text=state.proposal.text), *attempts)
     found = [Candidate(**state.proposal.model_dump(), readings=state.readings)]
     for number, attempt in enumerate(attempts, start=1):
