@@ -110,3 +110,20 @@ def test_what_can_not_be_served_is_one_line() -> None:
         assert done.exit_code == 2
         assert says in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_phone_that_other_machines_reach_is_served_with_a_warning() -> None:
+    words = [*SERVE, "--port", "0", "--host", "0.0.0.0", "--token", "open-sesame"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert lines[1] == "then, once for each connection: adb shell auth TOKEN\n"
+        process.send_signal(signal.SIGINT)
+        said, warned = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert warned.startswith("warning: other machines can reach 0.0.0.0:")
+    assert len(warned.splitlines()) == 1
+    assert "open-sesame" not in "".join(lines) + said + warned
