@@ -13,22 +13,37 @@ lets no control token of the model pass in them.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from homeostat import actions as a
 from homeostat.controllers.operations import OPERATIONS
 from homeostat.controllers.plan import Plan
 from homeostat.envs.mobile_use import Grid
+from homeostat.foreign_text import clipped
 from homeostat.observation import Observation
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.chat.wording import Wording, fill, join
 
 __all__ = ["VERBOSE", "PromptStyle", "act_prompt", "describe", "plan_prompt", "plan_words", "report_prompt"]
+
+
+_PLACEHOLDERS = {
+    "rules": ("rules",),
+    "goal": ("goal",),
+    "history": ("history",),
+    "elements": ("elements",),
+    "reminder": ("reminder",),
+    "planner_goal": ("goal",),
+    "planner_memory": ("done", "failed", "facts"),
+    "reporter_asks": ("instruction", "facts", "check"),
+}
+"""The placeholders of every template of a style."""
 
 
 class PromptStyle(BaseModel):
@@ -90,6 +105,20 @@ class PromptStyle(BaseModel):
     reporter_system: str = ""
     reporter_asks: str = "The task was: {instruction}\nRead off the screen: {facts}\nIs this so: {check}\n"
     coordinates: Literal["pixels", "thousandths"] = "pixels"
+
+    @field_validator(*_PLACEHOLDERS)
+    @classmethod
+    def _check_template(cls, template: str, info: ValidationInfo) -> str:
+        """Refuses stray braces, unknown placeholders and formats such as ``{goal:>9999999999}``, which fill memory."""
+        known = _PLACEHOLDERS[info.field_name or ""]
+        for _, name, spec, conversion in string.Formatter().parse(template):
+            if name is not None and (name not in known or spec or conversion):
+                fields = " or ".join(f"{{{field}}}" for field in known)
+                given = clipped(f"{{{name}}}", 40)
+                raise ValueError(
+                    f"placeholder {given} must be {fields} without a format; write a brace as {{{{ or }}}}"
+                )
+        return template
 
     def grid(self, observation: Observation) -> Grid:
         """Returns the grid on which the model writes points.

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homeostat.components import component
+from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import quoted
 from homeostat.plugins import load_plugin, plugins
 from homeostat.sensors.contracts import Capability, Sensor
 
@@ -173,28 +175,18 @@ def load_rules(path: Path) -> tuple[str, ...]:
     Raises:
         ConfigError: The file can't be read or holds something else. The message names the file and the fix.
     """
-    import yaml
-
     where = f"rules file {str(path)!r}"
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{where} can't be read: {error.strerror}; give a YAML file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{where} is not UTF-8 text; write it as YAML") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{where}{line}: {problem}; write a list of texts, one '- rule' a line") from None
+        data: Any = read_yaml(path)
+    except DataError as error:
+        raise ConfigError(f"{where} can't be read: {error}; write a list of texts, one '- rule' a line") from None
     if isinstance(data, dict):
-        unknown = sorted(str(key) for key in data if key != "rules")
-        if unknown or "rules" not in data:
-            raise ConfigError(f"{where} has the keys {sorted(map(str, data))!r}; it may have 'rules' only")
+        if set(data) != {"rules"}:
+            raise ConfigError(f"{where} has the keys {quoted(list(data))}; it may have 'rules' only")
         data = data["rules"]
     if not isinstance(data, list) or not data:
-        raise ConfigError(f"{where} holds {data!r}; write a list of texts, one '- rule' a line")
+        raise ConfigError(f"{where} holds {quoted(data)}; write a list of texts, one '- rule' a line")
     for number, rule in enumerate(data, start=1):
         if not isinstance(rule, str) or not rule.strip():
-            raise ConfigError(f"{where}: rule {number} is {rule!r}; write a text (in quotes if it holds a colon)")
+            raise ConfigError(f"{where}: rule {number} is {quoted(rule)}; write a text (in quotes if it holds a colon)")
     return tuple(rule.strip() for rule in data)

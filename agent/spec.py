@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from homeostat.agent.loop.limits import LoopLimits
+from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import clipped, quoted, visible
+from homeostat.redaction import set_redaction
 from homeostat.sensors.contracts import Sensor
 
 if TYPE_CHECKING:
@@ -39,6 +42,9 @@ class AgentSpec(BaseModel):
         limits: The limits of an episode.
         device: Where the models are loaded, such as ``"cuda"`` or ``"cpu"``; None takes the fastest one available.
         dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
+        redact: Whether secrets of known forms are replaced in traces and on the terminal
+            (:mod:`homeostat.redaction`). Building the agent sets it for the whole process. What the model sees and the
+            environment gets is never changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +58,7 @@ class AgentSpec(BaseModel):
     limits: LoopLimits = LoopLimits()
     device: str | None = None
     dtype: str | None = None
+    redact: bool = True
 
     @field_validator("sensors", "controllers", mode="before")
     @classmethod
@@ -72,23 +79,19 @@ class AgentSpec(BaseModel):
         Raises:
             ConfigError: The file can't be read, or a field is unknown or has a wrong value.
         """
-        import yaml
-
         where = f"agent file {os.fspath(path)!r}"
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{where} can't be read: {error.strerror}; give a YAML file") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where} is not YAML text: {str(error).splitlines()[0]}") from None
+            data = read_yaml(Path(path))
+        except DataError as error:
+            raise ConfigError(f"{where} can't be read: {error}; give a YAML file") from None
         if not isinstance(data, dict):
             raise ConfigError(f"{where} holds {type(data).__name__}; write a mapping with the fields of AgentSpec")
         try:
             return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"{where}: {field}={first['input']!r}: {first['msg']}") from None
+            field = clipped(visible(".".join(map(str, first["loc"]))), 80)
+            raise ConfigError(f"{where}: {field}={quoted(first['input'])}: {first['msg']}") from None
 
     def check(self) -> None:
         """Checks everything that can be checked before a model is loaded.
@@ -114,6 +117,7 @@ class AgentSpec(BaseModel):
         from homeostat.agent.models.transformers_model import TransformersModel
         from homeostat.agent.registry import calibrated
 
+        set_redaction(self.redact)
         cascade = self._cascade()
         self._sensors(frozenset())
         model = TransformersModel.load(self.model, self.device, self.dtype)

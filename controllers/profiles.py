@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, field_serializer
 
 from homeostat.controllers.settings import Settings
+from homeostat.data_files import DataError, read_json
 from homeostat.errors import ConfigError
 
 __all__ = ["HeadProfile", "Heads"]
@@ -78,11 +79,11 @@ class HeadProfile(Settings):
             ConfigError: The file can't be read, or it is not a profile.
         """
         try:
-            data: Any = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"profile {str(path)!r} can't be read: {error.strerror}; see homeostat profile") from None
-        except ValueError:
-            raise ConfigError(f"profile {str(path)!r} is not JSON; create it again with homeostat profile") from None
+            data: Any = read_json(path)
+        except DataError as error:
+            raise ConfigError(
+                f"profile {str(path)!r} can't be read: {error}; create it again with homeostat profile"
+            ) from None
         if not isinstance(data, dict):
             raise ConfigError(
                 f"profile {str(path)!r} holds a {type(data).__name__}; create it again with homeostat profile"

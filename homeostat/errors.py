@@ -71,6 +71,7 @@ class UnknownName(ConfigError, LookupError):
         import difflib
 
         names = sorted(known)
+        name = name if len(name) <= 80 else name[:79] + "…"  # it may come from a file
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return cls(f"unknown {what} {name!r}; {hint}known: {', '.join(names) or 'none'}")

@@ -1,11 +1,10 @@
 """Settings that a YAML file, command-line flags and Python fill in the same way.
 
-pydantic-settings reads the file and decides which source wins: arguments first, then the file, then the defaults.
-Two of its habits are replaced here:
+Flags win over the file, and the file over the defaults. Two habits of pydantic-settings are replaced here:
 
 - Environment variables are not read. A field named ``path`` would otherwise take its value from ``$PATH``.
-- A config file that does not exist is an error. ``YamlConfigSettingsSource`` skips such a file, so a misspelt file name
-  would train with the defaults.
+- The file is read by :mod:`homeostat.data_files`. pydantic-settings skips a file that does not exist, so a misspelt
+  name would train with the defaults, and it reads YAML of any size.
 
 :mod:`homeostat.cli.settings` makes a command with one flag for each field.
 """
@@ -13,13 +12,15 @@ Two of its habits are replaced here:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import clipped, quoted, visible
 
 __all__ = ["Settings", "load_settings", "save_settings"]
 
@@ -55,9 +56,9 @@ class Settings(BaseSettings):
             file_secret_settings: A folder of secrets, which is not used.
 
         Returns:
-            The arguments, then the YAML file that :func:`load_settings` names, if any.
+            The arguments only, among which :func:`load_settings` puts the fields of the YAML file.
         """
-        return init_settings, YamlConfigSettingsSource(settings_cls)
+        return (init_settings,)
 
 
 S = TypeVar("S", bound=Settings)
@@ -80,16 +81,15 @@ def load_settings(kind: type[S], file: Path | None, flags: dict[str, Any]) -> S:
     if file is not None and not file.is_file():
         raise ConfigError(f"config {str(file)!r} is not a file; give a YAML file")
     try:
-        return _reading(kind, file)(**flags)
+        data = (read_yaml(file) or {}) if file is not None else {}
+    except DataError as error:
+        raise ConfigError(f"config {str(file)!r} is not valid YAML: {error}; correct the file") from None
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise ConfigError(f"config {str(file)!r} holds no fields; write `field: value` lines")
+    try:
+        return kind(**data | flags)
     except ValidationError as error:
         raise ConfigError(_one_line(error, kind)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config {str(file)!r} can't be read ({type(error).__name__}); give a YAML file") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ConfigError(f"config {str(file)!r} is not valid YAML: {reason}; correct the file") from None
-    except (TypeError, ValueError):
-        raise ConfigError(f"config {str(file)!r} holds no fields; write `field: value` lines") from None
 
 
 def save_settings(settings: Settings, folder: Path) -> None:
@@ -110,17 +110,9 @@ def save_settings(settings: Settings, folder: Path) -> None:
         raise ConfigError(f"can't write to {str(folder)!r}: {error.strerror}; give another folder") from None
 
 
-def _reading(kind: type[S], file: Path | None) -> type[S]:
-    """Returns the class with the YAML file as a source: pydantic-settings takes the file's name from the class."""
-    if file is None:
-        return kind
-    fields = {"__module__": kind.__module__, "model_config": SettingsConfigDict(yaml_file=file)}
-    return cast(type[S], type(kind.__name__, (kind,), fields))
-
-
 def _one_line(error: ValidationError, kind: type[Settings]) -> str:
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt field explains other errors
-    name = ".".join(map(str, first["loc"])) or "config"
-    value = "" if first["type"] == "missing" or not first["loc"] else f" {first['input']!r}"
+    name = clipped(visible(".".join(map(str, first["loc"]))), 80) or "config"
+    value = "" if first["type"] == "missing" or not first["loc"] else f" {quoted(first['input'])}"
     known = f"; known: {', '.join(kind.model_fields)}" if first["type"] == "extra_forbidden" else ""
     return f"{name}{value}: {first['msg'].removeprefix('Value error, ')}{known}"

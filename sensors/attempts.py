@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,3 +166,21 @@ class Attempt:
     prompt_ids: tuple[int, ...] = ()
     pieces: tuple[str, ...] = ()
     batch: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what no sensor could read and no run could store.
+
+        Raises:
+            ValueError: A number is not finite, or the text holds half of a surrogate pair. The loop turns it into an
+                error that names the model.
+        """
+        given: dict[str, Any] = {"logprobs": self.logprobs, "entropy": self.entropy, "margin": self.margin}
+        if self.spans is not None:
+            given |= {"spans.mass": self.spans.mass, "spans.prompt_mass": self.spans.prompt_mass}
+        for name, numbers in given.items():
+            if not np.isfinite(numbers).all():
+                raise ValueError(f"{name} holds a number that is not finite; check the model's weights and dtype")
+        try:
+            self.text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("text holds half of a surrogate pair; decode the answer as UTF-8") from None

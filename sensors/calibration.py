@@ -18,7 +18,9 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from homeostat.data_files import DataError, read_json
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import clipped, visible
 from homeostat.sensors.contracts import Need, Sensor
 
 __all__ = ["Alarm", "Calibration", "Thresholded", "calibrated_alarms", "conformal_threshold", "score", "settings_of"]
@@ -154,9 +156,15 @@ class Calibration(BaseModel):
 
         Args:
             file: The file; its folder is created.
+
+        Raises:
+            ConfigError: The file can't be written.
         """
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"can't write the calibration {str(file)!r}: {error.strerror}; give another") from None
 
     @classmethod
     def load(cls, file: Path) -> Calibration:
@@ -172,12 +180,12 @@ class Calibration(BaseModel):
             ConfigError: The file cannot be read or is invalid; the error names the file and the fault.
         """
         try:
-            return cls.model_validate_json(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"calibration {str(file)!r} can't be read: {error.strerror}; pass a JSON file") from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-            where = ".".join(map(str, first["loc"])) or "the file"
+            return cls.model_validate(read_json(file))
+        except DataError as error:
+            raise ConfigError(f"calibration {str(file)!r} can't be read: {error}; pass a JSON file") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = clipped(visible(".".join(map(str, first["loc"]))), 80) or "the file"
             raise ConfigError(
                 f"calibration {str(file)!r}: {where}: {first['msg']}; write it with homeostat calibrate"
             ) from None

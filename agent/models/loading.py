@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from homeostat.agent.prompts import VERBOSE, PromptStyle
 from homeostat.components import component
+from homeostat.data_files import DataError, read_text
 from homeostat.errors import ModelError, UnknownName
+from homeostat.foreign_text import clipped, visible
 from homeostat.plugins import is_ours, load_plugin, plugins
 
 __all__ = ["GROUP", "NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
@@ -203,11 +205,12 @@ def load_style(source: str | None, model_type: str) -> PromptStyle:
     if source is None or not path.is_file():
         return VERBOSE.model_copy(update={"coordinates": "thousandths" if model_type in _THOUSANDTHS else "pixels"})
     try:
-        return PromptStyle.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        return PromptStyle.model_validate_json(read_text(path))
+    except (ValidationError, DataError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelError(f"{str(path)!r} is no prompt style: {where}: {first['msg']}; see PromptStyle") from None
+        why = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        raise ModelError(f"{str(path)!r} is no prompt style: {clipped(visible(why), 240)}; see PromptStyle") from None
 
 
 def _best_device() -> str:

@@ -10,7 +10,6 @@ characters that may contain control tokens, because the agent's prompt style wro
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from homeostat.data_files import DataError, parse_json
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import clipped, quoted
 from homeostat.sensors.chat.messages import Prompt
 
 if TYPE_CHECKING:
@@ -214,13 +215,17 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             raise ConfigError(f"{str(path)!r} holds the splits {', '.join(data)}; give the folder of one of them")
         yield from data
         return
-    for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} can't be read: {error.strerror}; give a .jsonl file") from None
+    for n, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
+                row = parse_json(line)
+            except DataError as error:
                 raise ConfigError(
-                    f"{path.name} row {n} is not valid JSON ({error.msg}); write one object on each line"
+                    f"{path.name} row {n} is not valid JSON ({error}); write one object on each line"
                 ) from None
             if not isinstance(row, dict):
                 raise ConfigError(f"{path.name} row {n} is a {type(row).__name__}; write one object on each line")
@@ -236,18 +241,24 @@ def _pair(n: int, row: Mapping[str, Any], path: Path) -> Pair:
         answer = row.get(side)
         text = answer if isinstance(answer, str) else _text_of(answer)
         if not text:
-            raise wrong(side, f"{str(answer)[:50]!r} is not an answer; give a text or one assistant message")
+            raise wrong(side, f"{quoted(answer, 60)} is not an answer; give a text or one assistant message")
         sides[side] = text
     if sides["chosen"] == sides["rejected"]:
         raise wrong("rejected", "equals chosen; a pair needs two answers")
+    for field in ("images", "higher"):
+        if not isinstance(row.get(field) or [], list | tuple):
+            raise wrong(field, f"{quoted(row[field], 60)} is not a list")
+    for field in ("kind", "task"):
+        if not isinstance(row.get(field) or "", str):
+            raise wrong(field, f"{quoted(row[field], 60)} is not a text")
     try:
         prompt = _prompt(row.get("prompt"), [_image(i, path) for i in row.get("images") or ()])
-    except (ConfigError, OSError) as error:
-        raise wrong("prompt", str(error)) from None
-    higher = tuple(row.get("higher") or ("system", "rules"))
+    except (ConfigError, OSError, TypeError, ValueError, AttributeError, SyntaxError) as error:
+        raise wrong("prompt", clipped(" ".join(str(error).split()), 160)) from None
+    higher = tuple(map(str, row.get("higher") or ("system", "rules")))
     labels = {part.label for message in prompt.messages for part in message.parts}
     if row.get("higher") and not labels & set(higher):
-        raise wrong("higher", f"this prompt has no span {list(higher)!r}; it has {', '.join(sorted(labels))}")
+        raise wrong("higher", f"this prompt has no span {quoted(list(higher))}; it has {', '.join(sorted(labels))}")
     return Pair(prompt, sides["chosen"], sides["rejected"], row.get("kind") or "", row.get("task") or "", higher)
 
 
@@ -255,12 +266,12 @@ def _prompt(chat: Any, images: list[Any]) -> Prompt:
     if isinstance(chat, str):
         chat = [{"role": "user", "content": chat}]
     if not isinstance(chat, Sequence) or not chat:
-        raise ConfigError(f"{str(chat)[:50]!r} is not a prompt; give a list of messages")
+        raise ConfigError(f"{quoted(chat, 60)} is not a prompt; give a list of messages")
     rest = iter(images)
     filled = []
     for message in chat:
         if not isinstance(message, Mapping):
-            raise ConfigError(f"{str(message)[:50]!r} is not a message; give {{'role', 'content'}}")
+            raise ConfigError(f"{quoted(message, 60)} is not a message; give {{'role', 'content'}}")
         content = message.get("content")
         if isinstance(content, Sequence) and not isinstance(content, str):
             parts = []
@@ -286,7 +297,7 @@ def _image(image: Any, path: Path) -> Any:
         return image
     file = path.parent / image
     if not file.is_file():
-        raise ConfigError(f"image {image!r} is missing in the folder of {path.name}")
+        raise ConfigError(f"image {quoted(image)} is missing in the folder of {path.name}")
     return Image.open(file)
 
 
@@ -297,5 +308,7 @@ def _text_of(messages: Any) -> str:
     content = messages[0].get("content")
     if isinstance(content, str):
         return content
-    texts = [p.get("text") or "" for p in content or () if isinstance(p, Mapping) and p.get("type") == "text"]
-    return "".join(texts)
+    if not isinstance(content, Sequence):
+        return ""
+    texts = [p.get("text") or "" for p in content if isinstance(p, Mapping) and p.get("type") == "text"]
+    return "".join(texts) if all(isinstance(text, str) for text in texts) else ""

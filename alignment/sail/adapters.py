@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.data_files import DataError, read_json
 from homeostat.errors import ModelError
+from homeostat.foreign_text import quoted
 
 __all__ = ["load_adapted", "lora", "lora_config", "merge", "trained_parameters", "write_card"]
 
@@ -87,7 +88,7 @@ def load_adapted(name: str, device: str | None = None, dtype: str | None = None)
         return TransformersModel.load(name, device, dtype)
     from peft import PeftModel
 
-    base = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path") or ""
+    base = _base_of(folder)
     source = resolve(base)
     model, processor = load_weights(source, device, dtype)
     try:
@@ -99,6 +100,19 @@ def load_adapted(name: str, device: str | None = None, dtype: str | None = None)
         raise ModelError(f"adapter {name!r} does not fit its base model {base!r} ({reason}); train it again") from None
     merged.train(False)
     return TransformersModel(merged, processor, name=name, style=load_style(source, merged.config.model_type))
+
+
+def _base_of(folder: Path) -> str:
+    """The name of the adapter's base model."""
+    file = folder / "adapter_config.json"
+    try:
+        config = read_json(file)
+    except DataError as error:
+        raise ModelError(f"{str(file)!r} can't be read: {error}; train the adapter again") from None
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    if not isinstance(base, str) or not base:
+        raise ModelError(f"{str(file)!r} names no base model ({quoted(base)}); train the adapter again")
+    return base
 
 
 def merge(adapter: Path, out: Path) -> None:
@@ -114,7 +128,7 @@ def merge(adapter: Path, out: Path) -> None:
     import shutil
 
     merged = load_adapted(str(adapter), "cpu", None)
-    base = resolve(json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
+    base = resolve(_base_of(adapter))
     merged.model.save_pretrained(out)
     for file in Path(base).glob("*") if Path(base).is_dir() else ():
         if file.is_file() and file.suffix in (".json", ".jinja", ".txt", ".model") and not (out / file.name).exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from homeostat.data_files import DataError, read_json
 from homeostat.envs.harness.results import NEXUS_ENDINGS, Result, nexus_ending
 from homeostat.envs.harness.statistics import Interval, cluster_bootstrap, newcombe_paired, wilson
 from homeostat.errors import ConfigError
@@ -187,10 +187,10 @@ def read_evaluation(path: Path) -> Evaluation:
         ConfigError: The file can't be read, or is no result file.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         results = tuple(Result.model_validate(episode) for episode in data["episodes"])
         return Evaluation(dict(data.get("arguments") or {}), results)
-    except OSError as error:
-        raise ConfigError(f"can't read {str(path)!r}: {error.strerror}; give a file that eval --json wrote") from None
+    except DataError as error:
+        raise ConfigError(f"can't read {str(path)!r}: {error}; give a file that eval --json wrote") from None
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
         raise ConfigError(f"{str(path)!r} is no evaluation; give a file that eval --json wrote") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from homeostat.envs.harness.results import Result, nexus_ending
 from homeostat.errors import ConfigError
 
-__all__ = ["has_parquet", "write_json", "write_parquet", "write_text", "write_whole"]
+__all__ = ["has_parquet", "is_stream", "write_json", "write_parquet", "write_text", "write_whole"]
 
 
 def write_json(figures: Mapping[str, Any], path: Path) -> None:
@@ -44,6 +45,9 @@ def write_text(text: str, path: Path, option: str = "--json") -> None:
 def write_whole(path: Path, option: str, write: Callable[[Path], Any]) -> None:
     """Writes a file under a temporary name beside it, then renames it, so that it is either old or complete.
 
+    A link stays a link: the file that it points to is replaced. A device, a pipe or a terminal (see :func:`is_stream`)
+    is written to as it is.
+
     Args:
         path: The file. Missing folders are created.
         option: The command-line option that named the file, for the error message.
@@ -52,13 +56,39 @@ def write_whole(path: Path, option: str, write: Callable[[Path], Any]) -> None:
     Raises:
         ConfigError: The file can't be written.
     """
-    part = Path(f"{path}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        os.replace(part, path)
+        if is_stream(path):
+            write(path)
+            return
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        part = Path(f"{target}.part")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            os.replace(part, target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another {option}") from None
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path names no file that could be replaced: a device, a pipe, or what a process has open.
+
+    Args:
+        path: The path, such as ``/dev/stdout``.
+
+    Returns:
+        True for these; False for a regular file, a folder, and a path where nothing is yet.
+    """
+    place = Path(os.path.abspath(path))
+    try:
+        kind = place.stat().st_mode
+    except OSError:
+        return False
+    opened = any(place.is_relative_to(folder) for folder in ("/dev", "/proc")) and not place.is_relative_to("/dev/shm")
+    return opened or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
 def has_parquet() -> bool:

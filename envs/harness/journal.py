@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic import ValidationError
 
+from homeostat.data_files import parse_json
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case
 from homeostat.errors import ConfigError, TraceError
+from homeostat.foreign_text import clipped, quoted, visible
 
 __all__ = ["Journal"]
 
@@ -50,7 +53,7 @@ class Journal:
         head = json.dumps({"arguments": dict(arguments), "begun": self.begun.isoformat(timespec="seconds")})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another --json") from None
         try:
@@ -78,7 +81,7 @@ class Journal:
         """
         if result.index in self.results:
             raise ConfigError(f"episode {result.index!r} is in {str(self.path)!r} already; play it once")
-        self._write(result.model_dump_json().encode())
+        self._write(_line(result))
         self.results[result.index] = result
 
     def done(self, cases: Sequence[Case]) -> dict[int, Result]:
@@ -108,18 +111,22 @@ class Journal:
         self._file.close()
 
     def _write(self, line: bytes) -> None:
+        start = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(line + b"\n")
-            self._file.flush()
+            left = memoryview(line + b"\n")
+            while left:
+                left = left[self._file.write(left) or 0 :]
             os.fsync(self._file.fileno())
         except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(start)  # a part of a line would spoil the next one
             raise ConfigError(
                 f"can't write {str(self.path)!r}: {error.strerror}; free some disk space and rerun"
             ) from None
 
     def _read(self, lines: Sequence[bytes], arguments: Mapping[str, Any]) -> None:
         try:
-            first = json.loads(lines[0])
+            first = parse_json(lines[0])
             before = first["arguments"]
             self.begun = datetime.fromisoformat(first["begun"]) if "begun" in first else self.begun
             changed = sorted(k for k in {*before, *arguments} if before.get(k) != arguments.get(k))
@@ -130,14 +137,14 @@ class Journal:
         if changed:
             name = changed[0]
             raise ConfigError(
-                f"{str(self.path)!r} was begun with {name}={before.get(name)!r}, not {arguments.get(name)!r}; "
-                "delete it, or give another --json"
+                f"{str(self.path)!r} was begun with {name}={quoted(before.get(name))}, "
+                f"not {quoted(arguments.get(name))}; delete it, or give another --json"
             )
         for number, line in enumerate(lines[1:], start=2):
             try:
                 result = Result.model_validate_json(line)
             except ValidationError as error:
-                problem = error.errors()[0]["msg"]
+                problem = clipped(visible(error.errors(include_input=False)[0]["msg"]), 120)
                 raise TraceError(
                     f"{self.path}:{number}: the line holds no episode: {problem}; delete it and rerun"
                 ) from None
@@ -146,6 +153,17 @@ class Journal:
                     f"{self.path}:{number}: the file holds episode {result.index} twice; delete one of the lines"
                 )
             self.results[result.index] = result
+
+
+def _line(result: Result) -> bytes:
+    """One line of the file, which can be read again: pydantic writes NaN as null."""
+    line = result.model_dump_json()
+    try:
+        Result.model_validate_json(line)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
+        raise ConfigError(f"episode {result.index} can't be kept: {where} is no finite number") from None
+    return line.encode()
 
 
 def _lock(file: IO[bytes], path: Path) -> None:

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from homeostat.data_files import DataError, parse_yaml, read_text
 from homeostat.envs.harness.environments import check_options, env_kind
 from homeostat.envs.harness.runner import Case
 from homeostat.envs.harness.suite_files import is_yaml, read_suite, suite_names
 from homeostat.errors import ConfigError, UnknownName
+from homeostat.foreign_text import clipped, quoted, visible
 
 __all__ = ["Limits", "Suite", "load_suite", "random_case"]
 
@@ -34,8 +36,8 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    max_steps: int | None = Field(default=None, ge=1)
-    seconds: float | None = Field(default=None, gt=0)
+    max_steps: int | None = Field(default=None, ge=1, le=1_000_000)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class Suite(BaseModel):
@@ -60,7 +62,7 @@ class Suite(BaseModel):
     env: Text = "phone"
     tasks: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)]
     split: Split = "test"
-    episodes: int = Field(default=200, ge=1)
+    episodes: int = Field(default=200, ge=1, le=1_000_000)
     seed: int = 0
     controllers: Text = "none"
     options: dict[str, JsonValue] = {}
@@ -166,7 +168,7 @@ def _refused(error: ValidationError, prefix: str) -> ConfigError:
     """Pydantic's first complaint in one line."""
     first = error.errors()[0]
     loc = first["loc"]
-    where = ".".join(map(str, loc))
+    where = clipped(visible(".".join(map(str, loc))), 80)
     if first["type"] == "extra_forbidden":
         known = Limits.model_fields if loc[0] == "limits" else Suite.model_fields
         return UnknownName(f"{prefix}{UnknownName.of('key', where.rpartition('.')[2], known)}")
@@ -174,30 +176,25 @@ def _refused(error: ValidationError, prefix: str) -> ConfigError:
         return ConfigError(f"{prefix}key {where!r} is missing; add it")
     if first["type"] == "literal_error":
         return UnknownName(f"{prefix}{UnknownName.of(where, str(first['input']), get_args(Split))}")
-    return ConfigError(f"{prefix}{where} is {first['input']!r}: {first['msg']}; change it")
+    return ConfigError(f"{prefix}{where} is {quoted(first['input'])}: {first['msg']}; change it")
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:
-    import yaml
-
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{where}{line}: {problem}; correct the YAML") from None
+        data = parse_yaml(text)
+    except DataError as error:
+        raise ConfigError(f"{where}: {error}; correct the YAML") from None
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise ConfigError(f"{where} holds {data!r}; write a mapping with the keys {', '.join(Suite.model_fields)}")
+        raise ConfigError(
+            f"{where} holds {quoted(data)}; write a mapping with the keys {', '.join(Suite.model_fields)}"
+        )
     return data
 
 
 def _read(path: Path, where: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
+        return read_text(path)
+    except DataError as error:
         raise ConfigError(
-            f"{where} can't be read: {error.strerror}; give a YAML file, or one of: {', '.join(suite_names())}"
+            f"{where} can't be read: {error}; give a YAML file, or one of: {', '.join(suite_names())}"
         ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{where} is not UTF-8 text; write it as YAML") from None

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from homeostat.data_files import DataError, parse_yaml
 from homeostat.envs.harness.comparison import Comparison, compare
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.statistics import Interval, wilson
@@ -212,11 +213,9 @@ def _points(gain: Interval) -> str:
 
 
 def _mapping(text: str) -> dict[str, Any] | None:
-    import yaml
-
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError:
+        data = parse_yaml(text)
+    except DataError:
         return None
     return data if isinstance(data, dict) else None
 

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from homeostat.foreign_text import shown
+
 __all__ = ["adb"]
 
 _TURN = 0.001  # seconds after which a busy thread lets others run, so that a client hardly waits for another
@@ -74,9 +76,9 @@ def adb(
         if token is not None:
             typer.echo("then, once for each connection: adb shell auth TOKEN")
         if task is not None:
-            typer.echo(f"goal: {info.goal}")
+            typer.echo(f"goal: {shown(info.goal)}")
             for rule in info.rules:
-                typer.echo(f"rule: {rule}")
+                typer.echo(f"rule: {shown(rule)}")
         typer.echo("Ctrl-C stops the phone")
         stop.wait()
     if task is not None:

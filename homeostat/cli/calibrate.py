@@ -9,6 +9,7 @@ import typer
 
 from homeostat.cli.eval_job import Job, play, suite_arguments, suite_settings
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import shown
 
 if TYPE_CHECKING:
     from homeostat.envs.harness import Result, Suite
@@ -64,7 +65,7 @@ def calibrate(
         except ConfigError as error:
             if sensors:
                 raise
-            typer.echo(f"left out: {error}")
+            typer.echo(f"left out: {shown(str(error))}")
     where = resolve(model)
     made = Calibration(
         model=model,

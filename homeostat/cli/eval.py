@@ -11,6 +11,7 @@ import typer
 from homeostat.cli import agent_options as of
 from homeostat.cli.eval_job import Job, agent_job, play, policy_job
 from homeostat.errors import ConfigError, UnknownName
+from homeostat.foreign_text import shown
 
 if TYPE_CHECKING:
     from homeostat.envs.harness import Result, Suite
@@ -134,14 +135,16 @@ def _finish(
         first = next(r for r in results if r.ended == "error")
         typer.echo(
             f"{figures['errors']} episodes ended in an error, the first ({first.task}, seed {first.seed}): "
-            f"{first.reason}; to play them again delete their lines from the journal",
+            f"{shown(first.reason)}; to play them again delete their lines from the journal",
             err=True,
         )
     if out is None:
         return
     write_json(figures, out)
-    from homeostat.envs.harness.export import has_parquet, write_parquet
+    from homeostat.envs.harness.export import has_parquet, is_stream, write_parquet
 
+    if is_stream(out):
+        return
     if has_parquet():
         write_parquet(results, arguments, out.with_suffix(".parquet"))
     else:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from homeostat.foreign_text import shown
+
 if TYPE_CHECKING:
     from homeostat.envs.harness import Result
 
@@ -76,12 +78,12 @@ def _table(console: Any, heading: str, rows: dict[str, tuple[int, int, Any]]) ->
 
     table = Table(heading, "solved", "of", "95 % interval", box=None, header_style="bold")
     for name, (solved, count, interval) in rows.items():
-        table.add_row(name, str(solved), str(count), f"{interval.low:.2f} to {interval.high:.2f}")
+        table.add_row(shown(name), str(solved), str(count), f"{interval.low:.2f} to {interval.high:.2f}")
     console.print(table)
 
 
 def _line(console: Any, text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False)
+    console.print(shown(text), soft_wrap=True, markup=False)
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -3,6 +3,8 @@
 A span's number is its attention intensity where a sensor measured it: the mass per token relative to an even
 distribution, so that 1 means as much attention as any other text of the same length would get. Where no sensor did, it
 is the span's share of the attention mass in percent.
+
+Goals, screens and answers are foreign: every line is safe to print, whatever they hold (:mod:`homeostat.foreign_text`).
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from homeostat.agent.events import (
 from homeostat.agent.prompts import describe
 from homeostat.controllers.decisions import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
 from homeostat.envs.mobile_use import Grid
+from homeostat.foreign_text import shown
 from homeostat.sensors.readings import Reading
 
-__all__ = ["lines", "reading_line", "spans_of", "unread_lines"]
+__all__ = ["lines", "number", "reading_line", "spans_of", "unread_lines"]
 
 
 def lines(event: Event, grid: Grid) -> Iterator[str]:
@@ -39,16 +42,20 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
         event: The event.
         grid: The grid on which points are printed, usually the screenshot's pixels.
 
-    Yields:
+    Returns:
         The event's lines; details are indented by two spaces. None for an event that says nothing new.
     """
+    return (shown(line) for line in _event_lines(event, grid))
+
+
+def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
     match event:
         case Started():
             yield f"{event.run}: {event.model}, {event.task.name}, seed {event.seed}"
             yield f"goal: {event.task.goal}"
             for rule in event.task.rules:
                 yield f"rule: {rule}"
-            yield from unread_lines(event)
+            yield from _unread_lines(event)
         case Observe():
             yield f"step {event.step + 1}: on {event.app}"
         case Sense():
@@ -56,7 +63,7 @@ def lines(event: Event, grid: Grid) -> Iterator[str]:
                 left_out = ", ".join(f"{number} of {what}" for what, number in event.dropped.items())
                 yield f"  the prompt is longer than the model's context: the oldest are left out ({left_out})"
             if spans := spans_of(event):
-                yield "  attention " + "  ".join(f"{label} {value:.2f}" for label, value in spans.items())
+                yield "  attention " + "  ".join(f"{label} {number(value)}" for label, value in spans.items())
             for reading in event.readings:
                 yield f"  {reading_line(reading)}"
             if event.unparsable is not None:
@@ -92,9 +99,13 @@ def unread_lines(event: Started) -> Iterator[str]:
     Args:
         event: The episode's first event.
 
-    Yields:
+    Returns:
         One line for each of these rules.
     """
+    return map(shown, _unread_lines(event))
+
+
+def _unread_lines(event: Started) -> Iterator[str]:
     for rule in event.unread:
         yield f"not fully understood by the controllers, so that obeying it is left to the model: {rule}"
 
@@ -130,7 +141,21 @@ def reading_line(reading: Reading) -> str:
         The sensor, the value, whether it alarms, and the reason in parentheses.
     """
     alarm = " ALARM" if reading.alarm else ""
-    return f"{reading.sensor} {reading.value:+.2f}{alarm}" + (f" ({reading.reason})" if reading.reason else "")
+    why = f" ({reading.reason})" if reading.reason else ""
+    return shown(f"{reading.sensor} {number(reading.value, sign='+')}{alarm}{why}")
+
+
+def number(value: float, sign: str = "-") -> str:
+    """Writes a number in a few characters.
+
+    Args:
+        value: The number.
+        sign: ``"+"`` writes the sign of positive numbers, too.
+
+    Returns:
+        Two decimals; an exponent for numbers of many digits.
+    """
+    return format(value, f"{sign}.2f" if abs(value) < 1e6 else f"{sign}.2e")
 
 
 def spans_of(event: Sense) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from homeostat.errors import ConfigError, UnknownName
+from homeostat.foreign_text import visible
 
 __all__ = ["KINDS", "list_parts"]
 
@@ -34,7 +35,8 @@ def list_parts(
         raise UnknownName.of("kind", kind, KINDS)
     rows = list(KINDS[kind](env))
     if as_json:
-        typer.echo(json.dumps([{"name": name, "summary": text} for name, text in rows], indent=1, ensure_ascii=False))
+        found = [{"name": name, "summary": text} for name, text in rows]
+        typer.echo(visible(json.dumps(found, indent=1, ensure_ascii=False), lines=True))
     else:
         _print(kind.removesuffix("s"), rows)
 
@@ -97,9 +99,9 @@ def _print(heading: str, rows: list[Row]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         for name, text in rows:
-            typer.echo(f"{name}\t{text}")
+            typer.echo(f"{visible(name)}\t{visible(text)}")
         return
     table = Table(heading, "summary", box=None, header_style="bold")
     for name, text in rows:
-        table.add_row(Text(name, style="bold", no_wrap=True), Text(text))
+        table.add_row(Text(visible(name), style="bold", no_wrap=True), Text(visible(text)))
     console.print(table)

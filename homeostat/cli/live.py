@@ -23,8 +23,9 @@ from rich.text import Text
 from rich_pixels import Pixels
 
 from homeostat.agent.events import Event, Observe, Sense, Started
-from homeostat.cli.event_text import lines, reading_line, spans_of, unread_lines
+from homeostat.cli.event_text import lines, number, reading_line, spans_of, unread_lines
 from homeostat.envs.mobile_use import Grid
+from homeostat.foreign_text import shown
 from homeostat.sensors.readings import Reading
 
 __all__ = ["DrawnView", "PlainView", "View", "picture", "view_for"]
@@ -170,7 +171,7 @@ class DrawnView:
     def _drawn(self) -> RenderableType:
         columns, rows = self._console.size.width, self._console.size.height
         right = Group(
-            Text(self._goal, style="bold"),
+            Text(shown(self._goal), style="bold"),
             Text(f"step {self._step} of at most {self._steps}", style="dim"),
             Text(),
             self._bars(),
@@ -189,5 +190,7 @@ class DrawnView:
         table = Table.grid(padding=(0, 1))
         most = max([*self._spans.values(), 1e-9])
         for label, value in self._spans.items():
-            table.add_row(Text(label), ProgressBar(total=most, completed=value, width=24), Text(f"{value:.2f}"))
+            table.add_row(
+                Text(shown(label)), ProgressBar(total=1, completed=value / most, width=24), Text(number(value))
+            )
         return table

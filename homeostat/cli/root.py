@@ -12,6 +12,8 @@ app, or a ready command object. Any installed package may register more. Notable
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, version
 from typing import Annotated, Any, NoReturn
 
@@ -19,6 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from homeostat.errors import ConfigError, HomeostatError, UnknownName
+from homeostat.foreign_text import clipped, quoted, shown
 from homeostat.plugins import load_entry, plugins
 from homeostat.summaries import listed_summary
 
@@ -26,6 +29,7 @@ __all__ = ["GROUP", "app", "commands", "load_command", "main"]
 
 GROUP = "homeostat.commands"
 _HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}  # commands inherit them from the root
+_LONGEST = 2000  # characters of an error line, whatever somebody wrote into a file
 _UsageError: Any = typer.BadParameter.__base__  # click's; newer releases of typer bring their own copy of click
 
 
@@ -100,9 +104,11 @@ class _Root(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            _check_text(kwargs.get("args") or (args[0] if args else None) or sys.argv[1:])
             return super().main(*args, **kwargs)
         except HomeostatError as error:
-            typer.echo(f"homeostat: {' '.join(str(error).splitlines())}", err=True)
+            text = clipped(" ".join(str(error).split()), _LONGEST)
+            typer.echo(f"homeostat: {shown(text)}", err=True)
             raise SystemExit(2) from None
 
     def _commands(self, ctx: Any) -> dict[str, EntryPoint]:
@@ -110,6 +116,15 @@ class _Root(TyperGroup):
         if not found:
             found.update(commands())  # reads the metadata of every installed package: once a process is enough
         return found
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuses arguments that are not UTF-8: neither a model's prompt nor a file of a run can hold them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"argument {quoted(argument)} is not UTF-8 text; write it in UTF-8") from None
 
 
 def _raise_in_one_line(error: Any, command: str) -> NoReturn:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from homeostat.agent.spec import AgentSpec
 from homeostat.errors import CheckpointError, ConfigError
+from homeostat.foreign_text import clipped, visible
+from homeostat.private_files import make_private_folder, write_private
 
 __all__ = ["RunSettings", "find_run", "read_settings", "write_settings"]
 
@@ -51,16 +54,18 @@ def find_run(resume: str, runs: Path) -> Path:
         The run's folder.
 
     Raises:
-        CheckpointError: There is no such folder.
+        CheckpointError: There is no such folder, or nothing can be written to it.
     """
     for folder in (Path(resume), runs / resume):
         if folder.is_dir():
+            if not os.access(folder, os.W_OK):
+                raise CheckpointError(f"run folder {str(folder)!r} can't be written to; make it writable, or copy it")
             return folder
     raise CheckpointError(f"no run {resume!r} here or under {str(runs)!r}; give a folder such as runs/<id>")
 
 
 def write_settings(settings: RunSettings, folder: Path) -> None:
-    """Makes a run's folder and writes its settings.
+    """Makes a run's folder and writes its settings. Only the owner may read them.
 
     Args:
         settings: The settings.
@@ -70,8 +75,9 @@ def write_settings(settings: RunSettings, folder: Path) -> None:
         ConfigError: The folder can't be written.
     """
     try:
-        folder.mkdir(parents=True)
-        (folder / _FILE).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        folder.mkdir(parents=True)  # not one that exists: two runs may have begun in the same second
+        make_private_folder(folder)
+        write_private(folder / _FILE, (settings.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
         raise ConfigError(
             f"can't write the run folder {str(folder)!r}: {error.strerror}; give another --runs"
@@ -99,8 +105,9 @@ def read_settings(folder: Path) -> RunSettings:
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
+        field = clipped(visible(".".join(map(str, first["loc"]))), 80) or "the file"
         raise CheckpointError(
-            f"{str(path)!r} can't be used: {field}: {first['msg']}; another version of homeostat may have written it: "
+            f"{str(path)!r} can't be used: {field}: {clipped(visible(first['msg']), 120)}; "
+            "another version of homeostat may have written it: "
             "start the run again, or resume it with that version"
         ) from None

@@ -106,7 +106,7 @@ def test_a_file_says_everything_and_options_override_it(write) -> None:
         ("tasks: []", "tasks is []"),
         ("episodes: 3", "suite file 'mine.yaml': key 'tasks' is missing; add it"),
         ("- a", "suite file 'mine.yaml' holds ['a']; write a mapping"),
-        ("tasks: [a\nb: 1", "suite file 'mine.yaml', line 2:"),
+        ("tasks: [a\nb: 1", "suite file 'mine.yaml': line 2:"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_its_key_and_its_fix(text: str, message: str, write) -> None:
