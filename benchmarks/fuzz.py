@@ -335,7 +335,7 @@ def valid_files(folder: Path) -> dict[str, bytes]:
         "trace.jsonl": (folder / "run" / "trace.jsonl").read_bytes(),
         "checkpoint.sqlite": checkpoint(folder / "run" / "checkpoint.sqlite"),
         "run.json": (settings_folder / "run.json").read_bytes(),
-        "agent.yaml": b"model: homeostat/nano\ncontrollers: [default]\nlimits: {max_new_tokens: 64}\nsensors: confidence\n",
+        "agent.yaml": b"model: homeostat/nano\ncontrollers: [default]\nlimits: {garbled: 2}\nsensors: confidence\n",
         "rules.yaml": b"rules:\n  - never delete a note\n  - 'stay out of: the shop'\n",
         "suite.yaml": b"env: phone\ntasks: [notes_add, 'clock_*']\nepisodes: 4\nseed: 3\nlimits: {max_steps: 9}\n",
         "mine.yaml": b"traces: [runs]\nsources: [loop]\nheld_out: 0.1\nseed: 3\n",
