@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import clipped, quoted, visible
 
 __all__ = ["Settings"]
 
@@ -34,8 +35,8 @@ class Settings(BaseModel):
 
 def _one_line(owner: str, error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(place) for place in first["loc"])
+    where = clipped(visible(".".join(str(place) for place in first["loc"])), 80)
     problem = first["msg"].removeprefix("Value error, ")
     if not where:  # a combination of settings, whose message names the values itself
         return f"{owner}: {problem}"
-    return f"{owner} has {where}={first['input']!r}: {problem}"
+    return f"{owner} has {where}={quoted(first['input'])}: {problem}"

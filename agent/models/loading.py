@@ -14,7 +14,7 @@ from homeostat.agent.prompts import VERBOSE, PromptStyle
 from homeostat.components import component
 from homeostat.data_files import DataError, read_text
 from homeostat.errors import ModelError, UnknownName
-from homeostat.foreign_text import clipped, visible
+from homeostat.foreign_text import clipped, quoted, visible
 from homeostat.plugins import is_ours, load_plugin, plugins
 
 __all__ = ["GROUP", "NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
@@ -69,8 +69,12 @@ def resolve(name: str | os.PathLike[str]) -> str:
     text = os.fspath(name)
     if text in plugins(GROUP):
         return str(nano_path(text))
-    folder = Path(text).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(text).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError):  # a name that the file system refuses to look up, or an unknown home
+        raise ModelError(f"no model {quoted(text)}; give a folder, a hub name like 'org/model', or {NANO!r}") from None
+    if is_folder:
         if not (folder / "config.json").is_file():
             raise ModelError(f"folder {text!r} holds no config.json; give the folder that save_pretrained wrote")
         return str(folder)
