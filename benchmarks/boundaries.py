@@ -183,7 +183,10 @@ class Judge:
         self._known: dict[str, str] = {}
         self.spelled = False
         if "tool_key" not in self.fields():
+            # The JSON of the arguments is foreign as a whole: its own punctuation may be broken up, so it is not judged.
             self.spelled = True
+            json_ids = self.tokenizer('{"city": "x", "land": "x"}', add_special_tokens=False)["input_ids"]
+            self.control = {k: t for k, t in self.control.items() if k not in json_ids}
 
     def prompt(self, where: str, one: str, two: str) -> Prompt:
         if where in AGENT:
@@ -256,9 +259,16 @@ class Judge:
         ranges = sorted(r for label, found in rendered.spans.items() if label != "screen" for r in found)
         if where in CHAT and any(k in self.control for a, b in ranges for k in rendered.ids[a:b]):
             return "promoted"
-        decoded = "".join(self.tokenizer.decode(rendered.ids[a:b]) for a, b in ranges)
-        texts = "".join(p.text for m in prompt.messages for p in m.parts)
-        return "" if self._bare(decoded) == self._bare("".join(map(self._known_as, texts))) else "undecoded"
+        # A token may reach from the template's literals into a part, so each range is given one token more.
+        near = sorted({k for a, b in ranges for k in range(max(a - 1, 0), min(b + 1, len(rendered.ids)))})
+        decoded, at = self._bare(self.tokenizer.decode([rendered.ids[k] for k in near])), 0
+        for part in (part for message in prompt.messages for part in message.parts if part.text.strip()):
+            text = self._bare("".join(map(self._known_as, part.text)))
+            at = decoded.find(text, at)
+            if at < 0:
+                return "undecoded"
+            at += len(text)
+        return ""
 
     def undefended(self, where: str, one: str, two: str) -> bool:
         """Whether the injection works on transformers alone, which breaks nothing up."""
