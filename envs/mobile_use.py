@@ -166,7 +166,7 @@ def _build(name: str, args: dict[str, Any], grid: Grid) -> a.Action:
         case "type":
             return a.Type(text=args["text"])
         case "system_button":
-            button = args["button"]
+            button: Any = args["button"]
             return a.SystemButton(button=button.capitalize() if isinstance(button, str) else button)
         case "open":
             return a.Open(app=args["text"])

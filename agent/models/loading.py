@@ -213,7 +213,7 @@ def load_style(source: str | None, model_type: str) -> PromptStyle:
     except (ValidationError, DataError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(map(str, first["loc"])) or "the file"
-        why = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        why = f"{where}: {str(first['msg']).removeprefix('Value error, ')}"
         raise ModelError(f"{str(path)!r} is no prompt style: {clipped(visible(why), 240)}; see PromptStyle") from None
 
 

@@ -114,9 +114,9 @@ def test_a_token_that_takes_too_long_is_given_up(llava: Any, monkeypatch: pytest
     monkeypatch.setattr(stopping, "_DECODE_PATIENCE", 0.0)
     model, whole = model_of(llava), model_of(llava).generate(prompt(), max_new_tokens=40)[0]
     with slow(llava, 0.1):
-        attempt = model.generate(prompt(), deadline=time.monotonic() + 0.75, max_new_tokens=400)[0]
+        attempt = model.generate(prompt(), deadline=time.monotonic() + 3.0, max_new_tokens=400)[0]
     count = len(attempt.tokens)
-    assert 0 < count < 10
+    assert 0 < count < 40
     assert attempt.tokens == whole.tokens[:count]
     np.testing.assert_allclose(attempt.logprobs, whole.logprobs[:count], atol=2e-5)
     assert attempt.spans is None
