@@ -166,8 +166,9 @@ def _build(name: str, args: dict[str, Any], grid: Grid) -> a.Action:
         case "type":
             return a.Type(text=args["text"])
         case "system_button":
-            button: Any = args["button"]
-            return a.SystemButton(button=button.capitalize() if isinstance(button, str) else button)
+            name = args["button"]
+            button: Any = name.capitalize() if isinstance(name, str) else name
+            return a.SystemButton(button=button)
         case "open":
             return a.Open(app=args["text"])
         case "wait":
