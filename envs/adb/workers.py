@@ -22,9 +22,10 @@ __all__ = ["Workers"]
 
 T = TypeVar("T")
 
-_FEW = 4  # commands that run at once; beyond it a client must have used little, and only so many may be young
+_FEW = 3  # commands that run at once; beyond it a client must have used little, and few may be young
+_MOST_YOUNG = 4
 _YOUNG = 0.1  # seconds for which a command is young
-_LITTLE = 0.2  # seconds of processor time
+_LITTLE = 0.05  # seconds of processor time
 _MEMORY = 5.0  # seconds after which e⁻¹ of a client's use still counts
 
 
@@ -101,7 +102,7 @@ class Workers:
         most, limits = self._limits.client_workers, self._limits
         while self._waiting and (running := self._running.total()) < limits.workers:
             crowded = running >= _FEW
-            if crowded and self._young >= _FEW:
+            if crowded and self._young >= _MOST_YOUNG:
                 return
             able = [c for c in self._waiting if self._running[c] < (1 if crowded else most)]
             if not able:
