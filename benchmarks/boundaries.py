@@ -183,7 +183,7 @@ class Judge:
         self._known: dict[str, str] = {}
         self.spelled = False
         if "tool_key" not in self.fields():
-            # The JSON of the arguments is foreign as a whole: its own punctuation may be broken up, so it is not judged.
+            # The JSON of the arguments is foreign as a whole: its punctuation may be broken up, so it is not judged.
             self.spelled = True
             json_ids = self.tokenizer('{"city": "x", "land": "x"}', add_special_tokens=False)["input_ids"]
             self.control = {k: t for k, t in self.control.items() if k not in json_ids}

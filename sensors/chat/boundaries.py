@@ -140,7 +140,9 @@ class Layout:
             The characters of each such token.
         """
         found = []
-        for k in np.flatnonzero(np.isin(tokens, list(control.ids))):
+        foreign = np.concatenate([[0], np.cumsum((where >= 0) & (self.source[where] >= 0))]) if len(where) else [0]
+        touching = np.take(foreign, offsets[:, 1]) > np.take(foreign, offsets[:, 0])
+        for k in np.flatnonzero(touching & np.isin(tokens, list(control.ids))):
             covered = where[offsets[k, 0] : offsets[k, 1]]
             spelled = control.spelling(int(tokens[k]), self.text, covered[covered >= 0].tolist())
             if any(self.source[c] >= 0 for c in spelled):

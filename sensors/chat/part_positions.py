@@ -93,6 +93,8 @@ def _locate(prompt: Prompt, template: Template, form: MessageFormat) -> LocatedT
     def rendered(words: Sequence[str]) -> str:
         try:
             return template(_chat(messages, words, form.lists))
+        except ModelError:  # the template takes too long in any format
+            raise
         except Exception as error:  # foreign code: whatever it raises, it refuses this format
             raise _Refused(f"{type(error).__name__}: {str(error)[:80]}") from None
 

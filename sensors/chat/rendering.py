@@ -25,9 +25,11 @@ from homeostat.sensors.chat.control_tokens import ControlTokens
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.chat.part_positions import LocatedText, MessageFormat, locate
 from homeostat.sensors.spans import Spans
+from homeostat.time_limit import time_limit
 
 __all__ = ["ImageRun", "Rendered", "Renderer"]
 
+_TEMPLATE_SECONDS = 5.0
 Ranges = tuple[tuple[int, int], ...]
 _ROUNDS = 16  # one round finds every promoted token, so only nested ones take more
 
@@ -248,7 +250,9 @@ class Renderer:
         return Prompt(tuple(messages))
 
     def _apply(self, chat: list[dict[str, Any]]) -> str:
-        text: str = self._templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        endless = ModelError(f"the model's chat template runs for more than {_TEMPLATE_SECONDS:g} s; correct it")
+        with time_limit(_TEMPLATE_SECONDS, endless):
+            text: str = self._templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         return text
 
     def _adds(self, text: str) -> bool:
