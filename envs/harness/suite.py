@@ -95,7 +95,8 @@ class Suite(BaseModel):
                 continue
             matches = [name for name in known if fnmatchcase(name, entry)]
             if not matches:
-                raise ConfigError(f"{quoted(entry)} matches no task of env {self.env!r}; known: {', '.join(sorted(known))}")
+                names = ", ".join(sorted(known))
+                raise ConfigError(f"{quoted(entry)} matches no task of env {self.env!r}; known: {names}")
             found.update(dict.fromkeys(matches))
         return tuple(found)
 

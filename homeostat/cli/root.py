@@ -107,7 +107,7 @@ class _Root(TyperGroup):
             _check_text(kwargs.get("args") or (args[0] if args else None) or sys.argv[1:])
             return super().main(*args, **kwargs)
         except HomeostatError as error:
-            text = clipped(" ".join(str(error).split()), _LONGEST)
+            text = clipped(" ".join(str(error).splitlines()), _LONGEST)
             typer.echo(f"homeostat: {shown(text)}", err=True)
             raise SystemExit(2) from None
 
