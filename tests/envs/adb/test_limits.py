@@ -1,14 +1,17 @@
 """What one client may use, and that the others are served meanwhile."""
 
 import contextlib
+import json
 import os
 import random
 import re
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -303,33 +306,17 @@ def test_a_pause_keeps_its_place(daemon):
     assert time.monotonic() - start >= 0.5
 
 
-HAMMERS = [
-    b"exec:screencap -p",
-    b"exec:uiautomator dump /dev/tty",
-    b"exec:cat /sdcard/f",
-    b"exec:grep -E '(a{1,30}){1,15}$' /sdcard/l",
-    b"exec:wc /sdcard/f",
-    b"exec:" + b"echo x;" * 5000,
-    b"exec:input keyevent " + b"HOME " * 500,
-    b"exec:ls -l " + b"/sdcard " * 5000,
-]
-
-
-def test_a_ninth_client_is_served_while_eight_hammer(daemon, Client):
-    daemon.files.write("/sdcard/f", random.Random(0).randbytes(15 * MB))
-    daemon.files.write("/sdcard/l", (b"a" * 60_000 + b"b\n") * 50)
-    for n in range(200):
-        daemon.files.write(f"/sdcard/{n}", b"")
-
-    def hammer(line):
-        def work():
-            with Client(daemon, largest=256 * 1024) as client:
-                client.ask(line)
-
-        return work
-
-    with crowd(*map(hammer, HAMMERS)):
-        assert slowest(Client, daemon, 6) < 1
+def test_a_ninth_client_is_served_while_eight_hammer(tmp_path):
+    """The benchmark, which plays the clients in processes of their own, for a short time."""
+    soak = Path(__file__).parents[3] / "benchmarks" / "soak.py"
+    words = ["--episodes", "0", "--model-episodes", "0", "--minutes", "0.15", "--json", str(tmp_path / "soak.json")]
+    subprocess.run([sys.executable, str(soak), *words], capture_output=True, check=True, timeout=300)
+    figures = json.loads((tmp_path / "soak.json").read_text())["daemon"]
+    assert (figures["failed"], figures["alive"]) == (0, True)
+    assert figures["served"] > 5
+    assert figures["answered"] > 50
+    assert figures["max"] < 1
+    assert figures["megabytes"]["largest"] < 600
 
 
 def test_floods_of_messages_hold_nobody_up(daemon, Client):
