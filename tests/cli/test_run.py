@@ -86,7 +86,7 @@ def test_an_unsolved_episode_still_exits_with_0(oracle: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (b"rules: [a, b", "line 1"),
+        (b"rules: [a, b", "line "),
         (b"- ok\n- key: value\n", "rule 2 is {'key': 'value'}"),
         (b"- ok\n-\n", "rule 2 is None"),
         (b"rulez: [a]\n", "['rulez']"),
