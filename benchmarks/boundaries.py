@@ -254,14 +254,15 @@ class Judge:
             rendered = self.renderer.render(prompt)
         except ModelError:
             return "refused" if self._takes(where, one, two) else "rewritten"
-        if [k for k in rendered.ids if k in self.control] != self.expected(where, one, two):
+        ids = rendered.ids
+        if [k for k in ids if k in self.control] != self.expected(where, one, two):
             return "promoted"
         ranges = sorted(r for label, found in rendered.spans.items() if label != "screen" for r in found)
-        if where in CHAT and any(k in self.control for a, b in ranges for k in rendered.ids[a:b]):
+        if where in CHAT and any(k in self.control for a, b in ranges for k in ids[a:b]):
             return "promoted"
         # A token may reach from the template's literals into a part, so each range is given one token more.
-        near = sorted({k for a, b in ranges for k in range(max(a - 1, 0), min(b + 1, len(rendered.ids)))})
-        decoded, at = self._bare(self.tokenizer.decode([rendered.ids[k] for k in near])), 0
+        near = sorted({k for a, b in ranges for k in range(max(a - 1, 0), min(b + 1, len(ids)))})
+        decoded, at = self._bare(self.tokenizer.decode([ids[k] for k in near])), 0
         for part in (part for message in prompt.messages for part in message.parts if part.text.strip()):
             text = self._bare("".join(map(self._known_as, part.text)))
             at = decoded.find(text, at)
