@@ -374,7 +374,7 @@ def pairs_in(folder: Path) -> Path:
     from homeostat.alignment.preference.pairs import write_pairs
     from homeostat.nano.style import STYLE
 
-    write_pairs(folder / "pairs", pairs_of(islice(phone_twins(STYLE, "train", 3), 24)))
+    write_pairs(pairs_of(islice(phone_twins(STYLE, "train", 3), 24)), folder / "pairs")
     return folder / "pairs"
 
 
