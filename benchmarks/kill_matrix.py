@@ -108,6 +108,19 @@ class Unsure:
         return Ask(question="Shall I go on?", cause="test") if context.step >= 1 and not asked else Proceed()
 
 
+def log(handset: Any, name: str, file: Path) -> None:
+    """Makes the handset note every input that it gets, but the home button of a reset."""
+    done = getattr(handset, name)
+
+    def noted(*given: Any) -> Any:
+        if given != ("Home",):
+            with file.open("a") as out:
+                out.write(f"{name} {given}\n")
+        return done(*given)
+
+    setattr(handset, name, noted)
+
+
 def digest(env: PhoneEnv) -> str:
     """A hash of everything that the phone's database holds."""
     return hashlib.sha256("\n".join(env.device.db.iterdump()).encode()).hexdigest()[:12]
@@ -216,15 +229,8 @@ class Devices:
             env = PhoneEnv(split="test", adverts=0)
             task = env.reset_task("notes_add", seed=seed)
             with PhoneDaemon(env, scale=1) as daemon:
-                run = daemon.shell.run
-
-                def logged(line: str, *more: Any, **settings: Any) -> Any:
-                    if line.startswith("input ") and not line.endswith(("HOME", " 3")):
-                        with (folder / "commands").open("a") as file:
-                            file.write(line + "\n")
-                    return run(line, *more, **settings)
-
-                daemon.shell.run = logged  # type: ignore[method-assign]
+                for name in ("tap", "swipe", "type", "press"):
+                    log(daemon.handset, name, folder / "commands")
                 (folder / "goal").write_text(task.goal)
                 (folder / "address.part").write_text(daemon.address)
                 os.replace(folder / "address.part", folder / "address")
