@@ -139,7 +139,7 @@ def test_traces_that_are_not_there_are_refused(tmp_path):
 
 def test_a_saved_prompt_keeps_what_the_style_wrote(tmp_path):
     """Without the trusted ranges, the style's own control tokens would be broken up when the pairs are read again."""
-    parts = (Part("goal", "goal: milk", trusted=((0, 5),)), Part("history", "none"))
+    parts = (Part("rules", "rules: milk", trusted=((0, 6),)), Part("goal", "none"))
     pair = Pair(Prompt((Message("user", parts),)), "a", "b")
     write_pairs([pair], tmp_path / "pairs")
     (again,) = read_pairs(tmp_path / "pairs")
