@@ -25,6 +25,7 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -283,8 +284,18 @@ def fuzz_outputs(count: int) -> list[Reader]:
             reader(text)
         while reader.tries < count:
             feed(reader, outputs(data), min(count - reader.tries, 20_000), seed=reader.tries)
+        tell(reader)
         readers.append(reader)
     return readers
+
+
+def tell(reader: Reader) -> None:
+    """Prints a reader's counts on stderr."""
+    print(
+        f"{reader.name}: {reader.tries} tries, {reader.untyped} untyped, {reader.slow} slow",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def feed(reader: Reader, strategy: Any, count: int, seed: int) -> None:
@@ -479,6 +490,7 @@ def fuzz_files(count: int, seed: int = 0) -> list[Reader]:
                 reader(one)
             while reader.tries < each:
                 reader(damaged(rng, data))
+            tell(reader)
             readers.append(reader)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

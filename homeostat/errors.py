@@ -74,7 +74,9 @@ class UnknownName(ConfigError, LookupError):
         name = name if len(name) <= 80 else name[:79] + "…"  # it may come from a file
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return cls(f"unknown {what} {name!r}; {hint}known: {', '.join(names) or 'none'}")
+        listed = ", ".join(names) or "none"
+        listed = listed if len(listed) <= 1500 else listed[:1499] + "…"
+        return cls(f"unknown {what} {name!r}; {hint}known: {listed}")
 
 
 class PlanError(HomeostatError, ValueError):

@@ -137,7 +137,7 @@ class Journal:
         if changed:
             name = changed[0]
             raise ConfigError(
-                f"{str(self.path)!r} was begun with {name}={quoted(before.get(name))}, "
+                f"{str(self.path)!r} was begun with {clipped(visible(name), 80)}={quoted(before.get(name))}, "
                 f"not {quoted(arguments.get(name))}; delete it, or give another --json"
             )
         for number, line in enumerate(lines[1:], start=2):

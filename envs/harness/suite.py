@@ -23,7 +23,7 @@ from homeostat.foreign_text import clipped, quoted, visible
 __all__ = ["Limits", "Suite", "load_suite", "random_case"]
 
 Split = Literal["train", "dev", "test"]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Limits(BaseModel):
@@ -95,7 +95,7 @@ class Suite(BaseModel):
                 continue
             matches = [name for name in known if fnmatchcase(name, entry)]
             if not matches:
-                names = ", ".join(sorted(known))
+                names = clipped(", ".join(sorted(known)), 1500)
                 raise ConfigError(f"{quoted(entry)} matches no task of env {self.env!r}; known: {names}")
             found.update(dict.fromkeys(matches))
         return tuple(found)
