@@ -181,6 +181,6 @@ def _judge(text: str, *, follows: Check, right: Check, rule: str) -> Truth:
 def _is_json(text: str) -> bool:
     try:
         value = json.loads(text.strip().removeprefix("```json").removesuffix("```"))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of too many digits, or nested too deeply
         return False
     return isinstance(value, dict) and "answer" in value

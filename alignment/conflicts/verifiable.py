@@ -21,7 +21,7 @@ def _relation(count: int, relation: str, bound: int) -> bool:
 def _is_json(text: str) -> bool:
     try:
         json.loads(re.sub(r"^```(json)?|```$", "", text.strip(), flags=re.I).strip())
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of too many digits, or nested too deeply
         return False
     return True
 

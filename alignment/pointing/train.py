@@ -176,7 +176,7 @@ def spoken(model: TransformersModel, targets: Sequence[Target]) -> list[Point]:
         try:
             x, y = json.loads(text[text.index("[") : text.index("]") + 1])
             points.append((x / width, y / height) if in_pixels else (x / 1000, y / 1000))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError, RecursionError):  # whatever the model wrote in brackets
             points.append(None)
     return points
 
