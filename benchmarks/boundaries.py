@@ -17,8 +17,8 @@ a span of foreign text is one too. The parts must also decode to their texts onc
 character that the tokenizer can't represent counts as what it decodes to.
 
 JSON: ``tries``; ``promoted``; ``undecoded``, tries whose parts did not decode to their texts; ``refused``, tries that
-ended in a ModelError; ``rewritten``, tries that did so because the template rewrites white space or backslashes in the
-field, with harmless text too; ``not_taken``, pairs of a template and a tokenizer that render no chat at all;
+ended in a ModelError; ``rewritten``, tries that did so because the template rewrites white space, quotes or backslashes
+in the field, with harmless text too; ``not_taken``, pairs of a template and a tokenizer that render no chat at all;
 ``undefended`` of ``undefended_tries``, how many of every fifth injection work on transformers alone; ``templates``
 and ``fewest``, the fewest tries of a template with its own control tokens; ``per_tokenizer`` and ``per_field``, tries;
 ``examples``, the first failures; ``seconds``.
@@ -205,22 +205,32 @@ class Judge:
             found.append(where)
         return found
 
-    def expected(self, where: str, one: str, two: str) -> list[int]:
-        """The control tokens of the chat with harmless text of the same shape, by transformers alone."""
-        return self.controls(where, *(re.sub(r"\S", "x", text) for text in (one, two)))
+    def expected(self, where: str, one: str, two: str, alike: bool = False) -> list[int]:
+        """The control tokens of the chat with harmless text of the same shape, by transformers alone.
 
-    def controls(self, where: str, one: str, two: str) -> list[int]:
-        """The control tokens of a chat, by transformers alone."""
+        Some templates take a chat in several message formats. ``alike`` picks the one that the renderer picks.
+        """
+        one, two = (re.sub(r"\S", "x", text) for text in (one, two))
+        text = self.renderer.render(self.prompt(where, one, two)).text if alike else None
+        return self.controls(where, one, two, text)
+
+    def controls(self, where: str, one: str, two: str, rendered: str | None = None) -> list[int]:
+        """The control tokens of a chat, by transformers alone, in the first format that gives the rendered text."""
         prompt = self.prompt(where, one, two)
         images = [p.image for m in prompt.messages for p in m.parts if p.image is not None and self.images]
-        for merged in (False, True):
-            for lists in (self.images, not self.images):
-                ids = self._plain(prompt, lists, merged, images)
-                if ids is not None:
+        for lists in (self.images, not self.images):
+            for merged in (False, True):
+                text = self._plain(prompt, lists, merged)
+                if text is not None and rendered in (None, text):
+                    if images:
+                        ids = list(self.processor(text=[text], images=images, add_special_tokens=False)["input_ids"][0])
+                    else:
+                        ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
                     return [k for k in ids if k in self.control]
         raise ModelError("the template takes no such chat")
 
-    def _plain(self, prompt: Prompt, lists: bool, merged: bool, images: list[Any]) -> list[int] | None:
+    def _plain(self, prompt: Prompt, lists: bool, merged: bool) -> str | None:
+        """The rendered chat in one message format; None where the template does not take it."""
         chat: Chat = []
         for message in prompt.messages:
             parts: Chat = [
@@ -236,16 +246,11 @@ class Judge:
             message["content"] = "".join(p["text"] for p in message["content"] if p["type"] == "text")
         templating = self.processor if getattr(self.processor, "chat_template", None) else self.tokenizer
         try:
-            text = templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            text: str = templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         except Exception:  # foreign code: whatever it raises, it does not take this form
             return None
         told = [p.text.strip() for m in prompt.messages for p in m.parts if p.text]
-        if "{'type'" in text or any(t not in text for t in told):
-            return None
-        if images:
-            ids: list[int] = self.processor(text=[text], images=images, add_special_tokens=False)["input_ids"][0]
-            return list(ids)
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return None if "{'type'" in text or any(t not in text for t in told) else text
 
     def attack(self, where: str, one: str, two: str) -> str:
         """What came of an injection: "" if it failed."""
@@ -255,9 +260,10 @@ class Judge:
         except ModelError:
             return "refused" if self._takes(where, one, two) else "rewritten"
         ids = rendered.ids
-        if [k for k in ids if k in self.control] != self.expected(where, one, two):
+        found = [k for k in ids if k in self.control]
+        if found != self.expected(where, one, two) and found != self.expected(where, one, two, alike=True):
             return "promoted"
-        ranges = sorted(r for label, found in rendered.spans.items() if label != "screen" for r in found)
+        ranges = sorted(r for label, spans in rendered.spans.items() if label != "screen" for r in spans)
         if where in CHAT and any(k in self.control for a, b in ranges for k in ids[a:b]):
             return "promoted"
         # A token may reach from the template's literals into a part, so each range is given one token more.
@@ -281,9 +287,9 @@ class Judge:
             return True
 
     def _takes(self, where: str, one: str, two: str) -> bool:
-        """Whether the template takes text with the same white space and backslashes, but without other characters."""
+        """Whether the template takes the field with the same white space, quotes and backslashes, but letters else."""
         try:
-            self.renderer.render(self.prompt(where, *(re.sub(r"[^\s\\]", "x", text) for text in (one, two))))
+            self.renderer.render(self.prompt(where, *(re.sub(r"[^\s\\\"]", "x", text) for text in (one, two))))
         except ModelError:
             return False
         return True
