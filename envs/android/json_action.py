@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from homeostat import actions as a
 from homeostat.errors import ActionError
-from homeostat.foreign_text import clipped, quoted
+from homeostat.foreign_text import clipped, quoted, visible
 
 __all__ = ["ACTION_TYPES", "JSONAction", "from_json_action", "to_json_action"]
 
@@ -198,7 +198,7 @@ def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int,
     except (TypeError, ValueError, OverflowError) as error:  # a field of a wrong type, as a model may write it
         first = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
         raise ActionError(
-            f"{quoted(action.action_type)} has a field that can't be used: {clipped(first['msg'], 120)}; correct it"
+            f"{quoted(action.action_type)} has a field that can't be used: {clipped(visible(first['msg']), 120)}; correct it"
         ) from None
 
 
@@ -244,7 +244,7 @@ def _converted(action: Any, elements: Sequence[_Element], size: tuple[int, int])
 
 def _short(value: Any) -> str:
     """A field for a message: a text as it is, anything else as Python writes it, of bounded length."""
-    return clipped(value, 100) if isinstance(value, str) else quoted(value)
+    return clipped(visible(value), 100) if isinstance(value, str) else quoted(value)
 
 
 def _pixels(point: tuple[float, float], size: tuple[int, int]) -> dict[str, int]:
