@@ -197,9 +197,8 @@ def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int,
         raise
     except (TypeError, ValueError, OverflowError) as error:  # a field of a wrong type, as a model may write it
         first = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
-        raise ActionError(
-            f"{quoted(action.action_type)} has a field that can't be used: {clipped(visible(first['msg']), 120)}; correct it"
-        ) from None
+        reason = clipped(visible(first["msg"]), 120)
+        raise ActionError(f"{quoted(action.action_type)} has a field that can't be used: {reason}; correct it") from None
 
 
 def _converted(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> list[a.Action]:
