@@ -198,7 +198,7 @@ def from_json_action(action: Any, elements: Sequence[_Element], size: tuple[int,
     except (TypeError, ValueError, OverflowError) as error:  # a field of a wrong type, as a model may write it
         first = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
         reason = clipped(visible(first["msg"]), 120)
-        raise ActionError(f"{quoted(action.action_type)} has a field that can't be used: {reason}; correct it") from None
+        raise ActionError(f"{quoted(action.action_type)}: a field can't be used ({reason}); correct it") from None
 
 
 def _converted(action: Any, elements: Sequence[_Element], size: tuple[int, int]) -> list[a.Action]:
