@@ -29,5 +29,6 @@ from .role_adherence import RoleAdherence as RoleAdherence
 from .sink_rate import SinkRate as SinkRate
 from .spans import Spans as Spans
 from .steering.actuators import Actuator as Actuator, Centric as Centric
+from .steering.head_weights import HeadWeights as HeadWeights
 from .vision_heads import VisionHeads as VisionHeads
 from .visual_sinks import VisualSinks as VisualSinks

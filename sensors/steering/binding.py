@@ -73,17 +73,22 @@ class Steering:
             members = torch.nn.functional.pad(members, (0, keys - members.shape[-1]))
             return members.repeat_interleave(batch // members.shape[0], 0)
 
-        acting = torch.ones(len(self.rules), heads, queries, device=device)
+        here = [i for i, rule in enumerate(self.rules) if _in_layer(rule, layer)]
+        acting = torch.ones(len(here), heads, queries, device=device)
         late = (torch.arange(total - queries, total, device=device) >= self.first).float()
-        for i, rule in enumerate(self.rules):
-            if layer < rule.from_layer:
-                acting[i] = 0
+        for row, i in enumerate(here):
+            rule = self.rules[i]
             if rule.heads is not None:
-                acting[i] *= _chosen(rule.heads, layer, heads).to(device)[:, None]
+                acting[row] *= _chosen(rule.heads, layer, heads).to(device)[:, None]
             if rule.rows == "output":
-                acting[i] *= late
-        masks = on_keys(self._members), on_keys(self._takers), on_keys(self._looked)
-        return LayerSteering(self.rules, *masks, acting)
+                acting[row] *= late
+        masks = (on_keys(members[:, here]) for members in (self._members, self._takers, self._looked))
+        return LayerSteering(tuple(self.rules[i] for i in here), *masks, acting)
+
+
+def _in_layer(rule: Actuator, layer: int) -> bool:
+    """Whether a rule applies to some head of a layer. Rules of other layers would only widen the fused kernel."""
+    return layer >= rule.from_layer and (rule.heads is None or any(index == layer for index, _ in rule.heads))
 
 
 def _members(wanted: Sequence[str | tuple[tuple[int, int], ...] | None], spans: Sequence[Spans]) -> Tensor:

@@ -17,6 +17,7 @@ NAMES = [
     "ExtendedReadout",
     "FocusScore",
     "GoalDrift",
+    "HeadWeights",
     "Message",
     "Need",
     "Part",
