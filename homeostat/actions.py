@@ -4,27 +4,34 @@ A point is a pair ``(x, y)`` of floats in [0, 1) with the origin at the top left
 screenshot. An adapter translates what a model writes (pixels, thousandths, a tool call) into these actions; see
 :mod:`homeostat.envs.mobile_use`.
 
-The set of actions is that of Qwen's ``mobile_use`` tool, which Qwen2.5-VL, Qwen3-VL, GUI-Owl and V2P share.
+The actions on a screen are those of Qwen's ``mobile_use`` tool, which Qwen2.5-VL, Qwen3-VL, GUI-Owl and V2P share. In a
+conversation, an agent answers, asks, or calls tools.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, field_validator
 
 __all__ = [
     "Action",
     "Answer",
+    "Call",
+    "Calls",
     "Click",
     "LongPress",
     "Open",
+    "Question",
     "Swipe",
     "SystemButton",
     "Terminate",
     "Type",
     "Wait",
     "action_from_dict",
+    "calls_of",
     "is_repeatable",
 ]
 
@@ -140,8 +147,68 @@ class Terminate(_Action):
     status: Literal["success", "failure"]
 
 
+class Question(_Action):
+    """Asks the user something. The answer is the conversation's next turn.
+
+    Attributes:
+        text: The question.
+    """
+
+    kind: Literal["question"] = "question"
+    text: str = Field(min_length=1)
+
+
+class Call(_Action):
+    """Calls a tool.
+
+    Attributes:
+        tool: The tool's name.
+        arguments: The arguments, JSON values by name. Numbers are finite and fit 64 bits, so that a checkpoint can hold
+            them.
+        id: What the model or its server calls this call; "" where it has no name.
+    """
+
+    kind: Literal["call"] = "call"
+    tool: str = Field(min_length=1)
+    arguments: dict[str, JsonValue] = {}
+    id: str = ""
+
+    @field_validator("arguments")
+    @classmethod
+    def _storable(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        _check_numbers(arguments)
+        return arguments
+
+    def __str__(self) -> str:
+        """The call as a function call, such as ``get_weather(city="Paris")``."""
+        pairs = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in self.arguments.items())
+        return f"{self.tool}({', '.join(pairs)})"
+
+
+class Calls(_Action):
+    """Calls several tools in one turn, one after the other.
+
+    Attributes:
+        calls: The calls, in order; at least two.
+    """
+
+    kind: Literal["calls"] = "calls"
+    calls: tuple[Call, ...] = Field(min_length=2)
+
+
 Action = Annotated[
-    Click | LongPress | Swipe | Type | SystemButton | Open | Wait | Answer | Terminate,
+    Click
+    | LongPress
+    | Swipe
+    | Type
+    | SystemButton
+    | Open
+    | Wait
+    | Answer
+    | Terminate
+    | Question
+    | Call
+    | Calls,
     Field(discriminator="kind"),
 ]
 
@@ -164,6 +231,20 @@ def action_from_dict(data: dict[str, Any]) -> Action:
     return action
 
 
+def calls_of(action: Action | None) -> tuple[Call, ...]:
+    """Returns the tool calls of an action.
+
+    Args:
+        action: The action; None for none.
+
+    Returns:
+        The calls, in order; empty for an action that calls no tool.
+    """
+    if isinstance(action, Calls):
+        return action.calls
+    return (action,) if isinstance(action, Call) else ()
+
+
 def is_repeatable(action: Action) -> bool:
     """Tells whether an action may safely be carried out twice in a row.
 
@@ -174,7 +255,23 @@ def is_repeatable(action: Action) -> bool:
         action: The action.
 
     Returns:
-        True for waiting, for opening an app or the home screen, and for what only the loop itself takes note of.
+        True for waiting, for opening an app or the home screen, and for what only the loop itself takes note of. Whether
+        a tool can be called twice is known to its environment; see :class:`homeostat.envs.core.Repeating`.
     """
     home = isinstance(action, SystemButton) and action.button == "Home"
     return home or isinstance(action, Wait | Open | Answer | Terminate)
+
+
+def _check_numbers(value: Any) -> None:
+    """Raises ValueError for a number that a checkpoint can't hold; found without recursion."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            left += item.values()
+        elif isinstance(item, list):
+            left += item
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError(f"the number {item} is not finite; write a finite one")
+        elif isinstance(item, int) and not -(2**63) <= item < 2**63:
+            raise ValueError("an integer does not fit 64 bits; write it as a string")

@@ -1,14 +1,16 @@
-"""What an agent sees: the screen's elements and the observation that an environment returns."""
+"""What an agent sees: a screen with its elements, a conversation with its tools, or both."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from homeostat.conversation import Conversation
 
 __all__ = ["Element", "Observation", "element_at"]
 
@@ -58,24 +60,36 @@ class Observation:
     """What the agent sees after a step.
 
     Attributes:
-        screenshot: (height, width, 3) uint8.
+        screenshot: (height, width, 3) uint8; (0, 0, 3) where there is no screen, as in a conversation.
         elements: The accessibility tree, flattened in reading order. A model's prompts need not use it.
         app: The name of the app in front.
         frames: All frames of a recording that is watched, in order; the screenshot is the last one. Empty elsewhere.
+        problem: What could not be read, and why, such as an accessibility tree that is no XML; empty if all was read.
+        conversation: The conversation that the agent takes part in; None where there is none.
     """
 
-    screenshot: NDArray[np.uint8]
-    elements: tuple[Element, ...]
-    app: str
+    screenshot: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    elements: tuple[Element, ...] = ()
+    app: str = ""
     frames: tuple[NDArray[np.uint8], ...] = ()
+    problem: str = ""
+    conversation: Conversation | None = None
+
+    @property
+    def has_screen(self) -> bool:
+        """Whether there is a screenshot."""
+        return bool(self.screenshot.size)
 
     @property
     def fingerprint(self) -> str:
         """A hash of the screen's content: 16 hexadecimal digits.
 
         It covers the app and its elements, without those that change by themselves (the status bar's clock, a toast).
-        Where no elements are known, it covers the pixels.
+        Where no elements are known, it covers the pixels. Of a conversation, it covers the turns.
         """
-        lasting = (e.model_dump_json() for e in self.elements if e.role not in _PASSING)
+        lasting = [e.model_dump_json() for e in self.elements if e.role not in _PASSING]
+        if self.conversation is not None:
+            turns = "\n".join(turn.model_dump_json() for turn in self.conversation.turns)
+            return hashlib.sha256("\n".join((self.app, *lasting, turns)).encode()).hexdigest()[:16]
         shown = "\n".join((self.app, *lasting)).encode()
         return hashlib.sha256(shown if self.elements else self.screenshot.tobytes()).hexdigest()[:16]
