@@ -100,6 +100,7 @@ class Observe(_Event):
         elements: The elements of the user interface.
         frames: The names of a recording's frames, where the task is to watch one.
         screenshot: (height, width, 3) uint8. Only live events hold it; the trace has ``screen`` in its place.
+        problem: What the environment could not read, and why; "" where it read everything.
     """
 
     kind: Literal["observe"] = "observe"
@@ -108,6 +109,7 @@ class Observe(_Event):
     elements: tuple[Element, ...] = ()
     frames: tuple[str, ...] = ()
     screenshot: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
+    problem: str = ""
 
 
 class Sense(_Event):

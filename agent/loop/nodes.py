@@ -48,6 +48,7 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
             elements=seen.elements,
             frames=tuple(save(frame) for frame in seen.frames) if context.trace is not None else (),
             screenshot=seen.screenshot,
+            problem=seen.problem,
         )
     )
     return {}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from homeostat.errors import ConfigError, EnvError, EnvTimeout
+from homeostat.foreign_text import clipped, visible
 
 __all__ = ["AdbDevice"]
 
@@ -82,11 +83,11 @@ class AdbDevice:
         except ImportError:
             raise ConfigError("Android needs adbutils; pip install 'homeostat[android]'") from None
         self.timeout = timeout
-        given = serial or os.environ.get("ANDROID_SERIAL")
+        given, answer = serial or os.environ.get("ANDROID_SERIAL"), ""
         self._client: Any = adbutils.AdbClient(socket_timeout=timeout)
         try:
             if given and ":" in given:
-                self._client.connect(given, timeout=10)
+                answer = self._client.connect(given, timeout=10)
             states = self._states()
             if not given and "device" not in states.values():
                 self._client.connect(_DEFAULT, timeout=10)
@@ -101,11 +102,7 @@ class AdbDevice:
         self.serial: str = given or _only(states)
         state = states.get(self.serial)
         if state != "device":
-            fix = {"unauthorized": "allow this computer on its screen", "offline": "reconnect it"}
-            known = (
-                f"is {state}; {fix.get(state, 'wait until it is ready')}" if state else "is not there; see adb devices"
-            )
-            raise EnvError(f"device {self.serial!r} {known}")
+            raise EnvError(f"device {self.serial!r} {_not_ready(state, states, answer)}")
         height, width = self.screenshot().shape[:2]
         self.size: tuple[int, int] = width, height
 
@@ -154,11 +151,11 @@ class AdbDevice:
             raise EnvError(f"device {self.serial!r} gave no screenshot ({png[:60]!r}); is its screen on?") from None
 
     def hierarchy(self) -> str:
-        """Returns UIAutomator's XML; empty if the device could not dump it because its screen keeps changing."""
+        """Returns UIAutomator's XML; if it wrote none, what it said instead, such as that the screen keeps changing."""
         said = self._run(f"rm -f {_DUMP}; uiautomator dump {_DUMP} > /dev/null && cat {_DUMP}")
         text = said.decode(errors="replace")
-        start = text.find("<?xml")
-        return text[start:] if start >= 0 else ""
+        start = min((n for n in map(text.find, ("<?xml", "<hierarchy")) if n >= 0), default=0)
+        return text[start:]
 
     def package(self) -> str:
         """Returns the package in the foreground; empty if the system names none because its window is changing."""
@@ -187,6 +184,16 @@ class AdbDevice:
         return "No activities found" not in done
 
 
+def _not_ready(state: str | None, states: Mapping[str, str], answer: str) -> str:
+    """Why a device can't be used, and what to do: its state, or what adb said to the attempt to connect to it."""
+    if state is not None:
+        fix = {"unauthorized": "allow this computer on its screen", "offline": "reconnect it"}
+        return f"is {state}; {fix.get(state, 'wait until it is ready')}"
+    others = ", ".join(sorted(states)) or "none"
+    said = f" ({clipped(visible(answer.strip()), 120)})" if answer else ""
+    return f"is not there{said}; the devices that adb sees: {others}"
+
+
 def _only(states: Mapping[str, str]) -> str:
     """The only device; ``EnvError`` if there is none, or more than one."""
     distinct = _distinct(states)
@@ -196,7 +203,7 @@ def _only(states: Mapping[str, str]) -> str:
     if len(distinct) == 1:
         return next(iter(distinct))
     if not distinct:
-        raise EnvError(f"adb sees no device; connect one (adb connect {_DEFAULT} for 'homeostat adb')")
+        raise EnvError(f"adb sees no device, and nothing answers at {_DEFAULT}; connect one, or start 'homeostat adb'")
     raise EnvError(
         f"adb sees several devices: {', '.join(sorted(distinct))}; name one (--serial, ANDROID_SERIAL, or serial=…)"
     )

@@ -7,7 +7,6 @@ agent.run("turn on wi-fi", env)
 from __future__ import annotations
 
 import base64
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -19,12 +18,11 @@ from homeostat.envs.android.tree import elements
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.gymnasium_adapter import GymnasiumAdapter
 from homeostat.errors import ActionError, EnvError, UnknownName
-from homeostat.observation import Observation
+from homeostat.observation import Element, Observation
 
 __all__ = ["AndroidEnv", "task_kind", "task_names"]
 
 _KEYS = {"Back": "KEYCODE_BACK", "Home": "KEYCODE_HOME", "Menu": "KEYCODE_MENU", "Enter": "KEYCODE_ENTER"}
-_log = logging.getLogger(__name__)
 _PERCENT = re.compile(r"(?<=%)(?=s)")
 
 
@@ -108,16 +106,18 @@ class AndroidEnv(GymnasiumAdapter):
     def observe(self) -> Observation:
         """Returns the screen, its elements from the accessibility tree, and the app in the foreground.
 
-        A tree that can't be read gives no elements.
+        A tree that can't be read gives no elements, and the observation's ``problem`` says why.
         """
+        found: tuple[Element, ...] = ()
+        problem = ""
         xml, screen, package = self.device.hierarchy(), self.device.screenshot(), self.device.package()
         self.device.size = screen.shape[1], screen.shape[0]  # it may have been turned
         try:
-            found = elements(xml, self.device.size) if xml else ()
+            found = elements(xml, self.device.size)
         except EnvError as error:  # a screen without its elements is better than no screen
-            _log.warning("observed without elements: %s", error)
-            found = ()
-        return Observation(screen, found, next((n for n, p in self.apps.items() if p == package), package))
+            problem = f"the screen is seen without its elements: {error}"
+        app = next((n for n, p in self.apps.items() if p == package), package)
+        return Observation(screen, found, app, problem=problem)
 
     def act(self, action: a.Action) -> None:
         """Carries an action out. Raises ``ActionError`` for an impossible one, which changes nothing."""

@@ -32,7 +32,7 @@ from homeostat.envs.mobile_use import Grid
 from homeostat.foreign_text import shown
 from homeostat.sensors.readings import Reading
 
-__all__ = ["lines", "number", "reading_line", "spans_of", "unread_lines"]
+__all__ = ["lines", "number", "problem_lines", "reading_line", "spans_of", "unread_lines"]
 
 
 def lines(event: Event, grid: Grid) -> Iterator[str]:
@@ -58,6 +58,7 @@ def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
             yield from _unread_lines(event)
         case Observe():
             yield f"step {event.step + 1}: on {event.app}"
+            yield from _problem_lines(event)
         case Sense():
             if event.dropped:
                 left_out = ", ".join(f"{number} of {what}" for what, number in event.dropped.items())
@@ -108,6 +109,23 @@ def unread_lines(event: Started) -> Iterator[str]:
 def _unread_lines(event: Started) -> Iterator[str]:
     for rule in event.unread:
         yield f"not fully understood by the controllers, so that obeying it is left to the model: {rule}"
+
+
+def problem_lines(event: Observe) -> Iterator[str]:
+    """Says what the environment could not read.
+
+    Args:
+        event: The screen before a step.
+
+    Returns:
+        One line if something could not be read, else none.
+    """
+    return map(shown, _problem_lines(event))
+
+
+def _problem_lines(event: Observe) -> Iterator[str]:
+    if event.problem:
+        yield f"  not everything could be read: {event.problem}"
 
 
 def _decision_lines(event: Decide) -> Iterator[str]:

@@ -153,7 +153,7 @@ def test_devices_that_are_not_there_are_named(adb_server, monkeypatch):
     there = []
     monkeypatch.setattr(adbutils.AdbClient, "list", lambda client: there)
     for devices, says in (
-        ({}, "adb sees no device; connect one"),
+        ({}, "adb sees no device, and nothing answers at 127.0.0.1:5555; connect one"),
         ({"one": "offline"}, "'one' is offline; reconnect it"),
         ({"one": "unauthorized"}, "'one' is unauthorized; allow this computer on its screen"),
         ({"one": "device", "two": "device"}, "several devices: one, two; name one"),

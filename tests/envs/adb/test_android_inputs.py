@@ -1,9 +1,9 @@
 """What devices write that nobody expects: broken trees, broken pictures, no answer at all; and the default device."""
 
 import itertools
-import logging
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -15,11 +15,15 @@ import numpy as np
 import pytest
 
 from homeostat import actions as a
+from homeostat.agent import Agent, read_trace
+from homeostat.cli.event_text import lines
 from homeostat.envs.adb import PhoneDaemon
 from homeostat.envs.android import AndroidEnv, device
 from homeostat.envs.android.tree import cleaned, elements
+from homeostat.envs.mobile_use import Grid
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import EnvError, EnvTimeout
+from homeostat.testing import ScriptedModel
 
 adbutils = pytest.importorskip("adbutils", reason="no adbutils")
 LEAKS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # adbutils' sockets
@@ -128,21 +132,42 @@ def phone(daemon, adb_server, monkeypatch):
     [
         (TREE.format("&#55357;&#56832; hi").encode(), ["😀 hi"]),
         (TREE.format("caf\N{LATIN SMALL LETTER E WITH ACUTE}").encode("latin-1"), ["caf\ufffd"]),
+        (TREE.format("&#0;a\x0bb").encode() + b"\n", ["ab"]),
+        (TREE.format("no declaration").encode().partition(b"?>")[2], ["no declaration"]),
         (b"\xff\xfe\x00\x00garbage", []),
         (b"<?xml version='1.0'?><hierarchy><node", []),
         (b"ERROR: could not get idle state.", []),
         (b"", []),
     ],
 )
-def test_a_broken_dump_does_not_end_the_episode(phone, daemon, dump, texts, caplog):
+def test_a_broken_dump_does_not_end_the_episode(phone, dump, texts, tmp_path):
     android, say = phone
     say("cat", dump)
-    with caplog.at_level(logging.WARNING):
-        seen = android.observe()
+    seen = android.observe()
     assert [e.text for e in seen.elements] == texts
     assert seen.screenshot.shape == (512, 288, 3)
-    assert ("without elements" in caplog.text) is dump.endswith(b"<node")
-    android.act(a.SystemButton(button="Home"))
+    assert seen.app == "org.homeostat.home"
+    assert (seen.problem == "") is bool(texts)
+
+    model = ScriptedModel(['{"action": "open", "text": "notes"}', '{"action": "terminate", "status": "success"}'])
+    run = Agent(model).start("open my notes", android, run_folder=tmp_path / "run")
+    observed = [event for event in run if event.kind == "observe"]
+    assert (run.result.ended, run.result.steps) == ("finished", 2)
+    assert android.device.package() == "org.homeostat.notes"
+    assert len(observed) == 2
+    traced = [event for event in read_trace(tmp_path / "run").events if event.kind == "observe"]
+    for event in (*observed, *traced):
+        assert [e.text for e in event.elements] == texts
+        assert event.problem == seen.problem
+        said = list(lines(event, Grid(288, 512)))[1:]
+        assert len(said) == (not texts)
+        assert all("without its elements: uiautomator wrote no XML" in line and len(line) < 300 for line in said)
+
+
+def test_a_dump_that_could_not_be_made_says_why(phone):
+    android, say = phone
+    say("cat", b"ERROR: could not get idle state.")
+    assert "ERROR: could not get idle state." in android.observe().problem
 
 
 @pytest.mark.parametrize(
@@ -249,3 +274,58 @@ def test_the_command_line_takes_a_serial(adb_server, tmp_path):
     )
     assert done.returncode == 2
     assert "serial" in done.stderr
+
+
+def test_the_served_phone_and_a_run_find_each_other_on_their_defaults(adb_server, tmp_path, monkeypatch):
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 5555)) == 0:
+            pytest.skip("port 5555 is in use on this machine")
+    command = "from homeostat.cli.root import main; main()"
+    served = subprocess.Popen(
+        [sys.executable, "-c", command, "adb", "--task", "notes_add", "--seed", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert "adb connect 127.0.0.1:5555" in served.stdout.readline()
+        words = ["run", "open the notes", "--env", "android", "--controllers", "none", "--max-steps", "2", "--plain"]
+        done = subprocess.run(
+            [sys.executable, "-c", command, *words, "--runs", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "step 2: on org.homeostat.notes" in done.stdout
+    finally:
+        served.send_signal(signal.SIGINT)
+        said = served.communicate(timeout=30)[0]
+        subprocess.run(["adb", "disconnect", "127.0.0.1:5555"], check=False, capture_output=True, timeout=60)
+    assert "not solved: notes_add after 1 actions" in said or "not solved: notes_add after 2 actions" in said
+
+
+def test_a_serial_chooses_among_devices_and_errors_name_those_that_there_are(adb_server, daemon, monkeypatch):
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    with PhoneDaemon(PhoneEnv("notes_add", split="test"), scale=3) as other:
+        try:
+            for address in (daemon.address, other.address):
+                subprocess.run(["adb", "connect", address], check=True, capture_output=True, timeout=60)
+            with pytest.raises(EnvError, match="several devices") as caught:
+                AndroidEnv()
+            assert daemon.address in str(caught.value)
+            assert other.address in str(caught.value)
+            assert AndroidEnv(daemon.address).device.size == (288, 512)
+            assert AndroidEnv(other.address).device.size == (432, 768)
+            monkeypatch.setenv("ANDROID_SERIAL", other.address)
+            assert AndroidEnv().device.serial == other.address
+            assert AndroidEnv(daemon.address).device.serial == daemon.address
+            with pytest.raises(EnvError, match=rf"'mine' is not there; the devices .*{re.escape(other.address)}"):
+                AndroidEnv("mine")
+            with pytest.raises(EnvError, match=r"'127.0.0.1:9' is not there \(.*failed to connect.*\)"):
+                AndroidEnv("127.0.0.1:9")
+        finally:
+            for address in (daemon.address, other.address):
+                subprocess.run(["adb", "disconnect", address], check=False, capture_output=True, timeout=60)
