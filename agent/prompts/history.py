@@ -1,0 +1,46 @@
+"""The wording of past actions, as the history of a prompt lists them."""
+
+from __future__ import annotations
+
+import re
+
+from homeostat import actions as a
+from homeostat.envs.mobile_use import Grid
+
+__all__ = ["POINTED", "describe"]
+
+POINTED = re.compile(r"(?:click|long_press) \[-?\d+, -?\d+\]")
+"""An action as :func:`describe` words it from numbers alone; such an entry of the history holds no foreign text."""
+
+
+def describe(action: a.Action, grid: Grid) -> str:
+    """Words an action for the history, such as ``click [40, 96]``, ``type milk`` or ``swipe up``.
+
+    Args:
+        action: The action.
+        grid: The grid on which the model writes points.
+
+    Returns:
+        The text.
+    """
+    match action:
+        case a.Click(point=p):
+            return f"click {grid.spell(p)}"
+        case a.LongPress(point=p):
+            return f"long_press {grid.spell(p)}"
+        case a.Swipe(point=(x, y), to=(x2, y2)):
+            horizontal = abs(x2 - x) > abs(y2 - y)
+            return "swipe " + (("right" if x2 > x else "left") if horizontal else ("down" if y2 > y else "up"))
+        case a.Type(text=t):
+            return f"type {t}"
+        case a.SystemButton(button=b):
+            return b.lower()
+        case a.Open(app=name):
+            return f"open {name}"
+        case a.Wait():
+            return "wait"
+        case a.Answer(text=t):
+            return f"answer {t}"
+        case a.Terminate(status=s):
+            return f"terminate {s}"
+    raise AssertionError(action)
