@@ -97,7 +97,7 @@ def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = 
     from homeostat.agent.models.loading import resolve, weights_hash
     from homeostat.controllers import HeadProfile, controllers_for
 
-    any_head = HeadProfile(model=model, heads={"vhr": frozenset({(0, 0)})})
+    any_head = HeadProfile(model=model, heads={"vhr": frozenset({(0, 0)})}, head_weights={"goal": ((0, 0, 2.0),)})
     controllers_for(names, any_head)  # refuses a wrong name before the model is looked for
     source = resolve(model)
     own = Path(source) / "heads.json"

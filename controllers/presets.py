@@ -61,6 +61,16 @@ def _vhr(profile: HeadProfile) -> tuple[Controller, ...]:
     return (Steer.vhr(heads),)
 
 
+def _head_weights(profile: HeadProfile) -> tuple[Controller, ...]:
+    weights = profile.weights_of("goal")
+    if weights is None:
+        raise ConfigError(
+            "controller 'head-weights' needs the heads' weights on the span 'goal'; find them with homeostat profile "
+            "--model …, or write [layer, head, weight] rows under head_weights: goal in the file that --heads names"
+        )
+    return (Steer.by_head(weights, "goal"),)
+
+
 def _zero_tuning(profile: HeadProfile) -> tuple[Controller, ...]:
     return (Steer.zero_tuning(profile.gains.get("zero-tuning", 1.5), profile.of("zero-tuning")),)
 
@@ -118,6 +128,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset("zero-tuning", "scale the attention on the first token (2505.11739)", _zero_tuning),
         Preset("vhr", "double the outputs of the vision heads (2412.13949)", _vhr),
+        Preset("head-weights", "scale each head's attention on the goal by its own weight", _head_weights),
         Preset(
             "act",
             "scale the attention on sinks by 0.4 (2406.15765)",

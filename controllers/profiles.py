@@ -12,6 +12,7 @@ from pydantic import Field, field_serializer
 from homeostat.controllers.settings import Settings
 from homeostat.data_files import DataError, read_json
 from homeostat.errors import ConfigError
+from homeostat.sensors.steering.head_weights import HeadWeights
 
 __all__ = ["HeadProfile", "Heads"]
 
@@ -28,6 +29,7 @@ class HeadProfile(Settings):
         suite: The suite of tasks on which it was found.
         heads: The heads by their use, such as ``"pasta"`` or ``"vhr"``.
         gains: Numbers that were chosen by validation, by their use.
+        head_weights: (layer, head, weight) of each head, by the span whose attention the weights scale.
     """
 
     model: str
@@ -35,6 +37,7 @@ class HeadProfile(Settings):
     suite: str = ""
     heads: Mapping[str, Heads] = Field(default_factory=dict)
     gains: Mapping[str, float] = Field(default_factory=dict)
+    head_weights: Mapping[str, tuple[tuple[int, int, float], ...]] = Field(default_factory=dict)
 
     @field_serializer("heads")
     def _sorted(self, heads: Mapping[str, Heads]) -> dict[str, list[list[int]]]:
@@ -50,6 +53,21 @@ class HeadProfile(Settings):
             The heads; None if the profile holds none for this use.
         """
         return self.heads.get(use) or None
+
+    def weights_of(self, span: str) -> HeadWeights | None:
+        """Looks up the head weights for a span.
+
+        Args:
+            span: The span's label.
+
+        Returns:
+            The weights; None if the profile holds none for this span.
+
+        Raises:
+            ConfigError: A weight is not valid, or a head has two.
+        """
+        rows = self.head_weights.get(span)
+        return HeadWeights.from_rows(rows) if rows else None
 
     def save(self, path: Path) -> None:
         """Writes the profile as JSON.

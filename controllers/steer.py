@@ -11,6 +11,7 @@
 - *ZeroTuning* (arXiv 2505.11739) multiplies the attention on the first token by g, in profiled heads. g > 1 flattens
   the attention on the other tokens, g < 1 sharpens it. The paper chooses g by validation.
 - *VHR* (arXiv 2412.13949) multiplies the outputs of vision heads by 2.
+- *Head weights* (after MoH, arXiv 2410.11842) scale each head's attention on a span by a weight of its own.
 
 Rules that depend on the prompt's attention sinks (ACT, VAR, PAINT) are in ``recalibrate.py``. ``homeostat profile``
 finds the heads.
@@ -40,6 +41,7 @@ from homeostat.controllers.settings import Settings
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading
 from homeostat.sensors.steering.actuators import Actuator
+from homeostat.sensors.steering.head_weights import HeadWeights
 
 __all__ = ["SetPoint", "Steer"]
 
@@ -127,6 +129,22 @@ class Steer(Settings):
             The controller.
         """
         return cls(name="zero-tuning", actuators=(Actuator(((0, 1),), gain=gain, heads=heads),), when="always")
+
+    @classmethod
+    def by_head(cls, weights: HeadWeights, span: str | None = "goal") -> Steer:
+        """Scales each head's attention on a span by a weight of its own (``sensors/steering/head_weights.py``).
+
+        Args:
+            weights: The weights; at least one of them is not 1.
+            span: The span's label; None weights the heads' whole outputs, as MoH does (arXiv 2410.11842).
+
+        Returns:
+            The controller.
+
+        Raises:
+            ConfigError: All weights are 1, which steers nothing.
+        """
+        return cls(name="head-weights", actuators=weights.actuators(span), when="always")
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
         """Returns :class:`HoldAttention` once in an episode, or :class:`SteerAttention` for an alarm."""

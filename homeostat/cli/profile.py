@@ -30,7 +30,8 @@ def profile(
 
     For PASTA, ZeroTuning and ACT, each head is steered alone on steps whose right answer the oracle knows. The heads
     that make this answer more probable are kept. For VHR, the heads that react most to the screen are kept. The
-    controllers of these methods read the file.
+    controllers of these methods read the file. It also holds a weight for each head (controller head-weights), from the
+    head's effect for PASTA.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -41,6 +42,7 @@ def profile(
     from homeostat.agent.profiling import find_heads, right_answers
     from homeostat.controllers.profiles import HeadProfile
     from homeostat.envs.harness import load_suite
+    from homeostat.sensors import HeadWeights
 
     source = load_suite(suite, split=split, seed=seed, episodes=prompts)
     loaded = TransformersModel.load(model)
@@ -49,7 +51,18 @@ def profile(
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("heads", total=3 * len(answers))
         heads, gains, told = find_heads(loaded, answers, span, lambda: bar.advance(task))
-    made = HeadProfile(model=model, weights=weights_hash(resolve(model)), suite=source.name, heads=heads, gains=gains)
+    measured = {(row["layer"], row["head"]): row for row in told["pasta"]}
+    weights = HeadWeights.from_effects(
+        {head: row["effect"] for head, row in measured.items()}, {head: row["error"] for head, row in measured.items()}
+    )
+    made = HeadProfile(
+        model=model,
+        weights=weights_hash(resolve(model)),
+        suite=source.name,
+        heads=heads,
+        gains=gains,
+        head_weights={span: tuple(weights.rows())},
+    )
     made.save(out)
     out.with_suffix(".effects.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     table = Table("for", "heads", "layer.head")

@@ -98,7 +98,8 @@ class Insists:
 
 def shipped() -> dict[str, Any]:
     """Every controller that ships, by its own name, and two strangers' that insist on deleting."""
-    heads = HeadProfile(model="", heads={name: frozenset({(0, 0)}) for name in ("vhr", "pasta", "act", "zero-tuning")})
+    named = {name: frozenset({(0, 0)}) for name in ("vhr", "pasta", "act", "zero-tuning")}
+    heads = HeadProfile(model="", heads=named, head_weights={"goal": ((0, 0, 2.0),)})
     built = [c for preset in PRESETS.values() for c in preset.build(heads)]
     others = [StopOn(steps=100), Escalate(budget=50, cooldown=1), Insists("performs"), Insists("chooses")]
     return {c.name: c for c in (*built, *others) if not isinstance(c, Guard)}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from homeostat.agent import TransformersModel
 from homeostat.agent.profiling import effects, right_answers
 from homeostat.cli.root import app
-from homeostat.controllers import HeadProfile
+from homeostat.controllers import HeadProfile, controllers_for
 from homeostat.envs.harness import load_suite
 from homeostat.sensors import Actuator
 
@@ -54,6 +54,17 @@ def test_the_command_writes_a_profile_and_what_was_measured(tmp_path: Path) -> N
     told = json.loads((tmp_path / "heads.effects.json").read_text())
     assert len(told["pasta"]) == 20
     assert set(told) == {"pasta", "act", "zero-tuning", "gains"}
+    effects = {(row["layer"], row["head"]): row["effect"] for row in told["pasta"]}
+    counted = {h: e for (h, e), row in zip(effects.items(), told["pasta"], strict=True) if abs(e) > row["error"]}
+    wanted = dict.fromkeys(effects, 1.0) | {
+        head: 3 ** (effect / max(map(abs, counted.values()))) for head, effect in counted.items()
+    }
+    weights = profile.weights_of("goal")
+    assert weights is not None
+    assert weights.weights == pytest.approx(wanted)
+    (steer,) = controllers_for("head-weights", profile).controllers
+    held = {head: rule.gain for rule in steer.actuators for head in rule.heads}
+    assert held == pytest.approx({head: weight for head, weight in wanted.items() if weight != 1})
 
 
 def test_a_suite_without_an_oracle_is_refused(tmp_path: Path) -> None:

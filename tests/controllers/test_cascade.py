@@ -150,7 +150,7 @@ def test_presets_that_do_not_resolve_say_why(names: str, message: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_preset_keeps_the_contract(name: str) -> None:
-    profile = HeadProfile(model="m", heads={"vhr": frozenset({(1, 2)})})
+    profile = HeadProfile(model="m", heads={"vhr": frozenset({(1, 2)})}, head_weights={"goal": ((1, 2, 0.5),)})
     check_controller(controllers_for(name, profile))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from homeostat.controllers import (
     Cascade,
     ControlContext,
     Decompose,
+    HeadProfile,
     HoldAttention,
     MakePlan,
     Proceed,
@@ -19,9 +21,10 @@ from homeostat.controllers import (
     Steer,
     SteerAttention,
     check_controller,
+    controllers_for,
 )
 from homeostat.errors import ConfigError
-from homeostat.sensors import Actuator, Reading, SpanReading
+from homeostat.sensors import Actuator, HeadWeights, Reading, SpanReading
 
 MORE = (Actuator("goal", gain=3.0),)
 
@@ -163,3 +166,29 @@ def test_bad_settings_are_named(make, says) -> None:  # type: ignore[no-untyped-
     with pytest.raises(ConfigError) as caught:
         make()
     assert says in str(caught.value)
+
+
+def test_each_head_has_its_own_weight_from_a_profile_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "heads.json"
+    file.write_text('{"model": "m", "head_weights": {"goal": [[0, 1, 0.5], [2, 0, 3], [2, 1, 3], [3, 3, 1]]}}')
+    (steer,) = controllers_for("head-weights", HeadProfile.load(file)).controllers
+    assert isinstance(steer, Steer)
+    assert steer.actuators == (
+        Actuator("goal", gain=0.5, heads=frozenset({(0, 1)})),
+        Actuator("goal", gain=3.0, heads=frozenset({(2, 0), (2, 1)})),
+    )
+    assert steer.decide([], context(phase="start", action=None)) == HoldAttention(
+        actuators=steer.actuators, cause="always"
+    )
+    again = HeadProfile.load(file)
+    again.save(tmp_path / "copy.json")
+    assert HeadProfile.load(tmp_path / "copy.json") == again
+    whole = Steer.by_head(HeadWeights({(0, 1): 0.5}), span=None)
+    assert whole.actuators == (Actuator(None, output=0.5, heads=frozenset({(0, 1)})),)
+    check_controller(whole)
+    with pytest.raises(ConfigError, match="needs the heads' weights on the span 'goal'"):
+        controllers_for("head-weights")
+    with pytest.raises(ConfigError, match=r"head \(0, 1\) has two weights"):
+        HeadProfile(model="m", head_weights={"goal": ((0, 1, 2.0), (0, 1, 3.0))}).weights_of("goal")
+    with pytest.raises(ConfigError, match="actuators="):
+        Steer.by_head(HeadWeights({(0, 1): 1.0}))
