@@ -33,9 +33,17 @@ class LocalizeSettings(Settings):
     out: Path = Field(
         Path("runs/localize"), description="Output folder for localization.json, heat.png and the config."
     )
+    compare: tuple[Path, Path] | None = Field(
+        None,
+        description="Read no model: compare the focal heads of two localizations (files or folders) with random sets, "
+        "and write OUT/comparison.json.",
+    )
 
 
 def _run(settings: LocalizeSettings, dry_run: bool) -> None:
+    if settings.compare is not None:
+        _compare(*settings.compare, settings.out, dry_run)
+        return
     from rich.console import Console
 
     from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
@@ -80,11 +88,42 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
     typer.echo(f"{settings.out}: localization.json, heat.png")
 
 
+def _compare(one: Path, other: Path, out: Path, dry_run: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from homeostat.alignment.sail.comparison import compare_heads
+    from homeostat.alignment.sail.localization import Localization
+
+    found = compare_heads(Localization.load(one), Localization.load(other))
+    table = Table("layer", "focal in A", "focal in B", "in both", "expected", box=None, header_style="bold")
+    for row in found.layers:
+        table.add_row(str(row.layer), str(row.one), str(row.other), str(row.shared), f"{row.expected:.2f}")
+    console = Console(highlight=False)
+    console.print(table)
+    shared = ", ".join(f"{layer}.{head}" for layer, head in found.shared) or "none"
+    rank = "not defined" if found.rank_correlation is None else f"{found.rank_correlation:+.2f}"
+    for line in (
+        f"A: {one}, {found.focal_one} of {found.heads} heads; B: {other}, {found.focal_other}",
+        f"in both: {shared}",
+        f"{len(found.shared)} heads are shared (Jaccard {found.jaccard:.2f}); a random set of equal size shares "
+        f"{found.expected:.1f}, and as many or more with p = {found.more:.2g}",
+        f"a random set of equal size in every layer shares {found.expected_in_layers:.1f}, and as many or more with "
+        f"p = {found.more_in_layers:.2g}",
+        f"rank correlation of the scores over all heads: {rank}",
+    ):
+        console.print(line, soft_wrap=True, markup=False)
+    if not dry_run:
+        found.save(out / "comparison.json")
+        typer.echo(f"{out}: comparison.json")
+
+
 command = command_of(
     LocalizeSettings,
     _run,
     """Find the heads and layers whose attention changes when instructions conflict.
 
-    A causal check tests whether those heads matter. `homeostat align` reads the output.
+    A causal check tests whether those heads matter. `homeostat align` reads the output. With `--compare A B` no model
+    is read: the focal heads of two earlier outputs are compared with each other.
     """,
 )

@@ -81,6 +81,9 @@ def _field_parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     if get_origin(kind) is list:
         several = [str(item) for item in default or ()]
         return _parameter(name, list[str], several, f"{text} May be repeated.", metavar=_metavar(get_args(kind)[0]))
+    if get_origin(kind) is tuple:
+        texts = tuple[tuple(str for _ in get_args(kind))]  # type: ignore[misc]
+        return _parameter(name, texts | None, default, text, metavar=" ".join(map(_metavar, get_args(kind))))
     return _parameter(name, str | None, None if default is None else str(default), text, metavar=_metavar(kind))
 
 
