@@ -16,12 +16,14 @@ from .contracts import (
     SubtaskSensor as SubtaskSensor,
     WhiteBox as WhiteBox,
 )
+from .dormant_heads import DormantHeads as DormantHeads
 from .element_gaze import ElementGaze as ElementGaze
 from .focus_score import FocusScore as FocusScore
 from .goal_drift import GoalDrift as GoalDrift
 from .probe.probe import Probe as Probe, watch as watch
 from .progress import Progress as Progress
 from .readings import Reading as Reading, SpanReading as SpanReading
+from .refocus import Refocus as Refocus
 from .repetition import Repetition as Repetition
 from .retrieval_heads import RetrievalHeads as RetrievalHeads
 from .rhythm import Rhythm as Rhythm
