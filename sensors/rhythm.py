@@ -179,7 +179,14 @@ def waad(recent: NDArray[np.float32], heads: NDArray[np.bool_], window: int = WI
     return steps
 
 
-def fai(recent: NDArray[np.float32], heads: NDArray[np.bool_], near: int = NEAR, far: int = FAR) -> NDArray[np.float64]:
+def fai(
+    recent: NDArray[np.float32],
+    heads: NDArray[np.bool_],
+    near: int = NEAR,
+    far: int = FAR,
+    *,
+    complete: bool = True,
+) -> NDArray[np.float64]:
     """Computes the FAI of every token's key.
 
     Args:
@@ -187,9 +194,11 @@ def fai(recent: NDArray[np.float32], heads: NDArray[np.bool_], near: int = NEAR,
         heads: (L, H): the global heads.
         near: The smallest distance of the rows that count, in slots.
         far: The largest distance.
+        complete: Whether a token's value needs all rows that count. False averages over those that exist, which suits
+            an answer that has ended.
 
     Returns:
-        (T,) values; NaN if not all rows that count exist yet.
+        (T,) values; NaN for a token whose rows do not exist.
 
     Raises:
         ConfigError: Too few keys were recorded.
@@ -199,8 +208,9 @@ def fai(recent: NDArray[np.float32], heads: NDArray[np.bool_], near: int = NEAR,
     given = recent[:, heads].mean(1, dtype=np.float64)  # (T, w)
     tokens = len(given)
     out = np.full(tokens, np.nan)
-    distances = np.arange(near, far + 1)
-    for s in range(tokens - far - 1):  # the row d slots behind token s is the one that produced token s + d + 1
+    for s in range(tokens - 1 - (far if complete else near)):
+        distances = np.arange(near, min(far, tokens - 2 - s) + 1)
+        # The row d slots behind token s is the one that produced token s + d + 1.
         out[s] = given[s + distances + 1, distances].mean()
     return out
 

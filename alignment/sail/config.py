@@ -13,7 +13,7 @@ __all__ = ["TARGETS", "AlignSettings", "WeightSource"]
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 """Names of the projection matrices that get an adapter by default: those of attention."""
-WeightSource = Literal["uniform", "attention", "reward", "contrast", "judge"]
+WeightSource = Literal["uniform", "attention", "reward", "contrast", "judge", "anchors"]
 """Where the token weights come from; :mod:`homeostat.alignment.sail.weights` explains each."""
 
 
@@ -35,7 +35,7 @@ class AlignSettings(Settings):
     r: int = Field(8, ge=1, description="Rank of the adapter.")
     alpha: int = Field(16, ge=1, description="LoRA alpha: the adapter's output is scaled by alpha / r.")
     weights: WeightSource = Field(
-        "attention", description="Source of the token weights: uniform, attention, reward, contrast or judge."
+        "attention", description="Source of the token weights: uniform, attention, reward, contrast, judge or anchors."
     )
     heads: Literal["focal", "random"] = Field(
         "focal", description="With attention weights: the heads whose attention is read."
@@ -51,6 +51,9 @@ class AlignSettings(Settings):
     )
     judge_layer: int | None = Field(
         None, ge=0, description="With judge weights: the layer to read. Default: two thirds of the way up."
+    )
+    anchor_credit: float = Field(
+        1.5, gt=1, description="With anchors weights: the weight of tokens on which later tokens depend; others have 1."
     )
     swap: bool = Field(False, description="Exchange chosen and rejected answers, to train a --negative-model.")
     path: Literal["auto", "fast", "trl"] = Field(

@@ -14,6 +14,7 @@ from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.preference.pairs import Pair, read_pairs, split_by_task
 from homeostat.alignment.sail import weights as w
 from homeostat.alignment.sail.adapters import load_adapted
+from homeostat.alignment.sail.anchor_weights import anchor_weights
 from homeostat.alignment.sail.cache import StateCache
 from homeostat.alignment.sail.config import AlignSettings
 from homeostat.alignment.sail.fast import why_not
@@ -143,7 +144,8 @@ def token_weights(prepared: Preparation, digest: str, cache: StateCache) -> list
     if s.weights == "uniform" or s.lam == 0:
         return train.ones()
     heads = _heads(prepared) if s.weights == "attention" else ()
-    key = (s.weights, heads, s.reward_alpha, s.beta, s.reward_model, s.positive_model, s.negative_model, s.judge_layer)
+    told = (s.weights, heads, s.reward_alpha, s.beta, s.reward_model, s.positive_model, s.negative_model, s.judge_layer)
+    key = (*told, s.anchor_credit) if s.weights == "anchors" else told
     name = hashlib.sha256(f"{digest} {key} {[p.digest for p in train.pairs]}".encode()).hexdigest()[:40]
     stored = cache.get(name)
     if stored is None:
@@ -167,6 +169,8 @@ def _raw_weights(prepared: Preparation, heads: Heads) -> w.Raw:
     s, model, tokens = prepared.settings, prepared.model, prepared.train.tokens
     if s.weights == "attention":
         return w.attention_weights(model, tokens, heads)
+    if s.weights == "anchors":
+        return anchor_weights(model, tokens, s.anchor_credit)
     if s.weights == "judge":
         layer = s.judge_layer if s.judge_layer is not None else 2 * len(find_decoder(model.model)) // 3
         return w.judge_weights(model, prepared.train.pairs, tokens, layer)

@@ -1,4 +1,4 @@
-"""Token weights from four sources.
+"""Token weights from five sources.
 
 Every source gives the tokens of an answer weights w_t ≥ 0. They are normalised to mean 1 over the answer and blended,
 w ← (1 − λ) + λ·w, so that λ = 0 is plain DPO with any source.
@@ -11,9 +11,10 @@ w ← (1 − λ) + λ·w, so that λ = 0 is plain DPO with any source.
   [0.7, 1.3], like the released code. The sign is reversed in the rejected answer.
 - ``judge``: the model compares both answers. The weight is the attention of the last token over the tokens of each
   answer at one layer, averaged over heads and over both orders of the answers (AttentionPO, 2605.21883).
+- ``anchors``: 1.5 on the tokens on which later tokens depend (:mod:`homeostat.alignment.sail.anchor_weights`).
 
-The first token of an answer attracts attention whatever it is (an attention sink). The two sources that read attention
-therefore give it the mean weight of the other tokens.
+The first token of an answer attracts attention whatever it is (an attention sink). The sources ``attention`` and
+``judge`` therefore give it the mean weight of the other tokens.
 """
 
 from __future__ import annotations
