@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.actions import Action
 from homeostat.observation import Observation
 
-__all__ = ["Attacked", "Checked", "Closable", "Env", "Restoring", "SelfEnding", "Solvable", "TaskInfo"]
+__all__ = ["Attacked", "Checked", "Closable", "Env", "Repeating", "Restoring", "SelfEnding", "Solvable", "TaskInfo"]
 
 
 class TaskInfo(BaseModel):
@@ -122,6 +122,22 @@ class Restoring(Protocol):
     """
 
     restores: bool
+
+
+@runtime_checkable
+class Repeating(Protocol):
+    """The optional capability of an :class:`Env` that knows which of its actions may be carried out twice."""
+
+    def repeatable(self, action: Action) -> bool:
+        """Tells whether an action may safely be carried out twice in a row.
+
+        Args:
+            action: The action.
+
+        Returns:
+            True where twice has the same effect as once.
+        """
+        ...
 
 
 @runtime_checkable

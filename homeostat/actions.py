@@ -255,8 +255,9 @@ def is_repeatable(action: Action) -> bool:
         action: The action.
 
     Returns:
-        True for waiting, for opening an app or the home screen, and for what only the loop itself takes note of. Whether
-        a tool can be called twice is known to its environment; see :class:`homeostat.envs.core.Repeating`.
+        True for waiting, for opening an app or the home screen, and for what only the loop itself takes note of.
+        Whether a tool can be called twice is known to its environment; see
+        :class:`homeostat.envs.core.Repeating`.
     """
     home = isinstance(action, SystemButton) and action.button == "Home"
     return home or isinstance(action, Wait | Open | Answer | Terminate)
