@@ -66,7 +66,7 @@ def propose(state: EpisodeState, context: RunContext) -> Updates:
     """
     attempt = context.calls.propose(fitted_prompt(state, context).prompt, state)
     context.attempt = attempt
-    return {"phase": "attempt", "proposal": _parsed(attempt.text, context), "costs": state.costs.plus([attempt])}
+    return {"phase": "attempt", "proposal": _parsed(attempt.text, state, context), "costs": state.costs.plus([attempt])}
 
 
 def sense(state: EpisodeState, context: RunContext) -> Updates:
@@ -83,7 +83,7 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
     if attempt is None or proposal is None:
         # The run was resumed between propose and sense. The attempt's arrays are gone, so the model is asked again.
         attempt = context.calls.propose(fitted.prompt, state)
-        proposal = _parsed(attempt.text, context)
+        proposal = _parsed(attempt.text, state, context)
     context.attempt = None
     return {"proposal": proposal, "readings": _read(attempt, proposal, fitted, state, context)}
 
@@ -111,7 +111,7 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     every = (Attempt(text=state.proposal.text), *attempts)
     found = [Candidate(**state.proposal.model_dump(), readings=state.readings)]
     for number, attempt in enumerate(attempts, start=1):
-        proposal = _parsed(attempt.text, context)
+        proposal = _parsed(attempt.text, state, context)
         readings = _read(attempt, proposal, fitted, state, context, number, every)
         found.append(Candidate(**proposal.model_dump(), readings=readings))
     return {
@@ -182,9 +182,10 @@ def _read(
     return readings
 
 
-def _parsed(text: str, context: RunContext) -> Proposal:
+def _parsed(text: str, state: EpisodeState, context: RunContext) -> Proposal:
+    seen = context.observe()
     try:
-        action = parse_action(text, context.calls.model.style.grid(context.observe()))
+        action = parse_action(text, context.calls.model.style.grid(seen), seen.elements, state.subtask.answers)
     except UnparsableAction as error:
         return Proposal(text=text, unparsable=str(error))
     return Proposal(text=text, action=action)

@@ -98,7 +98,7 @@ class Step:
             The action; None if the text holds none.
         """
         try:
-            return parse_action(text, self.style.grid(self.seen))
+            return parse_action(text, self.style.grid(self.seen), self.seen.elements)
         except UnparsableAction:
             return None
 
