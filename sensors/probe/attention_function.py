@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from homeostat.errors import ProbeError
-from homeostat.sensors.probe.explicit_attention import AttentionScoring, RowMask, attend, row_chunks
+from homeostat.sensors.probe.explicit_attention import AttentionScoring, RowMask, attend, row_chunks, visible
+from homeostat.sensors.steering.settling import Settling
 
 if TYPE_CHECKING:
     from homeostat.sensors.probe.recorder import Recorder
@@ -96,21 +97,25 @@ def probe_attention(
         # Upper-left causal: all rows are blind to a static cache's keys past the last row.
         key, value = key[:, :, :queries], value[:, :, :queries]
     rows = RowMask(attention_mask, queries, key.shape[2], causal, query.device)
-    rules = None
+    rules, index = None, getattr(module, "layer_idx", -1)
     if steering is not None and run is not None:
-        index: Any = module.layer_idx
         rules = steering.bind(index, query, key, run.total)
     if recorder is not None:
         if kwargs:
             _refuse(module, kwargs)
         recorder.open_layer()
+    explicit = not scoring.fused or (rules is not None and (rules.needs_weights or bool(dropout and rules.moves)))
+    if rules is not None and not rules.settled and (explicit or queries == 1):
+        rules = _settled(scoring, query, key, rows, rules)
+        if steering is not None:
+            steering.keep(int(index), rules)
     if queries == 1 and not dropout and (recorder is not None or rules is not None):
         out = _decode(scoring, query, key, value, rows, rules, recorder)
-    elif not scoring.fused or (rules is not None and (rules.needs_weights or bool(dropout and rules.moves))):
+    elif explicit:
         out = _attend_explicitly(scoring, query, key, value, rows, rules, recorder, dropout)
     else:
         if rules is not None and (rules.has_gains or rules.moves):
-            out = _attend_steered(module, scoring, query, key, value, rows, rules, dropout, is_causal, kwargs)
+            out, rules = _attend_steered(module, scoring, query, key, value, rows, rules, dropout, is_causal, kwargs)
         else:
             out, _ = sdpa_attention_forward(
                 module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs
@@ -177,16 +182,36 @@ def _attend_steered(
     dropout: float,
     is_causal: bool | None,
     settings: dict[str, Any],
-) -> Tensor:
-    """(B, Q, H, D): steers beside the fused kernel, with gains as further channels of queries and keys."""
+) -> tuple[Tensor, LayerSteering]:
+    """(B, Q, H, D) and the settled rules: steers beside the fused kernel, with gains as further channels."""
     wide = rules.widen(query, key, value, scoring.scale)
     out, _ = sdpa_attention_forward(module, *wide, rows.mask, dropout, scoring.scale, is_causal, **settings)
-    held, out = out[..., value.shape[-1]], out[..., : value.shape[-1]].contiguous()
+    size = value.shape[-1]
+    held, out, channels = out[..., size], out[..., :size].contiguous(), out
+    if rules.raising:
+        found, mask = Settling(rules), rows.mask
+        valid = None if mask is None else visible(mask).any(-1)
+        for place, rule in enumerate(rules.raising, size + 1):
+            found.add_mass(rule, channels[..., place].transpose(1, 2), valid, 0)
+        rules = found.result()
     if rules.moves:
         for first, stop in rules.move(out, held, query, key, value, scoring, rows):
             weights = _weights(scoring, query, key, rows.rows(first, stop), rules, first, stop)
             out[:, first:stop] = attend(weights, value)
-    return out
+    return out, rules
+
+
+def _settled(
+    scoring: AttentionScoring, query: Tensor, key: Tensor, rows: RowMask, rules: LayerSteering
+) -> LayerSteering:
+    """The rules after a first pass over all rows, which finds what they depend on."""
+    found = Settling(rules)
+    for first, stop in row_chunks(0, query.shape[2], query.shape[0] * query.shape[1] * key.shape[2]):
+        mask = rows.rows(first, stop)
+        given = rules.bias(first, stop), rules.stretch(first, stop)
+        weights = scoring.weights(query[:, :, first:stop], key, mask, *given)
+        found.add(weights, None if mask is None else visible(mask), first)
+    return found.result()
 
 
 def _record_last_rows(

@@ -25,6 +25,7 @@ from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Renderer
 from homeostat.sensors.probe.architectures import Layers, attention_configs, find_layers
 from homeostat.sensors.probe.attention_function import PROBES, probe_attention
+from homeostat.sensors.probe.generation import compared_prompts
 from homeostat.sensors.probe.recorder import Recorder
 from homeostat.sensors.probe.results import first_tokens, follow_beams, span_masses
 from homeostat.sensors.spans import OUTPUT, Spans
@@ -59,6 +60,7 @@ class Probe:
         readout: Readout,
         every: int,
         renderer: Renderer | None = None,
+        depth: int | None = None,
     ) -> None:
         """Creates a probe that reads nothing yet.
 
@@ -69,8 +71,10 @@ class Probe:
             readout: What is recorded besides span masses.
             every: Record one generated token in so many.
             renderer: Renders chats for :meth:`prepare`; None if there is no processor.
+            depth: The number of layers of the model; None if it is unknown.
         """
         self._renderer = renderer
+        self._depth = depth
         self.layers = tuple(layers)
         self.readout = readout
         self._every = every
@@ -95,7 +99,7 @@ class Probe:
         if not given:
             raise ConfigError(f"spans={spans!r} holds no prompt; pass one Spans, or one for each prompt of the batch")
         rules = tuple(steer)
-        self.steering = Steering(rules, given, self.layers) if rules else None
+        self.steering = Steering(rules, given, self.layers, self._depth) if rules else None
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
 
     def prepare(
@@ -246,8 +250,15 @@ def watch(
     modules = find_layers(model, layers)
     if any(m in PROBES for m in modules.values()):
         raise ProbeError(f"{type(model).__name__!r} is already watched; leave the other watch(...) first")
+    config: Any = model.config
     probe = Probe(
-        tuple(modules), None if rows == "all" else rows, sink_threshold if sinks else None, readout, every, renderer
+        tuple(modules),
+        None if rows == "all" else rows,
+        sink_threshold if sinks else None,
+        readout,
+        every,
+        renderer,
+        config.get_text_config(decoder=True).num_hidden_layers,
     )
     AttentionInterface.register(NAME, probe_attention)
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
@@ -264,7 +275,8 @@ def watch(
         if generation is not None:
             generation.disable_compile = True
         PROBES.update(dict.fromkeys(modules.values(), probe))
-        yield probe
+        with compared_prompts(model, list(modules.values()), probe):
+            yield probe
     finally:
         hook.remove()
         for module in modules.values():

@@ -5,9 +5,10 @@ softmax. With P the weights before, and m their sum over S, the head's output o 
 
     o' = (o + (γ − 1) P_S V_S) / (1 + (γ − 1) m),        m' = γ m / (1 + (γ − 1) m)
 
-Therefore log γ = logit(m') − logit(m) moves a mass m to a target m'. PASTA (arXiv 2311.02262) scales all *other* keys
-by 0.01, which is γ = 100 on S. ZeroTuning (2505.11739) uses S = the first token. Spotlight (2505.12025) has a target;
-its own rule, γ = target/m, does not reach it: m' = target / (1 + target − m).
+Therefore log γ = logit(m') − logit(m) moves a mass m to a target m'. PASTA (arXiv 2311.02262) has γ = 0.01 on what is
+outside of a span in the prompt, InstABoost (2506.13734) γ > 1 on the prompt's beginning, and ZeroTuning (2505.11739)
+uses S = the first token. Spotlight (2505.12025) has one γ = target/m for all heads and rows of a layer, where m is the
+mean mass; ``settling.py`` finds it.
 
 ACT (2406.15765) and VAR (2503.03321) scale a mass, m' = s m. The difference goes to all other keys, or to those of one
 span, in proportion to their weights. PAINT (2501.12206, for local and summary image tokens) adds α |s| to logits s; VHR
@@ -30,8 +31,8 @@ or if a logit is stretched, the output is computed from all weights, in row chun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import log
 
@@ -58,7 +59,10 @@ class LayerSteering:
         members: (B, N, K): 1 if the key belongs to rule n's span.
         takers: (B, N, K): 1 if the key belongs to the span ``to`` of rule n.
         looked: (B, N, K): 1 if the key belongs to the span of rule n's ``where``.
-        acting: (N, H, Q): 1 if rule n applies to this head and row.
+        acting: (B or 1, N, H, Q): 1 if rule n applies to this head and row.
+        length: The number of slots of the prompt; None if it is unknown.
+        sinks: (B, H, K) by rule: 1 if the key is a sink of the head; None for a rule whose sinks are still to be found.
+        factors: (B,) by rule: the factor of a rule with ``floor``; empty until it is settled.
     """
 
     rules: tuple[Actuator, ...]
@@ -66,19 +70,40 @@ class LayerSteering:
     takers: Tensor
     looked: Tensor
     acting: Tensor
+    length: int | None = None
+    sinks: Mapping[int, Tensor | None] = field(default_factory=dict)
+    factors: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
     def needs_weights(self) -> bool:
         """Whether the output has to be computed from all weights."""
-        stretches = any(rule.stretch is not None and self._acts(i) for i, rule in enumerate(self.rules))
-        return stretches or (self.moves and len(self.named) * _SMALL > self.members.shape[-1])
+        whole = any(
+            (rule.stretch is not None or rule.sinks is not None) and self._acts(i) for i, rule in enumerate(self.rules)
+        )
+        return whole or (self.moves and len(self.named) * _SMALL > self.members.shape[-1])
 
     @cached_property
     def moves(self) -> bool:
         """Whether a rule that applies here moves a mass."""
         return any(
-            (rule.target is not None or rule.scale is not None) and self._acts(i) for i, rule in enumerate(self.rules)
+            (rule.target is not None or rule.floor is not None or rule.scale is not None) and self._acts(i)
+            for i, rule in enumerate(self.rules)
         )
+
+    @cached_property
+    def raising(self) -> tuple[int, ...]:
+        """The rules whose factor depends on the mean mass of their span."""
+        return tuple(i for i, rule in enumerate(self.rules) if rule.floor is not None and self._acts(i))
+
+    @property
+    def searching(self) -> tuple[int, ...]:
+        """The rules whose sinks are still to be found."""
+        return tuple(i for i, found in self.sinks.items() if found is None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left that a first pass over the rows has to find."""
+        return not self.searching and (bool(self.factors) or not self.raising)
 
     @cached_property
     def named(self) -> Tensor:
@@ -86,7 +111,7 @@ class LayerSteering:
         return (self.members + self.takers + self.looked).sum((0, 1)).nonzero().flatten()
 
     def _acts(self, rule: int) -> bool:
-        return bool(self.acting[rule].any())
+        return bool(self.acting[:, rule].any())
 
     @property
     def has_gains(self) -> bool:
@@ -103,7 +128,7 @@ class LayerSteering:
         Returns:
             (B, H, r, K) log γ on each rule's keys, 0 elsewhere.
         """
-        return torch.einsum("nhr,bnk->bhrk", self._logs()[:, :, first:stop], self.members)
+        return _on_keys(self._logs()[..., first:stop], self.members)
 
     def stretch(self, first: int, stop: int) -> Tensor | None:
         """Computes the factors of the stretches.
@@ -119,7 +144,7 @@ class LayerSteering:
             return None
         alphas = [rule.stretch or 0.0 for rule in self.rules]
         acting = self.acting * torch.tensor(alphas, device=self.acting.device)[:, None, None]
-        return torch.einsum("nhr,bnk->bhrk", acting[:, :, first:stop], self.members)
+        return _on_keys(acting[..., first:stop], self.members)
 
     def outputs(self, out: Tensor) -> Tensor:
         """Multiplies the heads' outputs.
@@ -132,7 +157,7 @@ class LayerSteering:
         """
         for i, rule in enumerate(self.rules):
             if rule.output is not None:
-                out = out * (1 + (rule.output - 1) * self.acting[i].T[None, :, :, None]).to(out.dtype)
+                out = out * (1 + (rule.output - 1) * self.acting[:, i].transpose(1, 2)[..., None]).to(out.dtype)
         return out
 
     def retarget(self, weights: Tensor, first: int, stop: int) -> Tensor:
@@ -144,14 +169,16 @@ class LayerSteering:
             stop: The row after the last.
 
         Returns:
-            (B, H, r, K) weights after all rules with ``target`` or ``scale``.
+            (B, H, r, K) weights after all rules with ``target``, ``floor`` or ``scale``.
         """
         for i, rule in enumerate(self.rules):
-            if rule.target is None and rule.scale is None:
+            if rule.target is None and rule.scale is None and i not in self.factors:
                 continue
-            member = self.members[:, i, None, None]  # (B, 1, 1, K)
+            member = self._member(i)
             mass = (weights * member).sum(-1, keepdim=True)
-            acts = self.acting[i, :, first:stop, None].bool() & (mass > 0) & (mass < 1 - 1e-6)
+            acts = self.acting[:, i, :, first:stop, None].bool() & (mass > 0)
+            if rule.sinks is None:  # a head may have next to nothing beside its sinks, and the paper scales even that
+                acts = acts & (mass < 1 - 1e-6)
             if rule.where is not None:
                 looked = self.looked[:, i, None, None]
                 seen = (weights * looked).sum(-1, keepdim=True)
@@ -161,6 +188,10 @@ class LayerSteering:
                 if rule.raise_only:
                     acts = acts & (mass < rule.target)
                 moved = _at_mass(weights, member, mass, torch.full_like(mass, rule.target))
+            elif rule.floor is not None:
+                more = self.factors[i][:, None, None, None] - 1
+                acts = acts & (more > 0)
+                moved = weights * (1 + more * member) / (1 + more * mass)
             else:
                 assert rule.scale is not None
                 moved = self._scaled(weights, i, rule.scale, mass)
@@ -217,14 +248,21 @@ class LayerSteering:
 
         return replace(self, members=on(self.members), takers=on(self.takers), looked=on(self.looked))
 
+    def _member(self, rule: int) -> Tensor:
+        """(B, H or 1, 1, K): 1 if the rule is about the key."""
+        found = self.sinks.get(rule)
+        return self.members[:, rule, None, None] if found is None else found[:, :, None]
+
     def _scaled(self, weights: Tensor, rule: int, scale: float, mass: Tensor) -> Tensor:
         """Multiplies the rule's mass by ``scale``; the difference goes to the rule's ``to``, or to all other keys."""
-        member, new = self.members[:, rule, None, None], (scale * mass).clamp(max=1 - 1e-6)
-        if self.rules[rule].to is None:
+        member, new = self._member(rule), (scale * mass).clamp(max=1 - 1e-6)
+        if self.rules[rule].to is None and self.rules[rule].sinks is None:
             return _at_mass(weights, member, mass, new)
-        taker = self.takers[:, rule, None, None] * (1 - member)
+        taker = 1 - member
+        if self.rules[rule].to is not None:
+            taker = self.takers[:, rule, None, None] * taker
         given = (weights * taker).sum(-1, keepdim=True)
-        factor = 1 + (mass - new) / given.clamp(min=1e-12)
+        factor = 1 + (mass - new) / given.clamp(min=1e-30)
         moved = weights * torch.where(
             member.bool(), new / mass.clamp(min=1e-12), torch.where(taker.bool(), factor, 1.0)
         )
@@ -234,7 +272,8 @@ class LayerSteering:
     def widen(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
         """Adds the gains as further channels, for the fused kernel.
 
-        If masses are moved, the output's first further channel is the mass on the named keys.
+        If masses are moved, the output's first further channel is the mass on the named keys. The next ones are the
+        masses of the rules in :attr:`raising`.
 
         Args:
             query: (B, H, Q, D) queries.
@@ -250,7 +289,7 @@ class LayerSteering:
         for _ in range(_PARTS):
             parts.append(rest.to(query.dtype))
             rest = rest - parts[-1].float()
-        asked = torch.cat(parts).permute(1, 2, 0)[None].expand(query.shape[0], -1, -1, -1)
+        asked = torch.cat(parts, 1).permute(0, 2, 3, 1).expand(query.shape[0], -1, -1, -1)
         held = self.members.repeat(1, _PARTS, 1).transpose(1, 2)[:, None].to(key.dtype)
         used = len(self.rules) * _PARTS
         width = -used % _WIDTH
@@ -258,6 +297,8 @@ class LayerSteering:
         wide = pad(value, (0, used + width))
         if self.moves:
             wide[:, :, self.named, value.shape[-1]] = 1
+            for place, rule in enumerate(self.raising, value.shape[-1] + 1):
+                wide[..., place] = self.members[:, None, rule].to(wide.dtype)
         return (
             torch.cat([query, pad(asked, (0, width))], -1),
             torch.cat([key, pad(held.expand(-1, key.shape[1], -1, -1), (0, width))], -1),
@@ -265,9 +306,14 @@ class LayerSteering:
         )
 
     def _logs(self) -> Tensor:
-        """(N, H, Q) log γ of every rule with a gain, 0 for heads and rows that it does not apply to."""
+        """(B or 1, N, H, Q) log γ of every rule with a gain, 0 for heads and rows that it does not apply to."""
         logs = [0.0 if rule.gain is None else log(rule.gain) for rule in self.rules]
         return self.acting * torch.tensor(logs, device=self.acting.device)[:, None, None]
+
+
+def _on_keys(rows: Tensor, members: Tensor) -> Tensor:
+    """(B, H, r, K): the (B or 1, N, H, r) numbers of the rules, on the (B, N, K) keys that they are about."""
+    return torch.einsum("bnhr,bnk->bhrk", rows.expand(len(members), -1, -1, -1), members)
 
 
 def _at_mass(weights: Tensor, member: Tensor, mass: Tensor, new: Tensor) -> Tensor:
