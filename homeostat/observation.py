@@ -25,6 +25,8 @@ class Element(BaseModel):
         role: What it is, such as ``"button"`` or ``"field"``.
         text: Its label or content.
         box: (left, top, right, bottom), normalised to [0, 1].
+        state: What is known of it besides, such as ``"focused"``; "" for nothing in particular. None where the
+            environment reports no states.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -32,6 +34,7 @@ class Element(BaseModel):
     role: str
     text: str
     box: tuple[float, float, float, float]
+    state: str | None = None
 
 
 def element_at(elements: Sequence[Element], point: tuple[float, float]) -> int | None:
@@ -85,9 +88,10 @@ class Observation:
         """A hash of the screen's content: 16 hexadecimal digits.
 
         It covers the app and its elements, without those that change by themselves (the status bar's clock, a toast).
-        Where no elements are known, it covers the pixels. Of a conversation, it covers the turns.
+        Where no elements are known, it covers the pixels. Of a conversation, it covers the turns. Which field has the
+        focus makes no difference.
         """
-        lasting = [e.model_dump_json() for e in self.elements if e.role not in _PASSING]
+        lasting = [e.model_dump_json(exclude={"state"}) for e in self.elements if e.role not in _PASSING]
         if self.conversation is not None:
             turns = "\n".join(turn.model_dump_json() for turn in self.conversation.turns)
             return hashlib.sha256("\n".join((self.app, *lasting, turns)).encode()).hexdigest()[:16]

@@ -86,4 +86,8 @@ def _element(u: Any, size: tuple[int, int]) -> Element | None:
     if left >= right or top >= bottom:
         return None
     role = "field" if u.is_editable else "toggle" if u.is_checkable else "button" if u.is_clickable else "text"
-    return Element(role=role, text=text, box=(left, top, right, bottom))
+    known = {"focused": u.is_focused, "selected": u.is_selected, "disabled": u.is_enabled is False}
+    if u.is_checkable and u.is_checked is not None and text.rpartition(" ")[2] not in ("on", "off"):
+        known |= {"on": u.is_checked, "off": not u.is_checked}
+    state = ", ".join(word for word, holds in known.items() if holds) if u.is_focused is not None else None
+    return Element(role=role, text=text, box=(left, top, right, bottom), state=state)

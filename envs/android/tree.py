@@ -135,4 +135,7 @@ def _element(node: Mapping[str, str], size: tuple[int, int]) -> Element | None:
     if box[0] >= box[2] or box[1] >= box[3]:
         return None
     width, height = size
-    return Element(role=role, text=text, box=(box[0] / width, box[1] / height, box[2] / width, box[3] / height))
+    unit = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+    states = [word for word in ("focused", "selected") if node.get(word) == "true"]
+    states += ["disabled"] if node.get("enabled") == "false" else []
+    return Element(role=role, text=text, box=unit, state=", ".join(states))

@@ -239,6 +239,7 @@ def _ui_element(e: Element, seen: Observation, package: str) -> UIElement:
         is_clickable=touched,
         is_editable=e.role == "field",
         is_enabled=True,
+        is_focused=None if e.state is None else "focused" in e.state,
         is_focusable=e.role == "field",
         is_visible=True,
         package_name=package,

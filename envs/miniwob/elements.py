@@ -85,5 +85,5 @@ def elements(root: Node | None, fit: Fit) -> tuple[Element, ...]:
         text, kind = _text(node), role(node)
         box = fit.box(node.box)
         if box is not None and node.point is not None and (text or kind != "text"):
-            found.append(Element(role=kind, text=text, box=box))
+            found.append(Element(role=kind, text=text, box=box, state="focused" if node.focused else ""))
     return tuple(found)

@@ -193,6 +193,7 @@ def elements_of(placed: Sequence[Placed]) -> tuple[Element, ...]:
             role=p.widget.role,
             text=f"{p.widget.text} {p.widget.value}".strip() + (f" {p.widget.sub}" if p.widget.sub else ""),
             box=(p.box[0] / COLUMNS, p.box[1] / ROWS, p.box[2] / COLUMNS, p.box[3] / ROWS),
+            state="focused" if p.style == "focus" else "",
         )
         for p in placed
     )
