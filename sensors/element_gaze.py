@@ -6,7 +6,9 @@ are nested, the smallest one at a point counts. Area that no element covers is `
 attention *on the screen*: they sum to 1 over the elements and the background.
 
 The method is ours. LVLM grounding reads locations from attention in the same way (arXiv 2503.06287); only some heads
-allow it, so choose them. Cost: the probe records one weight for every image token, T·L·H·n numbers.
+allow it, so choose them. The order in which the generated tokens look at elements is the scanpath
+(:mod:`homeostat.sensors.scanpaths`); :mod:`homeostat.sensors.search_asymmetry` tests the gaze. Cost: the probe records
+one weight for every image token, T·L·H·n numbers.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from homeostat.sensors.context import SensorContext
 from homeostat.sensors.contracts import Need
 from homeostat.sensors.heads import Heads, chosen_heads
 from homeostat.sensors.readings import Reading, not_judged
+from homeostat.sensors.scanpaths import fixations, search_shares, without_repeats
 
 __all__ = ["ElementGaze", "coverage", "grid_of", "heat_map"]
 
@@ -37,8 +40,10 @@ class ElementGaze:
     ``value`` lies in [0, 1]. The tapped point is ``context.point``. Without a tap the attempt is not judged, but the
     reading still shows where the model looked.
 
-    ``by_element`` holds the five elements with the largest shares, adding up elements with the same text. ``detail``
-    holds the share of the ``background``.
+    ``by_element`` holds the five elements with the largest shares, adding up elements with the same text. ``scanpath``
+    holds the elements that the tokens looked at, in order (:mod:`homeostat.sensors.scanpaths`). ``detail`` holds the
+    share of the ``background``, the number of ``fixations`` (of tokens that looked at an element), and how the path
+    searches: the shares of ``search``, ``refixation`` and ``revisit``.
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
@@ -99,20 +104,25 @@ class ElementGaze:
         total = float(weight.sum())
         if total <= 0:
             return self._nothing("the screen gets no attention")
-        shares = (weight / total) @ coverage(seen.elements, grid)  # (E + 1,)
-        detail = {"background": float(shares[-1])}
+        covered = coverage(seen.elements, grid)
+        shares = (weight / total) @ covered  # (E + 1,)
+        path = [at for at in fixations(rows @ covered) if at is not None]
+        visited = without_repeats([_named(seen.elements[at]) for at in path])
+        detail = {"background": float(shares[-1]), "fixations": float(len(path))} | search_shares(path)
         named: dict[str, float] = {}
         for element, share in zip(seen.elements, shares, strict=False):
-            named[element.text or element.role] = named.get(element.text or element.role, 0.0) + float(share)
+            named[_named(element)] = named.get(_named(element), 0.0) + float(share)
         best = sorted(named.items(), key=lambda item: -item[1])[:5]
         by_element = dict(best)
         looked = f"most on {best[0][0]!r} ({best[0][1]:.0%})" if best else "no element"
         point = context.point
         if point is None:
-            return self._nothing(f"{looked}; nothing was tapped", by_element=by_element, detail=detail)
+            return self._nothing(
+                f"{looked}; nothing was tapped", by_element=by_element, scanpath=visited, detail=detail
+            )
         target = element_at(seen.elements, point)
         value = float(shares[-1] if target is None else shares[target])
-        name = "the background" if target is None else repr(seen.elements[target].text or seen.elements[target].role)
+        name = "the background" if target is None else repr(_named(seen.elements[target]))
         return Reading(
             sensor=self.name,
             value=value,
@@ -121,6 +131,7 @@ class ElementGaze:
             reason=" ".join(f"{value:.0%} of the screen's attention on {name}, which is tapped; {looked}".split()),
             span=self.span,
             by_element=by_element,
+            scanpath=visited,
             detail=detail,
         )
 
@@ -191,6 +202,10 @@ def heat_map(weights: NDArray[np.floating], grid: tuple[int, int]) -> NDArray[np
     most = flat.max()
     shown: NDArray[np.float64] = (flat / most if most > 0 else flat).reshape(grid)
     return shown
+
+
+def _named(element: Element) -> str:
+    return element.text or element.role
 
 
 def _area(element: Element) -> float:

@@ -44,10 +44,12 @@ class Reading(BaseModel):
         span: The label of the span that the reading is about; None if it is about none.
         by_span: What was measured of every span, by label.
         by_element: Shares of attention by the text of a user-interface element, in [0, 1].
+        scanpath: The texts of the elements that the tokens looked at, in order, without immediate repeats.
         by_layer: The value of every probed layer, by layer index.
         sinks: The strength of every attention sink, by its slot in the prompt. For a sensor of an image: the sinks
             among the image's tokens.
         other_sinks: The sinks outside the image, if the sensor distinguishes the two.
+        layer_sinks: The slots of the sinks of every probed layer, by layer index, if the sensor finds them by layer.
         broken_rules: The numbers of the rules that the attempt breaks, counted from 1 in the task's order.
         subtasks: For every subtask, whether it is done.
         detail: Further named numbers, for people and plots; nothing in the runtime depends on them.
@@ -65,9 +67,11 @@ class Reading(BaseModel):
     span: str | None = None
     by_span: dict[str, SpanReading] = {}
     by_element: dict[str, float] = {}
+    scanpath: tuple[str, ...] = ()
     by_layer: dict[int, float] = {}
     sinks: dict[int, float] = {}
     other_sinks: dict[int, float] = {}
+    layer_sinks: dict[int, tuple[int, ...]] = {}
     broken_rules: tuple[int, ...] = ()
     subtasks: tuple[bool, ...] = ()
     detail: dict[str, float] = {}
