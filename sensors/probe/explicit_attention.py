@@ -163,6 +163,8 @@ def attend(weights: Tensor, value: Tensor) -> Tensor:
         (B, R, H, D) outputs, contiguous, in the values' data type.
     """
     batch, heads, rows, keys = weights.shape
-    folded = weights.to(value.dtype).reshape(batch * value.shape[1], -1, keys)
+    groups = value.shape[1]
+    # No -1 here: with no key at all, which a sliding window may leave of a span, it could be any number.
+    folded = weights.to(value.dtype).reshape(batch * groups, heads // groups * rows, keys)
     out = torch.bmm(folded, value.flatten(0, 1)).view(batch, heads, rows, value.shape[-1])
     return out.transpose(1, 2).contiguous()

@@ -100,9 +100,35 @@ class Recorder:
                 f"one batch holds prompts of {sorted(map(str, lengths))} slots; pad them and shift the spans"
             )
         self.total = 0
+        self._generating = False
         self.forwards: list[Forward] = []
         self.readouts = ReadoutRecorder(readout, self.spans, len(self.layers)) if readout != Readout() else None
         self._columns: dict[torch.device, Tensor] = {}
+
+    def begin_generation(self, length: int) -> None:
+        """Compares the prompt that ``generate`` gets with the spans. Without their length, the prompt's is taken.
+
+        Args:
+            length: The number of slots of the prompt.
+
+        Raises:
+            ProbeError: The spans belong to a prompt of another length, or end after the prompt.
+        """
+        self._generating = True
+        if self.length is not None and self.total >= self.length:
+            return  # the run goes on behind its prompt
+        if self.length is None and self.total <= length:
+            self.end_prompt(length)
+        if self.length is not None and self.length != length:
+            raise ProbeError(
+                f"generate got a prompt of {length} tokens, but the spans are those of a prompt of {self.length}; pass "
+                "it what prepare() returned, or start() the spans of this prompt, its tools and padding included"
+            )
+        self.check_ends()
+
+    def end_generation(self) -> None:
+        """Notes that ``generate`` has returned."""
+        self._generating = False
 
     def begin(self, start: int | None, queries: int) -> None:
         """Starts a forward.
@@ -112,7 +138,8 @@ class Recorder:
             queries: The number of new rows.
 
         Raises:
-            ProbeError: The previous forward ended early, or the cache was cropped or exchanged during the run.
+            ProbeError: The previous forward ended early, the cache was cropped or exchanged during the run, or
+                ``generate`` runs more tokens than its prompt has.
         """
         if self.active and self.forwards and len(self.forwards[-1].mass) != len(self.layers):
             raise ProbeError("a forward ended before every probed layer ran; probe fewer layers or none")
@@ -125,6 +152,12 @@ class Recorder:
             )
         if self.forwards and fresh == 1 and self.length is None:
             self.end_prompt(self.total)
+        before = self.total if self.forwards else start
+        if self._generating and self.length is not None and before < self.length < start + queries:
+            raise ProbeError(
+                f"generate runs {start + queries} tokens at once for a prompt of {self.length}: learned prompt tokens "
+                "and assisted decoding put tokens where the spans have none; generate without them"
+            )
         self.total = start + queries
         self.active = self._is_read(queries)
         if not self.active:
@@ -249,6 +282,18 @@ class Recorder:
         """
         self.length = length
         self._columns.clear()
+
+    def check_ends(self) -> None:
+        """Checks that every span lies within the prompt.
+
+        Raises:
+            ProbeError: A span ends after the prompt.
+        """
+        for spans in self.spans:
+            if self.length is not None and spans.end > self.length:
+                raise ProbeError(
+                    f"a span ends at slot {spans.end}, after the prompt's {self.length} slots; render the prompt again"
+                )
 
     def _indicator(self, device: torch.device, upto: int, batch: int) -> Tensor:
         """(1 or b, ≥ upto, C) float32: 1 for slots that belong to a label or to the output, or that are a sink."""

@@ -42,11 +42,7 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
         recorder.end_prompt(recorder.total)
     length = recorder.length
     assert length is not None
-    for spans in recorder.spans:
-        if spans.end > length:
-            raise ProbeError(
-                f"a span ends at slot {spans.end}, after the prompt's {length} slots; render the prompt again"
-            )
+    recorder.check_ends()
     batch = max(max(f.mass[0][0].shape[0] for f in forwards), len(recorder.spans))
     stacked = [_stack(f, batch) for f in forwards]
     slots = np.concatenate([np.arange(f.first, f.start + f.queries) for f in forwards])
