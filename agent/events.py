@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 from homeostat.actions import Action
 from homeostat.controllers.context import Phase, Reported
 from homeostat.controllers.decisions import Decision
+from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.plan import Plan
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Element
@@ -26,6 +27,7 @@ __all__ = [
     "Observe",
     "Planned",
     "Sampled",
+    "RuleRead",
     "ScreenRead",
     "Sense",
     "Started",
@@ -237,6 +239,27 @@ class Act(_Event):
         outcome: ``"done"`` where it was carried out, ``"refused"`` where the environment or a controller refused it,
             ``"unparsable"`` where the answer held no action.
         error: Why nothing was carried out; "" where the action was.
+class RuleRead(_Event):
+    """The model read a rule at the episode's start, for a controller that asked for it.
+
+    Attributes:
+        text: The answer.
+        read: What was understood of the rule.
+        prompt_tokens: The number of the prompt's tokens.
+        cached_tokens: How many of these were read from the key-value cache.
+        tokens: The number of the answer's tokens.
+        seconds: How long the model call took.
+    """
+
+    kind: Literal["rule"] = "rule"
+    text: str
+    read: ModelRule
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
         said: The answer that held the action; "" for an action that a controller performs by itself.
         snapshot: The sha256 of the environment's state after the step; "" without a run folder.
         settled: How a resumed run knows that its predecessor had carried the action out: ``"recorded"``, ``"changed"``
@@ -306,7 +329,7 @@ class Finish(_Event):
 
 
 Event = Annotated[
-    Started | Observe | Sense | Sampled | Decide | Planned | ScreenRead | Act | Asked | Failed | Finish,
+    Started | Observe | Sense | Sampled | Decide | Planned | ScreenRead | RuleRead | Act | Asked | Failed | Finish,
     Field(discriminator="kind"),
 ]
 """Any of the events. ``kind`` tells them apart."""

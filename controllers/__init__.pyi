@@ -10,6 +10,7 @@ from .context import (
 from .contracts import (
     Controller as Controller,
     Demanding as Demanding,
+    ModelReadingRules as ModelReadingRules,
     Planning as Planning,
     ReadingRules as ReadingRules,
     Refusing as Refusing,
@@ -33,6 +34,7 @@ from .decisions import (
 from .decompose import Decompose as Decompose
 from .forest import Forest as Forest
 from .guard import Guard as Guard, Prohibition as Prohibition, read_rules as read_rules
+from .model_rules import ModelRule as ModelRule, parse_model_rule as parse_model_rule, rule_schema as rule_schema
 from .operations import OPERATIONS as OPERATIONS, compute as compute
 from .plan import Fact as Fact, Plan as Plan, Subtask as Subtask
 from .plan_format import parse_plan as parse_plan, plan_schema as plan_schema

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from homeostat.actions import Action
 from homeostat.components import component
 from homeostat.controllers.context import ControlContext, Record
-from homeostat.controllers.contracts import Controller, Planning, ReadingRules, Refusing
+from homeostat.controllers.contracts import Controller, ModelReadingRules, Planning, ReadingRules, Refusing
 from homeostat.controllers.decisions import Decision, MakePlan, Proceed, Refuse, Stop
 from homeostat.controllers.settings import Settings
 from homeostat.errors import UnknownName
@@ -181,6 +181,26 @@ class Cascade(Settings):
                 with component("controller", controller.name):
                     missed.append(set(controller.unread(rules)))
         return tuple(rule for rule in rules if missed and all(rule in texts for texts in missed))
+
+    def open_rules(self, rules: Sequence[str]) -> tuple[str, ...]:
+        """Returns the rules that the model is to read at the episode's start.
+
+        Args:
+            rules: The episode's rules.
+
+        Returns:
+            The texts of the rules that a controller does not understand, or not as a whole, and wants the model to
+            read; each once.
+
+        Raises:
+            ComponentError: A controller raised an error; it is named.
+        """
+        wanted: set[str] = set()
+        for controller in self.controllers:
+            if isinstance(controller, ModelReadingRules) and controller.read_by_model:
+                with component("controller", controller.name):
+                    wanted.update(controller.unread(rules))
+        return tuple(dict.fromkeys(rule for rule in rules if rule in wanted))
 
     def _allowed(self, name: str, decision: Decision, context: ControlContext) -> bool:
         """Whether the decision is within the bounds."""

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from homeostat.actions import Action
+from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.plan import Plan
 from homeostat.observation import Element
 from homeostat.sensors.readings import Reading
@@ -82,6 +83,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
         instruction: What the executor works on: the goal, or the active subtask's instruction.
         rules: The rules of the episode.
         step: The present step, from 0.
+        model_rules: What a model understood of rules, for controllers that ask for it.
         attempt: The present step's attempt, from 0.
         max_steps: The episode's step limit; 0 if unknown.
         subtask_steps: The steps that were taken in the present subtask.
@@ -109,6 +111,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
     rules: tuple[str, ...] = ()
     step: int = 0
     attempt: int = 0
+    model_rules: tuple[ModelRule, ...] = ()
     max_steps: int = 0
     subtask_steps: int = 0
     action: Action | None = None

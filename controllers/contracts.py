@@ -11,7 +11,7 @@ from homeostat.controllers.decisions import Decision, Refuse, Stop
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading
 
-__all__ = ["Controller", "Demanding", "Planning", "ReadingRules", "Refusing"]
+__all__ = ["Controller", "Demanding", "ModelReadingRules", "Planning", "ReadingRules", "Refusing"]
 
 
 @runtime_checkable
@@ -106,4 +106,17 @@ class ReadingRules(Controller, Protocol):
         Returns:
             The texts of these rules.
         """
+        ...
+
+
+@runtime_checkable
+class ModelReadingRules(ReadingRules, Protocol):
+    """A controller for which the model reads rules at the episode's start: those that :meth:`unread` returns.
+
+    What the model understood is in ``context.model_rules`` afterwards.
+    """
+
+    @property
+    def read_by_model(self) -> bool:
+        """Whether it wants that. It may be a plain attribute."""
         ...

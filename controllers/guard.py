@@ -2,8 +2,9 @@
 
 Rules are texts. What a rule forbids has to be known as data, a :class:`Prohibition`. :func:`read_rules` understands the
 usual wordings (``never delete anything``, ``stay out of messages``) and returns the rules that it does not understand:
-obeying those is left to the model, and the episode's first event names them. The guard judges an action by the screen:
-the element that is touched and what encloses it, the app in front, the text that is typed.
+obeying those is left to the model, and the episode's first event names them. With ``Guard(read_by_model=True)`` the
+model is asked at the episode's start what such a rule forbids; its answer can only add prohibitions. The guard judges
+an action by the screen: the element that is touched and what encloses it, the app in front, the text that is typed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from homeostat.controllers.action_effects import concerns, does
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Decision, Proceed, Refuse
 from homeostat.controllers.rule_reading import read_rule
+from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.rule_words import Act, Topic, words_of
 from homeostat.controllers.settings import Settings
 from homeostat.observation import element_at
@@ -159,6 +161,13 @@ class Guard(Settings):
         read: Whether the episode's own rules count, as far as :func:`read_rules` understands them.
         told: What the model is told, with ``{rule}``.
     """
+@functools.lru_cache(maxsize=256)
+def _of_model(rules: tuple[ModelRule, ...]) -> tuple[Prohibition, ...]:
+    """The prohibitions that a model found in rules."""
+    found = [Prohibition(rule=r.rule, acts=frozenset(r.acts), topics=frozenset(r.topics)) for r in rules if r.acts]
+    return (*found, *(Prohibition(rule=r.rule, app=app) for r in rules for app in r.apps))
+
+
 
     name: str = Field(default="guard", min_length=1)
     sensors: frozenset[str] = frozenset()
@@ -186,6 +195,9 @@ class Guard(Settings):
 
     def refuse(self, action: a.Action, context: ControlContext) -> Refuse | None:
         """Refuses an action that breaks a rule.
+        read_by_model: Whether the model reads the episode's own rules that :func:`read_rules` does not understand as a
+            whole (with ``read=False``, all of them). What it finds adds to the prohibitions. An exception that it finds
+            in a rule is reported but allows nothing.
 
         Args:
             action: The action that is about to be carried out.
@@ -194,8 +206,10 @@ class Guard(Settings):
         Returns:
             The refusal for the first rule that the action breaks; None if it breaks none.
         """
+    read_by_model: bool = False
         own = read_rules(context.rules)[0] if self.read else ()
-        for prohibition in (*self.prohibitions, *own):
+        found = _of_model(context.model_rules) if self.read_by_model else ()
+        for prohibition in (*self.prohibitions, *own, *found):
             if prohibition.forbids(action, context):
                 reason = self.told.replace("{rule}", prohibition.rule)
                 return Refuse(reason=reason, cause=f"rule:{prohibition.rule}")

@@ -127,6 +127,11 @@ PRESETS: dict[str, Preset] = {
             lambda p: (Steer.pasta("goal", p.of("pasta")),),
         ),
         Preset("zero-tuning", "scale the attention on the first token (2505.11739)", _zero_tuning),
+        Preset(
+            "model-guard",
+            "guard; the model reads the rules that the guard does not understand",
+            _always(Guard(name="model-guard", read_by_model=True)),
+        ),
         Preset("vhr", "double the outputs of the vision heads (2412.13949)", _vhr),
         Preset("head-weights", "scale each head's attention on the goal by its own weight", _head_weights),
         Preset(

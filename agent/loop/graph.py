@@ -7,7 +7,8 @@
                                                ├──► ask ─► propose           (interrupt)
                                                └──► finish                   (stop)
 
-Before the first attempt the controllers are asked once (phase ``"start"``). The state is saved after every node. An
+Where a controller asks for it, the model reads rules between ``start`` and ``observe``. Before the first attempt the
+controllers are asked once (phase ``"start"``). The state is saved after every node. An
 episode ends within the task's own budget; LangGraph's recursion limit is set above the most nodes that this can take.
 """
 
@@ -21,7 +22,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from homeostat.agent.loop import acting, controlling, nodes, planning
+from homeostat.agent.loop import acting, controlling, nodes, planning, reading_rules
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.controlling import ACTING_PHASES
 from homeostat.agent.loop.limits import LoopLimits
@@ -79,6 +80,7 @@ def recursion_limit(task: TaskInfo, limits: LoopLimits) -> int:
 def _graph() -> Any:
     graph = StateGraph(EpisodeState, context_schema=RunContext)
     for node in (
+        reading_rules.read_rules,
         nodes.observe,
         nodes.propose,
         nodes.sense,
@@ -91,7 +93,8 @@ def _graph() -> Any:
         acting.finish,
     ):
         graph.add_node(node.__name__, _validated(node))  # type: ignore[call-overload]
-    graph.add_edge(START, "observe")
+    graph.add_conditional_edges(START, _at_start, ["read_rules", "observe"])
+    graph.add_edge("read_rules", "observe")
     graph.add_conditional_edges("observe", _after_observe, ["control", "propose"])
     graph.add_edge("propose", "sense")
     graph.add_edge("sense", "control")
@@ -115,8 +118,12 @@ def _validated(node: _Node) -> Callable[[EpisodeState, Runtime[RunContext]], dic
     return run
 
 
+def _at_start(state: EpisodeState) -> str:
+    return "read_rules" if state.open_rules else "observe"
+
+
 def _after_observe(state: EpisodeState) -> str:
-    first = state.phase == "start" and not state.costs.calls and state.decision is None
+    first = state.phase == "start" and state.costs.calls == len(state.model_rules) and state.decision is None
     return "control" if first else "propose"
 
 

@@ -96,7 +96,13 @@ def started_episode(
             context.intents = _intents(stack, folder)
         run = folder.name if folder is not None else uuid.uuid4().hex[:12]
         state = EpisodeState(
-            run=run, task=info, judged=judged, seed=seed, instruction=info.goal, snapshot=context.snapshot()
+            run=run,
+            task=info,
+            judged=judged,
+            seed=seed,
+            instruction=info.goal,
+            open_rules=parts.cascade.open_rules(info.rules),
+            snapshot=context.snapshot(),
         )
         context.emit(_first_event(parts, state))
         state.emitted = context.emitted

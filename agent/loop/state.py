@@ -16,6 +16,7 @@ from homeostat.actions import Action
 from homeostat.agent.events import Ending
 from homeostat.controllers.context import Candidate, ControlContext, Phase, Record, Reported
 from homeostat.controllers.decisions import Decision
+from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.plan import Plan
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Observation
@@ -140,6 +141,8 @@ class EpisodeState(BaseModel):
         task: The task.
         judged: Whether the environment has a success check for the task.
         seed: The seed of the task and of sampling.
+        open_rules: The rules that the model has still to read.
+        model_rules: What the model understood of rules.
         phase: The phase of the step in which the controllers are asked.
         instruction: What the executor is working on: the goal, or the present subtask's.
         step: The number of the present step, from 0.
@@ -169,6 +172,8 @@ class EpisodeState(BaseModel):
     judged: bool
     seed: int
     phase: Phase = "start"
+    open_rules: tuple[str, ...] = ()
+    model_rules: tuple[ModelRule, ...] = ()
     instruction: str
     step: int = 0
     now: StepState = StepState()
@@ -208,6 +213,7 @@ class EpisodeState(BaseModel):
             rules=self.task.rules,
             step=self.step,
             attempt=self.now.attempt,
+            model_rules=self.model_rules,
             max_steps=self.task.max_steps,
             subtask_steps=self.subtask.steps,
             action=proposal.action if proposal else None,

@@ -21,6 +21,7 @@ from homeostat.agent.events import (
     Finish,
     Observe,
     Planned,
+    RuleRead,
     Sampled,
     ScreenRead,
     Sense,
@@ -28,6 +29,7 @@ from homeostat.agent.events import (
 )
 from homeostat.agent.prompts import describe
 from homeostat.controllers.decisions import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
+from homeostat.controllers.model_rules import ModelRule
 from homeostat.envs.mobile_use import Grid
 from homeostat.foreign_text import shown
 from homeostat.sensors.readings import Reading
@@ -81,6 +83,8 @@ def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
             found = [f"{key} = {value}" for key, value in report.facts.items()]
             found += [] if report.check is None else [f"check {'holds' if report.check else 'fails'}"]
             yield "  read: " + (", ".join(found) or report.error or "nothing")
+        case RuleRead(read=read):
+            yield f"  {_rule_line(read)}"
         case Act(action=None):
             yield "  no action: the model's answer contained none"
         case Act(action=action) if action is not None:
@@ -126,6 +130,18 @@ def problem_lines(event: Observe) -> Iterator[str]:
 def _problem_lines(event: Observe) -> Iterator[str]:
     if event.problem:
         yield f"  not everything could be read: {event.problem}"
+
+
+def _rule_line(read: ModelRule) -> str:
+    """What the model understood of a rule."""
+    if read.error:
+        return f"the model could not read the rule “{read.rule}”: {read.error}"
+    found = []
+    if read.acts:
+        found.append(" and ".join(read.acts) + (f" ({', '.join(read.topics)})" if read.topics else ""))
+    found += [f"the app {app}" for app in read.apps]
+    excepted = f"; enforced without the exception: {', '.join(read.exceptions)}" if found and read.exceptions else ""
+    return f"the model reads “{read.rule}” as forbidding: {', '.join(found) or 'nothing'}{excepted}"
 
 
 def _decision_lines(event: Decide) -> Iterator[str]:

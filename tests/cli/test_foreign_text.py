@@ -20,7 +20,7 @@ from homeostat.cli.event_text import lines
 from homeostat.cli.live import DrawnView, PlainView
 from homeostat.cli.root import app
 from homeostat.cli.run_settings import find_run
-from homeostat.controllers import Ask, Dispatch, MakePlan, Plan, Proceed, Refuse, Reminder, Stop, Subtask
+from homeostat.controllers import Ask, Dispatch, MakePlan, ModelRule, Plan, Proceed, Refuse, Reminder, Stop, Subtask
 from homeostat.controllers.context import Reported
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.harness.export import is_stream, write_json
@@ -50,6 +50,8 @@ EVENTS: list[Any] = [
     e.Planned(text=TEXT, plan=PLAN),
     e.Planned(text=TEXT, error=TEXT),
     e.ScreenRead(text=TEXT, report=Reported(facts={TEXT: TEXT}, error=TEXT)),
+    e.RuleRead(text=TEXT, read=ModelRule(rule=TEXT, acts=("remove",), apps=(TEXT,), exceptions=(TEXT,))),
+    e.RuleRead(text=TEXT, read=ModelRule(rule=TEXT, error=TEXT)),
     e.Act(action=Type(text=TEXT), outcome="refused", error=TEXT, said=TEXT),
     e.Asked(question=TEXT, answer=TEXT),
     e.Failed(component="sensor", name=TEXT, error=TEXT),

@@ -197,6 +197,8 @@ def test_the_public_names_are_these() -> None:
         "HoldAttention",
         "Limit",
         "MakePlan",
+        "ModelReadingRules",
+        "ModelRule",
         "OPERATIONS",
         "PRESETS",
         "Perform",
@@ -227,10 +229,12 @@ def test_the_public_names_are_these() -> None:
         "compute",
         "controller_names",
         "controllers_for",
+        "parse_model_rule",
         "parse_plan",
         "plan_schema",
         "preset_sensors",
         "read_rules",
+        "rule_schema",
     ]
     assert all(getattr(controllers, name) is not None for name in controllers.__all__)
     assert dir(controllers) == sorted(controllers.__all__)
