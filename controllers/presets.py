@@ -93,6 +93,17 @@ PRESETS: dict[str, Preset] = {
         Preset("decompose", "split the goal into subtasks, one at a time", _always(Decompose())),
         Preset("agent-nexus", "replan after every subtask (2506.08972)", _always(Decompose.agent_nexus())),
         Preset("remind", "restate what lost attention", _always(Remind(sensors=_DRIFT)), _DRIFT),
+        Preset(
+            "remind-pgi",
+            "restate what lost attention, as persona, groups and intelligence (2402.14002)",
+            _always(Remind.pgi(name="remind-pgi", sensors=_DRIFT)),
+            _DRIFT,
+        ),
+        Preset(
+            "remind-fixed-pgi",
+            "PGI's wording of the goal (2402.14002) at turns 4 and 7",
+            _always(Remind.pgi(name="remind-fixed-pgi", turns=(4, 7), unparsable=False, cooldown=1, lasts=1, budget=2)),
+        ),
         Preset("remind-fixed", "restate the goal at turns 4 and 7 (2510.07777)", _always(Remind.drift_no_more())),
         Preset(
             "drift-reminders",

@@ -150,3 +150,33 @@ def test_of_the_form_alone_it_hears_no_reading() -> None:
         Remind(alarms=False, unparsable=False)
     with pytest.raises(ConfigError, match="are ignored"):
         Remind(alarms=False, sensors=frozenset({"drift"}))
+
+
+@pytest.mark.parametrize("span", ["goal", "rules", "tool", "screen", None])
+def test_pgi_states_a_persona_the_groups_and_what_to_do(span: str | None) -> None:
+    lost = Reading(sensor="drift", value=-1.0, alarm=True, span=span)
+    decision = Remind.pgi(name="pgi").decide([lost], context())
+    assert isinstance(decision, Reminder)
+    persona, _, rest = decision.text.partition(". ")
+    assert persona == "you are a careful phone operator who keeps to the rules"
+    assert rest.startswith("goal: turn on the wifi; rules: Never delete anything.; Ask before paying.; ")
+    assert rest.endswith("then answer with the one tool call that comes next.")
+    assert "\n" not in decision.text
+    without = Remind.pgi().decide([lost], context(rules=()))
+    assert isinstance(without, Reminder)
+    assert "goal: turn on the wifi; rules: none; " in without.text
+
+
+def test_pgi_words_the_problem_and_keeps_the_other_settings() -> None:
+    garbled = context(action=None, unparsable="no tool call in 'Sure!'.")
+    decision = Remind.pgi().decide([], garbled)
+    assert isinstance(decision, Reminder)
+    assert "problem of the last answer: no tool call in 'Sure!'; first read it" in decision.text
+    fixed = Remind.pgi(turns=(2,), unparsable=False)
+    assert fixed.decide([alarm()], context(0)) == Proceed()
+    at_two = fixed.decide([], context(1))
+    assert isinstance(at_two, Reminder)
+    assert "first compare the screen with the goal" in at_two.text
+    assert Remind.pgi(goal_text="{instruction}!").decide([alarm()], context()) == Reminder(
+        text="turn on the wifi!", cause="drift:goal"
+    )
