@@ -26,8 +26,8 @@ __all__ = [
     "Finish",
     "Observe",
     "Planned",
-    "Sampled",
     "RuleRead",
+    "Sampled",
     "ScreenRead",
     "Sense",
     "Started",
@@ -231,14 +231,6 @@ class ScreenRead(_Event):
     seconds: float = 0.0
 
 
-class Act(_Event):
-    """The end of a step: an action was carried out, or was not.
-
-    Attributes:
-        action: The action; None where the answer held none.
-        outcome: ``"done"`` where it was carried out, ``"refused"`` where the environment or a controller refused it,
-            ``"unparsable"`` where the answer held no action.
-        error: Why nothing was carried out; "" where the action was.
 class RuleRead(_Event):
     """The model read a rule at the episode's start, for a controller that asked for it.
 
@@ -260,6 +252,14 @@ class RuleRead(_Event):
     seconds: float = 0.0
 
 
+class Act(_Event):
+    """The end of a step: an action was carried out, or was not.
+
+    Attributes:
+        action: The action; None where the answer held none.
+        outcome: ``"done"`` where it was carried out, ``"refused"`` where the environment or a controller refused it,
+            ``"unparsable"`` where the answer held no action.
+        error: Why nothing was carried out; "" where the action was.
         said: The answer that held the action; "" for an action that a controller performs by itself.
         snapshot: The sha256 of the environment's state after the step; "" without a run folder.
         settled: How a resumed run knows that its predecessor had carried the action out: ``"recorded"``, ``"changed"``

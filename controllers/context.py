@@ -82,8 +82,8 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
         goal: The whole goal.
         instruction: What the executor works on: the goal, or the active subtask's instruction.
         rules: The rules of the episode.
-        step: The present step, from 0.
         model_rules: What a model understood of rules, for controllers that ask for it.
+        step: The present step, from 0.
         attempt: The present step's attempt, from 0.
         max_steps: The episode's step limit; 0 if unknown.
         subtask_steps: The steps that were taken in the present subtask.
@@ -109,9 +109,9 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
     goal: str
     instruction: str
     rules: tuple[str, ...] = ()
+    model_rules: tuple[ModelRule, ...] = ()
     step: int = 0
     attempt: int = 0
-    model_rules: tuple[ModelRule, ...] = ()
     max_steps: int = 0
     subtask_steps: int = 0
     action: Action | None = None

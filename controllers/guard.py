@@ -20,8 +20,8 @@ from homeostat import actions as a
 from homeostat.controllers.action_effects import concerns, does
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.decisions import Decision, Proceed, Refuse
-from homeostat.controllers.rule_reading import read_rule
 from homeostat.controllers.model_rules import ModelRule
+from homeostat.controllers.rule_reading import read_rule
 from homeostat.controllers.rule_words import Act, Topic, words_of
 from homeostat.controllers.settings import Settings
 from homeostat.observation import element_at
@@ -132,6 +132,13 @@ def _read_rules(rules: tuple[str, ...]) -> tuple[tuple[Prohibition, ...], tuple[
     return tuple(found), tuple(unread)
 
 
+@functools.lru_cache(maxsize=256)
+def _of_model(rules: tuple[ModelRule, ...]) -> tuple[Prohibition, ...]:
+    """The prohibitions that a model found in rules."""
+    found = [Prohibition(rule=r.rule, acts=frozenset(r.acts), topics=frozenset(r.topics)) for r in rules if r.acts]
+    return (*found, *(Prohibition(rule=r.rule, app=app) for r in rules for app in r.apps))
+
+
 def prohibitions_of(given: Any) -> Any:
     """Translates the rules in words among prohibitions.
 
@@ -159,20 +166,17 @@ class Guard(Settings):
     Attributes:
         prohibitions: What is forbidden, besides the episode's own rules: prohibitions, or rules in words.
         read: Whether the episode's own rules count, as far as :func:`read_rules` understands them.
+        read_by_model: Whether the model reads the episode's own rules that :func:`read_rules` does not understand as a
+            whole (with ``read=False``, all of them). What it finds adds to the prohibitions. An exception that it finds
+            in a rule is reported but allows nothing.
         told: What the model is told, with ``{rule}``.
     """
-@functools.lru_cache(maxsize=256)
-def _of_model(rules: tuple[ModelRule, ...]) -> tuple[Prohibition, ...]:
-    """The prohibitions that a model found in rules."""
-    found = [Prohibition(rule=r.rule, acts=frozenset(r.acts), topics=frozenset(r.topics)) for r in rules if r.acts]
-    return (*found, *(Prohibition(rule=r.rule, app=app) for r in rules for app in r.apps))
-
-
 
     name: str = Field(default="guard", min_length=1)
     sensors: frozenset[str] = frozenset()
     prohibitions: tuple[Prohibition, ...] = ()
     read: bool = True
+    read_by_model: bool = False
     told: str = "that is refused, by the rule: {rule}. do something else, or end with failure."
 
     @field_validator("prohibitions", mode="before")
@@ -195,9 +199,6 @@ def _of_model(rules: tuple[ModelRule, ...]) -> tuple[Prohibition, ...]:
 
     def refuse(self, action: a.Action, context: ControlContext) -> Refuse | None:
         """Refuses an action that breaks a rule.
-        read_by_model: Whether the model reads the episode's own rules that :func:`read_rules` does not understand as a
-            whole (with ``read=False``, all of them). What it finds adds to the prohibitions. An exception that it finds
-            in a rule is reported but allows nothing.
 
         Args:
             action: The action that is about to be carried out.
@@ -206,7 +207,6 @@ def _of_model(rules: tuple[ModelRule, ...]) -> tuple[Prohibition, ...]:
         Returns:
             The refusal for the first rule that the action breaks; None if it breaks none.
         """
-    read_by_model: bool = False
         own = read_rules(context.rules)[0] if self.read else ()
         found = _of_model(context.model_rules) if self.read_by_model else ()
         for prohibition in (*self.prohibitions, *own, *found):

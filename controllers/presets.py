@@ -93,17 +93,6 @@ PRESETS: dict[str, Preset] = {
         Preset("decompose", "split the goal into subtasks, one at a time", _always(Decompose())),
         Preset("agent-nexus", "replan after every subtask (2506.08972)", _always(Decompose.agent_nexus())),
         Preset("remind", "restate what lost attention", _always(Remind(sensors=_DRIFT)), _DRIFT),
-        Preset(
-            "remind-pgi",
-            "restate what lost attention, as persona, groups and intelligence (2402.14002)",
-            _always(Remind.pgi(name="remind-pgi", sensors=_DRIFT)),
-            _DRIFT,
-        ),
-        Preset(
-            "remind-fixed-pgi",
-            "PGI's wording of the goal (2402.14002) at turns 4 and 7",
-            _always(Remind.pgi(name="remind-fixed-pgi", turns=(4, 7), unparsable=False, cooldown=1, lasts=1, budget=2)),
-        ),
         Preset("remind-fixed", "restate the goal at turns 4 and 7 (2510.07777)", _always(Remind.drift_no_more())),
         Preset(
             "drift-reminders",
@@ -123,6 +112,11 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset("tabu", "never the same action twice on the same screen", _always(Tabu())),
         Preset("guard", "refuse actions that the rules forbid", _always(Guard())),
+        Preset(
+            "model-guard",
+            "guard; the model reads the rules that the guard does not understand",
+            _always(Guard(name="model-guard", read_by_model=True)),
+        ),
         Preset("steer", "double the attention on the goal after it fell", _always(_STEER), _DRIFT),
         Preset(
             "set-point",
@@ -138,11 +132,6 @@ PRESETS: dict[str, Preset] = {
             lambda p: (Steer.pasta("goal", p.of("pasta")),),
         ),
         Preset("zero-tuning", "scale the attention on the first token (2505.11739)", _zero_tuning),
-        Preset(
-            "model-guard",
-            "guard; the model reads the rules that the guard does not understand",
-            _always(Guard(name="model-guard", read_by_model=True)),
-        ),
         Preset("vhr", "double the outputs of the vision heads (2412.13949)", _vhr),
         Preset("head-weights", "scale each head's attention on the goal by its own weight", _head_weights),
         Preset(

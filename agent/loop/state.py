@@ -171,9 +171,9 @@ class EpisodeState(BaseModel):
     task: TaskInfo
     judged: bool
     seed: int
-    phase: Phase = "start"
     open_rules: tuple[str, ...] = ()
     model_rules: tuple[ModelRule, ...] = ()
+    phase: Phase = "start"
     instruction: str
     step: int = 0
     now: StepState = StepState()
@@ -211,9 +211,9 @@ class EpisodeState(BaseModel):
             goal=self.task.goal,
             instruction=self.instruction,
             rules=self.task.rules,
+            model_rules=self.model_rules,
             step=self.step,
             attempt=self.now.attempt,
-            model_rules=self.model_rules,
             max_steps=self.task.max_steps,
             subtask_steps=self.subtask.steps,
             action=proposal.action if proposal else None,
