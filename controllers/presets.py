@@ -50,6 +50,10 @@ _TRACKER = frozenset({"attention_tracker"})
 _SINKS, _VISUAL = frozenset({"sink_rate"}), frozenset({"visual_sinks"})
 
 
+def _instaboost(profile: HeadProfile) -> tuple[Controller, ...]:
+    return (Steer.instaboost(profile.gains.get("instaboost", 3.0)),)
+
+
 def _always(*controllers: Controller) -> Callable[[HeadProfile], tuple[Controller, ...]]:
     return lambda profile: controllers
 
@@ -93,6 +97,17 @@ PRESETS: dict[str, Preset] = {
         Preset("decompose", "split the goal into subtasks, one at a time", _always(Decompose())),
         Preset("agent-nexus", "replan after every subtask (2506.08972)", _always(Decompose.agent_nexus())),
         Preset("remind", "restate what lost attention", _always(Remind(sensors=_DRIFT)), _DRIFT),
+        Preset(
+            "remind-pgi",
+            "restate what lost attention, as persona, groups and intelligence (2402.14002)",
+            _always(Remind.pgi(name="remind-pgi", sensors=_DRIFT)),
+            _DRIFT,
+        ),
+        Preset(
+            "remind-fixed-pgi",
+            "PGI's wording of the goal (2402.14002) at turns 4 and 7",
+            _always(Remind.pgi(name="remind-fixed-pgi", turns=(4, 7), unparsable=False, cooldown=1, lasts=1, budget=2)),
+        ),
         Preset("remind-fixed", "restate the goal at turns 4 and 7 (2510.07777)", _always(Remind.drift_no_more())),
         Preset(
             "drift-reminders",
@@ -124,26 +139,52 @@ PRESETS: dict[str, Preset] = {
             _always(SetPoint(set_point=2.0)),
             _DRIFT,
         ),
-        Preset("spotlight", "raise the goal's attention mass to 0.2 (2505.12025)", _always(Steer.spotlight("goal"))),
-        Preset("instaboost", "triple the attention on the instructions (2506.13734)", _always(Steer.instaboost())),
+        Preset(
+            "spotlight",
+            "raise the goal's mean attention mass towards 0.2 (2505.12025)",
+            _always(Steer.spotlight("goal")),
+        ),
+        Preset(
+            "spotlight-exact",
+            "raise the goal's attention mass to 0.2 in every head and row",
+            _always(Steer.spotlight_exact("goal")),
+        ),
+        Preset("instaboost", "boost the attention on the prompt up to the goal's end (2506.13734)", _instaboost),
+        Preset("instaboost-spans", "triple the attention on system, rules and goal", _always(Steer.instaboost_spans())),
         Preset(
             "pasta",
-            "attend to the goal, scale all else by 0.01 (2311.02262)",
+            "scale the prompt outside of the goal by 0.01 (2311.02262)",
             lambda p: (Steer.pasta("goal", p.of("pasta")),),
+        ),
+        Preset(
+            "pasta-gain",
+            "scale all but the goal by 0.01, the answer included",
+            lambda p: (Steer.pasta_gain("goal", p.of("pasta")),),
         ),
         Preset("zero-tuning", "scale the attention on the first token (2505.11739)", _zero_tuning),
         Preset("vhr", "double the outputs of the vision heads (2412.13949)", _vhr),
         Preset("head-weights", "scale each head's attention on the goal by its own weight", _head_weights),
         Preset(
             "act",
-            "scale the attention on sinks by 0.4 (2406.15765)",
-            lambda p: (Recalibrate.act(p.of("act")),),
+            "scale the attention on each head's sinks by 0.4 (2406.15765)",
+            lambda p: (Steer.act(p.of("act")),),
+        ),
+        Preset(
+            "act-mean",
+            "scale the attention on the sinks that all heads share by 0.4",
+            lambda p: (Recalibrate.act_mean(p.of("act")),),
             _SINKS,
         ),
         Preset(
             "var",
-            "redistribute attention from sinks to the image (2503.03321)",
+            "redistribute attention from each layer's sinks to the image (2503.03321)",
             _always(Recalibrate.var()),
+            _VISUAL,
+        ),
+        Preset(
+            "var-union",
+            "redistribute attention from the sinks of all layers to the image",
+            _always(Recalibrate.var_union()),
             _VISUAL,
         ),
         Preset(
