@@ -6,8 +6,11 @@ head is the gain in the log-probability per token of the right answer. Each use 
 - ``pasta`` (arXiv 2311.02262, section 3.2): the heads that are among the best half in every group of tasks.
 - ``zero-tuning`` (arXiv 2505.11739): of a grid of gains, the one that helps most in all heads together; then the heads
   in which this gain's mean effect exceeds its standard error.
-- ``act`` (arXiv 2406.15765): the heads in which the mean effect of taking attention from sinks exceeds its standard
-  error.
+- ``act`` (arXiv 2406.15765): the heads in which the mean effect of taking attention from the head's sinks exceeds its
+  standard error; layers 2 to the last but one.
+- ``instaboost`` (arXiv 2506.13734): of the paper's grid of factors, the one that helps most in all heads together. The
+  paper leaves out factors at which a judge finds the answers not fluent. Here, factors are left out at which a right
+  answer's token is less than half as probable, on average, as without steering.
 
 ``vhr`` (arXiv 2412.13949) uses vision-aware head divergence instead (:mod:`homeostat.sensors.vision_heads`).
 """
@@ -24,23 +27,24 @@ from numpy.typing import NDArray
 
 from homeostat.actions import Terminate
 from homeostat.agent.models.transformers_model import TransformersModel
-from homeostat.agent.prompts import act_prompt, describe
+from homeostat.agent.prompts import act_prompt, past_action, write_action
 from homeostat.envs.core import Solvable
 from homeostat.envs.harness import Suite, make_env
-from homeostat.envs.mobile_use import format_action
 from homeostat.errors import ConfigError
 from homeostat.sensors.attempts import Readout
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.steering.actuators import Actuator
 from homeostat.sensors.vision_heads import head_divergence, vision_heads, without
 
-__all__ = ["GAINS", "RightAnswer", "effects", "find_heads", "right_answers"]
+__all__ = ["BOOSTS", "GAINS", "RightAnswer", "effects", "find_heads", "right_answers"]
 
 GAINS = (0.5, 0.67, 1.5, 2.0)
 """The gains that ``zero-tuning`` tries on the first token's attention."""
+BOOSTS = tuple(float(factor) for factor in range(1, 20, 2))
+"""The factors that ``instaboost`` tries on the prompt up to the goal's end."""
 _GROUPS = 3
+_FLUENT = float(np.log(0.5))
 _OUTPUTS = Readout(statistics=frozenset({"outputs"}))
-_RECEIVED = Readout(statistics=frozenset({"received"}))
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,12 @@ def right_answers(model: TransformersModel, suite: Suite, count: int, seed: int 
         history, steps = list[str](), list[tuple[Prompt, str]]()
         for _ in range(task.max_steps):
             action, seen = env.oracle(), env.observe()
-            grid = model.style.grid(seen)
             prompt = act_prompt(model.style, goal=task.goal, rules=task.rules, history=history, observation=seen)
-            steps.append((prompt, format_action(action, grid)))
+            steps.append((prompt, write_action(model.style, action, seen)))
             if isinstance(action, Terminate):
                 break
             env.act(action)
-            history.append(describe(action, grid))
+            history.append(past_action(model.style, action, seen))
         prompt, answer = rng.choice(steps)
         found.append(
             RightAnswer(prompt, tuple(tokenizer(answer, add_special_tokens=False)["input_ids"]), number % _GROUPS)
@@ -135,28 +138,35 @@ def find_heads(
     Args:
         model: The model.
         answers: Prompts with their right answers.
-        span: The label of the span that PASTA emphasises.
+        span: The label of the span that PASTA emphasises, and at whose end InstABoost's instructions end.
         done: Called after every prompt of every measurement, three times for each prompt.
 
     Returns:
         The heads by use, as (layer, head); the gains by use; and what was measured, as JSON data: the mean effect and
-        its standard error for every head, in nats per token, and the mean effect of every gain.
+        its standard error for every head, in nats per token, and the mean effect of every gain and factor.
     """
     heads = _all_heads(model, answers[0])
-    sinks = {id(one): _sinks(model, one) for one in answers}
     groups = np.array([one.group for one in answers])
 
-    def act(one: RightAnswer, chosen: frozenset[tuple[int, int]]) -> Sequence[Actuator]:
-        slots = sinks[id(one)]
-        return (Actuator(slots, scale=0.4, heads=chosen),) if slots else ()
+    def pasta(one: RightAnswer, chosen: frozenset[tuple[int, int]]) -> Sequence[Actuator]:
+        return _present(one, Actuator(span, gain=0.01, reach="outside", heads=chosen))
 
-    emphasis = effects(model, answers, heads, lambda one, h: _present(one, Actuator(span, gain=100.0, heads=h)), done)
+    def act(one: RightAnswer, chosen: frozenset[tuple[int, int]]) -> Sequence[Actuator]:
+        return (Actuator(None, scale=0.4, sinks=0.1, heads=chosen, from_layer=2, to_layer=-1),)
+
+    emphasis = effects(model, answers, heads, pasta, done)
     freed = effects(model, answers, heads, act, done)
-    by_gain = {
-        gain: np.array([_nats(model, one, (Actuator(((0, 1),), gain=gain),)) - _nats(model, one) for one in answers])
-        for gain in GAINS
-    }
-    gain = max(GAINS, key=lambda g: by_gain[g].mean())
+    plain = np.array([_nats(model, one) for one in answers])
+
+    def gained(make: Callable[[float], Actuator], factors: Sequence[float]) -> dict[float, float]:
+        """The mean gain in log-probability of every factor."""
+        scores = {f: [_nats(model, one, _present(one, make(f))) for one in answers] for f in factors}
+        return {f: float((np.array(found) - plain).mean()) for f, found in scores.items()}
+
+    by_gain = gained(lambda g: Actuator(((0, 1),), gain=g), GAINS)
+    gain = max(GAINS, key=lambda g: by_gain[g])
+    by_boost = gained(lambda g: Actuator(span, gain=g, reach="prefix"), BOOSTS)
+    boost = max((b for b in BOOSTS if by_boost[b] >= _FLUENT), key=lambda b: by_boost[b])
     first = effects(model, answers, heads, lambda one, h: (Actuator(((0, 1),), gain=gain, heads=h),), done)
     top = [set(np.argsort(-emphasis[groups == g].mean(0), kind="stable")[: len(heads) // 2]) for g in np.unique(groups)]
     chosen = {
@@ -167,8 +177,10 @@ def find_heads(
     }
     measured = {"pasta": emphasis, "act": freed, "zero-tuning": first}
     figures: dict[str, Any] = {use: _figures(heads, table) for use, table in measured.items()}
-    figures |= {"gains": {str(g): float(values.mean()) for g, values in by_gain.items()}}
-    return {use: frozenset(found) for use, found in chosen.items()}, {"zero-tuning": gain}, figures
+    figures |= {"gains": {str(g): value for g, value in by_gain.items()}}
+    figures |= {"boosts": {str(b): value for b, value in by_boost.items()}}
+    gains = {"zero-tuning": gain, "instaboost": boost}
+    return {use: frozenset(found) for use, found in chosen.items()}, gains, figures
 
 
 def _nats(model: TransformersModel, one: RightAnswer, steer: Sequence[Actuator] = ()) -> float:
@@ -186,14 +198,6 @@ def _present(one: RightAnswer, actuator: Actuator) -> tuple[Actuator, ...]:
 def _all_heads(model: TransformersModel, one: RightAnswer) -> list[tuple[int, int]]:
     read = model.read(one.prompt, one.tokens)
     return [(layer, head) for layer in read.layers for head in range(read.mass.shape[2])]
-
-
-def _sinks(model: TransformersModel, one: RightAnswer) -> tuple[tuple[int, int], ...]:
-    """The slots behind the first that receive more than 0.1 of the attention, averaged over all heads."""
-    received = model.read(one.prompt, one.tokens, _RECEIVED).received
-    assert received is not None
-    mean = np.nan_to_num(received, nan=0.0).mean((0, 1))
-    return tuple((int(s), int(s) + 1) for s in np.flatnonzero(mean > 0.1) if s)
 
 
 def _vision(model: TransformersModel, answers: Sequence[RightAnswer]) -> list[tuple[int, int]]:

@@ -3,15 +3,18 @@
 Attention sinks are keys that receive attention whatever the query is. Which tokens they are depends on the prompt, so a
 sensor finds them in the step's first attempt. The step is then attempted again, with a paper's rule on those tokens:
 
-- *ACT* (arXiv 2406.15765): sinks other than the first token keep 0.4 of their mass, and all other tokens share the
-  rest, from layer 2 on. The paper profiles the heads (``heads``).
-- *VAR* (arXiv 2503.03321): in rows that attend to the image, all sinks keep 0.6 of their mass, and the image's other
-  tokens share the rest, from layer 2 on. The paper leaves out the last layer; this implementation does not know it.
+- *VAR* (arXiv 2503.03321): every layer has sinks of its own. In a layer that has one in the image, in the rows behind
+  the image that attend to it, all sinks keep 0.6 of their mass, and the image's other tokens share the rest, from
+  layer 2 to the last but one.
+- *var-union*, our variant of it: the sinks of all layers together, in all layers from 2 on, and in all rows.
+- *act-mean*, our variant of ACT (arXiv 2406.15765; ``Steer.act`` is the paper's rule): sinks are the tokens that
+  receive more than 0.1 of the attention of all heads and layers. All but the first token keep 0.4 of their mass, and
+  all other tokens share the rest, from layer 2 on.
 - *PAINT* (arXiv 2501.12206) has two streams: the logits of the image's local tokens are stretched by 0.7 and those of
   its summary tokens (the sinks) by 0.35, in the rows that generate tokens, from layer 2 on. According to the paper the
   method is very sensitive to these numbers.
 
-If the prompt has no sinks, ACT and VAR do nothing and the first attempt counts.
+If the prompt has no sinks, all but PAINT do nothing and the first attempt counts.
 """
 
 from __future__ import annotations
@@ -35,11 +38,11 @@ _SUMMARY = 0.5  # the summary tokens' stretch as a share of the local tokens': t
 
 
 class Recalibrate(Settings):
-    """Attempts a step again with a paper's rule on the sinks that its first attempt shows.
+    """Attempts a step again with a rule on the sinks that its first attempt shows.
 
     Attributes:
-        rule: The paper: act, var or paint.
-        strength: The share of their mass that sinks keep (act, var), or the stretch α of the logits (paint).
+        rule: The rule: act-mean, var, var-union or paint.
+        strength: The share of their mass that sinks keep, or the stretch α of the logits (paint).
         sensor: The sensor that finds the sinks.
         span: The label of the image's span.
         when: ``"always"`` acts at every step, ``"alarm"`` at a step at which a reading alarms.
@@ -51,7 +54,7 @@ class Recalibrate(Settings):
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
     name: str = Field(min_length=1)
-    rule: Literal["act", "var", "paint"]
+    rule: Literal["act-mean", "var", "var-union", "paint"]
     strength: float = Field(ge=0.0)
     sensor: str = Field(min_length=1)
     span: str = "screen"
@@ -62,8 +65,8 @@ class Recalibrate(Settings):
     budget: int = Field(default=30, ge=1)
 
     @classmethod
-    def act(cls, heads: Heads | None = None) -> Recalibrate:
-        """ACT with the paper's constant 0.4.
+    def act_mean(cls, heads: Heads | None = None) -> Recalibrate:
+        """ACT's constant 0.4 on the sinks that all heads share.
 
         Args:
             heads: The heads to steer; None for all.
@@ -71,7 +74,7 @@ class Recalibrate(Settings):
         Returns:
             The controller.
         """
-        return cls(name="act", rule="act", strength=0.4, sensor="sink_rate", heads=heads)
+        return cls(name="act-mean", rule="act-mean", strength=0.4, sensor="sink_rate", heads=heads)
 
     @classmethod
     def var(cls, span: str = "screen") -> Recalibrate:
@@ -84,6 +87,18 @@ class Recalibrate(Settings):
             The controller.
         """
         return cls(name="var", rule="var", strength=0.6, sensor="visual_sinks", span=span)
+
+    @classmethod
+    def var_union(cls, span: str = "screen") -> Recalibrate:
+        """VAR's constant 0.6 on the sinks of all layers together, in all rows.
+
+        Args:
+            span: The label of the image's span.
+
+        Returns:
+            The controller.
+        """
+        return cls(name="var-union", rule="var-union", strength=0.6, sensor="visual_sinks", span=span)
 
     @classmethod
     def paint(cls, span: str = "screen") -> Recalibrate:
@@ -123,13 +138,34 @@ class Recalibrate(Settings):
                 return (local,)
             less = -self.strength * (1 - _SUMMARY)
             return (local, Actuator(_ranges(inside), stretch=less, rows="output", heads=heads, from_layer=first))
-        slots = [slot for slot in (*inside, *outside) if slot or self.rule == "var"]
+        if self.rule == "var":
+            return self._by_layer(reading)
+        slots = sorted(slot for slot in (*inside, *outside) if slot or self.rule == "var-union")
         if not slots:
             return ()
-        where = Centric(self.span) if self.rule == "var" else None
-        to = self.span if self.rule == "var" else None
-        span = _ranges(sorted(slots))
-        return (Actuator(span, scale=self.strength, to=to, where=where, heads=heads, from_layer=first),)
+        where = Centric(self.span) if self.rule == "var-union" else None
+        to = self.span if self.rule == "var-union" else None
+        return (Actuator(_ranges(slots), scale=self.strength, to=to, where=where, heads=heads, from_layer=first),)
+
+    def _by_layer(self, reading: Reading) -> tuple[Actuator, ...]:
+        """One rule for all layers that have the same sinks, one of them in the image."""
+        layers: dict[tuple[int, ...], list[int]] = {}
+        for layer, slots in sorted(reading.layer_sinks.items()):
+            if layer >= self.from_layer and any(slot in reading.sinks for slot in slots):
+                layers.setdefault(tuple(sorted(slots)), []).append(layer)
+        return tuple(
+            Actuator(
+                _ranges(slots),
+                scale=self.strength,
+                to=self.span,
+                where=Centric(self.span),
+                heads=self.heads,
+                layers=frozenset(found),
+                to_layer=-1,
+                after=self.span,
+            )
+            for slots, found in layers.items()
+        )
 
 
 def _ranges(slots: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -1,20 +1,27 @@
 """``Steer`` and ``SetPoint``: steer the model's attention instead of adding a reminder to the prompt.
 
-``Steer`` applies fixed actuators, always or when a reading alarms. It has presets with the papers' constants:
+``Steer`` applies fixed actuators, always or when a reading alarms. A preset under a paper's name does what the
+authors' code does; ``docs/design/presets.md`` compares them line by line:
 
-- *Spotlight* (arXiv 2505.12025) raises the emphasised span's attention mass to a target of 0.2 if it is lower, in all
-  heads. The paper adds log(target / mass) to the logits, which falls short of the target; this implementation reaches
-  it.
-- *PASTA* (arXiv 2311.02262) scales everything but the emphasised span by 0.01, in profiled heads. This equals a gain of
-  100 on the span.
-- *InstABoost* (arXiv 2506.13734) multiplies the attention on the instructions by 3, in all heads.
+- *Spotlight* (arXiv 2505.12025): if the emphasised span's mass, averaged over all heads and rows of a layer, is below a
+  target of 0.2, log(target / mass) is added to the span's logits in all of them. This falls short of the target.
+- *PASTA* (arXiv 2311.02262) scales what is outside of the emphasised span in the prompt by 0.01, in profiled heads. The
+  answer's own tokens keep their logits.
+- *InstABoost* (arXiv 2506.13734) multiplies the attention on everything up to the end of the instructions, the first
+  token included, in all heads. The paper chooses the factor by validation; ``homeostat profile`` does, too.
+- *ACT* (arXiv 2406.15765): the attention sinks of a head, those tokens whose mean weight exceeds 0.1, all but the first
+  of them, keep 0.4 of their mass, and all other tokens share the rest, in profiled heads, from layer 2 to the last but
+  one.
 - *ZeroTuning* (arXiv 2505.11739) multiplies the attention on the first token by g, in profiled heads. g > 1 flattens
   the attention on the other tokens, g < 1 sharpens it. The paper chooses g by validation.
 - *VHR* (arXiv 2412.13949) multiplies the outputs of vision heads by 2.
 - *Head weights* (after MoH, arXiv 2410.11842) scale each head's attention on a span by a weight of its own.
 
-Rules that depend on the prompt's attention sinks (ACT, VAR, PAINT) are in ``recalibrate.py``. ``homeostat profile``
-finds the heads.
+Our variants of the first three are *spotlight-exact* (every head and row reaches the target), *pasta-gain* (a gain of
+100 on the span) and *instaboost-spans* (the instructions' own spans alone).
+
+Rules on sinks that a first attempt has to show (VAR, PAINT) are in ``recalibrate.py``. ``homeostat profile`` finds the
+heads.
 
 ``SetPoint`` closes the loop. It is a proportional-integral controller on the logarithm of a span's attention intensity,
 which ``AttentionDrift`` measures at every attempt:
@@ -68,20 +75,33 @@ class Steer(Settings):
 
     @classmethod
     def spotlight(cls, span: str = "rules", target: float = 0.2) -> Steer:
-        """Spotlight: raises a span's attention mass to a target (arXiv 2505.12025).
+        """Spotlight: raises a span's mean attention mass towards a target (arXiv 2505.12025).
 
         Args:
             span: The span's label.
-            target: The least mass; the paper's is 0.2.
+            target: The mean mass below which a layer is steered; the paper's is 0.2.
 
         Returns:
             The controller.
         """
-        return cls(name="spotlight", actuators=(Actuator(span, target=target, raise_only=True),), when="always")
+        return cls(name="spotlight", actuators=(Actuator(span, floor=target),), when="always")
+
+    @classmethod
+    def spotlight_exact(cls, span: str = "rules", target: float = 0.2) -> Steer:
+        """Raises a span's attention mass to a target in every head and row.
+
+        Args:
+            span: The span's label.
+            target: The least mass.
+
+        Returns:
+            The controller.
+        """
+        return cls(name="spotlight-exact", actuators=(Actuator(span, target=target, raise_only=True),), when="always")
 
     @classmethod
     def pasta(cls, span: str = "rules", heads: Heads | None = None) -> Steer:
-        """PASTA: scales everything but a span by 0.01 (arXiv 2311.02262).
+        """PASTA: scales the prompt outside of a span by 0.01 (arXiv 2311.02262).
 
         Args:
             span: The span's label.
@@ -90,11 +110,38 @@ class Steer(Settings):
         Returns:
             The controller.
         """
-        return cls(name="pasta", actuators=(Actuator(span, gain=100.0, heads=heads),), when="always")
+        rule = Actuator(span, gain=0.01, reach="outside", heads=heads)
+        return cls(name="pasta", actuators=(rule,), when="always")
 
     @classmethod
-    def instaboost(cls, spans: Sequence[str] = ("system", "rules", "goal")) -> Steer:
-        """InstABoost: triples the attention on the instructions (arXiv 2506.13734).
+    def pasta_gain(cls, span: str = "rules", heads: Heads | None = None) -> Steer:
+        """Scales everything but a span by 0.01, the answer's own tokens included.
+
+        Args:
+            span: The span's label.
+            heads: The heads to steer; None for all.
+
+        Returns:
+            The controller.
+        """
+        return cls(name="pasta-gain", actuators=(Actuator(span, gain=100.0, heads=heads),), when="always")
+
+    @classmethod
+    def instaboost(cls, gain: float = 3.0, span: str = "goal") -> Steer:
+        """InstABoost: multiplies the attention on the prompt up to the end of the instructions (arXiv 2506.13734).
+
+        Args:
+            gain: The factor. The paper chooses it from 1, 3, …, 19 by validation; 3 is its code's default.
+            span: The label of the last instruction. What precedes it in the prompt counts as instructions, too.
+
+        Returns:
+            The controller.
+        """
+        return cls(name="instaboost", actuators=(Actuator(span, gain=gain, reach="prefix"),), when="always")
+
+    @classmethod
+    def instaboost_spans(cls, spans: Sequence[str] = ("system", "rules", "goal")) -> Steer:
+        """Triples the attention on the instructions' own spans.
 
         Args:
             spans: The labels of the instructions' spans.
@@ -102,7 +149,21 @@ class Steer(Settings):
         Returns:
             The controller.
         """
-        return cls(name="instaboost", actuators=tuple(Actuator(span, gain=3.0) for span in spans), when="always")
+        rules = tuple(Actuator(span, gain=3.0) for span in spans)
+        return cls(name="instaboost-spans", actuators=rules, when="always")
+
+    @classmethod
+    def act(cls, heads: Heads | None = None) -> Steer:
+        """ACT: takes attention from the sinks of each head (arXiv 2406.15765).
+
+        Args:
+            heads: The heads to steer, which the paper profiles; None for all.
+
+        Returns:
+            The controller.
+        """
+        rule = Actuator(None, scale=0.4, sinks=0.1, heads=heads, from_layer=2, to_layer=-1)
+        return cls(name="act", actuators=(rule,), when="always")
 
     @classmethod
     def vhr(cls, heads: Heads, gain: float = 2.0) -> Steer:

@@ -35,6 +35,7 @@ class VisualSinks:
     ``value`` lies in [0, 1], over all probed heads and tokens. ``sinks`` and ``other_sinks`` hold φ of every sink in
     the image and elsewhere, the largest over the probed layers. ``detail`` holds ``sinks``, the number of the image's
     tokens that are sinks in some probed layer, and ``image_centric``, the share of image-centric (token, head) rows.
+    ``layer_sinks`` holds the slots of all sinks of every probed layer.
 
     The sensor needs a model that implements :class:`~homeostat.sensors.contracts.HiddenStates`.
     """
@@ -103,6 +104,10 @@ class VisualSinks:
             span=self.span,
             sinks={slot: size for slot, size in strong.items() if slot in mine},
             other_sinks={slot: size for slot, size in strong.items() if slot not in mine},
+            layer_sinks={
+                layer: tuple(map(int, np.flatnonzero(row > self.tau)))
+                for layer, row in zip(spans.layers, values, strict=True)
+            },
             detail={"sinks": float(count), "image_centric": float(image_centric(keys, sinks).mean())},
         )
 

@@ -53,7 +53,9 @@ def test_the_command_writes_a_profile_and_what_was_measured(tmp_path: Path) -> N
     assert profile.heads["vhr"]
     told = json.loads((tmp_path / "heads.effects.json").read_text())
     assert len(told["pasta"]) == 20
-    assert set(told) == {"pasta", "act", "zero-tuning", "gains"}
+    assert set(told) == {"pasta", "act", "zero-tuning", "gains", "boosts"}
+    assert profile.gains["instaboost"] == float(max(told["boosts"], key=lambda b: told["boosts"][b]))
+    assert {layer for layer, _ in profile.heads["act"]} <= {2, 3}  # nano has five layers
     effects = {(row["layer"], row["head"]): row["effect"] for row in told["pasta"]}
     counted = {h: e for (h, e), row in zip(effects.items(), told["pasta"], strict=True) if abs(e) > row["error"]}
     wanted = dict.fromkeys(effects, 1.0) | {

@@ -63,11 +63,24 @@ def test_always_holds_once_from_whichever_phase_it_is_heard_in_first() -> None:
 
 
 def test_the_presets_have_the_papers_constants() -> None:
-    assert Steer.spotlight().actuators == (Actuator("rules", target=0.2, raise_only=True),)
-    assert Steer.pasta(heads=frozenset({(1, 2)})).actuators == (Actuator("rules", gain=100.0, heads={(1, 2)}),)
-    assert [a.gain for a in Steer.instaboost().actuators] == [3.0] * 3
+    """What each rule does to attention is compared with the authors' in tests/sensors/test_papers.py."""
+    heads = frozenset({(3, 2)})
+    assert Steer.spotlight().actuators == (Actuator("rules", floor=0.2),)
+    assert Steer.pasta(heads=heads).actuators == (Actuator("rules", gain=0.01, reach="outside", heads=heads),)
+    assert Steer.instaboost().actuators == (Actuator("goal", gain=3.0, reach="prefix"),)
+    act = Actuator(None, scale=0.4, sinks=0.1, heads=heads, from_layer=2, to_layer=-1)
+    assert Steer.act(heads).actuators == (act,)
     assert Steer.zero_tuning(0.5).actuators == (Actuator(((0, 1),), gain=0.5),)
-    assert all(s.when == "always" for s in (Steer.spotlight(), Steer.pasta(), Steer.instaboost(), Steer.zero_tuning(2)))
+    presets = (Steer.spotlight(), Steer.pasta(), Steer.instaboost(), Steer.act(), Steer.zero_tuning(2))
+    assert all(s.when == "always" for s in presets)
+
+
+def test_our_variants_have_names_of_their_own() -> None:
+    assert Steer.spotlight_exact().actuators == (Actuator("rules", target=0.2, raise_only=True),)
+    assert Steer.pasta_gain(heads=frozenset({(1, 2)})).actuators == (Actuator("rules", gain=100.0, heads={(1, 2)}),)
+    assert [a.gain for a in Steer.instaboost_spans().actuators] == [3.0] * 3
+    variants = ("spotlight-exact", "pasta-gain", "instaboost-spans", "act-mean", "var-union")
+    assert [controllers_for(name).controllers[0].name for name in variants] == list(variants)
 
 
 def reading(intensity: float) -> Reading:
