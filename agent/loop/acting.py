@@ -12,7 +12,7 @@ from homeostat.agent.loop.nodes import Updates
 from homeostat.agent.loop.performing import Outcome, perform, settle
 from homeostat.agent.loop.refusing import refusal
 from homeostat.agent.loop.state import EpisodeState, StepState
-from homeostat.agent.prompts import describe
+from homeostat.agent.prompts import past_action
 from homeostat.controllers.decisions import Refuse, Stop
 from homeostat.controllers.forest import same_action
 
@@ -103,7 +103,6 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
     """The updates after an action that was executed or refused."""
     assert state.proposal is not None
     seen = context.observe()
-    grid = context.calls.model.style.grid(seen)
     updates: Updates = {}
     known = settle(state, context)
     if known is not None and known.uncertain:
@@ -143,7 +142,7 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
             garbled=0,
             failures=state.subtask.failures + 1 if error else 0,
             # The history holds a refused action too: a greedy model that saw the same prompt would try it for ever.
-            history=(*state.subtask.history, describe(action, grid)),
+            history=(*state.subtask.history, past_action(context.calls.model.style, action, seen, said)),
             acted=(*state.subtask.acted, *state.readings),
             tried=(*state.subtask.tried, (seen.fingerprint, same_action(action, seen.elements))),
             answers=(*state.subtask.answers, *answers),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import warnings
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from homeostat.agent.prompts import VERBOSE, PromptStyle
+from homeostat.agent.models.pictures import resize_of
+from homeostat.agent.prompts import QWEN2_5_VL, QWEN3_VL, VERBOSE, PromptStyle
 from homeostat.components import component
 from homeostat.data_files import DataError, read_text
 from homeostat.errors import ModelError, UnknownName
@@ -25,7 +27,16 @@ GROUP = "homeostat.models"
 """The entry-point group in which packages register models: a name, and a function that returns the model's folder."""
 _HUB_SECONDS = 5.0
 _LARGE_BYTES = 4 * 2**30
-_THOUSANDTHS = ("qwen2_vl", "qwen3_vl", "qwen3_vl_moe")
+_THOUSANDTHS = VERBOSE.model_copy(update={"coordinates": "thousandths"})
+_STYLES = {
+    "qwen2_vl": _THOUSANDTHS,
+    "qwen2_5_vl": QWEN2_5_VL,
+    "qwen3_vl": QWEN3_VL,
+    "qwen3_vl_moe": QWEN3_VL,
+    "qwen3_5": _THOUSANDTHS,
+    "qwen3_5_moe": _THOUSANDTHS,
+}
+"""The style of models that bring none of their own, by model type; every other type gets the general one."""
 
 
 def nano_path(name: str = NANO) -> Path:
@@ -173,8 +184,8 @@ def weights_hash(source: str) -> str | None:
 def template_hash(source: str) -> str:
     """Returns a hash that identifies the wording of a model's prompts: its chat template and its prompt style.
 
-    A model without a style of its own counts with the general one. Of a hub model the style alone counts, because the
-    template belongs to the weights.
+    A model without a style of its own counts with the style of its model type. Of a hub model the style alone counts,
+    because the template belongs to the weights.
 
     Args:
         source: A folder or a hub name.
@@ -187,34 +198,55 @@ def template_hash(source: str) -> str:
         file = Path(source) / name
         digest.update(file.read_bytes() if file.is_file() else b"-")
     if not (Path(source) / "homeostat.json").is_file():
-        digest.update(VERBOSE.model_dump_json(exclude={"compacts"}).encode())  # the wording alone
+        digest.update(_STYLES.get(_model_type(source), VERBOSE).wording().encode())
     return digest.hexdigest()[:12]
 
 
-def load_style(source: str | None, model_type: str) -> PromptStyle:
+def load_style(source: str | None, model_type: str, processor: Any = None) -> PromptStyle:
     """Loads a model's prompt style.
 
     Args:
         source: The model's folder or hub name; None for a model without either.
-        model_type: The transformers model type, which decides in which coordinates the model writes points.
+        model_type: The transformers model type, which decides on the prompts of a model without a style of its own.
+        processor: The model's image-text processor, which decides on the size of the picture that the model sees.
 
     Returns:
-        The style in the folder's ``homeostat.json``; else :data:`~homeostat.agent.VERBOSE` with the coordinates of this
-        model type.
+        The style in the folder's ``homeostat.json``; else the style of this model type, or
+        :data:`~homeostat.agent.VERBOSE` where there is none.
 
     Raises:
         ModelError: ``homeostat.json`` is no prompt style.
     """
     path = Path(source or "") / "homeostat.json"
     if source is None or not path.is_file():
-        return VERBOSE.model_copy(update={"coordinates": "thousandths" if model_type in _THOUSANDTHS else "pixels"})
+        return _fitted(_STYLES.get(model_type, VERBOSE), processor)
     try:
-        return PromptStyle.model_validate_json(read_text(path))
+        return _fitted(PromptStyle.model_validate_json(read_text(path)), processor)
     except (ValidationError, DataError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(map(str, first["loc"])) or "the file"
         why = f"{where}: {str(first['msg']).removeprefix('Value error, ')}"
         raise ModelError(f"{str(path)!r} is no prompt style: {clipped(visible(why), 240)}; see PromptStyle") from None
+
+
+def _fitted(style: PromptStyle, processor: Any) -> PromptStyle:
+    """The style with the picture size of the model's processor, unless it states one."""
+    resize = resize_of(processor) if style.resize is None else None
+    return style if resize is None else style.model_copy(update={"resize": resize})
+
+
+def _model_type(source: str) -> str:
+    """The model type that a folder, or the cached copy of a hub model, states; "" where none is found."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        path = Path(source) / "config.json"
+        if not path.is_file():
+            cached = try_to_load_from_cache(source, "config.json")
+            path = Path(cached) if isinstance(cached, str) else path
+        return str(json.loads(read_text(path)).get("model_type", ""))
+    except (DataError, ValueError, AttributeError):  # the loader of the weights says what is wrong with the file
+        return ""
 
 
 def _best_device() -> str:

@@ -79,7 +79,7 @@ class TransformersModel:
         """
         self.name = name
         self.model = model
-        self.style = style or load_style(None, model.config.model_type)
+        self.style = style or load_style(None, model.config.model_type, processor)
         self.layers = layers
         self.processor = processor
         self.renderer = Renderer(processor)
@@ -119,7 +119,7 @@ class TransformersModel:
         """
         source = resolve(name)
         model, processor = load_weights(source, device, dtype)
-        style = load_style(source, model.config.model_type)
+        style = load_style(source, model.config.model_type, processor)
         return cls(model, processor, name=os.fspath(name), style=style, layers=layers, reuse=reuse)
 
     def forget(self) -> None:

@@ -4,6 +4,13 @@ from .building import (
     plan_words as plan_words,
     report_prompt as report_prompt,
 )
-from .history import describe as describe
+from .history import describe as describe, past_action as past_action
+from .picture import SmartResize as SmartResize
+from .qwen import (
+    QWEN2_5_VL as QWEN2_5_VL,
+    QWEN2_5_VL_COMPUTER as QWEN2_5_VL_COMPUTER,
+    QWEN3_VL as QWEN3_VL,
+    QWEN3_VL_COMPUTER as QWEN3_VL_COMPUTER,
+)
 from .style import PromptStyle as PromptStyle
 from .verbose import VERBOSE as VERBOSE

@@ -46,8 +46,7 @@ def act_prompt(
     Returns:
         The prompt.
     """
-    recent = [Wording.own(entry) if POINTED.fullmatch(entry) else entry for entry in history[-style.history_length :]]
-    done = join("; ", recent)
+    done = _done(style, history)
     parts = {
         "goal": fill(style.goal, goal=goal).part("goal"),
         "history": fill(style.history, history=done if done.text else Wording.own(style.history_empty)).part("history"),
@@ -64,7 +63,7 @@ def act_prompt(
     user = [part for label in style.order for part in groups[label]]
     return Prompt(
         (
-            Message("system", _kept(Wording.own(style.system).part("system"), _rules(style, rules))),
+            Message("system", _kept(_system(style, observation), _rules(style, rules))),
             Message("user", _kept(*user)),
         )
     )
@@ -151,6 +150,23 @@ def _memory(plan: Plan) -> dict[str, str]:
         if subtask.answer is not None and (number, subtask.answer) not in named:
             values.append(f"{subtask}: {subtask.answer}")
     return {"done": those("done", "skipped"), "failed": those("failed"), "facts": "; ".join(values) or "nothing"}
+
+
+def _system(style: PromptStyle, observation: Observation) -> Part:
+    """The executor's system message, with the description of its tools."""
+    grid = style.grid(observation)
+    sides = {"width": Wording.own(str(grid.width)), "height": Wording.own(str(grid.height))}
+    return join("", (Wording.own(style.system), fill(style.tools, **sides))).part("system")
+
+
+def _done(style: PromptStyle, history: Sequence[str]) -> Wording:
+    """The newest actions of the history."""
+    recent = history[-style.history_length :]
+    steps = []
+    for number, entry in enumerate(recent, start=len(history) - len(recent) + 1):
+        action = Wording.own(entry) if POINTED.fullmatch(entry) else entry
+        steps.append(fill(style.history_step, number=Wording.own(str(number)), action=action))
+    return join(style.history_separator, steps)
 
 
 def _kept(*parts: Part) -> tuple[Part, ...]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from homeostat import actions as a
-from homeostat.envs.mobile_use import Grid
+from homeostat.agent.prompts.style import PromptStyle
+from homeostat.envs.mobile_use import Grid, call_arguments
+from homeostat.observation import Observation
 
-__all__ = ["POINTED", "describe"]
+__all__ = ["POINTED", "describe", "past_action"]
+
+_SAID = re.compile(r"^[ \t]*Action:[ \t]*(\S.*)$", re.MULTILINE)
 
 POINTED = re.compile(r"(?:click|long_press) \[-?\d+, -?\d+\]")
 """An action as :func:`describe` words it from numbers alone; such an entry of the history holds no foreign text."""
@@ -44,3 +49,22 @@ def describe(action: a.Action, grid: Grid) -> str:
         case a.Terminate(status=s):
             return f"terminate {s}"
     raise AssertionError(action)
+
+
+def past_action(style: PromptStyle, action: a.Action, seen: Observation, said: str = "") -> str:
+    """Writes an action for the history in the form that a style asks for.
+
+    Args:
+        style: The model's prompt style.
+        action: The action.
+        seen: The screen on which it was done.
+        said: The model's answer, which held the action.
+
+    Returns:
+        The text.
+    """
+    grid = style.grid(seen)
+    if style.history_form == "call" and not isinstance(action, a.Question | a.Call | a.Calls):
+        return json.dumps({"name": "mobile_use", "arguments": call_arguments(action, grid)}, ensure_ascii=False)
+    told = _SAID.search(said) if style.history_form == "said" else None
+    return told[1].strip().replace('"', "") if told else describe(action, grid)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from homeostat.agent.prompts.picture import SmartResize
 from homeostat.envs.mobile_use import Grid
 from homeostat.foreign_text import clipped
 from homeostat.observation import Observation
@@ -17,6 +18,8 @@ _PLACEHOLDERS = {
     "rules": ("rules",),
     "goal": ("goal",),
     "history": ("history",),
+    "history_step": ("number", "action"),
+    "tools": ("width", "height"),
     "elements": ("elements",),
     "reminder": ("reminder",),
     "planner_goal": ("goal",),
@@ -24,6 +27,12 @@ _PLACEHOLDERS = {
     "reporter_asks": ("instruction", "facts", "check"),
 }
 """The placeholders of every template of a style."""
+_FIRST = {
+    *("system", "rules", "rule_separator", "goal", "history", "history_empty", "history_length", "elements", "screens"),
+    *("reminder", "order", "planner", "planner_system", "planner_goal", "planner_memory", "planner_screen"),
+    *("planner_words", "typed_plans", "reporter_system", "reporter_asks", "coordinates"),
+}
+"""The fields that word prompts since the first release."""
 
 
 class PromptStyle(BaseModel):
@@ -40,6 +49,10 @@ class PromptStyle(BaseModel):
         history_empty: What stands for the history before the first action.
         history_length: The most actions that the history holds, the newest ones.
         elements: The elements of the user interface as text; ``{elements}``. Empty leaves them out.
+        history_step: One action of the history; ``{number}``, counted from 1, and ``{action}``.
+        history_separator: What stands between two actions of the history.
+        history_form: How an action is written there: in our words, as a ``mobile_use`` call, or in the words that the
+            model wrote behind ``Action:`` (our words where it wrote none).
         screens: The most screenshots of a prompt: the present one and those of the steps before it.
         compacts: Whether the oldest earlier screenshots and actions are left out of a prompt that is longer than the
             model's context. Otherwise the model refuses such a prompt.
@@ -57,8 +70,12 @@ class PromptStyle(BaseModel):
             Otherwise it writes instructions only.
         reporter_system: The reporter's system message. Empty: this model reads no screens for controllers.
         reporter_asks: What the reporter is asked; ``{instruction}``, ``{facts}`` and ``{check}``.
-        coordinates: The numbers that the model writes for a point: pixels of the screenshot, or thousandths (see
-            :class:`~homeostat.envs.mobile_use.Grid`).
+        coordinates: The numbers that the model writes for a point: pixels of the picture that it sees, or thousandths
+            (see :class:`~homeostat.envs.mobile_use.Grid`).
+        resize: How the model's processor resizes a screenshot to the picture that the model sees. None: the picture has
+            the screenshot's size. A model that is loaded without it gets its processor's.
+        tools: The description of the tools, directly behind the system message; ``{width}`` and ``{height}``, the
+            largest numbers of a point. Empty leaves it out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +102,11 @@ class PromptStyle(BaseModel):
     reporter_system: str = ""
     reporter_asks: str = "The task was: {instruction}\nRead off the screen: {facts}\nIs this so: {check}\n"
     coordinates: Literal["pixels", "thousandths"] = "pixels"
+    resize: SmartResize | None = None
+    tools: str = ""
+    history_step: str = "{action}"
+    history_separator: str = "; "
+    history_form: Literal["words", "call", "said"] = "words"
 
     @field_validator(*_PLACEHOLDERS)
     @classmethod
@@ -109,5 +131,19 @@ class PromptStyle(BaseModel):
         Returns:
             The grid.
         """
+        if self.coordinates == "thousandths":
+            return Grid(1000, 1000)
         height, width = observation.screenshot.shape[:2]
-        return Grid(width, height) if self.coordinates == "pixels" else Grid(1000, 1000)
+        if self.resize is not None:
+            height, width = self.resize.size(height, width)
+        return Grid(width, height)
+
+    def wording(self) -> str:
+        """Returns what decides the text of the prompts, as JSON: equal texts mean equal prompts.
+
+        Returns:
+            The fields that word prompts. Those that were added after the first release are left out while they have
+            their default values, so that their addition changes nothing.
+        """
+        later = {name for name, field in type(self).model_fields.items() if getattr(self, name) == field.default}
+        return self.model_dump_json(exclude={"compacts", "resize", *(later - _FIRST)})

@@ -10,7 +10,7 @@ import numpy as np
 
 from homeostat import actions as a
 from homeostat.agent.events import Act, Asked, Decide, Observe, Sense
-from homeostat.agent.prompts import PromptStyle, act_prompt, describe
+from homeostat.agent.prompts import PromptStyle, act_prompt, past_action
 from homeostat.agent.trace import Trace, read_trace
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.controllers.decisions import Dispatch, Reminder
@@ -34,7 +34,7 @@ class Step:
         seen: The screen.
         instruction: The goal, or the subtask that was worked on.
         history: Descriptions of the actions that were done before, since this subtask began.
-        full_history: The same since the episode began.
+        full_history: The same since the episode began, without ``terminate``, which ended subtasks.
         attempts: The model's answers at this step.
         complaints: The complaint that an attempt drew, by the attempt's place in ``attempts``.
         act: The action that was done; None where the trace ends before.
@@ -83,7 +83,7 @@ class Step:
 
         A ``terminate`` in the history ended a subtask; it is left out, because it is not a step towards the whole goal.
         """
-        history = [action for action in self.full_history if not action.startswith("terminate")]
+        history = self.full_history
         return act_prompt(
             self.style, goal=self.task.goal, rules=self.task.rules, history=history, observation=self.seen
         )
@@ -102,16 +102,17 @@ class Step:
         except UnparsableAction:
             return None
 
-    def describe(self, action: a.Action) -> str:
-        """Describes an action in the words of the history.
+    def describe(self, action: a.Action, said: str = "") -> str:
+        """Describes an action as the history lists it.
 
         Args:
             action: The action.
+            said: The model's answer, which held the action.
 
         Returns:
             A few words, such as ``click [40, 96]``.
         """
-        return describe(action, self.style.grid(self.seen))
+        return past_action(self.style, action, self.seen, said)
 
     def pair(self, chosen: str, rejected: str, kind: str) -> Pair:
         """Makes a preference pair from two answers to the step's prompt.
@@ -193,6 +194,7 @@ def steps_of(trace: Trace, style: PromptStyle) -> list[Step]:
             case Act(action=action, outcome=outcome) if found:
                 found[-1].act = event
                 if action is not None and outcome == "done":
-                    done = found[-1].describe(action)
-                    history, full_history = (*history, done), (*full_history, done)
+                    done = found[-1].describe(action, event.said)
+                    history = (*history, done)
+                    full_history = full_history if isinstance(action, a.Terminate) else (*full_history, done)
     return found

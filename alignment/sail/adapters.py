@@ -99,7 +99,8 @@ def load_adapted(name: str, device: str | None = None, dtype: str | None = None)
         reason = str(error).strip().partition("\n")[0][:160]
         raise ModelError(f"adapter {name!r} does not fit its base model {base!r} ({reason}); train it again") from None
     merged.train(False)
-    return TransformersModel(merged, processor, name=name, style=load_style(source, merged.config.model_type))
+    style = load_style(source, merged.config.model_type, processor)
+    return TransformersModel(merged, processor, name=name, style=style)
 
 
 def _base_of(folder: Path) -> str:

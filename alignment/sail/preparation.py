@@ -95,7 +95,7 @@ def prepare(settings: AlignSettings) -> Preparation:
         raise ConfigError(f"held_out {settings.held_out!r} leaves no pair to train on; lower it")
     source = resolve(settings.model)
     network, processor = load_weights(source, settings.device, settings.dtype)
-    style = load_style(source, network.config.model_type)
+    style = load_style(source, network.config.model_type, processor)
     model = TransformersModel(network, processor, name=settings.model, style=style, reuse=False)
     localization = Localization.load(settings.localization) if settings.localization is not None else None
     layers = _layers(settings, localization, len(find_decoder(network)))
