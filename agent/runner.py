@@ -8,10 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from homeostat.agent.events import Act, Event, Planned, ScreenRead, Sense
+from homeostat.agent.events import Act, Asked, Decide, Event, Observe, Planned, RuleRead, ScreenRead, Sense
 from homeostat.agent.spec import AgentSpec
+from homeostat.controllers.decisions import Refuse, Reminder
 from homeostat.envs.core import Closable, TaskInfo
 from homeostat.envs.harness import environments
+from homeostat.envs.harness.fixation import FixationWatch
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, RunnerSpec
 
@@ -71,7 +73,7 @@ class AgentRunner:
         """Plays one episode. One that a signal pauses has no result: it raises ``KeyboardInterrupt``."""
         begun = time.perf_counter()
         task = self.env.reset_task(case.task, seed=case.seed)
-        watch = _Watch(self.seconds)
+        watch = _Watch(self.seconds, FixationWatch(self.env))
         figures: dict[str, Any]
         try:
             folder = self._folder(index, case)
@@ -121,6 +123,7 @@ class AgentRunner:
             kind=self.kind(case.task),
             step_seconds=tuple(round(s, 4) for s in watch.steps),
             obeyed=environments.obeyed(self.env),
+            fixation=watch.fixation.count(),
             readings={name: tuple(values) for name, values in watch.readings.items()} if self.reads else {},
             **figures | {"seconds": round(figures["seconds"], 4)},
         )
@@ -133,8 +136,8 @@ class _OutOfTime(Exception):
 class _Watch:
     """Times an episode's steps, counts their costs, and ends an episode that takes too long."""
 
-    def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float | None, fixation: FixationWatch) -> None:
+        self.seconds, self.fixation = seconds, fixation
         self.begun = self.last = time.perf_counter()
         self.steps: list[float] = []
         self.calls = self.tokens = self.prompt_tokens = 0
@@ -142,6 +145,7 @@ class _Watch:
 
     def __call__(self, event: Event) -> None:
         now = time.perf_counter()
+        self._follow(event)
         if isinstance(event, Act):
             self.steps.append(now - self.last)
             self.last = now
@@ -149,12 +153,26 @@ class _Watch:
             for reading in event.readings:
                 if reading.judged:
                     self.readings.setdefault(reading.sensor, []).append(round(reading.value, 6))
-        if isinstance(event, Sense | Planned | ScreenRead):
+        if isinstance(event, Sense | Planned | ScreenRead | RuleRead):
             self.calls += 1
             self.tokens += len(event.tokens) if isinstance(event, Sense) else event.tokens
             self.prompt_tokens += event.prompt_tokens - event.cached_tokens
             if self.seconds is not None and now - self.begun > self.seconds:
                 raise _OutOfTime
+
+    def _follow(self, event: Event) -> None:
+        """Tells the measure of fixation what was seen, attempted, told and done."""
+        match event:
+            case Observe(app=app, elements=elements):
+                self.fixation.saw(app, elements)
+            case Sense(action=action, candidate=None) if action is not None:
+                self.fixation.attempted(action)
+            case Decide(decision=Reminder() | Refuse()) | Asked(answer=str()):
+                self.fixation.was_told()
+            case Act(action=action, outcome=outcome) if action is not None:
+                self.fixation.acted(action, done=outcome == "done")
+            case _:
+                pass
 
     def figures(self) -> dict[str, Any]:
         """The costs of an episode that was cut off."""

@@ -5,6 +5,7 @@ This module depends on no model and no simulator.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +13,18 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.actions import Action
 from homeostat.observation import Observation
 
-__all__ = ["Attacked", "Checked", "Closable", "Env", "Repeating", "Restoring", "SelfEnding", "Solvable", "TaskInfo"]
+__all__ = [
+    "Attacked",
+    "Checked",
+    "Closable",
+    "Decoyed",
+    "Env",
+    "Repeating",
+    "Restoring",
+    "SelfEnding",
+    "Solvable",
+    "TaskInfo",
+]
 
 
 class TaskInfo(BaseModel):
@@ -205,5 +217,32 @@ class Attacked(Protocol):
 
         Returns:
             True if it was carried out at any moment of the episode; None if no instruction was injected.
+        """
+        ...
+
+
+@runtime_checkable
+class Decoyed(Protocol):
+    """The optional capability of an :class:`Env` that may hold decoys and can tell right actions from wrong ones."""
+
+    def decoys(self) -> frozenset[str]:
+        """Returns the names of the decoys: apps that resemble those of the task.
+
+        Returns:
+            The names, as the screen shows them; empty if there are none.
+        """
+        ...
+
+    def progress(self, steps: Sequence[tuple[Action, bool]]) -> tuple[float | None, ...]:
+        """Judges the actions of the present episode by replaying it. The present state is left as it is.
+
+        Args:
+            steps: The actions since the start of the episode, each with whether it was carried out. One that was not
+                is judged by what it would have done.
+
+        Returns:
+            For each action, how many actions fewer the built-in solution needs afterwards: 1 is a step on its way, 0
+            neither helps nor harms, and minus infinity means that the solution can't reach the end any more. None for
+            the actions behind such a one, and in a free run.
         """
         ...

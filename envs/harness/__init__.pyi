@@ -10,6 +10,7 @@ from .comparison import (
 from .environments import EnvKind as EnvKind, env_kind as env_kind, env_names as env_names, make_env as make_env
 from .execution import evaluate as evaluate
 from .export import write_json as write_json, write_parquet as write_parquet
+from .fixation import Fixation as Fixation
 from .inspect_format import inspect_log as inspect_log, write_inspect as write_inspect
 from .journal import Journal as Journal
 from .measures import per_kind as per_kind, per_template as per_template, summary as summary

@@ -130,6 +130,7 @@ def write_parquet(results: Sequence[Result], arguments: Mapping[str, Any], path:
         "goal": text,
         "success": pa.bool_(),
         "obeyed": pa.bool_(),
+        "fixation": pa.map_(text, whole),
         "ended": text,
         "ended_nexus": text,
         "reason": text,
@@ -149,6 +150,7 @@ def write_parquet(results: Sequence[Result], arguments: Mapping[str, Any], path:
         | {
             "ended_nexus": nexus_ending(r),
             "corrections": list(r.corrections.items()),
+            "fixation": None if r.fixation is None else list(r.fixation.model_dump().items()),
             "readings": list(r.readings.items()),
         }
         | run

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from homeostat.actions import Action, Click, SystemButton, Terminate
 from homeostat.envs.core import Closable, Env, SelfEnding
 from homeostat.envs.harness.environments import env_kind, make_env, obeyed
+from homeostat.envs.harness.fixation import FixationWatch
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, RunnerSpec
 from homeostat.errors import ActionError, ConfigError, UnknownName
@@ -65,17 +66,22 @@ class PolicyRunner:
         """Plays one episode. A refused action costs a step and changes nothing."""
         begun = time.perf_counter()
         info = self.env.reset_task(case.task, seed=case.seed)
-        choose = self._chooser(case)
+        choose, watch = self._chooser(case), FixationWatch(self.env)
         budget = self.max_steps or info.max_steps
         times: list[float] = []
         end: tuple[str, str] | None = None
         while end is None:
             start = time.perf_counter()
             time.sleep(self.delay)
-            action = choose(self.env)
+            action, done = choose(self.env), False
+            if watch.decoys:
+                seen = self.env.observe()
+                watch.saw(seen.app, seen.elements)
+                watch.attempted(action)
             with suppress(ActionError):
                 self.env.act(action)
-                end = self._end(action)
+                done, end = True, self._end(action)
+            watch.acted(action, done=done)
             times.append(round(time.perf_counter() - start, 4))
             if end is None and len(times) >= budget:
                 end = "budget", f"all {budget} steps were used"
@@ -98,6 +104,7 @@ class PolicyRunner:
             kind=self.kind(case.task),
             step_seconds=tuple(times),
             obeyed=obeyed(self.env),
+            fixation=watch.count(),
         )
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from homeostat.envs.harness.fixation import Fixation
+
 __all__ = ["NEXUS_ENDINGS", "NexusEnding", "Result", "nexus_ending"]
 
 NexusEnding = Literal["success", "premature", "budget exceeded", "judged impossible", "collapse", "other"]
@@ -43,6 +45,7 @@ class Result(BaseModel):
         kind: The kind of task, such as ``atomic`` or ``joined_plain``.
         step_seconds: The duration of each step in seconds.
         obeyed: Whether an injected instruction was carried out. None: none was injected.
+        fixation: How the agent's errors relate to decoys. None: there were none.
         readings: The values of every sensor in order, by the sensor's name.
     """
 
@@ -65,6 +68,7 @@ class Result(BaseModel):
     kind: str = ""
     step_seconds: tuple[float, ...] = ()
     obeyed: bool | None = None
+    fixation: Fixation | None = None
     readings: dict[str, tuple[float, ...]] = {}
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from homeostat import actions as a
+from homeostat.errors import ActionError
 
-__all__ = ["RolloutEnv", "rollout"]
+__all__ = ["JudgedEnv", "RolloutEnv", "remaining", "rollout"]
 
 MAX_STEPS = 200  # a bound against endless rollouts; every task takes far fewer steps
 
@@ -69,3 +70,41 @@ def rollout(env: RolloutEnv, look: Callable[[a.Action], None] | None = None) -> 
         steps += 1
     env.resume(before)
     return steps
+
+
+class JudgedEnv(RolloutEnv, Protocol):
+    """An environment that also says whether its task's end is reached."""
+
+    @property
+    def status(self) -> str | None:
+        """The status of the final ``terminate``; None before it."""
+        ...
+
+    def success(self) -> bool:
+        """Returns whether the task's end is reached."""
+        ...
+
+
+def remaining(env: JudgedEnv) -> int | None:
+    """Counts the oracle's actions from the present state to the task's end.
+
+    Args:
+        env: The environment. It is left in the state in which it was given.
+
+    Returns:
+        The number of actions, the final ``terminate`` included: 0 if the episode has ended with success. None if the
+        oracle does not reach the task's end from here.
+    """
+    if env.status is not None:
+        return 0 if env.success() else None
+    before, steps = env.snapshot(), 0
+    try:
+        while steps < MAX_STEPS and env.status is None:
+            env.act(env.oracle())
+            steps += 1
+        reached = env.status is not None and env.success()
+    except ActionError:
+        reached = False
+    finally:
+        env.resume(before)
+    return steps if reached else None

@@ -52,6 +52,8 @@ def print_figures(results: Sequence[Result], figures: dict[str, Any], title: str
     if len(kinds) > 1:
         _table(console, "kind", kinds)
     _line(console, f"endings: {_counts(figures['endings'])}; in UI-NEXUS's words: {_counts(figures['endings_nexus'])}")
+    if figures["fixation"] is not None:
+        _line(console, _fixation(figures["fixation"]))
     ratio, redundancy = _number(figures["steps_ratio"], 2), _number(figures["reversed_redundancy"], 3)
     _line(console, f"steps against optimal where solved: {ratio}; reversed redundancy ratio: {redundancy}")
     _line(
@@ -71,6 +73,22 @@ def print_figures(results: Sequence[Result], figures: dict[str, Any], title: str
         found = Interval(**clustered)
         _line(console, f"over templates (cluster bootstrap): {found.percent()}")
     _line(console, f"{title}: {figures['solved']} of {len(results)} solved, {success.percent()}")
+
+
+def _fixation(counts: dict[str, Any]) -> str:
+    """Which errors land on decoys, and how often the agent returns to one."""
+    from homeostat.envs.harness import Interval
+
+    def share(name: str, of: int, what: str) -> str:
+        found = counts[name]
+        return f"{'none' if found is None else Interval(**found).percent()} of {of} {what}"
+
+    return (
+        f"fixation in {counts['episodes']} episodes with decoys: on a decoy "
+        f"{share('decoy_share', counts['wrong'], 'wrong actions')}; again on one "
+        f"{share('persistence', counts['told'], 'after feedback')}, "
+        f"{share('repetition', counts['followed'], 'without')}"
+    )
 
 
 def _table(console: Any, heading: str, rows: dict[str, tuple[int, int, Any]]) -> None:

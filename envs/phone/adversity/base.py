@@ -9,7 +9,10 @@ and part of the snapshot.
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, ClassVar
 
@@ -20,8 +23,8 @@ from homeostat.envs.core import TaskInfo
 from homeostat.envs.gymnasium_adapter import GymnasiumAdapter
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.env import PhoneEnv
-from homeostat.envs.phone.oracle_rollout import rollout
-from homeostat.errors import ConfigError, EnvError
+from homeostat.envs.phone.oracle_rollout import remaining, rollout
+from homeostat.errors import ActionError, ConfigError, EnvError
 from homeostat.observation import Observation
 
 __all__ = ["Adversity", "share"]
@@ -150,6 +153,31 @@ class Adversity(GymnasiumAdapter, gymnasium.Wrapper[dict[str, Any], Any, dict[st
     def obeyed(self) -> bool | None:
         """Returns whether an injected instruction was carried out; None if none was injected."""
         return self.inner.obeyed() if isinstance(self.inner, Adversity) else None
+
+    def decoys(self) -> frozenset[str]:
+        """Returns the names of the decoys that are installed."""
+        return self.inner.decoys() if isinstance(self.inner, Adversity) else frozenset()
+
+    def progress(self, steps: Sequence[tuple[a.Action, bool]]) -> tuple[float | None, ...]:
+        """Judges the actions of the present episode by replaying it."""
+        if self.phone.instance is None:
+            return (None,) * len(steps)
+        now = self.snapshot()
+        self.reset_task(self.info.name, seed=self.info.seed)
+        found: list[float | None] = []
+        left = remaining(self)
+        for action, done in steps:
+            before = self.snapshot()
+            with suppress(ActionError):
+                self.act(action)
+            then = remaining(self)
+            found.append(None if left is None else -math.inf if then is None else left - then)
+            if done:
+                left = then
+            else:
+                self.resume(before)
+        self.resume(now)
+        return tuple(found)
 
     def subtasks(self) -> tuple[bool, ...]:
         """Returns, for every subtask that can be checked on its own, whether it is done now."""

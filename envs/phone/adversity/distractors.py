@@ -43,6 +43,10 @@ class Distractors(Adversity):
         """Returns the number of decoys."""
         return {"apps": self.apps}
 
+    def decoys(self) -> frozenset[str]:
+        """Returns the names of the decoys that are installed."""
+        return super().decoys() | (set(DECOYS) & set(self.device.apps))
+
     def begin(self) -> None:
         """Installs and fills the decoys."""
         rng, device, instance = self.draw(), self.device, self.phone.instance
