@@ -6,7 +6,7 @@ from .loop.limits import LoopLimits as LoopLimits
 from .models.loading import nano_path as nano_path
 from .models.protocol import Model as Model
 from .models.transformers_model import TransformersModel as TransformersModel
-from .prompts import VERBOSE as VERBOSE, PromptStyle as PromptStyle
+from .prompts import TEXT as TEXT, VERBOSE as VERBOSE, PromptStyle as PromptStyle
 from .run import Run as Run
 from .spec import AgentSpec as AgentSpec
 from .trace import Trace as Trace, read_trace as read_trace

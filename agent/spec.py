@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, quoted, visible
+from homeostat.model_options import ModelOptions
 from homeostat.redaction import set_redaction
 from homeostat.sensors.contracts import Sensor
 
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["AgentSpec"]
 
 
-class AgentSpec(BaseModel):
+class AgentSpec(ModelOptions):
     """Everything that makes an agent: its models, sensors, controllers and limits.
 
-    With no arguments it describes the agent that ``homeostat run`` uses.
+    With no arguments it describes the agent that ``homeostat run`` uses. How the models are loaded (``device``,
+    ``dtype``, ``revision``, ``quantization``) is said by the fields of :class:`~homeostat.model_options.ModelOptions`.
 
     Attributes:
-        model: The model that acts: a hub name, a folder, or the name of an embedded model.
+        model: The model that acts: a hub name, a folder, a GGUF file, or the name of an embedded model.
         planner: The model that splits goals and reads screens. None takes the one that the model's prompt style names,
             else the model itself; it is loaded only where a controller plans.
         sensors: Names of sensors to read besides those that the controllers need (``homeostat list sensors``). A sensor
@@ -40,8 +42,6 @@ class AgentSpec(BaseModel):
         calibration: A file of alarm thresholds, as ``homeostat calibrate`` writes it. None takes the model's own
             ``calibration.json``, where it has one.
         limits: The limits of an episode.
-        device: Where the models are loaded, such as ``"cuda"`` or ``"cpu"``; None takes the fastest one available.
-        dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
         redact: Whether secrets of known forms are replaced in traces and on the terminal
             (:mod:`homeostat.redaction`). Building the agent sets it for the whole process. What the model sees and the
             environment gets is never changed.
@@ -56,8 +56,6 @@ class AgentSpec(BaseModel):
     heads: Path | None = None
     calibration: Path | None = None
     limits: LoopLimits = LoopLimits()
-    device: str | None = None
-    dtype: str | None = None
     redact: bool = True
 
     @field_validator("sensors", "controllers", mode="before")
@@ -120,10 +118,10 @@ class AgentSpec(BaseModel):
         set_redaction(self.redact)
         cascade = self._cascade()
         self._sensors(frozenset())
-        model = TransformersModel.load(self.model, self.device, self.dtype)
+        model = TransformersModel.load(self.model, **self.load_options())
         sensors = calibrated(self._sensors(model.capabilities), self.model, self.calibration)
         name = (self.planner or model.style.planner) if cascade.plans else None
-        planner = TransformersModel.load(name, self.device, self.dtype) if name else None
+        planner = TransformersModel.load(name, **self.other_load_options()) if name else None
         return Agent(model, sensors, cascade, limits=self.limits, planner=planner)
 
     def _cascade(self) -> Cascade:

@@ -15,27 +15,28 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, quoted, visible
+from homeostat.model_options import ModelOptions
 
 __all__ = ["Settings", "load_settings", "save_settings"]
 
 
-class Settings(BaseSettings):
+class _Common(BaseModel):
+    """The fields that stand first."""
+
+    model: str = Field("homeostat/nano", description="Hub name or folder of the model, or a GGUF file.")
+    seed: int = Field(0, description="Random seed of the data, the initial weights and the order of the data.")
+
+
+class Settings(ModelOptions, _Common, BaseSettings):
     """The fields that every alignment command has; a command's own settings inherit from this class."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
-
-    model: str = Field("homeostat/nano", description="Name or folder of the model.")
-    seed: int = Field(0, description="Random seed of the data, the initial weights and the order of the data.")
-    device: str | None = Field(None, description="cpu, cuda or mps. Default: the fastest device available.")
-    dtype: str | None = Field(
-        None, description="float32, bfloat16 or float16. Default: chosen by the size of the model."
-    )
 
     @classmethod
     def settings_customise_sources(

@@ -14,9 +14,9 @@ from homeostat.agent.events import Asked, Observe, Sampled, Sense
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.fitting import Fitted, fitted_prompt
 from homeostat.agent.loop.state import EpisodeState, Proposal, Reply
+from homeostat.agent.prompts import read_action
 from homeostat.controllers.context import Candidate
 from homeostat.controllers.decisions import Ask, Sample
-from homeostat.envs.mobile_use import parse_action
 from homeostat.errors import UnparsableAction
 from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.readings import Reading
@@ -185,7 +185,7 @@ def _read(
 def _parsed(text: str, state: EpisodeState, context: RunContext) -> Proposal:
     seen = context.observe()
     try:
-        action = parse_action(text, context.calls.model.style.grid(seen), seen.elements, state.subtask.answers)
+        action = read_action(context.calls.model.style, text, seen, state.subtask.answers)
     except UnparsableAction as error:
         return Proposal(text=text, unparsable=str(error))
     return Proposal(text=text, action=action)

@@ -11,12 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from homeostat.agent.models.gguf import gguf_arguments, gguf_file_in, gguf_parameters, is_gguf, unmark_quantised
 from homeostat.agent.models.pictures import resize_of
-from homeostat.agent.prompts import QWEN2_5_VL, QWEN3_VL, VERBOSE, PromptStyle
+from homeostat.agent.models.quantised import quantised_arguments
+from homeostat.agent.prompts import QWEN2_5_VL, QWEN3_VL, TEXT, VERBOSE, PromptStyle
 from homeostat.components import component
 from homeostat.data_files import DataError, read_text
 from homeostat.errors import ModelError, UnknownName
 from homeostat.foreign_text import clipped, quoted, visible
+from homeostat.model_options import Quantization
 from homeostat.plugins import is_ours, load_plugin, plugins
 
 __all__ = ["GROUP", "NANO", "load_style", "load_weights", "nano_path", "resolve", "template_hash", "weights_hash"]
@@ -64,20 +67,32 @@ def nano_path(name: str = NANO) -> Path:
     return folder
 
 
-def resolve(name: str | os.PathLike[str]) -> str:
+def resolve(name: str | os.PathLike[str], revision: str | None = None) -> str:
     """Finds what transformers loads a model from.
 
     Args:
-        name: The name of a registered model, a folder, or a hub name.
+        name: The name of a registered model, a folder, a GGUF file, or a hub name.
+        revision: The version of a hub model; None for the newest.
 
     Returns:
-        The folder, or the hub name of a model that is cached or can be reached.
+        The folder or file, or the hub name of a model that is cached or can be reached.
 
     Raises:
-        ModelError: There is no such model, or the hub can't be reached.
+        ModelError: There is no such model, the hub can't be reached, or a model that is not on the hub has a revision.
         UnknownName: The name begins with ``homeostat/``, but no package registers it.
     """
     text = os.fspath(name)
+    source = _on_disk(text)
+    if source is None:
+        _check_hub(text, revision)
+        return text
+    if revision is not None:
+        raise ModelError(f"revision {revision!r} is a version on the hub, but model {text!r} is not; leave it out")
+    return source
+
+
+def _on_disk(text: str) -> str | None:
+    """The folder or file of a model on this machine; None for a name on the hub."""
     if text in plugins(GROUP):
         return str(nano_path(text))
     try:
@@ -86,28 +101,35 @@ def resolve(name: str | os.PathLike[str]) -> str:
     except (OSError, RuntimeError):  # a name that the file system refuses to look up, or an unknown home
         raise ModelError(f"no model {quoted(text)}; give a folder, a hub name like 'org/model', or {NANO!r}") from None
     if is_folder:
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"folder {text!r} holds no config.json; give the folder that save_pretrained wrote")
+        if (folder / "config.json").is_file():
+            return str(folder)
+        if (packed := gguf_file_in(folder)) is not None:
+            return str(packed)
+        raise ModelError(f"folder {text!r} holds no config.json; give the folder that save_pretrained wrote")
+    if is_gguf(str(folder)):
         return str(folder)
+    if text.lower().endswith(".gguf") or folder.is_file():
+        raise ModelError(f"no model file {text!r}; give an existing .gguf file, a folder, or a hub name")
     if folder.exists() or text.startswith((".", "/", "~")) or text.count("/") != 1 or "\\" in text:
         raise ModelError(f"no model folder {text!r}; give a folder, a hub name like 'org/model', or {NANO!r}")
     if text.startswith("homeostat/"):
         raise UnknownName.of("model", text, plugins(GROUP))
-    _check_hub(text)
-    return text
+    return None
 
 
-def _check_hub(name: str) -> None:
+def _check_hub(name: str, revision: str | None) -> None:
     """Asks the hub once, in place of the loader's long retries, and raises ModelError where that fails."""
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
             return
         if constants.HF_HUB_OFFLINE:
             raise ModelError(f"model {name!r} is not in the local cache and HF_HUB_OFFLINE is set; give a folder")
-        HfApi().model_info(name, timeout=_HUB_SECONDS)
+        HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
+    except RevisionNotFoundError:
+        raise ModelError(f"model {name!r} has no revision {revision!r}; give a branch, a tag or a commit") from None
     except (RepositoryNotFoundError, HFValidationError):
         raise ModelError(f"unknown model {name!r} on the hub; check the spelling, or log in for a gated one") from None
     except ModelError:
@@ -118,13 +140,22 @@ def _check_hub(name: str) -> None:
         ) from None
 
 
-def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[Any, Any]:
+def load_weights(
+    source: str,
+    device: str | None,
+    dtype: str | None,
+    revision: str | None = None,
+    quantization: Quantization | None = None,
+) -> tuple[Any, Any]:
     """Loads a model's weights and its processor. Code from the model's folder is never run.
 
     Args:
-        source: A folder or a hub name, as :func:`resolve` returns it.
+        source: A folder, a GGUF file or a hub name, as :func:`resolve` returns it.
         device: Where the model is loaded; None takes the fastest device available.
-        dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
+        dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size. The weights of a GGUF
+            file are dequantised to it.
+        revision: The version of a hub model; None for the newest.
+        quantization: How the weights are quantised while they are loaded; None leaves them whole.
 
     Returns:
         The model in evaluation mode on its device, and its image-text processor or tokenizer.
@@ -133,28 +164,48 @@ def load_weights(source: str, device: str | None, dtype: str | None) -> tuple[An
         ModelError: The model can't be loaded; the message is one line.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        AutoTokenizer,
+        GgufConfig,
+    )
     from transformers.utils import logging
 
-    quiet = Path(source).is_dir() and logging.is_progress_bar_enabled()  # a folder loads quickly: no progress bar
+    packed = is_gguf(source)
+    more = gguf_arguments(source) if packed else {}
+    quantised = quantised_arguments(source, quantization, packed) if quantization is not None else None
+    on_disk = packed or Path(source).is_dir()
+    where_from = str(Path(source).parent) if packed else source
+    quiet = on_disk and logging.is_progress_bar_enabled()  # a folder loads quickly: no progress bar
     if quiet:
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    local = {"local_files_only": Path(source).is_dir(), "trust_remote_code": False}
+    local: dict[str, Any] = {"local_files_only": on_disk, "trust_remote_code": False, "revision": revision, **more}
     try:
-        config = AutoConfig.from_pretrained(source, **local)
+        config = AutoConfig.from_pretrained(where_from, **local)
         where = torch.device(device or _best_device())
         kind = _dtype(dtype, where.type, source)
         sees = type(config) in AutoModelForImageTextToText._model_mapping
         auto = AutoModelForImageTextToText if sees else AutoModelForCausalLM
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the loaders' warnings are about their own internals
-            processor = (AutoProcessor if sees else AutoTokenizer).from_pretrained(source, **local)
-            model = auto.from_pretrained(source, config=config, dtype=kind, **local)
-        model.to(where)  # type: ignore[arg-type]
+            processor = (AutoProcessor if sees else AutoTokenizer).from_pretrained(where_from, **local)
+            if packed:
+                local |= {"quantization_config": GgufConfig(dequantize=True)}
+            if quantised is not None:
+                local |= quantised(kind) | {"device_map": {"": where}}
+            model = auto.from_pretrained(where_from, config=config, dtype=kind, **local)
+        if packed:
+            unmark_quantised(model)
+        if quantised is None:
+            model.to(where)  # type: ignore[arg-type]
         model.train(False)
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:200]
-        raise ModelError(f"can't load model {source!r}: {type(error).__name__}: {reason}; check the folder") from None
+        fix = "check the file" if packed else "check the folder"
+        raise ModelError(f"can't load model {source!r}: {type(error).__name__}: {reason}; {fix}") from None
     finally:
         if quiet:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
@@ -165,12 +216,14 @@ def weights_hash(source: str) -> str | None:
     """Returns a hash that identifies a model's weights.
 
     Args:
-        source: A folder or a hub name.
+        source: A folder, a GGUF file or a hub name.
 
     Returns:
-        The first 12 hexadecimal digits of the sha256 of the folder's safetensors files; None for a hub name.
+        The first 12 hexadecimal digits of the sha256 of the GGUF file, or of the folder's safetensors files; None for a
+        hub name.
     """
     files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
+    files = [Path(source)] if is_gguf(source) else files
     if not files:
         return None
     digest = hashlib.sha256()
@@ -198,7 +251,8 @@ def template_hash(source: str) -> str:
         file = Path(source) / name
         digest.update(file.read_bytes() if file.is_file() else b"-")
     if not (Path(source) / "homeostat.json").is_file():
-        digest.update(_STYLES.get(_model_type(source), VERBOSE).wording().encode())
+        kind = _model_type(source)
+        digest.update(_general_style(kind, vision=_sees_images(kind)).wording().encode())
     return digest.hexdigest()[:12]
 
 
@@ -208,18 +262,20 @@ def load_style(source: str | None, model_type: str, processor: Any = None) -> Pr
     Args:
         source: The model's folder or hub name; None for a model without either.
         model_type: The transformers model type, which decides on the prompts of a model without a style of its own.
-        processor: The model's image-text processor, which decides on the size of the picture that the model sees.
+        processor: The model's image-text processor, which decides on the size of the picture that the model sees, or
+            the tokenizer of a model that reads no images; None for a model with vision.
 
     Returns:
-        The style in the folder's ``homeostat.json``; else the style of this model type, or
-        :data:`~homeostat.agent.VERBOSE` where there is none.
+        The style in the folder's ``homeostat.json``; else :data:`~homeostat.agent.TEXT` for a model that reads no
+        images, the style of this model type, or :data:`~homeostat.agent.VERBOSE` where there is none.
 
     Raises:
         ModelError: ``homeostat.json`` is no prompt style.
     """
     path = Path(source or "") / "homeostat.json"
     if source is None or not path.is_file():
-        return _fitted(_STYLES.get(model_type, VERBOSE), processor)
+        vision = processor is None or hasattr(processor, "image_processor")
+        return _fitted(_general_style(model_type, vision=vision), processor)
     try:
         return _fitted(PromptStyle.model_validate_json(read_text(path)), processor)
     except (ValidationError, DataError) as error:
@@ -227,6 +283,18 @@ def load_style(source: str | None, model_type: str, processor: Any = None) -> Pr
         where = ".".join(map(str, first["loc"])) or "the file"
         why = f"{where}: {str(first['msg']).removeprefix('Value error, ')}"
         raise ModelError(f"{str(path)!r} is no prompt style: {clipped(visible(why), 240)}; see PromptStyle") from None
+
+
+def _general_style(model_type: str, *, vision: bool) -> PromptStyle:
+    """The style of a model that brings none of its own."""
+    return _STYLES.get(model_type, VERBOSE) if vision else TEXT
+
+
+def _sees_images(model_type: str) -> bool:
+    """Whether models of a type read images; True where the type is unknown."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    return not model_type or model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
 def _fitted(style: PromptStyle, processor: Any) -> PromptStyle:
@@ -268,6 +336,7 @@ def _dtype(asked: str | None, device: str, source: str) -> Any:
     if device == "cpu":
         # float32 is exact, and fast enough for small models; a large one would not fit into memory.
         weights = sum(f.stat().st_size for f in Path(source).glob("*.safetensors")) if Path(source).is_dir() else 0
+        weights = 2 * gguf_parameters(source) if is_gguf(source) else weights
         return torch.bfloat16 if weights > _LARGE_BYTES else torch.float32
     if device == "cuda" and not torch.cuda.is_bf16_supported():
         return torch.float16

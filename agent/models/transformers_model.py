@@ -20,6 +20,7 @@ from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.prompts import PromptStyle
 from homeostat.errors import CallInterrupted
+from homeostat.model_options import Quantization
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendering import Rendered, Renderer
@@ -98,15 +99,21 @@ class TransformersModel:
         device: str | None = None,
         dtype: str | None = None,
         *,
+        revision: str | None = None,
+        quantization: Quantization | None = None,
         layers: Literal["all"] | Sequence[int] = "all",
         reuse: bool = True,
     ) -> TransformersModel:
         """Loads a model.
 
         Args:
-            name: A hub name, a folder, or the name of an embedded model, such as ``"homeostat/nano"``.
+            name: A hub name, a folder, a GGUF file, or the name of an embedded model, such as ``"homeostat/nano"``.
             device: Where the model is loaded, such as ``"cuda"``; None takes the fastest one available.
-            dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size.
+            dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size. The weights of a
+                GGUF file are dequantised to it.
+            revision: The version of a hub model: a branch, a tag or a commit; None takes the newest.
+            quantization: How the weights are quantised while they are loaded, ``"4bit"`` or ``"8bit"``, with
+                bitsandbytes; None leaves them whole.
             layers: The layers that the probe reads: ``"all"``, or indices.
             reuse: Whether the key-value cache is kept from call to call.
 
@@ -117,8 +124,8 @@ class TransformersModel:
             ModelError: The model can't be found or loaded; the message is one line.
             UnknownName: The name begins with ``homeostat/``, but no package registers it.
         """
-        source = resolve(name)
-        model, processor = load_weights(source, device, dtype)
+        source = resolve(name, revision)
+        model, processor = load_weights(source, device, dtype, revision, quantization)
         style = load_style(source, model.config.model_type, processor)
         return cls(model, processor, name=os.fspath(name), style=style, layers=layers, reuse=reuse)
 

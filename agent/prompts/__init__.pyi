@@ -1,3 +1,4 @@
+from .answers import read_action as read_action, write_action as write_action
 from .building import (
     act_prompt as act_prompt,
     plan_prompt as plan_prompt,
@@ -13,4 +14,5 @@ from .qwen import (
     QWEN3_VL_COMPUTER as QWEN3_VL_COMPUTER,
 )
 from .style import PromptStyle as PromptStyle
+from .text import TEXT as TEXT
 from .verbose import VERBOSE as VERBOSE

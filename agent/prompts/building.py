@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from homeostat.agent.prompts.element_list import element_list
 from homeostat.agent.prompts.history import POINTED
 from homeostat.agent.prompts.style import PromptStyle
 from homeostat.controllers.plan import Plan
@@ -180,6 +181,8 @@ def _rules(style: PromptStyle, rules: Sequence[str]) -> Part:
 def _elements(style: PromptStyle, observation: Observation) -> Part:
     if not style.elements:
         return Part("elements")
+    if style.answers == "elements":
+        return fill(style.elements, elements=element_list(observation.elements)).part("elements")
     grid = style.grid(observation)
     lines = []
     for e in observation.elements:

@@ -7,6 +7,7 @@ import re
 
 from homeostat import actions as a
 from homeostat.agent.prompts.style import PromptStyle
+from homeostat.envs.element_actions import describe_element_action
 from homeostat.envs.mobile_use import Grid, call_arguments
 from homeostat.observation import Observation
 
@@ -64,6 +65,8 @@ def past_action(style: PromptStyle, action: a.Action, seen: Observation, said: s
         The text.
     """
     grid = style.grid(seen)
+    if style.answers == "elements" and not isinstance(action, a.Question | a.Call | a.Calls):
+        return describe_element_action(action, seen.elements, grid)
     if style.history_form == "call" and not isinstance(action, a.Question | a.Call | a.Calls):
         return json.dumps({"name": "mobile_use", "arguments": call_arguments(action, grid)}, ensure_ascii=False)
     told = _SAID.search(said) if style.history_form == "said" else None

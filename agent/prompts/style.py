@@ -74,6 +74,9 @@ class PromptStyle(BaseModel):
             (see :class:`~homeostat.envs.mobile_use.Grid`).
         resize: How the model's processor resizes a screenshot to the picture that the model sees. None: the picture has
             the screenshot's size. A model that is loaded without it gets its processor's.
+        answers: How the model writes an action: as a tool call with points (:mod:`homeostat.envs.mobile_use`), or as a
+            JSON object that names elements by number (:mod:`homeostat.envs.element_actions`). With ``"elements"``,
+            ``{elements}`` is the numbered list of them, and the history names them by their texts.
         tools: The description of the tools, directly behind the system message; ``{width}`` and ``{height}``, the
             largest numbers of a point. Empty leaves it out.
     """
@@ -103,6 +106,7 @@ class PromptStyle(BaseModel):
     reporter_asks: str = "The task was: {instruction}\nRead off the screen: {facts}\nIs this so: {check}\n"
     coordinates: Literal["pixels", "thousandths"] = "pixels"
     resize: SmartResize | None = None
+    answers: Literal["mobile_use", "elements"] = "mobile_use"
     tools: str = ""
     history_step: str = "{action}"
     history_separator: str = "; "

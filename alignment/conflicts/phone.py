@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from homeostat.agent.prompts import PromptStyle, act_prompt
+from homeostat.agent.prompts import PromptStyle, act_prompt, past_action
 from homeostat.alignment.conflicts.core import Case, Twins
 from homeostat.alignment.conflicts.phone_cases import PHONE_KINDS, Question, Twin
 from homeostat.alignment.conflicts.phone_scenes import (
@@ -125,10 +125,11 @@ class _Writer:
 
     def _case(self, twin: Twin, scene: Scene, peer: str = "") -> Case:
         seen = scene.world.device.observe()
-        prompt = act_prompt(self.style, goal=twin.goal, rules=(twin.rule,), history=scene.history, observation=seen)
+        history = [past_action(self.style, action, before) for action, before in scene.way]
+        prompt = act_prompt(self.style, goal=twin.goal, rules=(twin.rule,), history=history, observation=seen)
         if peer:
             prompt = _with_peer(prompt, peer)
-        return Question(twin, scene, seen, self.style.grid(seen), prompt).case()
+        return Question(twin, scene, seen, self.style, prompt).case()
 
 
 def _with_peer(prompt: Prompt, text: str) -> Prompt:

@@ -13,8 +13,6 @@ from zlib import crc32
 import yaml
 
 from homeostat import actions as a
-from homeostat.agent.prompts import describe
-from homeostat.envs.mobile_use import Grid
 from homeostat.envs.phone.adversity.orders import ORDERS, worded
 from homeostat.envs.phone.apps import APPS, BASIC
 from homeostat.envs.phone.tasks.base import NotPossible, Template, World
@@ -22,6 +20,7 @@ from homeostat.envs.phone.tasks.fill import fill
 from homeostat.envs.phone.tasks.instance import Instance, draw
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.envs.phone.tasks.words import Split
+from homeostat.observation import Observation
 
 __all__ = ["FAILED", "RULED", "Scene", "lot_of", "order_for", "scene_on_the_way", "wordings"]
 
@@ -64,7 +63,7 @@ class Scene:
         split: The data split.
         world: The phone and what is on it.
         instance: The task.
-        history: Descriptions of the actions that led to this screen.
+        way: The actions that led to this screen, each with the screen on which it was done.
         action: What the oracle does on this screen when there is no rule.
     """
 
@@ -72,7 +71,7 @@ class Scene:
     split: Split
     world: World
     instance: Instance
-    history: list[str]
+    way: list[tuple[a.Action, Observation]]
     action: a.Action
 
     @property
@@ -116,15 +115,14 @@ def scene_on_the_way(
     world = fill(rng, split, _MORE)
     pool = [t for t in templates_of("train").values() if lot_of(t.name, kind) == split and fits(t)]
     instance = draw(rng.choice(pool), world)
-    history, answers = list[str](), list[str]()
+    way, answers = list[tuple[a.Action, Observation]](), list[str]()
     for _ in range(12):
         action = instance.oracle(world.device, answers)
         if isinstance(action, a.Terminate):
             break
         if isinstance(action, a.Answer) if answering else rng.random() < 0.4:
-            return Scene(rng, split, world, instance, history, action)
-        seen = world.device.observe()
-        history.append(describe(action, Grid(seen.screenshot.shape[1], seen.screenshot.shape[0])))
+            return Scene(rng, split, world, instance, way, action)
+        way.append((action, world.device.observe()))
         if isinstance(action, a.Answer):
             answers.append(action.text)
         world.device.act(action)

@@ -22,11 +22,10 @@ from collections.abc import Iterator, Sequence
 from homeostat import actions as a
 from homeostat.agent.models.batching import answer_all
 from homeostat.agent.models.protocol import Model
-from homeostat.agent.prompts import PromptStyle
+from homeostat.agent.prompts import PromptStyle, write_action
 from homeostat.agent.trace import Trace
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.alignment.preference.steps import Step, steps_of
-from homeostat.envs.mobile_use import format_action
 
 __all__ = ["SOURCES", "complaint_pairs", "corrected_pairs", "loop_pairs"]
 
@@ -103,7 +102,7 @@ def loop_pairs(traces: Sequence[Trace], style: PromptStyle, model: Model) -> Ite
     answers = answer_all(model, prompts)
     for (step, action), prompt, text in zip(done, prompts, answers, strict=True):
         if text.strip() and step.parse(text) != action:
-            yield Pair(prompt, format_action(action, style.grid(step.seen)), text, "loop", step.task_name, ("goal",))
+            yield Pair(prompt, write_action(style, action, step.seen), text, "loop", step.task_name, ("goal",))
 
 
 def _acted(trace: Trace, style: PromptStyle) -> Iterator[tuple[Step, a.Action]]:

@@ -10,12 +10,11 @@ import numpy as np
 
 from homeostat import actions as a
 from homeostat.agent.events import Act, Asked, Decide, Observe, Sense
-from homeostat.agent.prompts import PromptStyle, act_prompt, past_action
+from homeostat.agent.prompts import PromptStyle, act_prompt, past_action, read_action
 from homeostat.agent.trace import Trace, read_trace
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.controllers.decisions import Dispatch, Reminder
 from homeostat.envs.core import TaskInfo
-from homeostat.envs.mobile_use import parse_action
 from homeostat.envs.screens import load_screen
 from homeostat.errors import ConfigError, TraceError, UnparsableAction
 from homeostat.observation import Observation
@@ -98,7 +97,7 @@ class Step:
             The action; None if the text holds none.
         """
         try:
-            return parse_action(text, self.style.grid(self.seen), self.seen.elements)
+            return read_action(self.style, text, self.seen)
         except UnparsableAction:
             return None
 

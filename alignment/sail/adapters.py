@@ -12,6 +12,7 @@ from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.data_files import DataError, read_json
 from homeostat.errors import ModelError
 from homeostat.foreign_text import quoted
+from homeostat.model_options import Quantization
 
 __all__ = ["load_adapted", "lora", "lora_config", "merge", "trained_parameters", "write_card"]
 
@@ -69,13 +70,22 @@ def trained_parameters(model: Any) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def load_adapted(name: str, device: str | None = None, dtype: str | None = None) -> TransformersModel:
+def load_adapted(
+    name: str,
+    device: str | None = None,
+    dtype: str | None = None,
+    *,
+    revision: str | None = None,
+    quantization: Quantization | None = None,
+) -> TransformersModel:
     """Loads a model, or an adapter together with its base model.
 
     Args:
         name: A model's name or folder, or the folder of a PEFT adapter.
         device: The device; None for the fastest available.
         dtype: The type of the weights; None to choose by the model's size.
+        revision: The version of a hub model, or of an adapter's base model; None for the newest.
+        quantization: How the weights are quantised while they are loaded; None leaves them whole.
 
     Returns:
         The model. An adapter is merged into it.
@@ -85,12 +95,12 @@ def load_adapted(name: str, device: str | None = None, dtype: str | None = None)
     """
     folder = Path(name).expanduser()
     if not (folder / "adapter_config.json").is_file():
-        return TransformersModel.load(name, device, dtype)
+        return TransformersModel.load(name, device, dtype, revision=revision, quantization=quantization)
     from peft import PeftModel
 
     base = _base_of(folder)
-    source = resolve(base)
-    model, processor = load_weights(source, device, dtype)
+    source = resolve(base, revision)
+    model, processor = load_weights(source, device, dtype, revision, quantization)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

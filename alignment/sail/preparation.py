@@ -93,8 +93,8 @@ def prepare(settings: AlignSettings) -> Preparation:
     train, held_out = split_by_task(pairs, settings.held_out, settings.seed)
     if not train:
         raise ConfigError(f"held_out {settings.held_out!r} leaves no pair to train on; lower it")
-    source = resolve(settings.model)
-    network, processor = load_weights(source, settings.device, settings.dtype)
+    source = resolve(settings.model, settings.revision)
+    network, processor = load_weights(source, **settings.load_options())
     style = load_style(source, network.config.model_type, processor)
     model = TransformersModel(network, processor, name=settings.model, style=style, reuse=False)
     localization = Localization.load(settings.localization) if settings.localization is not None else None
@@ -176,9 +176,9 @@ def _raw_weights(prepared: Preparation, heads: Heads) -> w.Raw:
         return w.judge_weights(model, prepared.train.pairs, tokens, layer)
     if s.weights == "reward":
         assert s.reward_model is not None
-        reward = load_adapted(s.reward_model, s.device, s.dtype)
+        reward = load_adapted(s.reward_model, **s.other_load_options())
         return w.reward_weights(reward, model, tokens, s.reward_alpha, s.beta)
     assert s.positive_model is not None
     assert s.negative_model is not None
-    positive, negative = (load_adapted(name, s.device, s.dtype) for name in (s.positive_model, s.negative_model))
+    positive, negative = (load_adapted(name, **s.other_load_options()) for name in (s.positive_model, s.negative_model))
     return w.contrast_weights(positive, negative, tokens)

@@ -16,8 +16,6 @@ __all__ = [
     "Calibration",
     "CallSeconds",
     "Controllers",
-    "Device",
-    "Dtype",
     "EnvSeconds",
     "EpisodeSeconds",
     "EpisodeTokens",
@@ -36,7 +34,8 @@ Agent = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, typer.Option(help="The model: a name on the Hugging Face hub, or a folder. Default: homeostat/nano.")
+    str | None,
+    typer.Option(help="The model: a name on the Hugging Face hub, a folder or a GGUF file. Default: homeostat/nano."),
 ]
 Controllers = Annotated[
     str | None,
@@ -52,12 +51,6 @@ Heads = Annotated[
 Calibration = Annotated[
     Path | None,
     typer.Option(help="Alarm thresholds, as 'homeostat calibrate' writes them. Default: the model's own file."),
-]
-Device = Annotated[
-    str | None, typer.Option(help="Where the model runs, such as cuda or cpu. Default: the best there is.")
-]
-Dtype = Annotated[
-    str | None, typer.Option(help="The weights' type: float32, bfloat16 or float16. Default: by device and size.")
 ]
 CallSeconds = Annotated[
     float | None,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli.eval_job import Job, play, suite_arguments, suite_settings
+from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import shown
+from homeostat.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from homeostat.envs.harness import Result, Suite
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 
+@with_model_flags
 def calibrate(
     model: Annotated[
         str, typer.Option(help="The model: a name on the Hugging Face hub, or a folder.")
@@ -35,6 +38,7 @@ def calibrate(
     rate: Annotated[float, typer.Option(help="The share of benign episodes that may raise a false alarm.")] = 0.05,
     seed: Annotated[int, typer.Option(help="The seed that selects the episodes.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="The number of processes. More than 1 run on Ray.")] = 1,
+    loading: ModelOptions = ModelOptions(),  # noqa: B008
     out: Annotated[Path, typer.Option(help="The calibration file to write.")] = Path("calibration.json"),
 ) -> None:
     """Set the sensors' alarm thresholds for a chosen false-alarm rate.
@@ -51,7 +55,7 @@ def calibrate(
     conformal_threshold([0.0] * episodes, rate, "below")  # too few episodes are refused before any is played
     source = load_suite(suite, split=split, seed=seed, controllers="none", episodes=episodes + held_out)
     names = _names(sensors, model)
-    results = play(source, _job(source, model, names, workers), out, workers, None)[0]
+    results = play(source, _job(source, model, names, workers, loading), out, workers, None)[0]
     lost = [r for r in results if r.ended == "error"]
     if lost:
         raise ConfigError(
@@ -66,7 +70,7 @@ def calibrate(
             if sensors:
                 raise
             typer.echo(f"left out: {shown(str(error))}")
-    where = resolve(model)
+    where = resolve(model, loading.revision)
     made = Calibration(
         model=model,
         weights=weights_hash(where),
@@ -101,7 +105,7 @@ def _built(names: Any, model: str, *, all_of_them: bool = True) -> tuple[Any, ..
     return sensors_for(names, capabilities) if all_of_them else sensors_for((), capabilities, wanted=names)
 
 
-def _job(suite: Suite, model: str, names: tuple[str, ...], workers: int) -> Job:
+def _job(suite: Suite, model: str, names: tuple[str, ...], workers: int, loading: ModelOptions) -> Job:
     import os
 
     from homeostat.agent.models.loading import resolve, weights_hash
@@ -109,12 +113,13 @@ def _job(suite: Suite, model: str, names: tuple[str, ...], workers: int) -> Job:
     from homeostat.agent.spec import AgentSpec
 
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
-    agent = AgentSpec(model=model, controllers=("none",), sensors=names)
+    agent = AgentSpec(model=model, controllers=("none",), sensors=names, **loading.load_options())
     spec = runner_spec(agent, keep_readings=True, threads=threads, **suite_settings(suite))
     arguments = suite_arguments(suite) | {
         "model": model,
-        "weights": weights_hash(resolve(model)),
+        "weights": weights_hash(resolve(model, loading.revision)),
         "sensors": list(names),
+        **loading.chosen_options(),
     }
     return Job(spec, arguments, f"calibration on {suite.name}/{suite.split}")
 

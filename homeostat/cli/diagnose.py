@@ -53,7 +53,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     from homeostat.alignment.diagnosis.run import diagnose, generated, summarise
     from homeostat.alignment.sail.adapters import load_adapted
 
-    model = load_adapted(settings.model, settings.device, settings.dtype)
+    model = load_adapted(settings.model, **settings.load_options())
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     if settings.path is not None:
         cases, left_out = load_public(settings.suite, settings.path)
@@ -74,7 +74,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
         kinds = ", ".join(dict.fromkeys(c.kind for c in cases))
         typer.echo(f"{len(cases)} cases: {kinds}")
         return
-    judge = load_adapted(settings.judge, settings.device, settings.dtype) if settings.judge else None
+    judge = load_adapted(settings.judge, **settings.other_load_options()) if settings.judge else None
     save_settings(settings, settings.out)
     with Progress(transient=True) as progress:
         task = progress.add_task("asking the model", total=len(cases))

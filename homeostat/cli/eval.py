@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from homeostat.cli import agent_options as of
 from homeostat.cli.eval_job import Job, agent_job, play, policy_job
+from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError, UnknownName
 from homeostat.foreign_text import shown
+from homeostat.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from homeostat.envs.harness import Result, Suite
@@ -23,6 +25,7 @@ _BARE = {"controllers": ("none",), "sensors": ()}
 """What an evaluation's agent has where neither an option nor a file says otherwise."""
 
 
+@with_model_flags
 def evaluate(
     suite: Annotated[
         str, typer.Option(help="Which tasks: atomic, joined, … or a YAML file; evidence: a table of many.")
@@ -38,8 +41,7 @@ def evaluate(
     calibration: of.Calibration = None,
     planner: of.Planner = None,
     heads: of.Heads = None,
-    device: of.Device = None,
-    dtype: of.Dtype = None,
+    loading: ModelOptions = ModelOptions(),  # noqa: B008
     call_seconds: of.CallSeconds = None,
     env_seconds: of.EnvSeconds = None,
     attempts: of.Attempts = None,
@@ -91,7 +93,7 @@ def evaluate(
     if is_table(suite):
         from homeostat.cli.eval_table import run_table
 
-        base = of.agent_from(agent, _BARE, model=model, device=device, dtype=dtype, limits=limits)
+        base = of.agent_from(agent, _BARE, model=model, limits=limits, **loading.chosen_options())
         run_table(suite, base, out, rows=controllers, episodes=episodes, workers=workers, address=address)
         return
     changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
@@ -112,9 +114,8 @@ def evaluate(
             calibration=calibration,
             planner=planner,
             heads=heads,
-            device=device,
-            dtype=dtype,
             limits=limits,
+            **loading.chosen_options(),
         )
         job = agent_job(chosen, spec, workers, traces)
     results, begun = play(chosen, job, out, workers, address)
@@ -124,35 +125,43 @@ def evaluate(
 def _finish(
     results: list[Result], suite: Suite, job: Job, out: Path | None, export: str | None, begun: datetime
 ) -> None:
-    """Print the figures and write the files."""
+    """Prints the figures and writes the files. The command fails where every episode ended in an error."""
     from homeostat.cli.eval_view import print_figures
-    from homeostat.envs.harness import summary, write_json
+    from homeostat.envs.harness import summary
 
     arguments = {**job.arguments, "episodes": suite.episodes}
     figures = {"arguments": arguments} | summary(results)
     print_figures(results, figures, job.title)
-    if figures["errors"]:
+    if errors := figures["errors"]:
         first = next(r for r in results if r.ended == "error")
+        again = "; to play them again delete their lines from the journal" if out is not None else ""
+        episodes = "1 episode" if errors == 1 else f"{errors} episodes" if errors < len(results) else f"all {errors}"
         typer.echo(
-            f"{figures['errors']} episodes ended in an error, the first ({first.task}, seed {first.seed}): "
-            f"{shown(first.reason)}; to play them again delete their lines from the journal",
+            f"{episodes} ended in an error, the first ({first.task}, seed {first.seed}): {shown(first.reason)}{again}",
             err=True,
         )
-    if out is None:
-        return
-    write_json(figures, out)
+    if out is not None:
+        _write(results, figures, out, export, begun)
+    if results and errors == len(results):
+        raise typer.Exit(1)
+
+
+def _write(results: list[Result], figures: dict[str, Any], out: Path, export: str | None, begun: datetime) -> None:
+    """Writes the result, as JSON and in the other formats."""
+    from homeostat.envs.harness import write_json
     from homeostat.envs.harness.export import has_parquet, is_stream, write_parquet
 
+    write_json(figures, out)
     if is_stream(out):
         return
     if has_parquet():
-        write_parquet(results, arguments, out.with_suffix(".parquet"))
+        write_parquet(results, figures["arguments"], out.with_suffix(".parquet"))
     else:
         typer.echo("no Parquet file without pyarrow; pip install 'homeostat[harness]'", err=True)
     if export == "inspect":
         from homeostat.envs.harness import write_inspect
 
-        typer.echo(f"Inspect log: {write_inspect(results, arguments, out, begun)}")
+        typer.echo(f"Inspect log: {write_inspect(results, figures['arguments'], out, begun)}")
 
 
 def _compare(before: Path, after: Path, out: Path | None, html: Path | None) -> None:

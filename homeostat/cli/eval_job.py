@@ -59,7 +59,7 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
     from homeostat.controllers import preset_sensors
 
     cascade = controllers_of(agent.controllers, agent.model, agent.heads)
-    names, source = ",".join(agent.controllers), resolve(agent.model)
+    names, source = ",".join(agent.controllers), resolve(agent.model, agent.revision)
     arguments = suite_arguments(suite) | {"controllers": names, "model": agent.model, "weights": weights_hash(source)}
     if agent.heads is not None:
         arguments["heads"] = str(agent.heads)
@@ -71,7 +71,7 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
     if thresholds is not None and (agent.calibration is not None or needed):
         used = [a for a in thresholds.alarms if agent.calibration is not None or a.sensor in needed]
         arguments |= {"calibration": [a.model_dump() for a in used]} if used else {}
-    arguments |= {name: value for name in ("device", "dtype") if (value := getattr(agent, name)) is not None}
+    arguments |= agent.chosen_options()
     if agent.limits != LoopLimits():
         arguments["agent_limits"] = agent.limits.model_dump(exclude_defaults=True)
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)

@@ -57,7 +57,7 @@ def _run(settings: GroundSettings, dry_run: bool) -> None:
     from homeostat.alignment.sail.adapters import load_adapted, lora
     from homeostat.alignment.sail.layout import adapter_targets, find_decoder
 
-    model = load_adapted(settings.model, settings.device, settings.dtype)
+    model = load_adapted(settings.model, **settings.load_options())
     data = read_screenspot(settings.data, settings.boxes) if settings.data else None
     if settings.test:
         test = read_screenspot(settings.test, settings.boxes)

@@ -52,7 +52,7 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
     from homeostat.alignment.sail.localize import causal_check, localize
     from homeostat.alignment.sail.plots import heat_map
 
-    model = load_adapted(settings.model, settings.device, settings.dtype)
+    model = load_adapted(settings.model, **settings.load_options())
     if settings.suite == "phone":
         source = phone_twins(model.style, settings.split, settings.seed, tuple(settings.kinds or PHONE_KINDS))
     else:

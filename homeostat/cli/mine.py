@@ -43,7 +43,7 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
         reached = sum(bool(t.finish and t.finish.success) for t in traces)
         typer.echo(f"{len(traces)} traces, {reached} of them reached their goal")
         return
-    model = load_adapted(settings.model, settings.device, settings.dtype)
+    model = load_adapted(settings.model, **settings.load_options())
     found = [pair for path in settings.merge_with for pair in read_pairs(path)]
     if "corrected" in settings.sources:
         found += [pair for trace in traces for pair in corrected_pairs(trace, model.style)]

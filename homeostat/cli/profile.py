@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
+from homeostat.cli.model_flags import with_model_flags
+from homeostat.model_options import ModelOptions
+
 __all__ = ["profile"]
 
 
+@with_model_flags
 def profile(
     model: Annotated[
         str, typer.Option(help="The model: a name on the Hugging Face hub, or a folder.")
@@ -22,6 +26,7 @@ def profile(
     prompts: Annotated[int, typer.Option(min=6, help="The number of steps to measure, one from each episode.")] = 90,
     span: Annotated[str, typer.Option(help="The span of the prompt that PASTA emphasises.")] = "goal",
     seed: Annotated[int, typer.Option(help="The seed that selects the episodes.")] = 0,
+    loading: ModelOptions = ModelOptions(),  # noqa: B008
     out: Annotated[
         Path, typer.Option(help="The file to write. The effect of every head goes to OUT.effects.json beside it.")
     ] = Path("heads.json"),
@@ -45,7 +50,7 @@ def profile(
     from homeostat.sensors import HeadWeights
 
     source = load_suite(suite, split=split, seed=seed, episodes=prompts)
-    loaded = TransformersModel.load(model)
+    loaded = TransformersModel.load(model, **loading.load_options())
     console = Console(highlight=False)
     answers = right_answers(loaded, source, prompts, seed)
     with Progress(console=console, transient=True) as bar:
@@ -57,7 +62,7 @@ def profile(
     )
     made = HeadProfile(
         model=model,
-        weights=weights_hash(resolve(model)),
+        weights=weights_hash(resolve(model, loading.revision)),
         suite=source.name,
         heads=heads,
         gains=gains,

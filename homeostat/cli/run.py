@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.model_flags import with_model_flags
 from homeostat.cli.run_settings import RunSettings, find_run, read_settings, write_settings
 from homeostat.errors import CheckpointError, ConfigError, HomeostatError, TraceError
 from homeostat.foreign_text import shown
+from homeostat.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from homeostat.agent import Episode, Run
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+@with_model_flags
 def run(
     goal: Annotated[str | None, typer.Argument(help="What to do, in words. No check judges such a run.")] = None,
     env: Annotated[str, typer.Option(help="The environment ('homeostat list environments').")] = "phone",
@@ -47,8 +50,7 @@ def run(
     planner: of.Planner = None,
     heads: of.Heads = None,
     calibration: of.Calibration = None,
-    device: of.Device = None,
-    dtype: of.Dtype = None,
+    loading: ModelOptions = ModelOptions(),  # noqa: B008
     seed: Annotated[int, typer.Option(help="The seed of the initial state.")] = 0,
     max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget. Default: the task's own.")] = None,
     call_seconds: of.CallSeconds = None,
@@ -90,9 +92,8 @@ def run(
             planner=planner,
             heads=heads,
             calibration=calibration,
-            device=device,
-            dtype=dtype,
             limits=limits,
+            **loading.chosen_options(),
         ),
         env=env,
         seed=seed,

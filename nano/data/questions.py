@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from homeostat.actions import Action
-from homeostat.agent.prompts import PromptStyle, act_prompt
-from homeostat.envs.mobile_use import format_action
+from homeostat.agent.prompts import PromptStyle, act_prompt, write_action
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks.oracle import cell
 from homeostat.envs.phone.tasks.rules import Rule
@@ -66,7 +65,7 @@ class QuestionWriter:
             observation=seen,
             reminder=reminder,
         )
-        return Question("act", prompt, format_action(action, self.style.grid(seen)))
+        return Question("act", prompt, write_action(self.style, action, seen))
 
     def labels(self, device: Device, rules: tuple[Rule, ...], seen: Observation) -> list[Question]:
         """Asks where labels are, and which label is at a place.

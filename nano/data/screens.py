@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 
 from homeostat import actions as a
-from homeostat.agent.prompts import PromptStyle, describe
+from homeostat.agent.prompts import PromptStyle, past_action
 from homeostat.envs.phone.device import Device
 from homeostat.envs.phone.tasks.adverts import pop_up
 from homeostat.envs.phone.tasks.base import NotPossible, Template
@@ -109,7 +109,6 @@ def screen_examples(
                 pop_up(rng, device)
             action = task.oracle(device, answers)
             seen = device.observe()
-            grid = style.grid(seen)
             example = ScreenExample(seen.screenshot, _patches(device))
             n = _LAST_PHRASINGS if isinstance(action, a.Terminate) else mix.phrasings
             example.questions += [writer.act(goal, rules, history, seen, action) for goal in _phrasings(rng, task, n)]
@@ -123,4 +122,4 @@ def screen_examples(
             if isinstance(action, a.Answer):
                 answers.append(action.text)
             device.act(action)
-            history.append(describe(action, grid))
+            history.append(past_action(style, action, seen))

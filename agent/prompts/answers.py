@@ -1,0 +1,49 @@
+"""A model's answers in the form that its prompt style asks for: tool calls with points, or numbers of elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from homeostat import actions as a
+from homeostat.agent.prompts.style import PromptStyle
+from homeostat.envs.element_actions import format_element_action, parse_element_action
+from homeostat.envs.mobile_use import format_action, parse_action
+from homeostat.observation import Observation
+
+__all__ = ["read_action", "write_action"]
+
+
+def read_action(style: PromptStyle, text: str, seen: Observation, told: Sequence[str] = ()) -> a.Action:
+    """Reads the action that a model wrote.
+
+    Args:
+        style: The model's prompt style.
+        text: The model's output.
+        seen: The screen that the model saw.
+        told: What the user has been told so far in this task.
+
+    Returns:
+        The action.
+
+    Raises:
+        UnparsableAction: There is no valid action; the message quotes what could not be read.
+    """
+    if style.answers == "elements":
+        return parse_element_action(text, seen.elements, style.grid(seen), told)
+    return parse_action(text, style.grid(seen), seen.elements, told)
+
+
+def write_action(style: PromptStyle, action: a.Action, seen: Observation) -> str:
+    """Writes an action as the model would.
+
+    Args:
+        style: The model's prompt style.
+        action: The action.
+        seen: The screen on which it is done.
+
+    Returns:
+        The text.
+    """
+    if style.answers == "elements":
+        return format_element_action(action, seen.elements, style.grid(seen))
+    return format_action(action, style.grid(seen))
