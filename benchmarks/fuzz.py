@@ -51,12 +51,14 @@ from homeostat.controllers.profiles import HeadProfile
 from homeostat.controllers.reports import parse_report
 from homeostat.envs.android.json_action import ACTION_TYPES, JSONAction, from_json_action
 from homeostat.envs.android.tree import elements
+from homeostat.envs.element_actions import parse_element_action
 from homeostat.envs.harness import Journal, load_suite
 from homeostat.envs.harness.comparison import read_evaluation
 from homeostat.envs.harness.results import Result
 from homeostat.envs.mobile_use import Grid, parse_action
 from homeostat.errors import ActionError, HomeostatError, ModelError, PlanError, UnparsableAction
 from homeostat.json_values import json_values
+from homeostat.observation import Element
 from homeostat.sensors.calibration import Alarm, Calibration
 from homeostat.settings import load_settings
 from homeostat.testing import ScriptedModel
@@ -163,6 +165,7 @@ VALUES = st.recursive(
 ACTIONS = st.fixed_dictionaries(
     {"action": st.one_of(WORDS, VALUES)},
     optional={
+        "index": st.one_of(st.integers(-2, 3), TEXTS, VALUES),
         "coordinate": st.one_of(st.lists(NUMBERS, min_size=2, max_size=2), VALUES),
         "coordinate2": st.one_of(st.lists(NUMBERS, min_size=2, max_size=2), VALUES),
         **{name: st.one_of(TEXTS, VALUES) for name in ("text", "button", "status", "time")},
@@ -259,6 +262,9 @@ def parsers() -> dict[str, tuple[Reader, Any]]:
                 return from_json_action(JSONAction(**known), [], (1080, 2400))
         return None
 
+    def by_number(text: str) -> Any:
+        return parse_element_action(text, [Element(role="button", text="a", box=(0.0, 0.0, 1.0, 0.5))], GRID)
+
     def computed(text: str) -> Any:
         return [compute(operation, [text, "7"]) for operation in OPERATIONS if not operation.startswith("name")]
 
@@ -267,6 +273,7 @@ def parsers() -> dict[str, tuple[Reader, Any]]:
 
     return {
         "mobile_use": (made("mobile_use", lambda t: parse_action(t, GRID), UnparsableAction), ACTIONS),
+        "element_action": (made("element_action", by_number, UnparsableAction), ACTIONS),
         # AndroidWorld's own class refuses with ValueError, and so does ours.
         "json_action": (made("json_action", android, ActionError, ValueError), JSON_ACTIONS),
         "plan": (made("plan", parse_plan, PlanError), PLANS),
