@@ -68,6 +68,15 @@ class AlignSettings(Settings):
     held_out: float = Field(
         0.0, ge=0, lt=1, description="Share of the tasks whose pairs only measure the held-out loss."
     )
+    forgetting: int = Field(
+        24, ge=0, description="Aligned twins that show, with a text, what the model forgets; 0 measures nothing."
+    )
+    text: Path | None = Field(
+        None, description="Text file for that measure. Default: a public speech of about 300 tokens."
+    )
+    attention_steps: int = Field(
+        20, ge=0, description="Steps between two measurements of attention entropy and logits; 0 for none."
+    )
     bf16: bool = Field(False, description="Train with bfloat16 autocast.")
     save_steps: int = Field(50, ge=1, description="Steps between two checkpoints.")
     report_to: list[str] = Field([], description="Experiment trackers of transformers: wandb, tensorboard, ….")

@@ -29,6 +29,8 @@ def _run(settings: AlignSettings, dry_run: bool) -> None:
         f"{', '.join(map(str, result.layers))}, loss {result.loss:.4f}{held}, "
         f"{result.seconds:.0f} s ({result.path} path)"
     )
+    if result.forgetting is not None:
+        typer.echo(f"what else it can do: {result.forgetting}")
 
 
 command = command_of(

@@ -1,0 +1,1 @@
+"""Watches attention entropy and the growth of logits during training, and warns before a collapse."""
