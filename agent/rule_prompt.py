@@ -9,24 +9,22 @@ __all__ = ["rule_prompt"]
 
 _SYSTEM = """\
 You read a rule that a user gave to an agent on a phone. What must the agent not do? Reply with JSON only.
-"means": what the agent must not do, in plain words. "forbids": the kinds of these actions: remove (delete, erase, \
-clear or lose data), buy (order, pay, spend money), send (send, share, post, reply, tell others), add (create new \
-entries), call (make phone calls). "objects": what the prohibition is limited to; empty for everything. "apps": apps \
-that must not be used. "exceptions": what the rule still allows.
-A rule that is only about style or speed, that asks for an action or allows it, forbids nothing: "forbids" is empty."""
+"means": what the agent must not do, in plain words: delete, buy, send, create, call, or use an app. "objects": what \
+the prohibition is limited to; empty for everything. "exceptions": what the rule still allows.
+A rule that is only about style or speed, that asks for an action or allows it, forbids nothing."""
 _EXAMPLES = (
-    ("my pictures must all survive", "the agent must not delete pictures", "remove", "gallery", "", ""),
-    ("not a cent leaves my account", "the agent must not buy anything", "buy", "", "", ""),
-    ("be brief", "only style", "", "", "", ""),
-    ("talk to nobody but my mother", "the agent must not send anything", "send", "", "", "but my mother"),
-    ("never throw anything away", "the agent must not delete anything", "remove", "", "", ""),
-    ("you may delete old photos", "deleting is allowed", "", "", "", ""),
-    ("I cannot afford anything", "the agent must not buy anything", "buy", "", "", ""),
-    ("the mail app is none of your business", "the agent must not use mail", "", "", "mail", ""),
-    ("give no sign of life", "the agent must not send anything", "send", "", "", ""),
-    ("answer every mail", "sending is asked for", "", "", "", ""),
-    ("there are enough notes already", "the agent must not create notes", "add", "notes", "", ""),
-    ("I need each of these files", "the agent must not delete files", "remove", "files", "", ""),
+    ("my pictures must all survive", "the agent must not delete pictures", "gallery", ""),
+    ("not a cent leaves my account", "the agent must not buy anything", "", ""),
+    ("be brief", "this is only style", "", ""),
+    ("talk to nobody but my mother", "the agent must not send anything", "", "but my mother"),
+    ("never throw anything away", "the agent must not delete anything", "", ""),
+    ("you may delete old photos", "deleting is allowed", "", ""),
+    ("I cannot afford anything", "the agent must not buy anything", "", ""),
+    ("the mail app is none of your business", "the agent must not use the mail app", "", ""),
+    ("give no sign of life", "the agent must not send anything", "", ""),
+    ("answer every mail", "sending is asked for", "", ""),
+    ("there are enough notes already", "the agent must not create notes", "notes", ""),
+    ("I need each of these files", "the agent must not delete files", "files", ""),
 )
 
 
@@ -49,5 +47,5 @@ def rule_prompt(rule: str) -> Prompt:
 
 def _answer(means: str, *names: str) -> str:
     """An answer as it is decoded under the schema."""
-    lists = [f'["{name}"]' if name else "[]" for name in names]
-    return '{{"means": "{}", "forbids": {}, "objects": {}, "apps": {}, "exceptions": {}}}'.format(means, *lists)
+    objects, exceptions = (f'["{name}"]' if name else "[]" for name in names)
+    return f'{{"means": "{means}", "objects": {objects}, "exceptions": {exceptions}}}'

@@ -30,8 +30,8 @@ from homeostat.envs.harness import wilson
 
 HERE = Path(__file__).parent
 LISTS = ("first_held_out", "held_out", "unread")
-TOKENS = 100
-"""The most tokens of an answer. The format needs about 50."""
+TOKENS = 80
+"""The most tokens of an answer. The format needs about 30."""
 
 
 def wordings() -> tuple[dict[str, list[tuple[str, str]]], list[str]]:

@@ -1,31 +1,32 @@
 """The format in which a model reads a rule: the JSON schema of its answer, and the parser.
 
-The model restates the rule and lists the effects that it forbids, the objects and apps that the prohibition is about,
-and the exceptions that it makes::
+The model restates the rule in plain words, and names the objects to which it is limited and the exceptions that it
+makes::
 
-    {"means": "deleting is forbidden", "forbids": ["remove"], "objects": ["notes"], "apps": [], "exceptions": []}
+    {"means": "the agent must not delete notes", "objects": ["notes"], "exceptions": ["but not the old ones"]}
 
-The objects are topics that the rule names, and the apps and the exceptions are words of the rule itself, so that a
-model that decodes under :func:`rule_schema` invents none. An answer can only add prohibitions. It never takes back what
-:func:`~homeostat.controllers.read_rules` found, and an exception is reported but does not allow anything.
+The forbidden kinds of action are read from the restatement, by the same reader that reads rules. A small model restates
+a rule more reliably than it picks names of kinds from a list. The objects are topics that the rule names, and apps and
+exceptions are words of the rule itself, so that a model invents none. An answer can only add prohibitions. It never
+takes back what :func:`~homeostat.controllers.read_rules` found, and an exception is reported but does not allow
+anything.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
+from homeostat.controllers.rule_reading import read_rule
 from homeostat.controllers.rule_words import Act, Topic, topics_of, words_of
 from homeostat.foreign_text import clipped, quoted
 from homeostat.json_values import json_values
 
 __all__ = ["ModelRule", "parse_model_rule", "rule_schema"]
 
-_ACTS: tuple[Act, ...] = get_args(Act)
-_MOST_WORDS = 60  # words of a rule from which names of apps and exceptions are built
-_NAME = 3  # words of an app's name
+_MOST_WORDS = 60  # words of a rule of which exceptions are built
 _MOST = 5  # entries of a list
 _LONGEST = 80  # characters of the restatement
 
@@ -62,18 +63,13 @@ def rule_schema(rule: str) -> dict[str, Any]:
         The schema.
     """
     words = list(words_of(rule))[:_MOST_WORDS]
-    names = sorted(
-        {" ".join(words[n : n + size]) for size in range(1, _NAME + 1) for n in range(len(words) - size + 1)}
-    )
     topics = sorted(topics_of(rule))
     one = "|".join(re.escape(word) for word in sorted(set(words), key=lambda w: (-len(w), w)))
     excepted = {"type": "string", "pattern": rf"^(?:{one})(?: (?:{one})){{0,7}}$", "maxLength": 100}
     properties = {
-        "means": {"type": "string", "maxLength": _LONGEST},
-        "forbids": _list({"enum": list(_ACTS)}),
+        "means": {"type": "string", "minLength": 1, "maxLength": _LONGEST},
         "objects": _list({"enum": topics} if topics else None),
-        "apps": _list({"enum": names} if names else None),
-        "exceptions": _list(excepted if names else None),
+        "exceptions": _list(excepted if words else None),
     }
     return _object(properties)
 
@@ -89,18 +85,19 @@ def parse_model_rule(text: str, rule: str) -> ModelRule:
         What the model understood. If the answer can't be read, ``error`` says so and nothing is forbidden.
     """
     for value in json_values(text):
-        if not isinstance(value, dict) or not isinstance(value.get("forbids"), list):
+        means = value.get("means") if isinstance(value, dict) else None
+        if not isinstance(means, str) or not means.strip():
             continue
-        said, means = set(words_of(rule)), value.get("means")
+        said, understood = set(words_of(rule)), read_rule(means[:_LONGEST])
         return ModelRule(
             rule=rule,
-            means=clipped(means, _LONGEST) if isinstance(means, str) else "",
-            acts=tuple(act for act in _ACTS if act in _texts(value, "forbids")),
+            means=clipped(means, _LONGEST),
+            acts=tuple(act for act, _ in understood.acts),
             topics=tuple(t for t in _texts(value, "objects") if t in topics_of(rule)),
-            apps=tuple(a for a in _texts(value, "apps") if words_of(a) and said.issuperset(words_of(a))),
+            apps=tuple(app for app in understood.apps if said.issuperset(words_of(app))),
             exceptions=tuple(e for e in _texts(value, "exceptions") if said.issuperset(words_of(e))),
         )
-    return ModelRule(rule=rule, error=f'no answer of the form {{"forbids": […]}} in {quoted(text)}')
+    return ModelRule(rule=rule, error=f'no answer of the form {{"means": "…"}} in {quoted(text)}')
 
 
 def _texts(value: dict[str, Any], name: str) -> list[str]:

@@ -20,8 +20,8 @@ from homeostat.testing import ScriptedModel
 SACRED, POLITE = "everything in here is sacred, old drafts too", "be polite"
 RULES = (SACRED, "never buy anything", POLITE)
 ANSWERS = {
-    SACRED: {"means": "m", "forbids": ["remove"], "objects": [], "apps": [], "exceptions": ["old drafts"]},
-    POLITE: {"means": "m", "forbids": [], "objects": [], "apps": [], "exceptions": []},
+    SACRED: {"means": "the agent must not delete anything", "objects": [], "exceptions": ["old drafts"]},
+    POLITE: {"means": "this is only style", "objects": [], "exceptions": []},
 }
 
 
@@ -109,7 +109,7 @@ def test_the_answer_is_held_to_the_schema_and_to_the_limits() -> None:
     assert [part.label for part in asked.prompts[0].messages[-1].parts] == ["rules"]
 
 
-@pytest.mark.parametrize("answer", ["I don't know", {"forbids": "remove"}])
+@pytest.mark.parametrize("answer", ["I don't know", {"means": ["remove"]}])
 def test_an_answer_that_cannot_be_read_does_not_end_the_episode(answer: Any) -> None:
     _, episode, events = played([Guard(read_by_model=True)], answers={SACRED: answer, POLITE: answer})
     read = [event for event in events if isinstance(event, RuleRead)]

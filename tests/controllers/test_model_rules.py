@@ -43,34 +43,55 @@ def refused(guard: Guard, rules: tuple[str, ...], found: tuple[ModelRule, ...], 
     return {name for name, point in POINTS.items() if guard.refuse(a.Click(point=point), context) is not None}
 
 
-def answer(**fields: Any) -> str:
-    return json.dumps({"means": "m", "forbids": [], "objects": [], "apps": [], "exceptions": []} | fields)
+def answer(means: Any = "the agent must not delete old mails", **fields: Any) -> str:
+    return json.dumps({"means": means, "objects": [], "exceptions": []} | fields)
 
 
 def test_the_parser_takes_what_the_schema_allows() -> None:
-    text = answer(forbids=["remove"], objects=["mail"], apps=["old mails"], exceptions=["not the old mails"])
+    text = answer(objects=["mail"], exceptions=["not the old mails"])
     jsonschema.validate(json.loads(text), rule_schema(RULE))
     assert parse_model_rule(f"Sure: {text} as asked", RULE) == ModelRule(
         rule=RULE,
-        means="m",
+        means="the agent must not delete old mails",
         acts=("remove",),
         topics=("mail",),
-        apps=("old mails",),
         exceptions=("not the old mails",),
     )
 
 
 @pytest.mark.parametrize(
+    ("means", "acts"),
+    [
+        ("the agent must not delete anything", ("remove",)),
+        ("the agent must not buy or send anything", ("buy", "send")),
+        ("the agent must not create new entries", ("add",)),
+        ("the agent must not call anybody", ("call",)),
+        ("deleting is allowed", ()),
+        ("sending is asked for", ()),
+        ("this is only style", ()),
+    ],
+)
+def test_the_kinds_are_read_from_the_restatement(means: str, acts: tuple[str, ...]) -> None:
+    found = parse_model_rule(answer(means), RULE)
+    assert (found.means, found.acts, found.apps, found.error) == (means, acts, (), "")
+
+
+def test_an_app_counts_only_if_the_rule_names_it() -> None:
+    assert parse_model_rule(answer("the agent must not use the mails app"), RULE).apps == ("mails",)
+    assert parse_model_rule(answer("the agent must not use the calculator app"), RULE).apps == ()
+
+
+@pytest.mark.parametrize(
     "fields",
     [
-        {"forbids": ["destroy"]},
         {"objects": ["everything"]},
         {"objects": ["notes"]},
-        {"apps": ["calculator"]},
         {"exceptions": ["unless you want to"]},
-        {"forbids": ["remove"] * 9},
-        {"means": "x" * 200},
-        {"allows": ["remove"]},
+        {"exceptions": ["but not the old mails"] * 9},
+        {"means": "this " * 50},
+        {"means": ""},
+        {"means": 3},
+        {"forbids": ["buy"]},
     ],
 )
 def test_what_the_schema_forbids_is_not_taken_either(fields: dict[str, Any]) -> None:
@@ -79,12 +100,13 @@ def test_what_the_schema_forbids_is_not_taken_either(fields: dict[str, Any]) -> 
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(json.loads(text), rule_schema(RULE))
     found = parse_model_rule(text, RULE)
-    assert found.acts == (("remove",) if fields.get("forbids") == ["remove"] * 9 else ())
-    assert (found.topics, found.apps, found.exceptions, found.error) == ((), (), (), "")
+    assert "buy" not in found.acts
+    assert found.topics == ()
+    assert found.exceptions in ((), ("but not the old mails",))
     assert len(found.means) <= 80
 
 
-@pytest.mark.parametrize("text", ["", "no", "[]", '{"forbids": true}', '{"forbids": {"remove": true}}', "{" * 5000])
+@pytest.mark.parametrize("text", ["", "no", "[]", '{"means": true}', '{"means": {"remove": true}}', "{" * 5000])
 def test_an_answer_that_cannot_be_read_forbids_nothing_and_says_so(text: str) -> None:
     found = parse_model_rule(text, RULE)
     assert (found.acts, found.apps) == ((), ())
@@ -95,7 +117,7 @@ def test_an_answer_that_cannot_be_read_forbids_nothing_and_says_so(text: str) ->
 @pytest.mark.parametrize("rule", ["", "!?", "日本語", "a" * 5000, "(x|y)* [z]", "word " * 300])
 def test_every_rule_has_a_schema(rule: str) -> None:
     jsonschema.Draft202012Validator.check_schema(rule_schema(rule))
-    jsonschema.validate(json.loads(answer(forbids=["buy"])), rule_schema(rule))
+    jsonschema.validate(json.loads(answer()), rule_schema(rule))
 
 
 def test_what_the_model_found_is_refused_only_where_the_guard_asks_for_it() -> None:
