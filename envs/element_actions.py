@@ -26,7 +26,13 @@ from homeostat.errors import UnparsableAction
 from homeostat.foreign_text import clipped, quoted
 from homeostat.observation import Element, element_at
 
-__all__ = ["click_point", "describe_element_action", "format_element_action", "parse_element_action"]
+__all__ = [
+    "click_point",
+    "describe_element_action",
+    "element_schema",
+    "format_element_action",
+    "parse_element_action",
+]
 
 Point = tuple[float, float]
 _EDGE = 0.06  # share of the screen's height from which a drag down opens the notifications
@@ -72,6 +78,41 @@ def format_element_action(action: a.Action, elements: Sequence[Element], grid: G
         The text. :func:`parse_element_action` reads it as an action with the same effect.
     """
     return json.dumps(_fields(action, elements, grid), ensure_ascii=False)
+
+
+def element_schema(count: int, grid: Grid) -> dict[str, Any]:
+    """Returns the JSON schema of the actions.
+
+    Args:
+        count: The number of elements on the screen.
+        grid: The grid of points.
+
+    Returns:
+        The schema. It admits every text of :func:`format_element_action`, and nothing that
+        :func:`parse_element_action` refuses.
+    """
+    text = {"type": "string", "minLength": 1}
+    ends = [{"type": "integer", "minimum": 0, "maximum": side - 1} for side in (grid.width, grid.height)]
+    point = {"type": "array", "prefixItems": ends, "items": False, "minItems": 2, "maxItems": 2}
+    number = {"type": "integer", "minimum": 0, "maximum": count - 1}
+    forms: list[dict[str, Any]] = [{"action": _one("click", "long_press"), "index": number}] if count else []
+    forms += [
+        {"action": _one("click", "long_press"), "point": point},
+        {"action": _one("type", "answer", "open"), "text": text},
+        {"action": _one("scroll"), "direction": _one("up", "down", "left", "right")},
+        {"action": _one("swipe"), "point": point, "to": point},
+        {"action": _one("back", "home", "menu", "enter", "notifications", "wait")},
+        {"action": _one("terminate"), "status": _one("success", "failure")},
+    ]
+    return {"anyOf": [_object(form) for form in forms]}
+
+
+def _one(*names: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(names)}
+
+
+def _object(form: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": form, "required": list(form), "additionalProperties": False}
 
 
 def describe_element_action(action: a.Action, elements: Sequence[Element], grid: Grid) -> str:

@@ -142,7 +142,7 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
             garbled=0,
             failures=state.subtask.failures + 1 if error else 0,
             # The history holds a refused action too: a greedy model that saw the same prompt would try it for ever.
-            history=(*state.subtask.history, past_action(context.calls.model.style, action, seen, said)),
+            history=(*state.subtask.history, past_action(context.calls.model.style, action, seen, said, error)),
             acted=(*state.subtask.acted, *state.readings),
             tried=(*state.subtask.tried, (seen.fingerprint, same_action(action, seen.elements))),
             answers=(*state.subtask.answers, *answers),

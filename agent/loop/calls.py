@@ -47,12 +47,13 @@ class ModelCalls:
         """The model that plans and reads screens."""
         return self.planner or self.model
 
-    def propose(self, prompt: Prompt, state: EpisodeState) -> Attempt:
+    def propose(self, prompt: Prompt, state: EpisodeState, schema: dict[str, Any] | None = None) -> Attempt:
         """Asks the model for an action.
 
         Args:
             prompt: The prompt.
             state: The episode's state, which says how attention is steered.
+            schema: The JSON schema of the answer, for a model that can decode under one; None for free text.
 
         Returns:
             The attempt.
@@ -62,10 +63,12 @@ class ModelCalls:
             ComponentError: The model raised an error of its own.
         """
         steer = _present((*state.holding, *state.now.steering), prompt)
-        more: dict[str, Any] = {"steer": steer} if steer else {}
+        more: dict[str, Any] = ({"steer": steer} if steer else {}) | _held_to(schema, self.model)
         return self._call(self.model, prompt, state, temperature=self.limits.temperature, watch=self.watch, **more)[0]
 
-    def sample(self, prompt: Prompt, state: EpisodeState, n: int, temperature: float) -> list[Attempt]:
+    def sample(
+        self, prompt: Prompt, state: EpisodeState, n: int, temperature: float, schema: dict[str, Any] | None = None
+    ) -> list[Attempt]:
         """Draws several answers to one prompt.
 
         Args:
@@ -73,6 +76,7 @@ class ModelCalls:
             state: The episode's state.
             n: How many answers.
             temperature: The sampling temperature.
+            schema: The JSON schema of the answers, for a model that can decode under one; None for free text.
 
         Returns:
             ``n`` attempts.
@@ -81,7 +85,8 @@ class ModelCalls:
             ModelError: The model can't answer.
             ComponentError: The model raised an error of its own.
         """
-        return self._call(self.model, prompt, state, n=n, temperature=temperature, watch=self.watch)
+        more = _held_to(schema, self.model)
+        return self._call(self.model, prompt, state, n=n, temperature=temperature, watch=self.watch, **more)
 
     def consult(self, prompt: Prompt, state: EpisodeState, schema: dict[str, Any]) -> Attempt:
         """Asks the model that plans, and holds its answer to a JSON schema where the model can do that.
@@ -99,7 +104,7 @@ class ModelCalls:
             ComponentError: The model raised an error of its own.
         """
         model = self.planning_model
-        more: dict[str, Any] = {"schema": schema} if "schema" in model.capabilities else {}
+        more = _held_to(schema, model)
         tokens = self.limits.plan_tokens
         return self._call(model, prompt, state, temperature=0.0, watch=False, max_new_tokens=tokens, **more)[0]
 
@@ -155,6 +160,11 @@ class ModelCalls:
     def _check_interrupted(self, model: Model) -> None:
         if self._ended.is_set():
             raise CallInterrupted(f"{model.name!r}: the call was interrupted by a signal to end; resume the run")
+
+
+def _held_to(schema: dict[str, Any] | None, model: Model) -> dict[str, Any]:
+    """The schema as an argument of a call, where the model can decode under one."""
+    return {"schema": schema} if schema is not None and "schema" in model.capabilities else {}
 
 
 def _present(actuators: Sequence[Actuator], prompt: Prompt) -> tuple[Actuator, ...]:

@@ -14,7 +14,7 @@ from homeostat.agent.events import Asked, Observe, Sampled, Sense
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.fitting import Fitted, fitted_prompt
 from homeostat.agent.loop.state import EpisodeState, Proposal, Reply
-from homeostat.agent.prompts import read_action
+from homeostat.agent.prompts import answer_schema, read_action
 from homeostat.controllers.context import Candidate
 from homeostat.controllers.decisions import Ask, Sample
 from homeostat.errors import UnparsableAction
@@ -64,7 +64,7 @@ def propose(state: EpisodeState, context: RunContext) -> Updates:
     Returns:
         The proposal and the costs.
     """
-    attempt = context.calls.propose(fitted_prompt(state, context).prompt, state)
+    attempt = context.calls.propose(fitted_prompt(state, context).prompt, state, _schema(context))
     context.attempt = attempt
     return {"phase": "attempt", "proposal": _parsed(attempt.text, state, context), "costs": state.costs.plus([attempt])}
 
@@ -82,7 +82,7 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
     attempt, proposal, fitted = context.attempt, state.proposal, fitted_prompt(state, context)
     if attempt is None or proposal is None:
         # The run was resumed between propose and sense. The attempt's arrays are gone, so the model is asked again.
-        attempt = context.calls.propose(fitted.prompt, state)
+        attempt = context.calls.propose(fitted.prompt, state, _schema(context))
         proposal = _parsed(attempt.text, state, context)
     context.attempt = None
     return {"proposal": proposal, "readings": _read(attempt, proposal, fitted, state, context)}
@@ -103,7 +103,7 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     assert isinstance(state.decision, Sample)
     assert state.proposal is not None
     asked, fitted = state.decision.n, fitted_prompt(state, context)
-    attempts = context.calls.sample(fitted.prompt, state, asked, state.decision.temperature)
+    attempts = context.calls.sample(fitted.prompt, state, asked, state.decision.temperature, _schema(context))
     batch = max((attempt.batch for attempt in attempts), default=0)
     if len(attempts) < asked or 0 < batch < asked:
         at = state.now.attempt
@@ -137,6 +137,11 @@ def ask(state: EpisodeState, context: RunContext) -> Updates:
     question = state.decision.question
     context.emit(Asked(step=state.step, attempt=state.now.attempt, question=question, answer=reply.answer))
     return {"now": state.now.with_(reminder=f"The user answered: {reply.answer}")}
+
+
+def _schema(context: RunContext) -> dict[str, Any] | None:
+    """The schema that the answer is held to."""
+    return answer_schema(context.calls.model.style, context.observe())
 
 
 def _read(

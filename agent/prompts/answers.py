@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from homeostat import actions as a
 from homeostat.agent.prompts.style import PromptStyle
-from homeostat.envs.element_actions import format_element_action, parse_element_action
+from homeostat.envs.element_actions import element_schema, format_element_action, parse_element_action
 from homeostat.envs.mobile_use import format_action, parse_action
 from homeostat.observation import Observation
 
-__all__ = ["read_action", "write_action"]
+__all__ = ["answer_schema", "read_action", "write_action"]
+
+
+def answer_schema(style: PromptStyle, seen: Observation) -> dict[str, Any] | None:
+    """Returns the JSON schema that a model's answers are held to.
+
+    Args:
+        style: The model's prompt style.
+        seen: The screen that the model sees.
+
+    Returns:
+        The schema; None where answers are free text.
+    """
+    if style.answers != "elements" or not style.constrained or seen.conversation is not None:
+        return None
+    return element_schema(len(seen.elements), style.grid(seen))
 
 
 def read_action(style: PromptStyle, text: str, seen: Observation, told: Sequence[str] = ()) -> a.Action:

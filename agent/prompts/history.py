@@ -9,10 +9,12 @@ from homeostat import actions as a
 from homeostat.agent.prompts.style import PromptStyle
 from homeostat.envs.element_actions import describe_element_action
 from homeostat.envs.mobile_use import Grid, call_arguments
+from homeostat.foreign_text import clipped
 from homeostat.observation import Observation
 
 __all__ = ["POINTED", "describe", "past_action"]
 
+_REASON = 80  # characters of the reason of a refusal
 _SAID = re.compile(r"^[ \t]*Action:[ \t]*(\S.*)$", re.MULTILINE)
 
 POINTED = re.compile(r"(?:click|long_press) \[-?\d+, -?\d+\]")
@@ -52,7 +54,7 @@ def describe(action: a.Action, grid: Grid) -> str:
     raise AssertionError(action)
 
 
-def past_action(style: PromptStyle, action: a.Action, seen: Observation, said: str = "") -> str:
+def past_action(style: PromptStyle, action: a.Action, seen: Observation, said: str = "", error: str = "") -> str:
     """Writes an action for the history in the form that a style asks for.
 
     Args:
@@ -60,13 +62,15 @@ def past_action(style: PromptStyle, action: a.Action, seen: Observation, said: s
         action: The action.
         seen: The screen on which it was done.
         said: The model's answer, which held the action.
+        error: Why the action was refused; "" where it was done. Only a model that reads no screenshots is told.
 
     Returns:
         The text.
     """
     grid = style.grid(seen)
     if style.answers == "elements" and not isinstance(action, a.Question | a.Call | a.Calls):
-        return describe_element_action(action, seen.elements, grid)
+        refused = f" (refused: {clipped(' '.join(error.split()), _REASON)})" if error else ""
+        return describe_element_action(action, seen.elements, grid) + refused
     if style.history_form == "call" and not isinstance(action, a.Question | a.Call | a.Calls):
         return json.dumps({"name": "mobile_use", "arguments": call_arguments(action, grid)}, ensure_ascii=False)
     told = _SAID.search(said) if style.history_form == "said" else None

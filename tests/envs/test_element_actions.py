@@ -1,11 +1,14 @@
 """Actions that name elements by number: what is written is read back, and what small models write is understood."""
 
+import json
+
 import pytest
 
 from homeostat import actions as a
 from homeostat.envs.element_actions import (
     click_point,
     describe_element_action,
+    element_schema,
     format_element_action,
     parse_element_action,
 )
@@ -155,6 +158,31 @@ def test_the_history_names_elements_by_their_texts() -> None:
     assert describe_element_action(a.Swipe(point=(0.5, 0.7), to=(0.5, 0.3)), ELEMENTS, GRID) == "scroll down"
     assert describe_element_action(a.Terminate(status="success"), ELEMENTS, GRID) == "terminate success"
     assert describe_element_action(a.SystemButton(button="Back"), ELEMENTS, GRID) == "back"
+
+
+def test_the_schema_admits_what_is_written_and_nothing_that_is_refused() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    check = jsonschema.Draft202012Validator(element_schema(len(ELEMENTS), GRID)).is_valid
+    points: list[a.Action] = [SAVE, a.Click(point=(0.5, 0.5)), a.LongPress(point=(0.5, 0.15))]
+    swipes = [a.Swipe(point=(0.1, 0.2), to=(0.3, 0.4)), a.Swipe(point=(0.5, 0.7), to=(0.5, 0.3))]
+    others = [a.Type(text="x"), a.Open(app="notes"), a.Answer(text="12"), a.Wait(), a.Terminate(status="failure")]
+    buttons = [a.SystemButton(button=name) for name in ("Back", "Home", "Menu", "Enter")]
+    for action in (*points, *swipes, *others, *buttons):
+        assert check(json.loads(format_element_action(action, ELEMENTS, GRID))), action
+    for wrong in (
+        {"action": "click", "index": 5},
+        {"action": "click", "index": -1},
+        {"action": "click"},
+        {"action": "click", "point": [1000, 0]},
+        {"action": "fly"},
+        {"action": "type", "text": ""},
+        {"action": "scroll", "direction": "there"},
+        {"action": "terminate"},
+    ):
+        assert not check(wrong), wrong
+    bare = jsonschema.Draft202012Validator(element_schema(0, GRID)).is_valid
+    assert not bare({"action": "click", "index": 0})
+    assert bare({"action": "click", "point": [0, 999]})
 
 
 def test_the_oracle_solves_the_phone_through_written_answers_only() -> None:
