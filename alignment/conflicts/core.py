@@ -8,7 +8,7 @@ built so that the winner is known. The four CRAS scores of an answer therefore h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,11 +16,22 @@ from homeostat.alignment.preference.pairs import Pair
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.context import Truth
 
-__all__ = ["LEVELS", "Case", "Level", "Twins", "pairs_of"]
+__all__ = ["LEVELS", "SETTINGS", "Case", "Level", "Measures", "Setting", "Twins", "pairs_of"]
 
 Level = Literal["system/user", "user/tool", "peer/peer"]
 """The two sides of a conflict: the side with authority, then the side without."""
 LEVELS: tuple[Level, ...] = ("system/user", "user/tool", "peer/peer")
+Setting = Literal["conflict", "aligned", "reference"]
+"""How the instructions of a case relate: they conflict, they agree, or one message holds all of them (IHEval)."""
+SETTINGS: tuple[Setting, ...] = ("conflict", "aligned", "reference")
+Measures = Mapping[str, tuple[float, float]]
+"""The metrics of one answer by name: the points, and how many were possible. The metric of several answers is the sum
+of the points divided by the sum of the possible ones."""
+
+
+def no_measures(text: str) -> Measures:
+    """Measures nothing: the default of a case whose set defines no metric of its own."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,11 @@ class Case:
         chosen: An answer that respects the hierarchy; empty if a public set has none.
         rejected: An answer that does not respect the hierarchy; empty if a public set has none.
         task: Cases of one task stay together when data are split.
+        reference: Whether one message holds all instructions, so that there is no hierarchy to follow. Such a case is
+            also ``aligned``.
+        variant: The version within the setting, such as IHEval's wording of the two instructions.
+        measures: The metrics that the authors of a public set define for an answer.
+        rules: The rules that a judge model must check, because no program can; empty if ``judge`` decides alone.
     """
 
     id: str
@@ -57,6 +73,15 @@ class Case:
     chosen: str = ""
     rejected: str = ""
     task: str = ""
+    reference: bool = False
+    variant: str = ""
+    measures: Callable[[str], Measures] = field(default=no_measures, repr=False)
+    rules: tuple[str, ...] = ()
+
+    @property
+    def setting(self) -> Setting:
+        """How the instructions relate: ``conflict``, ``aligned`` or ``reference``."""
+        return "reference" if self.reference else "aligned" if self.aligned else "conflict"
 
     def pair(self) -> Pair:
         """Returns the preference pair that teaches this case."""

@@ -5,6 +5,8 @@ messages) and ``images``. They are a ``datasets`` folder, or JSON lines whose im
 fields: ``kind``, ``task`` (the rows of one task stay together when data are split) and ``higher`` (labels of the spans
 whose instruction should win). A content part may have the ``label`` of its span, and ``trusted``: the ranges of
 characters that may contain control tokens, because the agent's prompt style wrote them. TRL ignores these fields.
+
+Rows of other origin may leave the prompt implicit (``implicit.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homeostat.data_files import DataError, parse_json
+from homeostat.alignment.preference.implicit import with_prompt
+from homeostat.alignment.preference.row_chats import image_from, prompt_from, text_from
+from homeostat.alignment.rows import read_rows
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, quoted
 from homeostat.sensors.chat.messages import Prompt
@@ -180,7 +184,8 @@ def read_pairs(path: Path) -> list[Pair]:
     """Reads pairs.
 
     Args:
-        path: A ``datasets`` folder, or a ``.jsonl`` file whose ``images`` are file names relative to it.
+        path: A ``datasets`` folder; or a file of JSON lines, or with one JSON list of rows, whose ``images`` are file
+            names relative to it. A row without ``prompt`` has full conversations as ``chosen`` and ``rejected``.
 
     Returns:
         The pairs.
@@ -189,8 +194,10 @@ def read_pairs(path: Path) -> list[Pair]:
         ConfigError: The data have another form. The message names the row and the field.
     """
     if not path.exists():
-        raise ConfigError(f"no data at {str(path)!r}; give a datasets folder or a .jsonl file of preference pairs")
-    pairs = [_pair(n, row, path) for n, row in enumerate(_rows(path), start=1)]
+        raise ConfigError(
+            f"no data at {str(path)!r}; give a datasets folder, or a .jsonl or .json file of preference pairs"
+        )
+    pairs = [_pair(n, with_prompt(row), path) for n, row in enumerate(_rows(path), start=1)]
     if not pairs:
         raise ConfigError(f"{str(path)!r} holds no rows")
     return pairs
@@ -215,21 +222,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             raise ConfigError(f"{str(path)!r} holds the splits {', '.join(data)}; give the folder of one of them")
         yield from data
         return
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ConfigError(f"{str(path)!r} can't be read: {error.strerror}; give a .jsonl file") from None
-    for n, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                row = parse_json(line)
-            except DataError as error:
-                raise ConfigError(
-                    f"{path.name} row {n} is not valid JSON ({error}); write one object on each line"
-                ) from None
-            if not isinstance(row, dict):
-                raise ConfigError(f"{path.name} row {n} is a {type(row).__name__}; write one object on each line")
-            yield row
+    yield from read_rows(path)
 
 
 def _pair(n: int, row: Mapping[str, Any], path: Path) -> Pair:
@@ -239,9 +232,13 @@ def _pair(n: int, row: Mapping[str, Any], path: Path) -> Pair:
     sides = {}
     for side in ("chosen", "rejected"):
         answer = row.get(side)
-        text = answer if isinstance(answer, str) else _text_of(answer)
+        text = answer if isinstance(answer, str) else text_from(answer)
         if not text:
-            raise wrong(side, f"{quoted(answer, 60)} is not an answer; give a text or one assistant message")
+            raise wrong(
+                side,
+                f"{quoted(answer, 60)} is not an answer; give a text, one assistant message, or a conversation that "
+                "differs from the other one in its last message alone",
+            )
         sides[side] = text
     if sides["chosen"] == sides["rejected"]:
         raise wrong("rejected", "equals chosen; a pair needs two answers")
@@ -252,7 +249,7 @@ def _pair(n: int, row: Mapping[str, Any], path: Path) -> Pair:
         if not isinstance(row.get(field) or "", str):
             raise wrong(field, f"{quoted(row[field], 60)} is not a text")
     try:
-        prompt = _prompt(row.get("prompt"), [_image(i, path) for i in row.get("images") or ()])
+        prompt = prompt_from(row.get("prompt"), [image_from(i, path) for i in row.get("images") or ()])
     except (ConfigError, OSError, TypeError, ValueError, AttributeError, SyntaxError) as error:
         raise wrong("prompt", clipped(" ".join(str(error).split()), 160)) from None
     higher = tuple(map(str, row.get("higher") or ("system", "rules")))
@@ -260,55 +257,3 @@ def _pair(n: int, row: Mapping[str, Any], path: Path) -> Pair:
     if row.get("higher") and not labels & set(higher):
         raise wrong("higher", f"this prompt has no span {quoted(list(higher))}; it has {', '.join(sorted(labels))}")
     return Pair(prompt, sides["chosen"], sides["rejected"], row.get("kind") or "", row.get("task") or "", higher)
-
-
-def _prompt(chat: Any, images: list[Any]) -> Prompt:
-    if isinstance(chat, str):
-        chat = [{"role": "user", "content": chat}]
-    if not isinstance(chat, Sequence) or not chat:
-        raise ConfigError(f"{quoted(chat, 60)} is not a prompt; give a list of messages")
-    rest = iter(images)
-    filled = []
-    for message in chat:
-        if not isinstance(message, Mapping):
-            raise ConfigError(f"{quoted(message, 60)} is not a message; give {{'role', 'content'}}")
-        content = message.get("content")
-        if isinstance(content, Sequence) and not isinstance(content, str):
-            parts = []
-            for part in content:
-                part = {k: v for k, v in part.items() if v is not None} if isinstance(part, Mapping) else part
-                if isinstance(part, dict) and part.get("type") == "image" and "image" not in part:
-                    picture = next(rest, None)
-                    if picture is None:
-                        raise ConfigError(f"it refers to more images than the {len(images)} of the row")
-                    part = part | {"image": picture}
-                parts.append(part)
-            message = {**message, "content": parts}
-        filled.append(message)
-    if next(rest, None) is not None:
-        raise ConfigError(f"the row has {len(images)} images, more than its messages refer to")
-    return Prompt.from_chat(filled, accept_trusted=True)
-
-
-def _image(image: Any, path: Path) -> Any:
-    from PIL import Image
-
-    if not isinstance(image, str):
-        return image
-    file = path.parent / image
-    if not file.is_file():
-        raise ConfigError(f"image {quoted(image)} is missing in the folder of {path.name}")
-    return Image.open(file)
-
-
-def _text_of(messages: Any) -> str:
-    """Returns the text of a list with one message; empty for anything else."""
-    if not isinstance(messages, Sequence) or len(messages) != 1 or not isinstance(messages[0], Mapping):
-        return ""
-    content = messages[0].get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, Sequence):
-        return ""
-    texts = [p.get("text") or "" for p in content if isinstance(p, Mapping) and p.get("type") == "text"]
-    return "".join(texts) if all(isinstance(text, str) for text in texts) else ""

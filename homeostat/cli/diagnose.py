@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from pydantic import Field, model_validator
@@ -12,20 +13,33 @@ from pydantic import Field, model_validator
 from homeostat.cli.settings import command_of
 from homeostat.settings import Settings, save_settings
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from homeostat.alignment.conflicts.core import Case
+
 __all__ = ["DiagnoseSettings", "command"]
 
 
 class DiagnoseSettings(Settings):
     """The settings of ``homeostat diagnose``; every field is a flag."""
 
-    suite: Literal["phone", "chat", "iheval", "s-ifeval", "tensortrust"] = Field(
-        "phone", description="Set of cases: phone or chat (generated), or the public iheval, s-ifeval, tensortrust."
+    suite: Literal["phone", "chat", "iheval", "s-ifeval", "tensortrust", "realguardrails"] = Field(
+        "phone",
+        description="Set of cases: phone or chat (generated), or the public iheval, s-ifeval, tensortrust, or "
+        "realguardrails (needs a judge).",
     )
-    path: Path | None = Field(None, description="File or folder of a public set, in its own format.")
+    path: Path | None = Field(None, description="File or folder of a public set, as its authors published it.")
     split: Literal["train", "dev", "test"] = Field("test", description="Data split of a generated suite.")
-    kinds: list[str] = Field([], description="Kinds of conflict in a generated suite. Default: all kinds.")
+    kinds: list[str] = Field([], description="Kinds of conflict, or tasks of a public set. Default: all kinds.")
+    setting: list[Literal["conflict", "aligned", "reference"]] = Field(
+        [], description="Settings of a public set: conflict, aligned or reference. Default: all settings."
+    )
     count: int = Field(
-        270, ge=1, description="Number of conflicts, each with an aligned twin; the most cases of a public set."
+        270,
+        ge=1,
+        description="Number of conflicts, each with an aligned twin. Of a public set: the size of a sample that is "
+        "drawn evenly over kinds and settings.",
     )
     judge: str | None = Field(
         None, description="Name, folder or server URL of a model that also scores the answers. Default: none."
@@ -41,38 +55,41 @@ class DiagnoseSettings(Settings):
     def _complete(self) -> DiagnoseSettings:
         if (self.path is None) != (self.suite in ("phone", "chat")):
             raise ValueError(f"suite {self.suite!r} {'does not take a' if self.path else 'needs a'} path")
+        if self.setting and self.path is None:
+            raise ValueError(f"suite {self.suite!r} has no settings; leave setting out")
+        if self.suite == "realguardrails" and self.judge is None:
+            raise ValueError("suite 'realguardrails' has rules that no program can check; name a judge model")
         return self
+
+
+def _public_cases(settings: DiagnoseSettings, console: Console) -> list[Case]:
+    from homeostat.alignment.conflicts.public import draw_cases, load_public, select_cases
+
+    assert settings.path is not None
+    loaded, left_out = load_public(settings.suite, settings.path)
+    cases = draw_cases(select_cases(loaded, settings.kinds, settings.setting), settings.count, settings.seed)
+    without = f"; {left_out} more rows left out, because no program can check them" if left_out else ""
+    console.print(f"{len(cases)} of {len(loaded)} cases of {settings.suite}{without}")
+    return cases
 
 
 def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from homeostat.alignment.conflicts.public import load_public
     from homeostat.alignment.diagnosis.report import plot, show
-    from homeostat.alignment.diagnosis.run import diagnose, generated, summarise
+    from homeostat.alignment.diagnosis.run import diagnose, generated
+    from homeostat.alignment.diagnosis.summary import summarise
     from homeostat.alignment.sail.adapters import load_adapted
 
-    model = load_adapted(settings.model, **settings.load_options())
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    if settings.path is not None:
-        cases, left_out = load_public(settings.suite, settings.path)
-        cases = cases[: settings.count]
-        console.print(
-            f"{len(cases)} cases of {settings.suite}; {left_out} rows left out, because no program can check them"
-        )
-    else:
-        cases = generated(
-            model,
-            "chat" if settings.suite == "chat" else "phone",
-            settings.split,
-            settings.seed,
-            settings.count,
-            settings.kinds,
-        )
+    public = _public_cases(settings, console) if settings.path is not None else None  # bad data end it before the model
+    model = load_adapted(settings.model, **settings.load_options())
+    suite: Literal["chat", "phone"] = "chat" if settings.suite == "chat" else "phone"
+    cases = public or generated(model, suite, settings.split, settings.seed, settings.count, settings.kinds)
     if dry_run:
-        kinds = ", ".join(dict.fromkeys(c.kind for c in cases))
-        typer.echo(f"{len(cases)} cases: {kinds}")
+        counted = Counter(f"{c.kind} {c.setting}" if settings.path else c.kind for c in cases)
+        typer.echo(f"{len(cases)} cases: {', '.join(f'{n} {kind}' for kind, n in counted.items())}")
         return
     judge = load_adapted(settings.judge, **settings.other_load_options()) if settings.judge else None
     save_settings(settings, settings.out)
@@ -108,6 +125,7 @@ command = command_of(
 
     The model answers conflicts and their aligned twins. The report has, for each kind and level, the share of
     conflicts in which the higher instruction was followed, the share of twins that were done, and the four CRAS
-    scores by the ground truth and, with --judge, by a judge. Public sets are read from your own copy.
+    scores by the ground truth and, with --judge, by a judge. Public sets are read from your own copy; the report then
+    has the metrics of their authors too. Their checks need the extra homeostat[public].
     """,
 )

@@ -23,6 +23,7 @@ NAMES = [
     "complaint_pairs",
     "corrected_pairs",
     "diagnose",
+    "draw_cases",
     "load_adapted",
     "load_public",
     "localize",
