@@ -63,10 +63,19 @@ def clone(
             "Default: screens.npz in --out."
         ),
     ] = None,
+    attention_steps: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Steps between two measurements of attention entropy and logits, written to attention.jsonl in --out; "
+            "0 for none.",
+        ),
+    ] = 100,
 ) -> None:
     """Train an embedded model by behaviour cloning on an oracle.
 
-    Without --from and --env, it trains the executor from scratch. Otherwise it fine-tunes a trained model.
+    Without --from and --env, it trains the executor from scratch. Otherwise it fine-tunes a trained model. A layer
+    whose attention is about to collapse is named in one line.
     """
     if env not in _ENVS:
         raise UnknownName.of("env", env, _ENVS)
@@ -79,7 +88,15 @@ def clone(
         from homeostat.nano.training.from_scratch import train_from_scratch
 
         figures = train_from_scratch(
-            out, minutes=minutes, seed=seed, screens=screens, width=width, layers=layers, rate=rate, resume=resume
+            out,
+            minutes=minutes,
+            seed=seed,
+            screens=screens,
+            width=width,
+            layers=layers,
+            rate=rate,
+            resume=resume,
+            attention_steps=attention_steps,
         )
     elif env == "miniwob":
         from homeostat.nano.training.miniwob import fine_tune_web
@@ -87,17 +104,34 @@ def clone(
         names = [name.strip() for name in tasks.split(",") if name.strip()]
         file = data or out / "screens.npz"
         figures = fine_tune_web(
-            start or _NANO, out, names, file, minutes=minutes, per_task=per_task, seed=seed, rate=rate / 5
+            start or _NANO,
+            out,
+            names,
+            file,
+            minutes=minutes,
+            per_task=per_task,
+            seed=seed,
+            rate=rate / 5,
+            attention_steps=attention_steps,
         )
     elif env == "plans":
         from homeostat.nano.training.planner import train_planner
 
-        figures = train_planner(start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 1.5)
+        figures = train_planner(
+            start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 1.5, attention_steps=attention_steps
+        )
     else:
         from homeostat.nano.training.phone import fine_tune_phone
 
         recordings = _RECORDINGS if env == "recording" else 0
         figures = fine_tune_phone(
-            start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 2, screens=screens, recordings=recordings
+            start or _NANO,
+            out,
+            minutes=minutes,
+            seed=seed,
+            rate=rate / 2,
+            screens=screens,
+            recordings=recordings,
+            attention_steps=attention_steps,
         )
     typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

@@ -12,6 +12,7 @@ from homeostat.agent.models.precision import autocast
 from homeostat.nano.checkpoints import save_model
 from homeostat.nano.data.packing import Batch, Packer
 from homeostat.nano.model import layers_of
+from homeostat.nano.training.attention_watch import AttentionWatch
 from homeostat.nano.training.evaluation import answers
 from homeostat.nano.training.loop import Budget, Progress, compile_layers, mean, training_steps, write_log
 from homeostat.nano.training.losses import losses, weighted
@@ -33,6 +34,7 @@ def fine_tune(
     minutes: float,
     rate: float,
     max_steps: int | None = None,
+    attention_steps: int = 0,
 ) -> dict[str, float]:
     """Trains on ``batches``, with a learning rate that falls to 0, and writes the model folder.
 
@@ -45,6 +47,8 @@ def fine_tune(
         minutes: The time budget.
         rate: The peak learning rate.
         max_steps: The most steps. None: as many as the time allows.
+        attention_steps: Steps between two measurements of attention entropy and logits, which go to the folder's
+            ``attention.jsonl``; 0 for none.
 
     Returns:
         For every name in ``held`` the share of right answers, and the mean answer loss over the first ten steps
@@ -70,7 +74,8 @@ def fine_tune(
     out.mkdir(parents=True, exist_ok=True)
     if max_steps is None:
         compile_layers(layers_of(model), model.device.type)
-    for progress in training_steps(loss, optimisers, budget, learning_rate):
+    watch = AttentionWatch(model, out, attention_steps)
+    for progress in training_steps(loss, optimisers, budget, learning_rate, watch.around):
         if progress.new and progress.new % _SAVE == 0:
             save_model(out, model, processor)
         if progress.new and progress.new % _REPORT == 0:

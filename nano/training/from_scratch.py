@@ -31,6 +31,7 @@ from homeostat.nano.checkpoints import save_model
 from homeostat.nano.data.packing import Batch, Packer
 from homeostat.nano.model import build_model, layers_of
 from homeostat.nano.processor import build_processor
+from homeostat.nano.training.attention_watch import AttentionWatch
 from homeostat.nano.training.batches import PhoneBatches, in_background
 from homeostat.nano.training.evaluation import held_out, report
 from homeostat.nano.training.loop import Budget, Progress, compile_layers, training_steps, write_log
@@ -61,7 +62,16 @@ class _StagedBatches:
 
 
 def train_from_scratch(
-    out: Path, *, minutes: float, seed: int, screens: int, width: int, layers: int, rate: float, resume: bool
+    out: Path,
+    *,
+    minutes: float,
+    seed: int,
+    screens: int,
+    width: int,
+    layers: int,
+    rate: float,
+    resume: bool,
+    attention_steps: int = 0,
 ) -> dict[str, float]:
     """Trains a new model and writes its folder.
 
@@ -76,6 +86,8 @@ def train_from_scratch(
         layers: Layers of the text model.
         rate: The peak learning rate.
         resume: Whether to continue from the folder's ``training.pt``, if there is one.
+        attention_steps: Steps between two measurements of attention entropy and logits, which go to the folder's
+            ``attention.jsonl``; 0 for none.
 
     Returns:
         The last report: shares of right answers by kind of question, on dev words. ``new`` is the share of right
@@ -113,7 +125,8 @@ def train_from_scratch(
 
     out.mkdir(parents=True, exist_ok=True)
     figures: dict[str, float] = {}
-    for progress in training_steps(loss, optimisers, budget, learning_rate):
+    watch = AttentionWatch(model, out, attention_steps)
+    for progress in training_steps(loss, optimisers, budget, learning_rate, watch.around):
         if progress.done or progress.step % _REPORT == 0:
             figures = report(model, dev, places) | {"new": report(model, new, places)["act"]}
             write_log(out, budget, progress.step, {"stage": stage_at(progress.share).name, **figures})

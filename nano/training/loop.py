@@ -14,6 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def training_steps(
     optimisers: Optimisers,
     budget: Budget,
     rate: Callable[[Progress], float],
+    around: Callable[[Progress], AbstractContextManager[None]] = lambda progress: nullcontext(),
 ) -> Iterator[Progress]:
     """Trains until the budget is used up.
 
@@ -101,6 +103,8 @@ def training_steps(
         optimisers: The optimisers of the model.
         budget: The time, and perhaps the number of steps, that the run may take.
         rate: Returns the learning rate of the next step.
+        around: Gives the context in which the loss of the next step is computed, such as one that measures attention
+            (:class:`homeostat.nano.training.attention_watch.AttentionWatch`).
 
     Yields:
         The progress before every step, and once more after the last one, with ``done`` set.
@@ -111,7 +115,9 @@ def training_steps(
         yield progress
         if progress.done:
             return
-        loss(progress).backward()  # type: ignore[no-untyped-call]
+        with around(progress):
+            value = loss(progress)
+        value.backward()  # type: ignore[no-untyped-call]
         optimisers.step(rate(progress))
         new += 1
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import torch
@@ -53,6 +54,7 @@ def fine_tune_web(
     rate: float = 3e-4,
     size: int = 8,
     max_steps: int | None = None,
+    attention_steps: int = 0,
 ) -> dict[str, float]:
     """Fine-tunes a model on web pages and the phone, and writes its folder.
 
@@ -67,6 +69,8 @@ def fine_tune_web(
         rate: The peak learning rate.
         size: Screens per batch, half of them the phone's.
         max_steps: The most steps. None: as many as the time allows.
+        attention_steps: Steps between two measurements of attention entropy and logits, which go to the folder's
+            ``attention.jsonl``; 0 for none.
 
     Returns:
         Shares of right answers on held-out screens: ``web`` (actions), ``web_where`` (places of labels) and ``phone``
@@ -88,7 +92,8 @@ def fine_tune_web(
         "phone": (held_out(packer, "dev", screens=32, seed="report"), "act"),
     }
     batches = _mixed(packer, [s for s in screens if not _is_held_out(s)], random.Random(seed), size)
-    return fine_tune(model, processor, out, batches, held, minutes=minutes, rate=rate, max_steps=max_steps)
+    limits: dict[str, Any] = {"minutes": minutes, "max_steps": max_steps, "attention_steps": attention_steps}
+    return fine_tune(model, processor, out, batches, held, rate=rate, **limits)
 
 
 def _mixed(packer: Packer, web: Sequence[WebScreen], rng: random.Random, size: int) -> Iterator[Batch]:

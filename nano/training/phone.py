@@ -18,6 +18,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import IterableDataset
@@ -62,6 +63,7 @@ def fine_tune_phone(
     screens: int = 8,
     max_steps: int | None = None,
     workers: int = 1,
+    attention_steps: int = 0,
 ) -> dict[str, float]:
     """Fine-tunes a model on the phone, perhaps with recordings, and writes its folder.
 
@@ -75,6 +77,8 @@ def fine_tune_phone(
         screens: Screens per batch of the phone.
         max_steps: The most steps. None: as many as the time allows. A number also makes the held-out sets small.
         workers: Processes that prepare batches; 0 prepares them in this process.
+        attention_steps: Steps between two measurements of attention entropy and logits, which go to the folder's
+            ``attention.jsonl``; 0 for none.
 
     Returns:
         Shares of right answers: ``watch`` (about recordings; only if there are any), ``phone`` (actions) and ``plan``,
@@ -100,4 +104,5 @@ def fine_tune_phone(
         "new": (new, "act"),
     }
     batches = in_background(_Batches(packer, seed, recordings, screens), workers)
-    return fine_tune(model, processor, out, batches, held, minutes=minutes, rate=rate, max_steps=max_steps)
+    limits: dict[str, Any] = {"minutes": minutes, "max_steps": max_steps, "attention_steps": attention_steps}
+    return fine_tune(model, processor, out, batches, held, rate=rate, **limits)

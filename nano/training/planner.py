@@ -27,6 +27,7 @@ from homeostat.nano.planner_model import build_planner
 from homeostat.nano.plans.batches import PlanBatches, PlanEncoder
 from homeostat.nano.plans.corpus import added_words, planning_examples
 from homeostat.nano.style import PLANNER_STYLE
+from homeostat.nano.training.attention_watch import AttentionWatch
 from homeostat.nano.training.batches import in_background
 from homeostat.nano.training.loop import Budget, Progress, compile_layers, mean, training_steps, write_log
 from homeostat.nano.training.optimisers import Optimisers
@@ -80,6 +81,7 @@ def train_planner(
     size: int = 48,
     max_steps: int | None = None,
     workers: int = 1,
+    attention_steps: int = 0,
 ) -> dict[str, float]:
     """Fine-tunes the language model of an embedded model on plans, and writes the planner's folder.
 
@@ -92,6 +94,8 @@ def train_planner(
         size: Plans per batch.
         max_steps: The most steps. None: as many as the time allows. A number also makes the held-out sets small.
         workers: Processes that prepare batches; 0 prepares them in this process.
+        attention_steps: Steps between two measurements of attention entropy and logits, which go to the folder's
+            ``attention.jsonl``; 0 for none.
 
     Returns:
         The held-out shares (see the module's docstring), and the mean loss over the first ten steps (``loss_first``)
@@ -127,7 +131,8 @@ def train_planner(
         return rate * min(1.0, (progress.new + 1) / _WARM_UP, 2 * (1 - progress.share))
 
     out.mkdir(parents=True, exist_ok=True)
-    for progress in training_steps(loss, optimisers, budget, learning_rate):
+    watch = AttentionWatch(model, out, attention_steps)
+    for progress in training_steps(loss, optimisers, budget, learning_rate, watch.around):
         if progress.new and progress.new % _SAVE == 0:
             save_model(out, model, tokenizer, style)
         if progress.new and progress.new % _REPORT == 0:

@@ -205,7 +205,15 @@ def test_packing_shares_the_prompt_and_blinds_the_answers(white, phone_pairs):
 
 
 def settings(folder, data, **more):
-    told = {"layers": "2,3", "weights": "uniform", "batch": 4, "rate": 1e-2, "epochs": 2, "save_steps": 1}
+    told = {
+        "layers": "2,3",
+        "weights": "uniform",
+        "batch": 4,
+        "rate": 1e-2,
+        "epochs": 2,
+        "save_steps": 1,
+        "forgetting": 0,
+    }
     return AlignSettings(
         model=str(data[0]), data=data[1], out=folder / "run", cache=folder / "cache", device="cpu", **(told | more)
     )
