@@ -33,6 +33,9 @@ class GroundSettings(Settings):
     best: Literal["max", "mean"] = Field(
         "max", description="The region that gives the point: the one with the highest patch, or the highest mean."
     )
+    magnets: bool = Field(
+        False, description="Also point without training, from attention maps with stop-word magnets (RefAM)."
+    )
     steps: int = Field(600, ge=1, description="Number of training batches.")
     batch: int = Field(16, ge=1, description="Number of targets in a batch.")
     rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
@@ -52,6 +55,7 @@ def _run(settings: GroundSettings, dry_run: bool) -> None:
     from rich.table import Table
 
     from homeostat.alignment.pointing.head import Pointer
+    from homeostat.alignment.pointing.magnets import pointed_by_attention
     from homeostat.alignment.pointing.targets import Target, phone_targets, read_screenspot
     from homeostat.alignment.pointing.train import PointerTraining, hits_by_size, pointed, spoken, train_pointer
     from homeostat.alignment.sail.adapters import load_adapted, lora
@@ -101,6 +105,9 @@ def _run(settings: GroundSettings, dry_run: bool) -> None:
                 config.base_model_name_or_path = settings.model
             adapted.save_pretrained(str(settings.out / "adapter"))
     scores = {"pointer": hits_by_size(pointed(model, head, test, best=settings.best), test)}
+    if settings.magnets:
+        found = pointed_by_attention(model, test, best=settings.best)
+        scores["attention with magnets, untrained"] = hits_by_size(found, test)
     if adapted is None:
         scores["the model's own coordinates"] = hits_by_size(spoken(model, test), test)
     table = Table("", *scores["pointer"])
@@ -117,7 +124,7 @@ command = command_of(
     _run,
     """Train a pointer head (V2P), which points by attention over screen patches, in one forward pass.
 
-    The backbone is frozen, or gets a LoRA adapter. The measure is ScreenSpot's: the share of points within their
-    boxes, by the size of the target.
+    The backbone is frozen, or gets a LoRA adapter. With --magnets, pointing without any training stands beside it. The
+    measure is ScreenSpot's: the share of points within their boxes, by the size of the target.
     """,
 )
