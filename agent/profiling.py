@@ -131,7 +131,11 @@ def effects(
 
 
 def find_heads(
-    model: TransformersModel, answers: Sequence[RightAnswer], span: str, done: Callable[[], object] = lambda: None
+    model: TransformersModel,
+    answers: Sequence[RightAnswer],
+    span: str,
+    done: Callable[[], object] = lambda: None,
+    layers: Sequence[int] = (),
 ) -> tuple[dict[str, frozenset[tuple[int, int]]], dict[str, float], dict[str, Any]]:
     """Chooses the heads for every use.
 
@@ -140,12 +144,16 @@ def find_heads(
         answers: Prompts with their right answers.
         span: The label of the span that PASTA emphasises, and at whose end InstABoost's instructions end.
         done: Called after every prompt of every measurement, three times for each prompt.
+        layers: The layers whose heads are tried for steering; empty for all.
 
     Returns:
         The heads by use, as (layer, head); the gains by use; and what was measured, as JSON data: the mean effect and
         its standard error for every head, in nats per token, and the mean effect of every gain and factor.
+
+    Raises:
+        ConfigError: The model has no such layer.
     """
-    heads = _all_heads(model, answers[0])
+    heads = _heads(model, answers[0], layers)
     groups = np.array([one.group for one in answers])
 
     def pasta(one: RightAnswer, chosen: frozenset[tuple[int, int]]) -> Sequence[Actuator]:
@@ -195,9 +203,13 @@ def _present(one: RightAnswer, actuator: Actuator) -> tuple[Actuator, ...]:
     return (actuator,) if actuator.labels <= labels else ()
 
 
-def _all_heads(model: TransformersModel, one: RightAnswer) -> list[tuple[int, int]]:
+def _heads(model: TransformersModel, one: RightAnswer, layers: Sequence[int]) -> list[tuple[int, int]]:
+    """The heads of some layers, or of all, as (layer, head)."""
     read = model.read(one.prompt, one.tokens)
-    return [(layer, head) for layer in read.layers for head in range(read.mass.shape[2])]
+    for layer in layers:
+        if layer not in read.layers:
+            raise ConfigError(f"no layer {layer!r} in this model; give some of {read.layers[0]} to {read.layers[-1]}")
+    return [(layer, head) for layer in layers or read.layers for head in range(read.mass.shape[2])]
 
 
 def _vision(model: TransformersModel, answers: Sequence[RightAnswer]) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from homeostat.cli.model_flags import with_model_flags
+from homeostat.errors import ConfigError
 from homeostat.model_options import ModelOptions
 
 __all__ = ["profile"]
@@ -26,6 +27,10 @@ def profile(
     prompts: Annotated[int, typer.Option(min=6, help="The number of steps to measure, one from each episode.")] = 90,
     span: Annotated[str, typer.Option(help="The span of the prompt that PASTA emphasises.")] = "goal",
     seed: Annotated[int, typer.Option(help="The seed that selects the episodes.")] = 0,
+    layers: Annotated[
+        str,
+        typer.Option(help="The layers whose heads are steered: numbers with commas. Default: all, which takes long."),
+    ] = "",
     loading: ModelOptions = ModelOptions(),  # noqa: B008
     out: Annotated[
         Path, typer.Option(help="The file to write. The effect of every head goes to OUT.effects.json beside it.")
@@ -49,13 +54,17 @@ def profile(
     from homeostat.envs.harness import load_suite
     from homeostat.sensors import HeadWeights
 
+    try:
+        chosen = tuple(int(number) for number in layers.split(",")) if layers.strip() else ()
+    except ValueError:
+        raise ConfigError(f"--layers {layers!r} are no numbers with commas; write 4,5,6") from None
     source = load_suite(suite, split=split, seed=seed, episodes=prompts)
     loaded = TransformersModel.load(model, **loading.load_options())
     console = Console(highlight=False)
     answers = right_answers(loaded, source, prompts, seed)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("heads", total=3 * len(answers))
-        heads, gains, told = find_heads(loaded, answers, span, lambda: bar.advance(task))
+        heads, gains, told = find_heads(loaded, answers, span, lambda: bar.advance(task), chosen)
     measured = {(row["layer"], row["head"]): row for row in told["pasta"]}
     weights = HeadWeights.from_effects(
         {head: row["effect"] for head, row in measured.items()}, {head: row["error"] for head, row in measured.items()}

@@ -72,3 +72,16 @@ def test_the_command_writes_a_profile_and_what_was_measured(tmp_path: Path) -> N
 def test_a_suite_without_an_oracle_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["profile", "--suite", "recording", "--out", str(tmp_path / "h.json")])
     assert result.exit_code != 0
+
+
+def test_steering_is_tried_in_the_given_layers_only(tmp_path: Path) -> None:
+    out = tmp_path / "heads.json"
+    command = ["profile", "--prompts", "6", "--suite", "atomic", "--out", str(out)]
+    done = CliRunner().invoke(app, [*command, "--layers", "3"])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "heads.effects.json").read_text())
+    assert {row["layer"] for row in told["pasta"]} == {3}
+    for wrong, reason in (("3,99", "no layer 99 in this model"), ("last", "'last' are no numbers with commas")):
+        refused = CliRunner().invoke(app, [*command, "--layers", wrong])
+        assert refused.exit_code != 0
+        assert reason in str(refused.exception) + refused.output
