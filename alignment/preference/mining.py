@@ -12,7 +12,8 @@ There are three sources, and a pair's ``kind`` names its source:
   whole goal at every step. Where it would act otherwise, its answer is rejected and the loop's action chosen.
 
 The stored prompt is always the bare one: it holds no reminder, no complaint and no plan. The pairs therefore train the
-model as it runs without the loop.
+model as it runs without the loop. Each source can leave out feedback that is probably noise
+(:mod:`homeostat.alignment.preference.noise`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from homeostat.agent.models.batching import answer_all
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.prompts import PromptStyle, write_action
 from homeostat.agent.trace import Trace
+from homeostat.alignment.preference.noise import NoiseFilter
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.alignment.preference.steps import Step, steps_of
 
@@ -32,20 +34,23 @@ __all__ = ["SOURCES", "complaint_pairs", "corrected_pairs", "loop_pairs"]
 SOURCES = ("corrected", "drift", "loop")
 """The names of the sources, which are also the kinds of the pairs."""
 _DRAWS = 4
+_ALL = NoiseFilter(dwell=None, burst=None)
 
 
-def corrected_pairs(trace: Trace, style: PromptStyle) -> Iterator[Pair]:
+def corrected_pairs(trace: Trace, style: PromptStyle, noise: NoiseFilter = _ALL) -> Iterator[Pair]:
     """Finds steps at which a failed attempt was followed by one that was acted on.
 
     Args:
         trace: A trace.
         style: How the prompts of the model are written.
+        noise: What is left out: steps in a burst, and steps whose action was taken back. By default nothing is.
 
     Yields:
         Pairs of the kind ``corrected``.
     """
-    for step in steps_of(trace, style):
-        if not step.was_done or len(step.attempts) < 2:
+    steps = steps_of(trace, style)
+    for step, brief, burst in zip(steps, noise.brief(steps), noise.bursts(steps), strict=True):
+        if not step.was_done or len(step.attempts) < 2 or brief or burst:
             continue
         *before, last = step.attempts
         if last.action is None or any(r.alarm for r in last.readings):
@@ -56,7 +61,9 @@ def corrected_pairs(trace: Trace, style: PromptStyle) -> Iterator[Pair]:
                 yield step.pair(last.text, attempt.text, "corrected")
 
 
-def complaint_pairs(trace: Trace, style: PromptStyle, model: Model, seed: int = 0) -> Iterator[Pair]:
+def complaint_pairs(
+    trace: Trace, style: PromptStyle, model: Model, seed: int = 0, noise: NoiseFilter = _ALL
+) -> Iterator[Pair]:
     """Finds attempts that drew a complaint, and samples a better answer to each.
 
     Args:
@@ -65,11 +72,17 @@ def complaint_pairs(trace: Trace, style: PromptStyle, model: Model, seed: int = 
         model: The current model. It answers greedily first, then at temperature 0.7, up to four times in all, until
             an answer holds another action.
         seed: The random seed of the samples.
+        noise: What is left out: steps in a burst, and new answers with an action that was done and taken back. By
+            default nothing is.
 
     Yields:
         Pairs of the kind ``drift``.
     """
-    for step in steps_of(trace, style):
+    steps = steps_of(trace, style)
+    for step, brief, burst in zip(steps, noise.brief(steps), noise.bursts(steps), strict=True):
+        if burst:
+            continue
+        undone = step.act.action if brief and step.act is not None else None
         for place, complaint in step.complaints.items():
             attempt = step.attempts[place]
             if not attempt.text.strip():
@@ -79,24 +92,28 @@ def complaint_pairs(trace: Trace, style: PromptStyle, model: Model, seed: int = 
             for draw in range(_DRAWS):
                 fresh = model.generate(prompt, temperature=0.0 if draw == 0 else 0.7, watch=False, seed=seed + draw)[0]
                 better = step.parse(fresh.text)
-                if better is not None and better != attempt.action:
+                if better is not None and better not in (attempt.action, undone):
                     yield step.pair(fresh.text, attempt.text, "drift")
                     break
 
 
-def loop_pairs(traces: Sequence[Trace], style: PromptStyle, model: Model) -> Iterator[Pair]:
+def loop_pairs(traces: Sequence[Trace], style: PromptStyle, model: Model, noise: NoiseFilter = _ALL) -> Iterator[Pair]:
     """Compares what the loop did with what the bare model would do, in episodes that reached their goal.
 
     Args:
         traces: Traces.
         style: How the prompts of the model are written.
         model: The bare model, which is asked the whole goal, with the history of the whole episode.
+        noise: What is left out: steps whose action was taken back. By default nothing is.
 
     Yields:
         Pairs of the kind ``loop``.
     """
     done = [
-        acted for trace in traces if trace.finish is not None and trace.finish.success for acted in _acted(trace, style)
+        acted
+        for trace in traces
+        if trace.finish is not None and trace.finish.success
+        for acted in _acted(trace, style, noise)
     ]
     prompts = [step.whole_goal_prompt() for step, _ in done]
     answers = answer_all(model, prompts)
@@ -105,12 +122,13 @@ def loop_pairs(traces: Sequence[Trace], style: PromptStyle, model: Model) -> Ite
             yield Pair(prompt, write_action(style, action, step.seen), text, "loop", step.task_name, ("goal",))
 
 
-def _acted(trace: Trace, style: PromptStyle) -> Iterator[tuple[Step, a.Action]]:
+def _acted(trace: Trace, style: PromptStyle, noise: NoiseFilter) -> Iterator[tuple[Step, a.Action]]:
     """Yields the steps of the whole goal with their actions; a ``terminate`` before the last step ends a subtask."""
-    steps = [step for step in steps_of(trace, style) if step.was_done]
-    for number, step in enumerate(steps):
+    every = steps_of(trace, style)
+    steps = [(step, brief) for step, brief in zip(every, noise.brief(every), strict=True) if step.was_done]
+    for number, (step, brief) in enumerate(steps):
         assert step.act is not None
         action = step.act.action
-        if action is None or (isinstance(action, a.Terminate) and number < len(steps) - 1):
+        if action is None or brief or (isinstance(action, a.Terminate) and number < len(steps) - 1):
             continue
         yield step, action

@@ -23,6 +23,11 @@ class MineSettings(Settings):
         description="Sources of pairs. corrected: a failed attempt and the one acted on; drift: an answer that drew a "
         "complaint and a new sample (the DRIFT method); loop: the bare model's answer and what the loop did.",
     )
+    filter: bool = Field(
+        False,
+        description="Leave out feedback that is probably noise: actions that were taken back at once, and attempts in "
+        "a burst of rejected ones.",
+    )
     held_out: float = Field(0.0, ge=0, lt=1, description="Share of the tasks whose pairs go to OUT/held_out instead.")
     merge_with: list[Path] = Field([], description="Pairs of an earlier round, to which the new ones are added.")
     push_to: str | None = Field(None, description="Name of a dataset on the Hugging Face hub to push the pairs to.")
@@ -33,6 +38,7 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
     from collections import Counter
 
     from homeostat.alignment.preference.mining import complaint_pairs, corrected_pairs, loop_pairs
+    from homeostat.alignment.preference.noise import NoiseFilter
     from homeostat.alignment.preference.pairs import read_pairs, split_by_task, to_dataset, unique, write_pairs
     from homeostat.alignment.preference.steps import read_traces
     from homeostat.alignment.sail.adapters import load_adapted
@@ -44,13 +50,14 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
         typer.echo(f"{len(traces)} traces, {reached} of them reached their goal")
         return
     model = load_adapted(settings.model, **settings.load_options())
+    noise = NoiseFilter() if settings.filter else NoiseFilter(dwell=None, burst=None)
     found = [pair for path in settings.merge_with for pair in read_pairs(path)]
     if "corrected" in settings.sources:
-        found += [pair for trace in traces for pair in corrected_pairs(trace, model.style)]
+        found += [pair for trace in traces for pair in corrected_pairs(trace, model.style, noise)]
     if "drift" in settings.sources:
-        found += [pair for trace in traces for pair in complaint_pairs(trace, model.style, model, settings.seed)]
+        found += [pair for trace in traces for pair in complaint_pairs(trace, model.style, model, settings.seed, noise)]
     if "loop" in settings.sources:
-        found += loop_pairs(traces, model.style, model)
+        found += loop_pairs(traces, model.style, model, noise)
     pairs = unique(found)
     if not pairs:
         raise ConfigError(
