@@ -31,7 +31,8 @@ from homeostat.alignment.preference.pairs import write_pairs
 from homeostat.nano.style import STYLE
 
 COMMAND = [sys.executable, "-c", "from homeostat.cli.root import main; main()", "align", "--layers", "3,4"]
-TOLD = ["--weights", "uniform", "--epochs", "8", "--batch", "8", "--rate", "5e-3", "--save-steps", "2"]
+RECIPE = "--weights uniform --epochs 8 --batch 8 --rate 5e-3 --save-steps 2 --forgetting 0"
+TOLD = RECIPE.split()
 
 
 def started(data: Path, folder: Path) -> subprocess.Popen:

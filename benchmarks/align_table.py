@@ -73,6 +73,7 @@ def rows(local: Localization, layers: int, out: Path) -> dict[str, dict]:
             "negative_model": f"{out}/(dpo all layers, swapped)/adapter",
         },
         "sail focal, judge": focal | {"weights": "judge"},
+        "sail focal, anchors": focal | {"weights": "anchors"},
     }
 
 
@@ -138,6 +139,8 @@ def main() -> None:
                 out=folder,
                 localization=args.out / "localization.json",
                 alpha=2 * told["r"],
+                forgetting=0,  # the table scores the twins itself
+                attention_steps=0,
                 seed=seed,
                 cache=args.out / "states",
                 **told,

@@ -46,7 +46,9 @@ def test_figures_equal_plain_forward_passes(white):
     assert found.text == pytest.approx(text, abs=1e-4)
 
 
-def test_align_reports_what_was_forgotten(text_folder, chat_pairs, tmp_path):
+@pytest.mark.parametrize("path", ["fast", "trl"])
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # PEFT's and TRL's own
+def test_align_reports_what_was_forgotten(text_folder, chat_pairs, tmp_path, path):
     write_pairs(chat_pairs, tmp_path / "pairs")
     (tmp_path / "text.txt").write_text("open the app and add milk to the list")
 
@@ -54,7 +56,12 @@ def test_align_reports_what_was_forgotten(text_folder, chat_pairs, tmp_path):
         told = {"layers": "all", "weights": "uniform", "batch": 4, "rate": 5e-2, "epochs": 4, "attention_steps": 0}
         folder = {"out": tmp_path / "run", "cache": tmp_path / "c", "text": tmp_path / "text.txt"}
         return AlignSettings(
-            model=str(text_folder), data=tmp_path / "pairs", device="cpu", forgetting=4, **(told | folder | more)
+            model=str(text_folder),
+            data=tmp_path / "pairs",
+            device="cpu",
+            forgetting=4,
+            path=path,
+            **(told | folder | more),
         )
 
     result = align(settings())
