@@ -11,6 +11,7 @@ from .preference.mining import (
     corrected_pairs as corrected_pairs,
     loop_pairs as loop_pairs,
 )
+from .preference.noise import NoiseFilter as NoiseFilter
 from .preference.pairs import Pair as Pair, read_pairs as read_pairs, write_pairs as write_pairs
 from .preference.steps import read_traces as read_traces
 from .sail.adapters import load_adapted as load_adapted

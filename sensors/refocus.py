@@ -26,6 +26,7 @@ Cost: the probe records one weight for every key of the spans, T·L·H·n number
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class Refocus:
     """
 
     needs: frozenset[Need] = frozenset({"attention"})
-    side = "below"
+    side: Literal["below"] = "below"
 
     def __init__(
         self,

@@ -103,10 +103,11 @@ def displays(
             Element(role="item", text=f"item {i}", box=(x / width, y / height, (x + cell) / width, (y + cell) / height))
             for i, (y, x) in enumerate(corners)
         )
-        yield tuple(  # type: ignore[misc]
+        one, other = (
             Display(feature, present, _drawn(feature, present, corners, target, cell, size), elements, target)
             for present in (True, False)
         )
+        yield one, other
 
 
 def fixations_to(target: int, attention: Sequence[float] | NDArray[np.floating]) -> float:

@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
@@ -82,7 +83,7 @@ def _field_parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         several = [str(item) for item in default or ()]
         return _parameter(name, list[str], several, f"{text} May be repeated.", metavar=_metavar(get_args(kind)[0]))
     if get_origin(kind) is tuple:
-        texts = tuple[tuple(str for _ in get_args(kind))]  # type: ignore[misc]
+        texts: Any = GenericAlias(tuple, (str,) * len(get_args(kind)))
         return _parameter(name, texts | None, default, text, metavar=" ".join(map(_metavar, get_args(kind))))
     return _parameter(name, str | None, None if default is None else str(default), text, metavar=_metavar(kind))
 

@@ -12,6 +12,7 @@ NAMES = [
     "Diagnosis",
     "HeadOverlap",
     "Localization",
+    "NoiseFilter",
     "Pair",
     "Pointer",
     "PointerTraining",
