@@ -18,6 +18,7 @@ __all__ = ["RuleReading", "read_rule"]
 _CIRCUMSTANCES = r"(?:circumstances?|cases?|conditions?|times?|reasons?|accounts?|ways?|means)"
 _SUFFIX = r"(?:e|ing|ting|s)?"
 _INTO = r"(?:in|into|to)(?: the| my| a| your)?"
+_MANNERS = r"(?:private|secret|confidential|quiet|silent|short|brief|simple|tidy|clean|neat|polite|calm)"
 _REWRITES = (
     (r"\bin order to\b", "to"),
     (r"\bpay(?:ing)? attention\b", "look"),
@@ -49,7 +50,10 @@ _REWRITES = (
     (r"\b(?:transfer|wir)(?:e|ing)? (?:\w+ )??(?:money|funds)\b|\bcosts? (?:\w+ )?money\b", "buy"),
     (r"\b(?:writ(?:e|ing|ten) to|(?:get|be) in touch with|reach(?:ing)? out to)\b", "message"),
     (r"\blet(?:ting)? (\w+) know\b", r"message \1"),
-    (r"\b(?:keep|preserve|retain) (?:everything|all|every)\b", "never delete"),
+    (
+        rf"\b(?:keep|preserve|retain) (?:everything|all|every)\b(?!(?: \w+){{0,3}} {_MANNERS}\s*(?:[.,;!]|$))",
+        "never delete",
+    ),
     (r"\beverything (?:must|has to|should|needs to) (?:stay|remain|be kept)\b", "never delete"),
 )
 _NOISE = re.compile(

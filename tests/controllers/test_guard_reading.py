@@ -99,7 +99,17 @@ def test_apps(rule: str, apps: list[str]) -> None:
     assert forbidden(rule) == ({}, apps, True)
 
 
-@pytest.mark.parametrize("rule", ["be polite", "ask before paying", "do not forget to delete it", "never be rude"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "be polite",
+        "keep everything private",
+        "keep all answers short",
+        "ask before paying",
+        "do not forget to delete it",
+        "never be rude",
+    ],
+)
 def test_what_is_not_understood_forbids_nothing_and_is_said(rule: str) -> None:
     assert forbidden(rule) == ({}, [], False)
     assert Guard().unread([rule, "never delete anything"]) == (rule,)
