@@ -253,9 +253,9 @@ def _begin(
         return (task if max_steps is None else task.model_copy(update={"max_steps": max_steps})), True
     if not task.strip():
         raise ConfigError(f"goal {task!r} is empty; say what to do")
-    env.reset_task(None, seed=seed)
+    own = env.reset_task(None, seed=seed).rules
     steps = max_steps or _FREE_STEPS
-    return TaskInfo(name="free", goal=task, rules=tuple(rules), seed=seed, optimal_steps=1, max_steps=steps), False
+    return TaskInfo(name="free", goal=task, rules=(*own, *rules), seed=seed, optimal_steps=1, max_steps=steps), False
 
 
 def _unique(what: str, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from homeostat.controllers.context import Phase, Reported
 from homeostat.controllers.decisions import Decision
 from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.plan import Plan
+from homeostat.conversation import Turn
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Element
 from homeostat.sensors.readings import Reading
@@ -50,6 +51,10 @@ Ending = Literal[
 - ``asked``: not an end: the episode waits for the user's answer and can be resumed.
 - ``paused``: not an end: a signal stopped the loop and the episode can be resumed.
 """
+
+
+Dropped = Literal["screens", "history", "results", "turns"]
+"""What may be left out of a prompt that is longer than the model's context."""
 
 
 class _Event(BaseModel):
@@ -102,6 +107,7 @@ class Observe(_Event):
         elements: The elements of the user interface.
         frames: The names of a recording's frames, where the task is to watch one.
         screenshot: (height, width, 3) uint8. Only live events hold it; the trace has ``screen`` in its place.
+        turns: The turns of a conversation since the step before.
         problem: What the environment could not read, and why; "" where it read everything.
     """
 
@@ -112,6 +118,7 @@ class Observe(_Event):
     frames: tuple[str, ...] = ()
     screenshot: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
     problem: str = ""
+    turns: tuple[Turn, ...] = ()
 
 
 class Sense(_Event):
@@ -135,7 +142,8 @@ class Sense(_Event):
         candidate: The number of a further answer that was sampled to the same prompt, from 1; None for the attempt
             itself.
         dropped: What was left out of the prompt because it was longer than the model's context: how many of the oldest
-            earlier screenshots (``"screens"``) and of the oldest actions (``"history"``). Empty for a whole prompt.
+            earlier screenshots (``"screens"``) and of the oldest actions (``"history"``), or of a conversation's oldest
+            tool results (``"results"``) and turns (``"turns"``). Empty for a whole prompt.
     """
 
     kind: Literal["sense"] = "sense"
@@ -153,7 +161,7 @@ class Sense(_Event):
     seconds: float = 0.0
     finish: Literal["stop", "length"] = "stop"
     candidate: int | None = None
-    dropped: dict[Literal["screens", "history"], int] = {}
+    dropped: dict[Dropped, int] = {}
 
 
 class Sampled(_Event):

@@ -40,6 +40,7 @@ from homeostat.agent.models.loading import load_style
 from homeostat.agent.prompts import VERBOSE
 from homeostat.agent.registry import load_rules
 from homeostat.agent.spec import AgentSpec
+from homeostat.agent.tool_calls import read_turn
 from homeostat.agent.trace import read_trace
 from homeostat.alignment.preference.pairs import read_pairs
 from homeostat.alignment.sail.adapters import load_adapted
@@ -49,6 +50,7 @@ from homeostat.controllers.operations import OPERATIONS, compute
 from homeostat.controllers.plan_format import parse_plan
 from homeostat.controllers.profiles import HeadProfile
 from homeostat.controllers.reports import parse_report
+from homeostat.conversation import ToolSpec
 from homeostat.envs.android.json_action import ACTION_TYPES, JSONAction, from_json_action
 from homeostat.envs.android.tree import elements
 from homeostat.envs.element_actions import parse_element_action
@@ -65,6 +67,7 @@ from homeostat.testing import ScriptedModel
 
 MODEL_LIMIT, FILE_LIMIT, SECONDS = 300, 2000, 1.0
 GRID = Grid(1080, 2400)
+TOOLS = (ToolSpec(name="mobile_use"), ToolSpec(name="click"))
 
 
 @dataclass
@@ -274,6 +277,7 @@ def parsers() -> dict[str, tuple[Reader, Any]]:
     return {
         "mobile_use": (made("mobile_use", lambda t: parse_action(t, GRID), UnparsableAction), ACTIONS),
         "element_action": (made("element_action", by_number, UnparsableAction), ACTIONS),
+        "turn": (made("turn", lambda t: read_turn(t, TOOLS), UnparsableAction), ACTIONS),
         # AndroidWorld's own class refuses with ValueError, and so does ours.
         "json_action": (made("json_action", android, ActionError, ValueError), JSON_ACTIONS),
         "plan": (made("plan", parse_plan, PlanError), PLANS),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from homeostat import actions as a
 from homeostat.controllers.context import ControlContext
 from homeostat.controllers.rule_words import ACTS, Act, Topic, normal, topics_of, words_of
+from homeostat.controllers.tool_effects import COMMANDS, call_concerns, call_does
 from homeostat.observation import Element, element_at
 
 __all__ = ["concerns", "does", "says"]
@@ -36,10 +37,6 @@ _OBJECTS = (
 _NO = r"(?:cancel|undo|do not|don't|never|not|without|stop|pause|keep|no) (?:the |my |this |any )?"
 _ERASER = re.compile(r"(?:pen|tool|brush|mode|colou?r) (?:blank|eraser?|erase|none|transparent)")
 _COMMANDS = re.compile(r"terminal|console|shell|termux|command|prompt|assistant|launcher|search|\brun\b|\bask\b")
-_SHELL: dict[Act, str] = {
-    "remove": r"\b(?:rm|rmdir|unlink|shred|del|truncate|mkfs|drop (?:table|database)|pm uninstall|git clean|dd if)\b",
-    "send": r"\b(?:mail|sendmail|mailx|mutt|scp|curl|wget|sms)\b",
-}
 _DROPS = re.compile(r"(?:delete|remove|uninstall|trash|bin|🗑)\b.*")
 
 
@@ -90,6 +87,8 @@ def does(act: Act, action: a.Action, context: ControlContext) -> bool:
             return _commands(act, text, context) or (bool(re.search(r"[\r\n]", text)) and _submits(act, context))
         case a.Swipe():
             return _swipes(act, action, context)
+        case a.Call() | a.Calls():
+            return any(call_does(act, call, context.tools) for call in a.calls_of(action))
         case _:
             return False
 
@@ -106,6 +105,8 @@ def concerns(topics: frozenset[Topic], action: a.Action, context: ControlContext
         False only if the app in front is known to be about other things and neither its title, nor a dialog, nor the
         touched element names one of the topics.
     """
+    if calls := a.calls_of(action):
+        return any(call_concerns(topics, call, context.tools) for call in calls)
     here = topics_of(context.app)
     if not topics or not here or here & topics or here & {"files", "settings", "browser"}:
         return True
@@ -179,7 +180,7 @@ def _commands(act: Act, text: str, context: ControlContext) -> bool:
     if not any(_COMMANDS.search(normal(label)) for label in (context.app, *labels)):
         return False
     words = normal(text)
-    if act in _SHELL and re.search(_SHELL[act], words):
+    if act in COMMANDS and re.search(COMMANDS[act], words):
         return True
     return re.match(rf"(?:\W|please |hey \w+ |ok \w+ )*(?:{ACTS[act].label}|{ACTS[act].phrases})\b", words) is not None
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from homeostat.actions import Action
 from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.plan import Plan
+from homeostat.conversation import ToolSpec
 from homeostat.observation import Element
 from homeostat.sensors.readings import Reading
 
@@ -95,6 +96,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
         decisions: Every decision of the episode other than ``Proceed``, oldest first.
         app: The app that the screen shows.
         elements: The elements that the screen shows.
+        tools: The tools that a conversation offers.
         tried: The actions that were taken before on this very screen in the present subtask, as
             :func:`homeostat.controllers.forest.same_action` writes them.
         tokens: The tokens that were generated so far in the episode.
@@ -122,6 +124,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
     decisions: tuple[Record, ...] = ()
     app: str = ""
     elements: tuple[Element, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
     tried: tuple[str, ...] = ()
     tokens: int = 0
     seconds: float = 0.0

@@ -10,6 +10,7 @@ an action by the screen: the element that is touched and what encloses it, the a
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.rule_reading import read_rule
 from homeostat.controllers.rule_words import Act, Topic, words_of
 from homeostat.controllers.settings import Settings
+from homeostat.controllers.tool_effects import call_names_app
 from homeostat.observation import element_at
 from homeostat.sensors.readings import Reading
 
@@ -43,6 +45,10 @@ class Prohibition(Settings):
         taps: A regular expression for labels of elements that must not be tapped or pressed. It has to match the whole
             label. Empty for none.
         types: A regular expression for text that must not be typed. It may match anywhere in the text. Empty for none.
+        tool: A regular expression for names of tools that must not be called. It has to match the whole name. Empty for
+            none.
+        arguments: With ``tool``: the call is forbidden only if each of these arguments matches its regular expression
+            somewhere. An argument that is no text is matched as JSON.
     """
 
     rule: str = Field(min_length=1)
@@ -51,8 +57,10 @@ class Prohibition(Settings):
     app: str = ""
     taps: str = ""
     types: str = ""
+    tool: str = ""
+    arguments: dict[str, str] = Field(default_factory=dict)
 
-    @field_validator("taps", "types")
+    @field_validator("taps", "types", "tool")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
         try:
@@ -60,6 +68,11 @@ class Prohibition(Settings):
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
         return pattern
+
+    @field_validator("arguments")
+    @classmethod
+    def _compile(cls, arguments: dict[str, str]) -> dict[str, str]:
+        return {name: cls._compiles(pattern) for name, pattern in arguments.items()}
 
     def forbids(self, action: a.Action, context: ControlContext) -> bool:
         """Judges an action by the screen.
@@ -71,6 +84,8 @@ class Prohibition(Settings):
         Returns:
             Whether the action would break the rule.
         """
+        if calls := a.calls_of(action):
+            return any(self._forbids_call(call, context) for call in calls)
         label = ""
         if isinstance(action, a.Click | a.LongPress):
             at = element_at(context.elements, action.point)
@@ -83,6 +98,16 @@ class Prohibition(Settings):
             return True
         return bool(self.types and isinstance(action, a.Type) and re.search(self.types, action.text, re.I))
 
+    def _forbids_call(self, call: a.Call, context: ControlContext) -> bool:
+        """Whether a tool call would break the rule, by the tool's name, its description and the arguments."""
+        if self.tool and re.fullmatch(self.tool, call.tool, re.I):
+            given = {name: _text_of(call.arguments.get(name)) for name in self.arguments}
+            if all(re.search(pattern, given[name], re.I) for name, pattern in self.arguments.items()):
+                return True
+        if self.app and call_names_app(self.app, call):
+            return True
+        return any(does(act, call, context) for act in self.acts) and concerns(self.topics, call, context)
+
     def _uses_app(self, action: a.Action, label: str, context: ControlContext) -> bool:
         """Whether the action opens the app, by its name or an icon or a notification, or acts in it."""
         if isinstance(action, a.Open):
@@ -94,6 +119,10 @@ class Prohibition(Settings):
             return True
         acts = isinstance(action, a.Click | a.LongPress | a.Swipe | a.Type) or action == a.SystemButton(button="Enter")
         return acts and _names_app(self.app, context.app)
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _names_app(app: str, name: str) -> bool:
@@ -169,6 +198,7 @@ class Guard(Settings):
         read_by_model: Whether the model reads the episode's own rules that :func:`read_rules` does not understand as a
             whole (with ``read=False``, all of them). What it finds adds to the prohibitions. An exception that it finds
             in a rule is reported but allows nothing.
+        allowed_tools: The names of the only tools that may be called; None allows every tool.
         told: What the model is told, with ``{rule}``.
     """
 
@@ -177,6 +207,7 @@ class Guard(Settings):
     prohibitions: tuple[Prohibition, ...] = ()
     read: bool = True
     read_by_model: bool = False
+    allowed_tools: frozenset[str] | None = None
     told: str = "that is refused, by the rule: {rule}. do something else, or end with failure."
 
     @field_validator("prohibitions", mode="before")
@@ -207,6 +238,11 @@ class Guard(Settings):
         Returns:
             The refusal for the first rule that the action breaks; None if it breaks none.
         """
+        for call in a.calls_of(action):
+            if self.allowed_tools is not None and call.tool not in self.allowed_tools:
+                allowed = ", ".join(sorted(self.allowed_tools)) or "none"
+                rule = f"only these tools may be called: {allowed}"
+                return Refuse(reason=self.told.replace("{rule}", rule), cause=f"tool:{call.tool}")
         own = read_rules(context.rules)[0] if self.read else ()
         found = _of_model(context.model_rules) if self.read_by_model else ()
         for prohibition in (*self.prohibitions, *own, *found):

@@ -13,6 +13,7 @@ __all__ = ["decode_json", "json_values"]
 _TRIES = 200
 _CHARACTERS = 1_000_000  # of a text, and of all tries together: a try may scan the rest of the text
 _DEPTH = 100
+_DEEP = 3  # values that are too deep even for the decoder, which takes some 10 ms to find out, in one text
 _DECODER = json.JSONDecoder()
 
 
@@ -33,7 +34,7 @@ def decode_json(text: str, start: int = 0) -> tuple[Any, int]:
     try:
         value, end = _DECODER.raw_decode(text, start)
     except RecursionError:
-        raise ValueError(f"nested deeper than {_DEPTH} levels") from None
+        raise _TooDeep(f"nested deeper than {_DEPTH} levels") from None
     if not _is_shallow(value):
         raise ValueError(f"nested deeper than {_DEPTH} levels")
     if "\\u" in text[start:end] or not _is_unicode(text[start:end]):
@@ -47,7 +48,7 @@ def json_values(text: str, opening: str = r"[{\[]") -> Iterator[Any]:
     """Finds every JSON object or list that begins somewhere in a text.
 
     A text of many braces could cost a try for every character, so only the first 200 beginnings are tried, fewer in a
-    long text, and nothing behind the first million characters.
+    long text, and nothing behind the first million characters or behind three values of thousands of levels.
 
     Args:
         text: The model's text.
@@ -56,17 +57,22 @@ def json_values(text: str, opening: str = r"[{\[]") -> Iterator[Any]:
     Yields:
         The values, in order.
     """
-    text, left = text[:_CHARACTERS], _CHARACTERS
+    text, left, deep = text[:_CHARACTERS], _CHARACTERS, 0
     for match in islice(re.finditer(opening, text), _TRIES):
         left -= len(text) - match.start()
         try:
             value, _ = decode_json(text, match.start())
-        except ValueError:
+        except ValueError as error:
             value = None  # no value begins here; a list or an object is never None
+            deep += isinstance(error, _TooDeep)
         if value is not None:
             yield value
-        if left <= 0:
+        if left <= 0 or deep >= _DEEP:
             return
+
+
+class _TooDeep(ValueError):
+    """A value that is too deep for the decoder itself."""
 
 
 def _is_unicode(text: str) -> bool:

@@ -82,7 +82,7 @@ def finish(state: EpisodeState, context: RunContext) -> Updates:
 def _screens(state: EpisodeState, context: RunContext) -> tuple[str, ...]:
     """The earlier screenshots that the next prompt shows."""
     before = context.calls.model.style.screens - 1
-    if before <= 0:
+    if before <= 0 or not context.observe().has_screen:
         return state.subtask.screens
     return (*state.subtask.screens, context.keep(context.observe().screenshot))[-before:]
 
@@ -94,6 +94,8 @@ def _unparsable(state: EpisodeState, subtask: Any, context: RunContext) -> Updat
     context.emit(Act(step=state.step, outcome="unparsable", error=why, said=said, snapshot=state.snapshot))
     garbled = state.subtask.garbled + 1
     updates: Updates = {"subtask": subtask.with_(garbled=garbled, failures=state.subtask.failures + 1)}
+    if context.observe().conversation is not None:
+        updates["now"] = StepState(reminder=why)  # in a conversation, what was wrong with a call is told at once
     if garbled >= context.limits.garbled:
         updates |= {"ending": "collapse", "reason": f"{garbled} answers in a row held no action: {why}"}
     return updates

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from homeostat.actions import Action
+from homeostat.actions import Action, is_repeatable
 from homeostat.components import component
-from homeostat.envs.core import Checked, Env, Restoring, SelfEnding
+from homeostat.envs.core import Checked, Env, Repeating, Restoring, SelfEnding
 from homeostat.errors import EnvTimeout
 from homeostat.observation import Observation
 
@@ -78,6 +78,11 @@ class EnvCalls:
             ComponentError: It raised an error that is none of its contract's.
         """
         self._call("act", lambda: self.env.act(action))
+
+    def repeatable(self, action: Action) -> bool:
+        """Whether an action may be carried out twice in a row, by its kind or by the environment's word."""
+        env = self.env
+        return is_repeatable(action) or (isinstance(env, Repeating) and env.repeatable(action))
 
     def success(self) -> bool:
         """Whether the task's check holds."""

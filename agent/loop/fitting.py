@@ -1,20 +1,23 @@
 """Builds the executor's prompt, and shortens one that does not fit the model's context.
 
-Only a style that says so (``PromptStyle.compacts``) is shortened. The oldest earlier screenshots go first, then the
-oldest actions of the history. System message, rules, goal, reminder, the present screen and the last action always
-stay: a prompt that does not fit even so stays whole, and the model refuses it.
+Only a style that says so (``compacts``) is shortened. Of a screen's prompt, the oldest earlier screenshots go first,
+then the oldest actions of the history. Of a conversation, the oldest tool results go first, then the oldest turns.
+System message, rules, goal, reminder, the present screen, and the last action or turn always stay: a prompt that does
+not fit even so stays whole, and the model refuses it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
+from homeostat.agent.events import Dropped
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.models.protocol import Measuring
-from homeostat.agent.prompts import act_prompt
+from homeostat.agent.prompts import Shortening, act_prompt, conversation_prompt
+from homeostat.conversation import Conversation
 from homeostat.sensors.chat.messages import Prompt
 
 __all__ = ["Fitted", "fitted_prompt"]
@@ -26,11 +29,12 @@ class Fitted:
 
     Attributes:
         prompt: The prompt.
-        dropped: How many of the oldest screenshots and actions were left out; empty for a whole prompt.
+        dropped: How many of the oldest screenshots and actions, or results and turns, were left out; empty for a whole
+            prompt.
     """
 
     prompt: Prompt
-    dropped: dict[Literal["screens", "history"], int] = field(default_factory=dict)
+    dropped: dict[Dropped, int] = field(default_factory=dict)
 
 
 def fitted_prompt(state: EpisodeState, context: RunContext) -> Fitted:
@@ -43,7 +47,10 @@ def fitted_prompt(state: EpisodeState, context: RunContext) -> Fitted:
     Returns:
         The prompt, and what was left out of it.
     """
-    model, style = context.calls.model, context.calls.model.style
+    seen = context.observe()
+    if seen.conversation is not None:
+        return _fitted_conversation(seen.conversation, state, context)
+    style = context.calls.model.style
     earlier = [context.image(name) for name in state.subtask.screens]
     history = state.subtask.history[-style.history_length :]
 
@@ -61,18 +68,44 @@ def fitted_prompt(state: EpisodeState, context: RunContext) -> Fitted:
             reminder=state.now.reminder,
             shown=state.now.shown,
         )
-        found: dict[Literal["screens", "history"], int] = {"screens": screens, "history": actions}
-        return Fitted(prompt, {name: number for name, number in found.items() if number})
+        return _fitted(prompt, {"screens": screens, "history": actions})
 
+    return _longest(without, len(earlier) + max(len(history) - 1, 0) if style.compacts else 0, context)
+
+
+def _fitted_conversation(conversation: Conversation, state: EpisodeState, context: RunContext) -> Fitted:
+    style = context.calls.model.style.conversation
+    last = max((n for n, turn in enumerate(conversation.turns) if turn.role != "tool"), default=0)
+    old = sum(turn.role == "tool" for turn in conversation.turns[:last])
+
+    def without(count: int) -> Fitted:
+        """The prompt without so many of the older tool results and then of the older turns, the oldest first."""
+        left_out = Shortening(min(count, old), max(count - old, 0))
+        prompt = conversation_prompt(
+            style,
+            goal=state.instruction,
+            rules=state.task.rules,
+            conversation=conversation,
+            reminder=state.now.reminder,
+            shortening=left_out,
+        )
+        return _fitted(prompt, {"results": left_out.results, "turns": left_out.turns})
+
+    return _longest(without, old + last if style.compacts else 0, context)
+
+
+def _fitted(prompt: Prompt, dropped: dict[Dropped, int]) -> Fitted:
+    return Fitted(prompt, {name: number for name, number in dropped.items() if number})
+
+
+def _longest(without: Callable[[int], Fitted], most: int, context: RunContext) -> Fitted:
+    """The prompt that leaves out as few of ``most`` pieces as the model's context demands."""
+    model, answer = context.calls.model, context.limits.max_new_tokens
     whole = without(0)
-    if not (style.compacts and isinstance(model, Measuring)):
+    if not most or not isinstance(model, Measuring) or not model.excess(whole.prompt, answer):
         return whole
-    answer = context.limits.max_new_tokens
-    if not model.excess(whole.prompt, answer):
+    if model.excess(without(most).prompt, answer):
         return whole
-    most = len(earlier) + max(len(history) - 1, 0)
-    shortest = without(most)
-    if not most or model.excess(shortest.prompt, answer):
-        return whole
-    fits = bisect_left(range(most), True, lo=1, key=lambda count: not model.excess(without(count).prompt, answer))
-    return without(fits)
+    return without(
+        bisect_left(range(most), True, lo=1, key=lambda count: not model.excess(without(count).prompt, answer))
+    )

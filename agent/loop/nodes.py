@@ -15,6 +15,7 @@ from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.fitting import Fitted, fitted_prompt
 from homeostat.agent.loop.state import EpisodeState, Proposal, Reply
 from homeostat.agent.prompts import answer_schema, read_action
+from homeostat.agent.tool_calls import read_turn
 from homeostat.controllers.context import Candidate
 from homeostat.controllers.decisions import Ask, Sample
 from homeostat.errors import UnparsableAction
@@ -35,11 +36,12 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
         context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
-        No change.
+        How many turns of a conversation the trace holds; no change on a screen.
     """
     context.observation = None
     seen = context.observe()
-    save = context.trace.screen if context.trace is not None else lambda image: ""
+    save = context.trace.screen if context.trace is not None and seen.has_screen else lambda image: ""
+    turns = seen.conversation.turns if seen.conversation is not None else ()
     context.emit(
         Observe(
             step=state.step,
@@ -47,11 +49,12 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
             screen=save(seen.screenshot),
             elements=seen.elements,
             frames=tuple(save(frame) for frame in seen.frames) if context.trace is not None else (),
-            screenshot=seen.screenshot,
+            screenshot=seen.screenshot if seen.has_screen else None,
             problem=seen.problem,
+            turns=turns[state.told :],
         )
     )
-    return {}
+    return {"told": len(turns)} if turns else {}
 
 
 def propose(state: EpisodeState, context: RunContext) -> Updates:
@@ -89,7 +92,7 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
 
 
 def sample(state: EpisodeState, context: RunContext) -> Updates:
-    """Draws further answers to the same prompt and reads each; the attempt itself is the first candidate.
+    """Draws further answers and reads each; the attempt itself is the first candidate.
 
     Where memory or time does not suffice for all, there are fewer candidates, and an event says so.
 
@@ -102,7 +105,10 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     """
     assert isinstance(state.decision, Sample)
     assert state.proposal is not None
-    asked, fitted = state.decision.n, fitted_prompt(state, context)
+    asked, other = state.decision.n, state
+    if state.decision.reminder:
+        other = state.model_copy(update={"now": state.now.with_(reminder=state.decision.reminder)})
+    fitted = fitted_prompt(other, context)
     attempts = context.calls.sample(fitted.prompt, state, asked, state.decision.temperature, _schema(context))
     batch = max((attempt.batch for attempt in attempts), default=0)
     if len(attempts) < asked or 0 < batch < asked:
@@ -112,7 +118,7 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     found = [Candidate(**state.proposal.model_dump(), readings=state.readings)]
     for number, attempt in enumerate(attempts, start=1):
         proposal = _parsed(attempt.text, state, context)
-        readings = _read(attempt, proposal, fitted, state, context, number, every)
+        readings = _read(attempt, proposal, fitted, other, context, number, every)
         found.append(Candidate(**proposal.model_dump(), readings=readings))
     return {
         "phase": "candidates",
@@ -188,9 +194,12 @@ def _read(
 
 
 def _parsed(text: str, state: EpisodeState, context: RunContext) -> Proposal:
-    seen = context.observe()
+    seen, style = context.observe(), context.calls.model.style
     try:
-        action = read_action(context.calls.model.style, text, seen, state.subtask.answers)
+        if seen.conversation is not None:
+            action = read_turn(text, seen.conversation.tools, thinks=style.conversation.thinks)
+            return Proposal(text=text, action=action)
+        action = read_action(style, text, seen, state.subtask.answers)
     except UnparsableAction as error:
         return Proposal(text=text, unparsable=str(error))
     return Proposal(text=text, action=action)

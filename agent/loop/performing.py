@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from homeostat.actions import Action, is_repeatable
+from homeostat.actions import Action
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.intents import Intent
 from homeostat.agent.loop.state import EpisodeState
@@ -79,7 +79,7 @@ def settle(state: EpisodeState, context: RunContext) -> Outcome | None:
         The outcome; None where the step's action is still to be carried out.
     """
     intent, context.unsettled = context.unsettled, None
-    if intent is None or intent.step != state.step or is_repeatable(intent.action):
+    if intent is None or intent.step != state.step or context.env.repeatable(intent.action):
         return None
     if intent.outcome != "open":
         return Outcome(error=intent.error, settled="recorded")

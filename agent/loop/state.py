@@ -122,6 +122,7 @@ class StepState(_Frozen):
         attempt: The number of the present or next model call, from 0.
         reminder: The reminder in the prompt.
         shown: Labels of images that the prompt shows once more in front of the reminder.
+        temperature: The sampling temperature of the next attempt; None for the loop's.
         steering: The actuators of the present attempts.
         candidates: The answers that were sampled to the step's prompt.
     """
@@ -129,6 +130,7 @@ class StepState(_Frozen):
     attempt: int = 0
     reminder: str = ""
     shown: tuple[str, ...] = ()
+    temperature: float | None = None
     steering: tuple[Actuator, ...] = ()
     candidates: tuple[Candidate, ...] = ()
 
@@ -158,6 +160,7 @@ class EpisodeState(BaseModel):
         report: What the reporter found on the screen.
         rounds: The number of plans and dispatches so far.
         costs: What the episode has cost.
+        told: The number of a conversation's turns that the trace holds.
         emitted: The number of events in the trace.
         snapshot: The hash of the environment's state.
         ending: How the episode ended; None while it goes on.
@@ -188,6 +191,7 @@ class EpisodeState(BaseModel):
     report: Reported | None = None
     rounds: int = 0
     costs: Costs = Costs()
+    told: int = 0
     emitted: int = 0
     snapshot: str = ""
     ending: Ending | None = None
@@ -224,6 +228,7 @@ class EpisodeState(BaseModel):
             decisions=self.decisions,
             app=seen.app,
             elements=seen.elements,
+            tools=seen.conversation.tools if seen.conversation is not None else (),
             tried=tuple(action for where, action in self.subtask.tried if where == screen),
             tokens=self.costs.tokens,
             seconds=seconds,

@@ -5,6 +5,8 @@ from .building import (
     plan_words as plan_words,
     report_prompt as report_prompt,
 )
+from .conversation import Shortening as Shortening, conversation_prompt as conversation_prompt
+from .conversation_style import ConversationStyle as ConversationStyle
 from .history import describe as describe, past_action as past_action
 from .picture import SmartResize as SmartResize
 from .qwen import (

@@ -51,6 +51,10 @@ def describe(action: a.Action, grid: Grid) -> str:
             return f"answer {t}"
         case a.Terminate(status=s):
             return f"terminate {s}"
+        case a.Question(text=t):
+            return f"ask {t}"
+        case a.Call() | a.Calls():
+            return "; ".join(map(str, a.calls_of(action)))
     raise AssertionError(action)
 
 

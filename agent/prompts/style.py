@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from homeostat.agent.prompts.conversation_style import ConversationStyle
 from homeostat.agent.prompts.picture import SmartResize
 from homeostat.envs.mobile_use import Grid
 from homeostat.foreign_text import clipped
@@ -70,6 +71,7 @@ class PromptStyle(BaseModel):
             Otherwise it writes instructions only.
         reporter_system: The reporter's system message. Empty: this model reads no screens for controllers.
         reporter_asks: What the reporter is asked; ``{instruction}``, ``{facts}`` and ``{check}``.
+        conversation: The wording of conversations with tools.
         coordinates: The numbers that the model writes for a point: pixels of the picture that it sees, or thousandths
             (see :class:`~homeostat.envs.mobile_use.Grid`).
         resize: How the model's processor resizes a screenshot to the picture that the model sees. None: the picture has
@@ -106,6 +108,7 @@ class PromptStyle(BaseModel):
     typed_plans: bool = False
     reporter_system: str = ""
     reporter_asks: str = "The task was: {instruction}\nRead off the screen: {facts}\nIs this so: {check}\n"
+    conversation: ConversationStyle = ConversationStyle()
     coordinates: Literal["pixels", "thousandths"] = "pixels"
     resize: SmartResize | None = None
     answers: Literal["mobile_use", "elements"] = "mobile_use"
