@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -148,14 +148,11 @@ def prompt_of(row: Row) -> Prompt:
     if not prompt.messages or prompt.messages[-1].role not in ("user", "tool"):
         raise ConfigError(f"{row.where}, field 'messages': the last message must be the user's or a tool's")
     last = max((n for n, message in enumerate(prompt.messages) if message.role == "user"), default=0)
-    return Prompt(
-        tuple(
-            Message(m.role, tuple(Part("history", p.text, p.image) for p in m.parts), m.extra)
-            if m.role == "user" and n < last
-            else m
-            for n, m in enumerate(prompt.messages)
-        )
-    )
+    labelled = [
+        replace(m, parts=tuple(replace(p, label="history") for p in m.parts)) if m.role == "user" and n < last else m
+        for n, m in enumerate(prompt.messages)
+    ]
+    return replace(prompt, messages=tuple(labelled))
 
 
 def instructions(row: Row, fields: Mapping[str, Any]) -> Judged | None:

@@ -3,8 +3,8 @@
 The rules are those of the authors' evaluation (google-research, ``instruction_following_eval``), restated; none of
 their code is used. Three rules differ, on purpose:
 
-- *Sentences* are counted by NLTK's Punkt, like theirs. Where its English model is not installed (it is a separate
-  download, :data:`PUNKT`), Punkt runs with a list of common abbreviations instead.
+- *Sentences* are counted by NLTK's Punkt, like theirs. Where its English model is not installed (``python -m
+  nltk.downloader punkt_tab`` does that), Punkt runs with a list of common abbreviations instead.
 - *Letters* that are none of a to z are counted as they are. The authors' code replaces them by a random letter.
 - *Keywords* are literal texts, not regular expressions. No keyword of the published data has a special character.
 
@@ -22,10 +22,8 @@ from typing import Any
 
 from homeostat.errors import ConfigError
 
-__all__ = ["ARGUMENTS", "CHECKS", "PUNKT", "follows", "follows_loosely", "require_libraries", "variants"]
+__all__ = ["ARGUMENTS", "CHECKS", "follows", "follows_loosely", "require_libraries", "sentence_tokenizer", "variants"]
 
-PUNKT = "tokenizers/punkt_tab/english"
-"""Where NLTK looks for its English sentence model; ``python -m nltk.downloader punkt_tab`` installs it."""
 _ABBREVIATIONS = """
 mr mrs ms dr prof st sr jr rev gen col capt lt sgt gov sen rep hon messrs inc ltd co corp dept univ assn bros e.g i.e
 etc vs cf al approx est no vol fig p pp ed eds jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat
@@ -62,10 +60,20 @@ def _number_words(text: str, *, relation: str, num_words: int) -> bool:
 
 
 @cache
-def _sentence_tokenizer() -> Any:
+def sentence_tokenizer(trained: bool = True) -> Any:
+    """Returns NLTK's Punkt sentence tokenizer.
+
+    Args:
+        trained: Whether Punkt's English model is used where it is installed.
+
+    Returns:
+        The tokenizer with the model, or else with a list of common abbreviations.
+    """
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTokenizer
 
     try:
+        if not trained:
+            raise LookupError
         return PunktTokenizer("english")
     except LookupError:
         known = PunktParameters()
@@ -74,7 +82,7 @@ def _sentence_tokenizer() -> Any:
 
 
 def _number_sentences(text: str, *, relation: str, num_sentences: int) -> bool:
-    return _relation(len(_sentence_tokenizer().tokenize(text)), relation, num_sentences)
+    return _relation(len(sentence_tokenizer().tokenize(text)), relation, num_sentences)
 
 
 def _number_paragraphs(text: str, *, num_paragraphs: int) -> bool:
@@ -176,7 +184,7 @@ def _capital_words(text: str, *, capital_frequency: int, capital_relation: str) 
     from nltk.tokenize import NLTKWordTokenizer
 
     split = NLTKWordTokenizer().tokenize
-    words = [word for sentence in _sentence_tokenizer().tokenize(text) for word in split(sentence)]
+    words = [word for sentence in sentence_tokenizer().tokenize(text) for word in split(sentence)]
     return _relation(sum(word.isupper() for word in words), capital_relation, capital_frequency)
 
 

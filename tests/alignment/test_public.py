@@ -31,10 +31,12 @@ NAMES = [
     "loop_pairs",
     "pairs_of",
     "phone_twins",
+    "read_conversations",
     "read_pairs",
     "read_traces",
     "summarise",
     "train_pointer",
+    "trajectories",
     "write_pairs",
 ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from homeostat.alignment.conflicts.public import draw_cases, load_public
+from homeostat.alignment.diagnosis.conversations import read_conversations
 
 DATA = Path(os.environ.get("HOMEOSTAT_PUBLIC_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 IHEVAL, GUARDRAILS = DATA / "iheval" / "benchmark", DATA / "realguardrails" / "evals"
@@ -82,3 +83,14 @@ def test_realguardrails_files_load_whole(name, folder, counts):
     for case in cases:
         spoken = {part.label for message in case.prompt.messages for part in message.parts if part.text.strip()}
         assert {*case.higher, *case.lower} <= spoken
+
+
+@needs(TAU)
+def test_tau_benchs_runs_load_whole():
+    runs = read_conversations(TAU)
+    published = json.loads(TAU.read_text(encoding="utf-8"))
+    assert len(runs) == len(published) == 200
+    turns = [list(run.turns()) for run in runs]
+    assert [len(t) for t in turns] == [sum(m["role"] == "assistant" for m in run["traj"]) for run in published]
+    assert all(turn.answer for run in turns for turn in run)
+    assert sum(run.reward for run in runs) == sum(run["reward"] for run in published)
