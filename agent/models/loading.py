@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from homeostat.agent.models.gguf import gguf_arguments, gguf_file_in, gguf_parameters, is_gguf, unmark_quantised
-from homeostat.agent.models.pictures import resize_of
+from homeostat.agent.models.pictures import fitted, lacking_torchvision
 from homeostat.agent.models.quantised import quantised_arguments
 from homeostat.agent.prompts import QWEN2_5_VL, QWEN3_VL, TEXT, VERBOSE, PromptStyle
 from homeostat.components import component
@@ -203,6 +203,8 @@ def load_weights(
             model.to(where)  # type: ignore[arg-type]
         model.train(False)
     except Exception as error:
+        if (lacking := lacking_torchvision(error)) is not None:
+            raise ModelError(f"can't load model {source!r}: {lacking}") from None
         reason = str(error).strip().split("\n")[0][:200]
         fix = "check the file" if packed else "check the folder"
         raise ModelError(f"can't load model {source!r}: {type(error).__name__}: {reason}; {fix}") from None
@@ -275,9 +277,9 @@ def load_style(source: str | None, model_type: str, processor: Any = None) -> Pr
     path = Path(source or "") / "homeostat.json"
     if source is None or not path.is_file():
         vision = processor is None or hasattr(processor, "image_processor")
-        return _fitted(_general_style(model_type, vision=vision), processor)
+        return fitted(_general_style(model_type, vision=vision), processor)
     try:
-        return _fitted(PromptStyle.model_validate_json(read_text(path)), processor)
+        return fitted(PromptStyle.model_validate_json(read_text(path)), processor)
     except (ValidationError, DataError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -295,12 +297,6 @@ def _sees_images(model_type: str) -> bool:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     return not model_type or model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-
-def _fitted(style: PromptStyle, processor: Any) -> PromptStyle:
-    """The style with the picture size of the model's processor, unless it states one."""
-    resize = resize_of(processor) if style.resize is None else None
-    return style if resize is None else style.model_copy(update={"resize": resize})
 
 
 def _model_type(source: str) -> str:

@@ -18,6 +18,7 @@ from homeostat.agent.models.capacity import check_length, context_length, free_m
 from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_at_stop, token_texts
 from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.agent.models.loading import load_style, load_weights, resolve
+from homeostat.agent.models.pictures import fitted
 from homeostat.agent.prompts import PromptStyle
 from homeostat.errors import CallInterrupted
 from homeostat.model_options import Quantization
@@ -80,7 +81,7 @@ class TransformersModel:
         """
         self.name = name
         self.model = model
-        self.style = style or load_style(None, model.config.model_type, processor)
+        self.style = fitted(style, processor) if style else load_style(None, model.config.model_type, processor)
         self.layers = layers
         self.processor = processor
         self.renderer = Renderer(processor)

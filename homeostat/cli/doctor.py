@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import platform
 import shutil
@@ -62,6 +63,7 @@ def examine() -> Iterator[Finding]:
         ("python", _python),
         ("torch", _torch),
         ("transformers", _transformers),
+        ("torchvision", _torchvision),
         ("commands", _commands),
         ("terminal", _terminal),
         ("adb", lambda: _program("adb", ("adb",), "apt install adb (needed for Android only)")),
@@ -111,6 +113,23 @@ def _transformers() -> Finding:
         found,
         "pip install 'transformers>=5.20,<6'",
     )
+
+
+def _torchvision() -> Finding:
+    """Looks for what the processors of Qwen-VL need. A torchvision of another build breaks text models, too."""
+    from homeostat.agent.models.pictures import TORCHVISION
+
+    try:
+        version = importlib.metadata.version("torchvision")
+    except importlib.metadata.PackageNotFoundError:
+        found = "not installed: Qwen-VL and other models whose processor reads videos can't be loaded"
+        return Finding("torchvision", False, found, TORCHVISION, optional=True)
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0][:120]
+        return Finding("torchvision", False, f"{version} does not fit this torch ({reason})", TORCHVISION)
+    return Finding("torchvision", True, f"{version}: Qwen-VL can be loaded", optional=True)
 
 
 def _commands() -> Finding:

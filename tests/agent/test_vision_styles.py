@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from homeostat import Agent, actions as a
+from homeostat import Agent, TransformersModel, actions as a
 from homeostat.agent.models.loading import load_style, template_hash
-from homeostat.agent.models.pictures import resize_of
+from homeostat.agent.models.pictures import fitted, lacking_torchvision, resize_of
 from homeostat.agent.prompts import (
     QWEN2_5_VL,
     QWEN2_5_VL_COMPUTER,
@@ -198,6 +199,34 @@ def test_a_style_may_state_its_own_picture(tmp_path: Path) -> None:
     (tmp_path / "homeostat.json").write_text('{"system": "s", "planner_system": "p", "tools": "{depth}"}')
     with pytest.raises(ModelError, match=r"\{depth\}.*\{width\} or \{height\}"):
         load_style(str(tmp_path), "", None)
+
+
+def test_a_style_that_is_passed_gets_the_processors_picture() -> None:
+    processor = SimpleNamespace(image_processor=qwen(max_pixels=1_003_520))
+    style = fitted(QWEN2_5_VL_COMPUTER, processor)
+    assert (style.grid(screen(2400, 1080)).width, style.grid(screen(2400, 1080)).height) == (672, 1484)
+    assert fitted(style, SimpleNamespace(image_processor=qwen())) is style
+    assert fitted(VERBOSE, None) is VERBOSE
+
+
+def test_a_processor_without_torchvision_is_one_line_with_the_fix(tmp_path: Path, tools: Any) -> None:
+    """The processors of Qwen-VL own a video processor, which torchvision computes."""
+    from transformers import Qwen2_5_VLConfig
+
+    if importlib.util.find_spec("torchvision") is not None:
+        pytest.skip("torchvision is installed: the processor can be built")
+    tools.make_tokenizer().save_pretrained(tmp_path)
+    Qwen2_5_VLConfig().save_pretrained(tmp_path)
+    kinds = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2_5_VLProcessor"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(kinds))
+    with pytest.raises(
+        ModelError, match=r"^can't load model .*: its processor needs torchvision; pip install 'home.*$"
+    ):
+        TransformersModel.load(tmp_path, device="cpu")
+    misfit = lacking_torchvision(RuntimeError("operator torchvision::nms does not exist"))
+    assert misfit is not None
+    assert misfit.startswith("the installed torchvision does not fit this torch; ")
+    assert lacking_torchvision(ImportError("no module named 'x'")) is None
 
 
 def test_calibrations_belong_to_the_wording_of_the_model_type(tmp_path: Path) -> None:

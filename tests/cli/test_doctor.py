@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from homeostat.agent.models.pictures import TORCHVISION
 from homeostat.cli import doctor as cli_doctor
 from homeostat.cli.doctor import Finding, examine, probe_error
 from homeostat.cli.root import app
@@ -25,6 +28,7 @@ def test_every_part_is_looked_at_and_what_is_missing_has_a_fix(findings: dict[st
         "python",
         "torch",
         "transformers",
+        "torchvision",
         "commands",
         "terminal",
         "adb",
@@ -50,6 +54,33 @@ def test_lines_and_status_follow_the_findings(monkeypatch: pytest.MonkeyPatch) -
         assert "ok       torch" in result.output
         assert len(result.output.splitlines()) == 2
         assert "fix: " in result.output
+
+
+def test_torchvision_is_looked_for_because_qwen_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(version: str | None, broken: Exception | None = None) -> Finding:
+        def installed(name: str) -> str:
+            if version is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return version
+
+        def imported(name: str) -> None:
+            if broken is not None:
+                raise broken
+
+        with monkeypatch.context() as patch:
+            patch.setattr(importlib.metadata, "version", installed)
+            patch.setattr(importlib, "import_module", imported)
+            return cli_doctor._torchvision()
+
+    absent, there = found(None), found("0.28.0")
+    misfit = found("0.28.0", RuntimeError("operator torchvision::nms does not exist"))
+    assert absent.fix == misfit.fix == TORCHVISION
+    assert "homeostat[vision]" in TORCHVISION
+    assert (absent.ok, absent.optional) == (False, True)
+    assert "Qwen-VL" in absent.found
+    assert (there.ok, there.found) == (True, "0.28.0: Qwen-VL can be loaded")
+    assert (misfit.ok, misfit.optional) == (False, False)  # then no model loads at all
+    assert "operator torchvision::nms does not exist" in misfit.found
 
 
 def test_a_check_that_raises_is_a_line_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
