@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from homeostat.errors import ModelError
-from homeostat.sensors.chat import rendering
+from homeostat.sensors.chat import rendering, templating
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.time_limit import time_limit
 
@@ -50,7 +50,7 @@ def test_quick_code_is_left_alone() -> None:
 
 
 def test_an_endless_chat_template_is_a_model_error(chat_tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_TEMPLATE_SECONDS", 0.3)
+    monkeypatch.setattr(templating, "_TEMPLATE_SECONDS", 0.3)
     endless = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
     renderer = rendering.Renderer(chat_tools.make_tokenizer(endless + chat_tools.CHATML))
     begun = time.perf_counter()

@@ -85,6 +85,7 @@ class TransformersModel:
         self.layers = layers
         self.processor = processor
         self.renderer = Renderer(processor)
+        self.renderer.check_chat_template()
         self.stops = self._stop_tokens()
         self._cache = KeyValueCache(model.config.get_text_config(decoder=True), enabled=reuse)
         self.context = context_length(model, self.renderer.tokenizer)

@@ -5,5 +5,9 @@
 - ``wording``: texts that remember which of their characters the prompt style wrote.
 - ``control_tokens``: the control tokens of a tokenizer, and the mark that breaks them up.
 - ``boundaries``: keeps foreign text from becoming control tokens.
+- ``tools``, ``pictures``: tools and images of a chat, in transformers' and OpenAI's formats.
+- ``fields``, ``tool_positions``: the characters that a template takes from other fields, and those about the tools.
+- ``templating``: follows a model's chat template.
 - ``rendering``: ``Renderer``, which turns a prompt into a model's inputs, with the token ranges of every label.
+- ``rendered``, ``batches``, ``token_ranges``: what it returns, one prompt or a batch, and how characters become tokens.
 """

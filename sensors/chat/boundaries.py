@@ -3,7 +3,7 @@
 All text is foreign but what the chat template or the prompt style writes. The defence has two stages:
 
 1. Before the template runs, a mark is put into every control token that a message's text spells, also across adjacent
-   parts, and into those of its further fields (``tool_calls``, ``name``, …).
+   parts, and into those of its further fields (``tool_calls``, ``name``, …) and of the tools.
 2. After tokenizing, every control token must consist of trusted characters. Where one covers a foreign character, a
    mark is put there as well and the text is tokenized again. The tokenizer itself is the judge, so this finds what
    Unicode normalisation, trimmed white space or the template's own literals complete.
@@ -13,26 +13,18 @@ Removing the marks returns the original text.
 
 from __future__ import annotations
 
-import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.errors import ModelError
 from homeostat.sensors.chat.control_tokens import ControlTokens
+from homeostat.sensors.chat.fields import changed
 from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.chat.part_positions import LocatedText
 
-__all__ = ["Layout", "masked", "neutralised"]
-
-Change = Callable[[str | int, bool], str | int]
-"""Changes a value of a field; the second argument tells whether it is a key."""
-_SCHEMA = frozenset({"type", "function", "name", "arguments", "id", "parameters", "content", "text", "role"})
-"""Keys by which templates read a message's further fields; they are no foreign text."""
+__all__ = ["Layout", "neutralised"]
 
 
 @dataclass(frozen=True)
@@ -160,44 +152,13 @@ def neutralised(prompt: Prompt, control: ControlTokens) -> Prompt:
     Returns:
         The prompt, with a mark in each of these tokens.
     """
-    return Prompt(tuple(_message(message, control) for message in prompt.messages))
-
-
-def masked(prompt: Prompt, located: LocatedText, render: Callable[[Prompt], str]) -> list[int]:
-    """Finds the characters that a template took from the messages' further fields, such as ``tool_calls``.
-
-    The chat is rendered once more with other characters in these fields, each of the same kind as before; whatever
-    differs comes from them. Some templates sort keys or parse a field, so milder changes are tried as well.
-
-    Args:
-        prompt: The prompt.
-        located: The rendered prompt.
-        render: Renders a prompt in the same message format.
-
-    Returns:
-        The characters.
-
-    Raises:
-        ModelError: The template does not write the fields as they are.
-    """
-    if not any(message.extra for message in prompt.messages):
-        return []
-    for swap in (_other, _other_but_keys, _other_word, _other_word_but_keys):
-        changed = Prompt(tuple(Message(m.role, m.parts, _mapped(m.extra, swap)) for m in prompt.messages))
-        try:
-            text = render(changed)
-        except ModelError:
-            continue
-        if len(text) == len(located.text):
-            found = [k for k, (a, b) in enumerate(zip(located.text, text, strict=True)) if a != b]
-            if all(text[k] == _swapped(located.text[k]) or located.text[k].isdigit() for k in found):
-                return found
-    fields = ", ".join(sorted({key for message in prompt.messages for key in message.extra}))
-    raise ModelError(f"the chat template rewrites {fields}, so control tokens in it can't be found; leave it out")
+    messages = tuple(_message(message, control) for message in prompt.messages)
+    tools = changed({"tools": prompt.tools}, lambda value, _: _broken(value, control))["tools"] if prompt.tools else ()
+    return replace(prompt, messages=messages, tools=tools)
 
 
 def _message(message: Message, control: ControlTokens) -> Message:
-    extra = _mapped(message.extra, lambda value, key: _broken(value, control)) if message.extra else message.extra
+    extra = changed(message.extra, lambda value, _: _broken(value, control)) if message.extra else message.extra
     texts = [part for part in message.parts if part.image is None and part.text]
     ends = np.cumsum([0, *(len(part.text) for part in texts)]).tolist()
     whole = "".join(part.text for part in texts)
@@ -205,8 +166,8 @@ def _message(message: Message, control: ControlTokens) -> Message:
     found = layout.without(control)
     if found is layout:
         return Message(message.role, message.parts, extra)
-    changed = iter([_part(part, found, k) for k, part in enumerate(texts)])
-    parts = tuple(next(changed) if part.image is None and part.text else part for part in message.parts)
+    broken = iter([_part(part, found, k) for k, part in enumerate(texts)])
+    parts = tuple(next(broken) if part.image is None and part.text else part for part in message.parts)
     return Message(message.role, parts, extra)
 
 
@@ -220,49 +181,3 @@ def _broken(value: str | int, control: ControlTokens) -> str | int:
     if isinstance(value, int):
         return value
     return Layout.of(value, [(Part("further", value), 0, len(value))]).without(control).text
-
-
-def _mapped(tree: Any, change: Change, field: str = "") -> Any:
-    """A copy of nested fields with every foreign text, key and integer changed."""
-    if isinstance(tree, str):
-        return tree if field == "type" and tree == "function" else change(tree, False)
-    if isinstance(tree, int) and not isinstance(tree, bool):
-        return change(tree, False)
-    if isinstance(tree, Mapping):
-        known = tuple(tree) if not field else _SCHEMA
-        return {
-            (k if k in known or not isinstance(k, str) else change(k, True)): _mapped(v, change, str(k))
-            for k, v in tree.items()
-        }
-    if isinstance(tree, list | tuple):
-        return type(tree)([_mapped(item, change, field) for item in tree])
-    return tree
-
-
-def _other(value: str | int, key: bool) -> str | int:
-    """Another text of the same length and form: other letters, digits and punctuation, the same white space."""
-    if isinstance(value, int):
-        return int("".join(str(int(c) % 9 + 1) if c.isdigit() else c for c in str(value)))
-    return "".join(map(_swapped, value))
-
-
-def _other_but_keys(value: str | int, key: bool) -> str | int:
-    return value if key else _other(value, key)
-
-
-def _other_word(value: str | int, key: bool) -> str | int:
-    """The same with its punctuation kept."""
-    return "".join(_swapped(c) if c.isalnum() else c for c in value) if isinstance(value, str) else _other(value, key)
-
-
-def _other_word_but_keys(value: str | int, key: bool) -> str | int:
-    return value if key else _other_word(value, key)
-
-
-_GROUPS = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "!#$%&()*+,-./:;<=>?@[]^_`{|}~")
-_NEXT = {c: group[(k + 1) % len(group)] for group in _GROUPS for k, c in enumerate(group)}
-
-
-def _swapped(c: str) -> str:
-    """The next character of the same kind; quotes, backslashes and control characters change their length in JSON."""
-    return _NEXT.get(c, c) if c.isascii() or c.isspace() else chr(ord(c) ^ 1)

@@ -14,7 +14,7 @@ difference between the second and the third shows which outer white space the te
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from homeostat.errors import ModelError
@@ -34,10 +34,12 @@ class MessageFormat:
         lists: Whether a message's content is a list of typed parts (processors) or one string (tokenizers).
         merged: Whether the system message's parts are put at the start of the first user message, for templates without
             a system role (Gemma 1 and 2).
+        missing: Whether a message without parts has the content None, as in OpenAI's API; otherwise it is empty.
     """
 
     lists: bool
     merged: bool
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def _locate(prompt: Prompt, template: Template, form: MessageFormat) -> LocatedT
     sentinels = [f"{opening}{i}{closing}" for i in range(len(texts))]
     outer = [_outer(part.text) for part in texts]
 
-    def rendered(words: Sequence[str]) -> str:
+    def rendered(words: Sequence[str], form: MessageFormat = form) -> str:
         try:
-            return template(_chat(messages, words, form.lists))
+            return template(_chat(messages, words, form))
         except ModelError:  # the template takes too long in any format
             raise
         except Exception as error:  # foreign code: whatever it raises, it refuses this format
@@ -103,6 +105,10 @@ def _locate(prompt: Prompt, template: Template, form: MessageFormat) -> LocatedT
     bare = rendered(sentinels)
     if "{'type'" in bare:
         raise _Refused("it prints a list of parts verbatim")
+    if form.missing and "None" in bare:
+        empty = rendered(sentinels, replace(form, missing=False))
+        if bare.count("None") > empty.count("None"):
+            raise _Refused("it prints a missing content as None")
     for s, part in zip(sentinels, texts, strict=True):
         if spaced.count(s) != 1 or bare.count(s) != 1:
             raise _Refused(f"it drops or repeats the part {part.label!r}")
@@ -174,7 +180,7 @@ def _merge(messages: Sequence[Message]) -> tuple[Message, ...]:
     )
 
 
-def _chat(messages: Sequence[Message], words: Sequence[str], lists: bool) -> list[dict[str, Any]]:
+def _chat(messages: Sequence[Message], words: Sequence[str], form: MessageFormat) -> list[dict[str, Any]]:
     chat, left = [], iter(words)
     for message in messages:
         content: list[dict[str, Any]] = []
@@ -183,6 +189,8 @@ def _chat(messages: Sequence[Message], words: Sequence[str], lists: bool) -> lis
                 content.append({"type": "image"})
             elif part.text:
                 content.append({"type": "text", "text": next(left)})
-        said = content if lists else "".join(c.get("text", "") for c in content)
+        said: Any = content if form.lists else "".join(c.get("text", "") for c in content)
+        if form.missing and not message.parts:
+            said = None
         chat.append({"role": message.role, "content": said, **message.extra})
     return chat

@@ -11,73 +11,27 @@ chat template, so these are read with ``getattr``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.errors import ModelError
-from homeostat.sensors.chat.boundaries import Layout, masked, neutralised
+from homeostat.errors import ConfigError, ModelError
+from homeostat.sensors.chat.batches import RenderedBatch, batch
+from homeostat.sensors.chat.boundaries import Layout
 from homeostat.sensors.chat.control_tokens import ControlTokens
-from homeostat.sensors.chat.messages import Message, Part, Prompt
-from homeostat.sensors.chat.part_positions import LocatedText, MessageFormat, locate
-from homeostat.sensors.spans import Spans
-from homeostat.time_limit import time_limit
+from homeostat.sensors.chat.messages import Chat, Part, Prompt
+from homeostat.sensors.chat.part_positions import LocatedText
+from homeostat.sensors.chat.rendered import ImageRun, Rendered
+from homeostat.sensors.chat.templating import ChatTemplate
+from homeostat.sensors.chat.token_ranges import expanded, joined, runs, tokens_between, unexpanded
+from homeostat.sensors.chat.tools import Tool
 
 __all__ = ["ImageRun", "Rendered", "Renderer"]
 
-_TEMPLATE_SECONDS = 5.0
-Ranges = tuple[tuple[int, int], ...]
 _ROUNDS = 16  # one round finds every promoted token, so only nested ones take more
-
-
-@dataclass(frozen=True)
-class ImageRun:
-    """The tokens that one image's placeholder became.
-
-    Attributes:
-        start: The first token.
-        stop: The token after the last.
-        digest: The sha256 of the image's shape and pixels.
-    """
-
-    start: int
-    stop: int
-    digest: str
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A prompt, rendered for one model.
-
-    Attributes:
-        text: The rendered text.
-        inputs: What the processor returns: ``input_ids`` of shape (1, P), ``attention_mask``, ``pixel_values``, ….
-        spans: For each label, its sorted token ranges [start, stop).
-        images: The image runs, in order.
-    """
-
-    text: str
-    inputs: Mapping[str, Any] = field(repr=False)
-    spans: dict[str, Ranges]
-    images: tuple[ImageRun, ...] = ()
-
-    @property
-    def ids(self) -> list[int]:
-        """The P prompt tokens."""
-        ids: list[int] = self.inputs["input_ids"][0].tolist()
-        return ids
-
-    def as_spans(self) -> Spans:
-        """Returns the spans as the probe takes them.
-
-        Returns:
-            The ranges of every label, and the prompt's length.
-        """
-        return Spans(self.spans, length=len(self.ids))
 
 
 @dataclass(frozen=True)
@@ -111,7 +65,7 @@ class Renderer:
             processor: A fast tokenizer or an image-text processor of transformers.
 
         Raises:
-            ModelError: The tokenizer is slow (it has no offsets), or there is no chat template.
+            ModelError: The tokenizer is slow: it has no offsets.
         """
         self._processor = processor if hasattr(processor, "image_processor") else None
         self._tokenizer = getattr(processor, "tokenizer", processor)
@@ -119,10 +73,8 @@ class Renderer:
             raise ModelError(
                 f"tokenizer {type(self._tokenizer).__name__!r} has no offsets; use the model's fast tokenizer"
             )
-        if not (getattr(processor, "chat_template", None) or getattr(self._tokenizer, "chat_template", None)):
-            raise ModelError("the model has no chat template; add chat_template.jinja to its folder")
-        self._templating = processor if getattr(processor, "chat_template", None) else self._tokenizer
-        self._formats = [MessageFormat(lists, merged) for lists in self._contents() for merged in (False, True)]
+        owner = next((one for one in (processor, self._tokenizer) if getattr(one, "chat_template", None)), None)
+        self._template = ChatTemplate(owner, lists=self._processor is not None)
         self._image_ids = self._find_image_ids()
         self._control = ControlTokens(self._tokenizer, self._processor)
 
@@ -133,8 +85,21 @@ class Renderer:
 
     @property
     def templating(self) -> Any:
-        """The processor or tokenizer that owns the chat template."""
-        return self._templating
+        """The processor or tokenizer that owns the chat template.
+
+        Raises:
+            ModelError: There is no chat template; only plain texts can be rendered.
+        """
+        self.check_chat_template()
+        return self._template.owner
+
+    def check_chat_template(self) -> None:
+        """Checks that chats can be rendered.
+
+        Raises:
+            ModelError: There is no chat template.
+        """
+        self._template.check()
 
     @property
     def mark(self) -> str:
@@ -146,31 +111,34 @@ class Renderer:
         """Whether the model reads images; otherwise they are removed from prompts."""
         return self._processor is not None
 
-    def render(self, prompt: Prompt) -> Rendered:
+    def render(self, prompt: Chat, *, tools: Sequence[Tool] | None = None) -> Rendered:
         """Renders a prompt.
 
         Args:
-            prompt: The prompt. For a text-only model, its images are removed.
+            prompt: A prompt, a chat (see ``Prompt.from_chat``), or a plain text (see ``Prompt.from_text``). For a
+                text-only model, its images are removed.
+            tools: The chat's tools: JSON schemas, or functions with type hints and a docstring. What the template
+                writes about them is the span "tools".
 
         Returns:
             The model's inputs, with the token ranges of every label.
 
         Raises:
-            ModelError: A text-only model gets images without an element list, the chat template changes the parts, the
-                processor does not place every image, or foreign text holds a control token that can't be broken up.
+            ModelError: There is no chat template, a text-only model gets images without an element list, the template
+                changes the parts or leaves the tools out, the processor does not place every image, or foreign text
+                holds a control token that can't be broken up.
+            ConfigError: The chat or a tool is invalid.
         """
-        prompt = neutralised(self._usable(prompt), self._control)
-        located = locate(prompt, self._apply, self._formats)
-        if located.format != self._formats[0]:  # the format that was accepted once is tried first from now on
-            self._formats.sort(key=lambda form: form != located.format)
+        given = self._usable(Prompt.of(prompt, tools))
+        followed = self._template.follow(given, self._control)
+        prompt, located = followed.prompt, followed.located
         images = [part for message in prompt.messages for part in message.parts if part.image is not None]
-        further = masked(prompt, located, lambda changed: locate(changed, self._apply, [located.format]).text)
         fields = ", ".join(sorted({key for message in prompt.messages for key in message.extra}))
         names = [*(repr(part.label) for part, _, _ in located.parts), f"a message's {fields}"]
-        layout = Layout.of(located.text, located.parts, further)
+        layout = Layout.of(located.text, located.parts, followed.further)
         for _ in range(_ROUNDS):
             layout = layout.without(self._control)
-            encoded = self._encode(layout.text, images)
+            encoded = self._encode(layout.text, images, self._adds(layout.text, plain=prompt.plain))
             promoted = layout.promoted(self._control, encoded.ids, encoded.offsets, encoded.where)
             if not promoted:
                 offsets = self._control.without_space(encoded.ids, encoded.offsets, layout.text, encoded.where)
@@ -188,10 +156,29 @@ class Renderer:
             "the text"
         )
 
-    def _encode(self, text: str, images: Sequence[Part]) -> _Encoded:
+    def render_batch(self, prompts: Sequence[Chat], *, tools: Sequence[Tool] | None = None) -> RenderedBatch:
+        """Renders prompts for one batch, padded on the left.
+
+        Args:
+            prompts: The prompts, as :meth:`render` takes them.
+            tools: The tools of all chats.
+
+        Returns:
+            The batch: its inputs, and each prompt by itself.
+
+        Raises:
+            ModelError: A prompt can't be rendered, or the processor's inputs can't be stacked.
+            ConfigError: There is no prompt, or a chat or a tool is invalid.
+        """
+        if not prompts:
+            raise ConfigError("a batch without prompts can't be rendered; pass one prompt or more")
+        pad = next((k for k in (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id) if k is not None), 0)
+        return batch([self.render(prompt, tools=tools) for prompt in prompts], pad)
+
+    def _encode(self, text: str, images: Sequence[Part], adds: bool) -> _Encoded:
         import torch
 
-        asked = {"return_tensors": "pt", "return_offsets_mapping": True, "add_special_tokens": self._adds(text)}
+        asked = {"return_tensors": "pt", "return_offsets_mapping": True, "add_special_tokens": adds}
         if images:
             from PIL import Image
 
@@ -209,27 +196,27 @@ class Renderer:
             raise ModelError(f"the processor placed {len(replaced)} of {len(images)} images; check the chat template")
         offsets = np.asarray(out.pop("offset_mapping")[0], dtype=np.int64)
         out.setdefault("attention_mask", torch.ones_like(out["input_ids"]))
-        return _Encoded(out, offsets, replaced, _unexpanded(len(text), replaced))
+        return _Encoded(out, offsets, replaced, unexpanded(len(text), replaced))
 
     def _rendered(self, located: LocatedText, encoded: _Encoded, images: Sequence[Part]) -> Rendered:
         out, offsets, replaced = encoded.inputs, encoded.offsets, encoded.replaced
         spans: dict[str, list[tuple[int, int]]] = {}
         for part, start, stop in located.parts:
             if part.label != "template":
-                start, stop = _shift(start, replaced), _shift(stop, replaced)
-                spans.setdefault(part.label, []).extend(_tokens(offsets, start, stop))
-        runs = []
+                start, stop = expanded(start, replaced), expanded(stop, replaced)
+                spans.setdefault(part.label, []).extend(tokens_between(offsets, start, stop))
+        pictures = []
         for part, record in zip(images, replaced, strict=True):
-            whole = _tokens(offsets, *record["new_span"])
+            whole = tokens_between(offsets, *record["new_span"])
             if not whole:
                 raise ModelError("the processor gave an image no tokens; check the processor's patch size")
-            runs.append(ImageRun(whole[0][0], whole[-1][1], _digest(part.image)))
+            pictures.append(ImageRun(whole[0][0], whole[-1][1], _digest(part.image)))
             spans.setdefault(part.label, []).extend(self._image_tokens(out["input_ids"][0].tolist(), whole))
         return Rendered(
             text=located.text,
             inputs=out,
-            spans={label: _joined(ranges) for label, ranges in spans.items() if ranges},
-            images=tuple(runs),
+            spans={label: joined(ranges) for label, ranges in spans.items() if ranges},
+            images=tuple(pictures),
         )
 
     def _usable(self, prompt: Prompt) -> Prompt:
@@ -245,23 +232,15 @@ class Renderer:
                 "this model reads no images and the prompt has no element list; set `elements` in its homeostat.json"
             )
         for message in prompt.messages:
-            kept = [part for part in message.parts if part.image is None or self.reads_images]
-            messages.append(Message(message.role, tuple(kept), message.extra))
-        return Prompt(tuple(messages))
+            kept = tuple(part for part in message.parts if part.image is None or self.reads_images)
+            messages.append(replace(message, parts=kept))
+        return replace(prompt, messages=tuple(messages))
 
-    def _apply(self, chat: list[dict[str, Any]]) -> str:
-        endless = ModelError(f"the model's chat template runs for more than {_TEMPLATE_SECONDS:g} s; correct it")
-        with time_limit(_TEMPLATE_SECONDS, endless):
-            text: str = self._templating.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        return text
-
-    def _adds(self, text: str) -> bool:
-        # transformers' own rule: a processor lets the tokenizer add its tokens unless the template wrote them.
+    def _adds(self, text: str, *, plain: bool) -> bool:
+        # transformers' own rule: a processor lets the tokenizer add its tokens unless the template wrote them. A
+        # tokenizer adds them to a plain text only.
         bos = self._tokenizer.bos_token
-        return self._processor is not None and not (bos and text.startswith(bos))
-
-    def _contents(self) -> tuple[bool, ...]:
-        return (True, False) if self._processor is not None else (False, True)
+        return (plain or self._processor is not None) and not (bos and text.startswith(bos))
 
     def _find_image_ids(self) -> frozenset[int]:
         found: set[int | None] = {getattr(self._processor, "image_token_id", None)}
@@ -272,55 +251,7 @@ class Renderer:
     def _image_tokens(self, ids: list[int], whole: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """The image tokens among those of an expanded placeholder, which may also contain row and frame marks."""
         inside = [k for start, stop in whole for k in range(start, stop)]
-        return _ranges(k for k in inside if ids[k] in self._image_ids) or whole
-
-
-def _unexpanded(length: int, replaced: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
-    """For each character after the expansion of placeholders, its place before; -1 inside an expanded one."""
-    pieces, at = [], 0
-    for record in replaced:
-        start, stop = record["span"]
-        first, last = record["new_span"]
-        pieces += [np.arange(at, start), np.full(last - first, -1)]
-        at = stop
-    return np.concatenate([*pieces, np.arange(at, length)]).astype(np.int64)
-
-
-def _shift(at: int, replaced: Sequence[Mapping[str, Any]]) -> int:
-    """A character's position after the placeholders before it were expanded."""
-    gained = 0
-    for record in replaced:
-        if record["span"][1] <= at:
-            gained = record["new_span"][1] - record["span"][1]
-    return at + gained
-
-
-def _tokens(offsets: NDArray[np.int64], start: int, stop: int) -> list[tuple[int, int]]:
-    """The ranges of the tokens whose first character lies in [start, stop)."""
-    first, last = offsets[:, 0], offsets[:, 1]
-    return _ranges(np.flatnonzero((first >= start) & (first < stop) & (last > first)).tolist())
-
-
-def _ranges(indices: Iterable[int]) -> list[tuple[int, int]]:
-    out: list[tuple[int, int]] = []
-    for k in indices:
-        if out and out[-1][1] == k:
-            out[-1] = (out[-1][0], k + 1)
-        else:
-            out.append((k, k + 1))
-    return out
-
-
-def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Sorts ranges and merges those that touch."""
-    out: list[tuple[int, int]] = []
-    for start, stop in sorted(ranges):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(stop, out[-1][1]))
-        else:
-            out.append((start, stop))
-    assert all(a[1] < b[0] for a, b in pairwise(out))
-    return tuple(out)
+        return runs(k for k in inside if ids[k] in self._image_ids) or whole
 
 
 def _digest(image: NDArray[np.uint8]) -> str:

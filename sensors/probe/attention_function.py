@@ -21,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from homeostat.errors import ProbeError
 from homeostat.sensors.probe.explicit_attention import AttentionScoring, RowMask, attend, row_chunks, visible
+from homeostat.sensors.steering.moving import move
 from homeostat.sensors.steering.settling import Settling
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def probe_attention(
         # Upper-left causal: all rows are blind to a static cache's keys past the last row.
         key, value = key[:, :, :queries], value[:, :, :queries]
     rows = RowMask(attention_mask, queries, key.shape[2], causal, query.device)
-    rules, index = None, getattr(module, "layer_idx", -1)
+    rules: LayerSteering | None = None
+    index: Any = getattr(module, "layer_idx", -1)
     if steering is not None and run is not None:
         rules = steering.bind(index, query, key, run.total)
     if recorder is not None:
@@ -108,7 +110,7 @@ def probe_attention(
     if rules is not None and not rules.settled and (explicit or queries == 1):
         rules = _settled(scoring, query, key, rows, rules)
         if steering is not None:
-            steering.keep(int(index), rules)
+            steering.keep(index, rules)
     if queries == 1 and not dropout and (recorder is not None or rules is not None):
         out = _decode(scoring, query, key, value, rows, rules, recorder)
     elif explicit:
@@ -195,7 +197,7 @@ def _attend_steered(
             found.add_mass(rule, channels[..., place].transpose(1, 2), valid, 0)
         rules = found.result()
     if rules.moves:
-        for first, stop in rules.move(out, held, query, key, value, scoring, rows):
+        for first, stop in move(rules, out, held, query, key, value, scoring, rows):
             weights = _weights(scoring, query, key, rows.rows(first, stop), rules, first, stop)
             out[:, first:stop] = attend(weights, value)
     return out, rules

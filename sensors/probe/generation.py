@@ -43,14 +43,14 @@ def compared_prompts(model: nn.Module, probed: Sequence[nn.Module], probe: Watch
     former = [vars(part).get("generate") for part in parts]
     try:
         for part in parts:
-            part.generate = _comparing(part, probe)
+            vars(part)["generate"] = _comparing(part, probe)
         yield
     finally:
         for part, mine in zip(parts, former, strict=True):
             if mine is None:
                 vars(part).pop("generate", None)
             else:
-                part.generate = mine
+                vars(part)["generate"] = mine
 
 
 def _comparing(model: Any, probe: Watcher) -> MethodType:

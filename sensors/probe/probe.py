@@ -11,7 +11,7 @@ share state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -21,8 +21,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors.attempts import Readout, SpanMass
-from homeostat.sensors.chat.messages import Prompt
+from homeostat.sensors.chat.messages import Chat, is_batch
 from homeostat.sensors.chat.rendering import Renderer
+from homeostat.sensors.chat.tools import Tool
 from homeostat.sensors.probe.architectures import Layers, attention_configs, find_layers
 from homeostat.sensors.probe.attention_function import PROBES, probe_attention
 from homeostat.sensors.probe.generation import compared_prompts
@@ -103,23 +104,36 @@ class Probe:
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
 
     def prepare(
-        self, prompt: Prompt | Sequence[Mapping[str, Any]], *, steer: Iterable[Actuator] = ()
+        self,
+        prompt: Chat | Sequence[Chat],
+        *,
+        tools: Sequence[Tool] | None = None,
+        steer: Iterable[Actuator] = (),
     ) -> dict[str, Any]:
-        """Renders a chat with the processor that was passed to :func:`watch`, and starts a run.
+        """Renders a prompt with the processor that was passed to :func:`watch`, and starts a run.
 
         Args:
-            prompt: Messages as ``apply_chat_template`` takes them (see ``Prompt.from_chat``), or a ``Prompt``.
+            prompt: Messages as ``apply_chat_template`` takes them (see ``Prompt.from_chat``), a plain text (see
+                ``Prompt.from_text``), or a ``Prompt``. A list of these is a batch, padded on the left: read it with
+                :meth:`results`.
+            tools: The tools of the chat, or of every chat of the batch: JSON schemas, or functions with type hints and
+                a docstring. What the chat template writes about them is the span "tools".
             steer: The steering rules of this run.
 
         Returns:
             The model's inputs. They are on the CPU; use ``{k: v.to(model.device) for …}`` to move them.
 
         Raises:
-            ConfigError: :func:`watch` was called without a processor.
+            ConfigError: :func:`watch` was called without a processor, or a chat or a tool is invalid.
+            ModelError: The processor or its chat template can't render the prompt.
         """
         if self._renderer is None:
             raise ConfigError("processor=None renders nothing; call watch(model, processor), or start(spans)")
-        rendered = self._renderer.render(prompt if isinstance(prompt, Prompt) else Prompt.from_chat(prompt))
+        if is_batch(prompt):
+            batch = self._renderer.render_batch(prompt, tools=tools)
+            self.start(batch.as_spans(), steer=steer)
+            return dict(batch.inputs)
+        rendered = self._renderer.render(prompt, tools=tools)
         self.start(rendered.as_spans(), steer=steer)
         return dict(rendered.inputs)
 

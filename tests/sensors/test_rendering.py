@@ -193,8 +193,11 @@ def test_a_template_that_changes_parts_is_refused(chat_tools: Any, template: str
 def test_no_template_and_no_offsets_are_refused(chat_tools: Any) -> None:
     tokenizer = chat_tools.make_tokenizer()
     tokenizer.chat_template = None
+    renderer = Renderer(tokenizer)
     with pytest.raises(ModelError, match="no chat template"):
-        Renderer(tokenizer)
+        renderer.render(text_prompt())
+    with pytest.raises(ModelError, match="no chat template"):
+        assert renderer.templating is None
 
     class Slow:
         is_fast = False
