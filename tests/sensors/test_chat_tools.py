@@ -79,7 +79,8 @@ def test_the_system_message_and_its_tools_apart(chat_tools: Any) -> None:
     """Qwen's wording in small: the template appends the tools to the system message."""
     template = (
         "<|im_start|>system\n{{ messages[0].content }}{% if tools %}{{ '\n' }}# Tools\n{% for t in tools %}"
-        "{{ t | tojson }}\n{% endfor %}Answer in <call>.{% endif %}<|im_end|>\n<|im_start|>user\n{{ messages[1].content }}<|im_end|>\n"
+        "{{ t | tojson }}\n{% endfor %}Answer in <call>.{% endif %}<|im_end|>\n"
+        "<|im_start|>user\n{{ messages[1].content }}<|im_end|>\n"
     )
     tokenizer = chat_tools.make_tokenizer(template)
     rendered = Renderer(tokenizer).render(CHAT, tools=[TOOLS[1]])
