@@ -196,7 +196,7 @@ def _measures_of_instructions(text: str, *, pairs: Instructions) -> Measures:
     """IFEval's four accuracies: of prompts and of instructions, strict and loose."""
     found: dict[str, tuple[float, float]] = {}
     for version, check in (("strict", follows), ("loose", follows_loosely)):
-        kept = [check(text.strip(), name, given) for name, given in pairs]
+        kept = [check(text, name, given) for name, given in pairs]
         found[f"prompt {version}"] = float(all(kept)), 1.0
         found[f"instruction {version}"] = float(sum(kept)), float(len(kept))
     return found

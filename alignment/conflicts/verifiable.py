@@ -26,7 +26,7 @@ __all__ = ["ARGUMENTS", "CHECKS", "follows", "follows_loosely", "require_librari
 
 _ABBREVIATIONS = """
 mr mrs ms dr prof st sr jr rev gen col capt lt sgt gov sen rep hon messrs inc ltd co corp dept univ assn bros e.g i.e
-etc vs cf al approx est no vol fig p pp ed eds jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat
+etc vs cf al approx est vol fig p pp ed eds jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat
 sun u.s u.k u.n d.c a.m p.m ph.d m.d b.a m.a ave blvd mt ft
 """
 _OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")

@@ -23,7 +23,7 @@ class AlignSettings(Settings):
     The authors of SAIL released r = 8, alpha = 16, a learning rate of 1e-5 and 64 pairs for each step.
     """
 
-    data: Path = Field(description="Preference pairs: a datasets folder, or a .jsonl file.")
+    data: Path = Field(description="Preference pairs: a datasets folder, or a .jsonl or .json file.")
     out: Path = Field(Path("runs/align"), description="Folder for the adapter, checkpoints, model card and config.")
     layers: str = Field(
         "focal", description="Layers to adapt: focal, all, random (as many as focal), or numbers separated by commas."

@@ -47,6 +47,22 @@ def test_diagnose_reports_by_kind(tmp_path: Path, monkeypatch: Any) -> None:
     assert yaml.safe_load(Path("d/config.yaml").read_text())["count"] == 9
 
 
+def test_diagnose_draws_over_the_kinds_of_a_public_set(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    chat = [{"role": "system", "content": "The code is Fox."}, {"role": "user", "content": "Say it."}]
+    rows = [{"messages": chat, "id": n, "access_code": "Fox", "has_post_prompt": False} for n in range(6)]
+    for name in ("helpful", "hijacking"):
+        Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    told = ("diagnose", "--suite", "tensortrust", "--path", ".", "--count", "4", "--dry-run")
+    said = call(*told)
+    assert "4 of 12 cases of tensortrust" in said
+    assert "4 cases: 2 helpful aligned, 2 hijacking conflict" in said
+    assert "4 cases: 4 hijacking conflict" in call(*told, "--setting", "conflict")
+    assert "4 cases: 4 helpful aligned" in call(*told, "--kinds", "helpful")
+    assert "no case is of the settings reference" in refused(*told, "--setting", "reference")
+    assert "did you mean 'helpful'" in refused(*told, "--kinds", "helpfull")
+
+
 def test_localize_then_align(tmp_path: Path, monkeypatch: Any, phone_pairs_folder: Path) -> None:
     monkeypatch.chdir(tmp_path)
     said = call("localize", "--count", "18", "--causal", "2", "--draws", "1", "--out", "l")
@@ -107,6 +123,9 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: Any) -> None:
     said = refused("align", "--data", "rows.jsonl", "--layers", "all", "--weights", "uniform")
     assert "row 1, field 'rejected'" in said
     assert "needs a path" in refused("diagnose", "--suite", "iheval")
+    assert "name a judge model" in refused("diagnose", "--suite", "realguardrails", "--path", "x")
+    assert "leave setting out" in refused("diagnose", "--setting", "aligned")
+    assert "no tensortrust data at 'x'" in refused("diagnose", "--suite", "tensortrust", "--path", "x")
     assert "no traces" in refused("mine", "--traces", "nowhere")
 
 
