@@ -12,7 +12,7 @@ from typing import Any
 
 from homeostat.errors import ModelError
 
-__all__ = ["gguf_arguments", "gguf_file_in", "gguf_parameters", "is_gguf", "unmark_quantised"]
+__all__ = ["dequantised", "gguf_arguments", "gguf_file_in", "gguf_parameters", "is_gguf", "unmark_quantised"]
 
 _NEEDED = ("gguf", "accelerate")
 
@@ -64,6 +64,19 @@ def gguf_arguments(source: str) -> dict[str, Any]:
         if find_spec(package) is None:
             raise ModelError(f"model {source!r} is a GGUF file, which needs {package}; pip install 'homeostat[gguf]'")
     return {"gguf_file": Path(source).name}
+
+
+def dequantised() -> dict[str, Any]:
+    """Returns how transformers unpacks the weights while it loads them.
+
+    Returns:
+        Further keyword arguments of ``from_pretrained`` of a model.
+    """
+    try:
+        from transformers import GgufConfig
+    except ImportError:  # earlier versions unpack in any case
+        return {}
+    return {"quantization_config": GgufConfig(dequantize=True)}
 
 
 def gguf_parameters(source: str) -> int:

@@ -11,7 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from homeostat.agent.models.gguf import gguf_arguments, gguf_file_in, gguf_parameters, is_gguf, unmark_quantised
+from homeostat.agent.models.gguf import (
+    dequantised,
+    gguf_arguments,
+    gguf_file_in,
+    gguf_parameters,
+    is_gguf,
+    unmark_quantised,
+)
 from homeostat.agent.models.pictures import fitted, lacking_torchvision
 from homeostat.agent.models.quantised import quantised_arguments
 from homeostat.agent.prompts import QWEN2_5_VL, QWEN3_VL, TEXT, VERBOSE, PromptStyle
@@ -164,14 +171,7 @@ def load_weights(
         ModelError: The model can't be loaded; the message is one line.
     """
     import torch
-    from transformers import (
-        AutoConfig,
-        AutoModelForCausalLM,
-        AutoModelForImageTextToText,
-        AutoProcessor,
-        AutoTokenizer,
-        GgufConfig,
-    )
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
     from transformers.utils import logging
 
     packed = is_gguf(source)
@@ -193,7 +193,7 @@ def load_weights(
             warnings.simplefilter("ignore")  # the loaders' warnings are about their own internals
             processor = (AutoProcessor if sees else AutoTokenizer).from_pretrained(where_from, **local)
             if packed:
-                local |= {"quantization_config": GgufConfig(dequantize=True)}
+                local |= dequantised()
             if quantised is not None:
                 local |= quantised(kind) | {"device_map": {"": where}}
             model = auto.from_pretrained(where_from, config=config, dtype=kind, **local)
