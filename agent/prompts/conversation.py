@@ -24,7 +24,7 @@ class Shortening:
     """What is left out of a conversation that is longer than the model's context, oldest first.
 
     Attributes:
-        results: How many tool results are replaced by a word.
+        results: How many tool results are replaced by a word, of all in the conversation.
         turns: How many turns are left out as a whole. A call goes together with its results.
     """
 
@@ -98,10 +98,10 @@ def _append(messages: list[Message], message: Message) -> None:
 
 def _kept(turns: Sequence[Turn], shortening: Shortening, style: ConversationStyle) -> list[Turn]:
     """The turns that stay, with the oldest results replaced."""
-    kept = list(turns[shortening.turns :])
+    kept = list(turns)
+    for n in [n for n, turn in enumerate(kept) if turn.role == "tool"][: shortening.results]:
+        kept[n] = kept[n].model_copy(update={"text": style.left_out})
+    kept = kept[shortening.turns :]
     while kept and kept[0].role == "tool":  # the call was left out, so its result makes no sense
         kept.pop(0)
-    results = [n for n, turn in enumerate(kept) if turn.role == "tool"][: shortening.results]
-    for n in results:
-        kept[n] = kept[n].model_copy(update={"text": style.left_out})
     return kept
