@@ -171,7 +171,10 @@ ACTIONS = st.fixed_dictionaries(
         "index": st.one_of(st.integers(-2, 3), TEXTS, VALUES),
         "coordinate": st.one_of(st.lists(NUMBERS, min_size=2, max_size=2), VALUES),
         "coordinate2": st.one_of(st.lists(NUMBERS, min_size=2, max_size=2), VALUES),
-        **{name: st.one_of(TEXTS, VALUES) for name in ("text", "button", "status", "time")},
+        **{
+            name: st.one_of(TEXTS, VALUES)
+            for name in ("text", "button", "status", "time", "keys", "pixels", "direction", "content", "x", "y")
+        },
     },
 )
 SUBTASKS = st.one_of(

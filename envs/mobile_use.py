@@ -10,8 +10,8 @@ convention. A point outside the grid is rejected, never clamped; a number at its
 
 Three forms are read: Qwen's functions ``mobile_use`` and ``computer_use`` (:mod:`homeostat.envs.touch_actions`),
 UI-TARS's calls (:mod:`homeostat.envs.ui_tars`), and AndroidWorld's actions (:mod:`homeostat.envs.android.answers`). The
-parser accepts known variations: a missing ``<tool_call>`` tag, text around the JSON, arguments as a text, other names
-of an action, ``[[x, y]]``, boxes, and numbers as texts.
+parser accepts known variations: a missing ``<tool_call>`` tag, text around the JSON, arguments as a text or as XML
+(Qwen3.5), other names of an action, ``[[x, y]]``, boxes, and numbers as texts.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ from homeostat.observation import Element
 __all__ = ["Grid", "call_arguments", "format_action", "parse_action"]
 
 _LONGEST = 300  # characters of an error message, whatever the model wrote
+_LONGEST_XML = 10_000
+_FUNCTION = re.compile(r"<function=(\w+)>(.*?)(?:</function>|$)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=(\w+)>(.*?)</parameter>", re.DOTALL)
 
 
 def call_arguments(action: a.Action, grid: Grid) -> dict[str, Any]:
@@ -132,11 +135,21 @@ def _find_call(text: str) -> tuple[str, dict[str, Any]]:
             return args["action_type"], args
         if args is not data and isinstance(data.get("name"), str) and known_name(data["name"]):
             return data["name"], args  # the action's name in place of the function's
-    call = function_call(body)
+    call = _xml_call(body) or function_call(body)
     if call is not None and known_name(call[0]):
         return call
     said = clipped(repr(text[:120]), 200)
     raise UnparsableAction(f"no tool call in {said}; write one <tool_call> with a mobile_use action")
+
+
+def _xml_call(text: str) -> tuple[str, dict[str, Any]] | None:
+    """The call of a model that writes its arguments as XML, as Qwen3.5 does."""
+    function = _FUNCTION.search(text[:_LONGEST_XML])
+    if function is None:
+        return None
+    written = {name: value.strip() for name, value in _PARAMETER.findall(function[2])}
+    args = {name: _decoded(value) if value[:1] in ("[", "{") else value for name, value in written.items()}
+    return str(args.pop("action", function[1])), args
 
 
 def _decoded(value: Any) -> Any:

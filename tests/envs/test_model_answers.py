@@ -65,6 +65,8 @@ def test_a_place_in_every_spelling(place):
         "Thought: Action: is what follows.\nAction: click(point='<point>40 96</point>')",
         "Action: left_single(start_box='[30, 90, 50, 102]')\n\nwait()",
         "click(40, 96)",
+        "<tool_call>\n<function=computer_use>\n<parameter=action>\nleft_click\n</parameter>\n<parameter=coordinate>\n"
+        "[40, 96]\n</parameter>\n</function>\n</tool_call>",
     ],
 )
 def test_a_click_in_every_form(text):
@@ -78,6 +80,14 @@ def test_a_click_in_every_form(text):
         (call(action="key", text="KEYCODE_BACK"), a.SystemButton(button="Back")),
         ('{"name": "computer_use", "arguments": {"action": "key", "keys": ["esc"]}}', a.SystemButton(button="Back")),
         (call(action="system_button", button="home"), a.SystemButton(button="Home")),
+        (
+            '<function=computer_use><parameter=action>key</parameter><parameter=keys>["enter"]</parameter></function>',
+            a.SystemButton(button="Enter"),
+        ),
+        (
+            "<function=mobile_use>\n<parameter=action>\ntype\n</parameter>\n<parameter=text>\n42\n</parameter>\n</function>",
+            a.Type(text="42"),
+        ),
         (call(action="open", text="File Manager"), a.Open(app="File Manager")),
         (call(action="wait", time=2), a.Wait(seconds=2.0)),
         (call(action="terminate"), a.Terminate(status="success")),
