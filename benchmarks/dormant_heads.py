@@ -3,8 +3,8 @@
     python benchmarks/dormant_heads.py --cases 40 --json dormant.json
     python benchmarks/dormant_heads.py --model FOLDER --suite chat --dtype bfloat16 --json dormant.json
 
-Each prompt of a set of conflicts is read with its right answer forced (``homeostat.sensors.dormant_heads``). A head is
-dormant on a prompt if it puts 0.9 of its attention on the sinks. The heads that are dormant on every prompt are then
+Each prompt of a set of conflicts is answered, up to 24 tokens (``homeostat.sensors.dormant_heads``). A head is dormant
+on a prompt if it puts 0.9 of its attention on the sinks. The heads that are dormant on every prompt are then
 ablated (their output is set to zero), and so are as many random heads that are never dormant, ten times. The value
 drain compares the value vectors of the first token with those of all others.
 
@@ -55,7 +55,9 @@ def nats(model: TransformersModel, case: Case, heads: frozenset[tuple[int, int]]
 def measure(model: TransformersModel, cases: list[Case], draws: int, seed: int) -> dict[str, Any]:
     asleep, outputs, drains = [], [], []
     for case in cases:
-        read = model.read(case.prompt, answer_tokens(model.renderer, case.prompt, case.chosen), DormantHeads.reads)
+        (attempt,) = model.generate(case.prompt, watch=DormantHeads.reads, max_new_tokens=24)
+        read = attempt.spans
+        assert read is not None
         assert read.sink is not None
         assert read.outputs is not None
         asleep.append(dormant(read.sink))

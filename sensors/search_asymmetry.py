@@ -207,7 +207,8 @@ def _shape(feature: Feature, with_feature: bool, cell: int, fine: int = 4) -> ND
     else:
         bend = 0.5 * (y**2 - _RADIUS**2 / 3) / _RADIUS if with_feature else np.zeros_like(y)
         ink = _bar(x - bend, y)
-    return ink.reshape(cell, fine, cell, fine).mean((1, 3))
+    covered: NDArray[np.float64] = ink.reshape(cell, fine, cell, fine).mean((1, 3))
+    return covered
 
 
 def _bar(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
