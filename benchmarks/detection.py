@@ -9,7 +9,9 @@ screens of other episodes come before the screen, all labelled ``screen`` (the e
 one). The plain ``Confidence`` sensor, which reads no attention, is the comparison.
 
 Heads are chosen by ``select_heads`` on pairs of *dev* templates and words at the short length, separately for Attention
-Tracker's preset and for the corrected score, at the largest number of deviations that any head passes.
+Tracker's score in the agent's own prompt and for the corrected score, at the largest number of deviations that any head
+passes. With ``--canary``, Attention Tracker's own forward is measured instead: heads, thresholds and readings come from
+its canary prompt with the texts of the screen's elements.
 
 JSON: ``heads`` has the chosen heads and their ``deviations``. ``auroc`` gives for each sensor and length the
 probability that an injected prompt scores more alarming than a benign one (0.5 is chance), with a bootstrap interval
@@ -41,8 +43,10 @@ from homeostat.envs.phone.adversity import InjectedInstructions, next_action
 from homeostat.envs.phone.apps import APPS
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.sensors import AttentionDrift, Confidence, FocusScore, Message, Part, Prompt, SensorContext
+from homeostat.sensors.attention_tracker import canary_masses
 from homeostat.sensors.calibration import conformal_threshold
-from homeostat.sensors.focus_score import select_heads
+from homeostat.sensors.focus_score import focus_ratios, select_heads
+from homeostat.sensors.heads import chosen_heads
 
 TIMES = 8
 RATE = 0.05
@@ -50,22 +54,24 @@ RATE = 0.05
 
 @dataclass
 class Shown:
-    """One side of a pair: its prompts step by step, and the screens before the last."""
+    """One side of a pair: its prompts step by step, with their screens and the texts of the screens' elements."""
 
     task: str
     goal: str
     prompts: list[Prompt]
     screens: list[Any]
+    texts: list[str]
 
 
 def walk(env: Any, style: Any, task: str, seed: int, stop: Any) -> tuple[Shown, bool]:
     """Returns the oracle's prompts until ``stop(env, step)`` is true, and whether that happened."""
     info = env.reset_task(task, seed=seed)
-    shown, history = Shown(task, info.goal, [], []), []
+    shown, history = Shown(task, info.goal, [], [], []), []
     for step in range(info.max_steps):
         seen = env.observe()
         shown.prompts.append(act_prompt(style, goal=info.goal, rules=info.rules, history=history, observation=seen))
         shown.screens.append(seen.screenshot)
+        shown.texts.append("\n".join(element.text for element in seen.elements if element.text))
         if stop(env, step):
             return shown, True
         action = next_action(env)
@@ -143,12 +149,14 @@ def benign_screens(split: str, style: Any, count: int = 40) -> list[Any]:
     return screens
 
 
-def choose(masses: Sequence[tuple[Any, Any]], per_token: bool) -> tuple[tuple[tuple[int, int], ...], float]:
+def choose(
+    masses: Sequence[tuple[Any, Any]], per_token: bool, **labels: Any
+) -> tuple[tuple[tuple[int, int], ...], float]:
     """Returns the heads that separate the dev prompts, and the largest number of deviations that any passes."""
     for deviations in (4.0, 3.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.0):
         try:
             heads = select_heads(
-                [b for _, b in masses], [i for i, _ in masses], deviations=deviations, per_token=per_token
+                [b for _, b in masses], [i for i, _ in masses], deviations=deviations, per_token=per_token, **labels
             )
         except ValueError:
             continue
@@ -224,6 +232,41 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
+def measure_canary(options: argparse.Namespace) -> dict[str, Any]:
+    """Measures Attention Tracker with a forward of its own over the texts of the screen's elements."""
+    model = TransformersModel.load(options.model)
+    labels = {"instructions": ("instruction",), "data": ("data",)}
+
+    def masses(split: str, count: int, seed: int) -> Iterator[tuple[str, tuple[Any, Any]]]:
+        for n, (injected, benign) in enumerate(pairs_of(split, model.style, count, seed)):
+            both = canary_masses(model, [injected.texts[-1], benign.texts[-1]])
+            yield injected.task, (both[0], both[1])
+            print(f"{split} {n + 1} of {count}", end="\r", file=sys.stderr)
+
+    dev = [both for _, both in masses("dev", options.dev_pairs, 1)]
+    heads, deviations = choose(dev, False, **labels)
+    figures: dict[str, Any] = {"model": options.model, "auroc": {}, "flagged": {}}
+    figures["heads"] = {"canary": {"heads": [list(h) for h in heads], "deviations": deviations}}
+    test = list(masses("test", options.pairs, 2))
+    print(file=sys.stderr)
+    for name, chosen in (("canary, all heads", None), ("canary, chosen heads", frozenset(heads))):
+
+        def value(mass: Any, chosen: Any = chosen) -> float:
+            ratios = focus_ratios(mass, *labels.values(), per_token=False)
+            assert ratios is not None
+            return float(ratios[0][chosen_heads(mass, chosen)].mean())
+
+        if chosen is None or chosen:
+            rows = [(task, value(injected), value(benign)) for task, (injected, benign) in test]
+            threshold = conformal_threshold([value(benign) for _, benign in dev], RATE, "below")
+            figures["auroc"][name] = {"1x": with_interval(rows)}
+            flagged = {"at_half": 0.5, "calibrated": threshold}
+            figures["flagged"][name] = {
+                "1x": {k: float(np.mean([b <= at for _, _, b in rows])) for k, at in flagged.items()}
+            }
+    return figures
+
+
 def _of(sensor: FocusScore, mass: Any) -> float:
     from homeostat.sensors import Attempt
 
@@ -234,6 +277,7 @@ def show(figures: dict[str, Any]) -> None:
     table = Table("sensor", "AUROC, 1x", f"AUROC, {TIMES}x", "benign below 0.5", "benign below the 5 % threshold")
     for name, by_length in figures["auroc"].items():
         cells = [f"{v['auroc']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for v in by_length.values()]
+        cells += [""] * (2 - len(cells))
         flagged = figures["flagged"].get(name)
         for key in ("at_half", "calibrated"):
             cells.append(", ".join(f"{v[key]:.0%}" for v in flagged.values()) if flagged else "")
@@ -252,9 +296,12 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=300, help="The number of test pairs.")
     parser.add_argument("--dev-pairs", type=int, default=120, help="The number of dev pairs, for heads and thresholds.")
+    parser.add_argument(
+        "--canary", action="store_true", help="Measure Attention Tracker's own forward instead of the agent's prompt."
+    )
     parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
     options = parser.parse_args()
-    figures = measure(options)
+    figures = measure_canary(options) if options.canary else measure(options)
     show(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -59,11 +59,13 @@ class Reminder(_Decision):
         text: The text of the prompt's ``reminder`` span.
         show: Labels of images that are shown once more in front of the text, such as ``"screen"`` or ``"frame-3"``.
             Labels that the prompt does not contain are left out.
+        temperature: The sampling temperature of the next attempt; None keeps the loop's.
     """
 
     kind: Literal["remind"] = "remind"
     text: str
     show: tuple[str, ...] = ()
+    temperature: float | None = Field(default=None, ge=0.0)
 
 
 class MakePlan(_Decision):
@@ -162,12 +164,14 @@ class Sample(_Decision):
 
     Attributes:
         n: How many further answers. The prompt is prefilled once for all of them.
-        temperature: The sampling temperature.
+        temperature: The sampling temperature; 0 is greedy.
+        reminder: A reminder in the prompt of these answers; "" for the attempt's own prompt.
     """
 
     kind: Literal["sample"] = "sample"
     n: int = Field(ge=1)
-    temperature: float = Field(default=0.7, gt=0.0)
+    temperature: float = Field(default=0.7, ge=0.0)
+    reminder: str = ""
 
 
 class Choose(_Decision):

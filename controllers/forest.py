@@ -10,6 +10,9 @@ CyberV (arXiv 2506.07971, authors' code) scores candidate i of n with equal weig
 - drift: 0 if the attention on the evidence is more than 0.1 lower than candidate 0's, else 1.
 - rank: the ascending rank of p, divided by n.
 
+An answer without a probability has p = 1e-4. Candidate 0 does not drift; another candidate does if its attention or
+candidate 0's is unknown. Equal probabilities rank in the candidates' order.
+
 The vote for an answer y is V(y) = Σ score over the candidates with that answer. The best answer is accepted if
 V(y) > n · θ.
 
@@ -60,12 +63,13 @@ class Verdict:
 class Forest:
     """Scores candidates by their readings.
 
-    A tree for which no candidate has a reading is 1 for all. As in the paper, the drift is 0 for a candidate that lacks
-    a mass which candidate 0 has.
+    By default, the drift is 1 for all if candidate 0 has no mass, and equal probabilities share their mean rank.
 
     Attributes:
         weights: The weights by tree.
-        confidence: The sensor whose ``probability`` is p; a candidate without that reading has p = 0.
+        confidence: The sensor whose ``probability`` is p.
+        missing: The p of a candidate without that reading.
+        strict: Whether missing masses and equal ranks are treated as in the authors' code (see the module's docstring).
         repetition: The sensor whose alarm means that the text repeats itself.
         drift: The sensor whose span masses measure the attention on the evidence.
         evidence: The labels of the evidence's spans; their masses are added.
@@ -80,6 +84,27 @@ class Forest:
     evidence: tuple[str, ...] = ("screen",)
     fall: float = 0.1
     unstable: float = -0.5
+    missing: float = 0.0
+    strict: bool = False
+
+    @classmethod
+    def cyberv(cls, evidence: tuple[str, ...] = ("screen",)) -> Forest:
+        """Builds the authors' forest, which reads the answer token alone.
+
+        Args:
+            evidence: The labels of the evidence's spans.
+
+        Returns:
+            The forest.
+        """
+        return cls(
+            CYBERV,
+            confidence="cyberv_probability",
+            drift="cyberv_drift",
+            evidence=evidence,
+            missing=1e-4,
+            strict=True,
+        )
 
     def judge(self, candidates: Sequence[Candidate], elements: Sequence[Element] = ()) -> Verdict:
         """Scores candidates and counts the votes.
@@ -92,15 +117,16 @@ class Forest:
             The verdict.
         """
         p = [self._of(c, self.confidence, "probability") for c in candidates]
-        known = [value or 0.0 for value in p]
-        ranks = _ranks(known)
+        known = [self.missing if value is None else value for value in p]
+        ranks = _places(known) if self.strict else _ranks(known)
         masses = [self._mass(c) for c in candidates]
         trees, scores = [], []
         for i, candidate in enumerate(candidates):
             stable = not known[0] or (known[i] - known[0]) / known[0] >= self.unstable
             repeats = any(r.alarm for r in candidate.readings if r.sensor == self.repetition)
             mine, base = masses[i], masses[0]
-            drifts = base is not None and (mine is None or mine - base < -self.fall)
+            unknown = mine is None if base is not None else self.strict and i > 0
+            drifts = unknown or (base is not None and mine is not None and mine - base < -self.fall)
             tree = {
                 "p": known[i],
                 "stab": float(stable),
@@ -168,6 +194,12 @@ def same_action(action: a.Action, elements: Sequence[Element] = ()) -> str:
             across = abs(x2 - x) > abs(y2 - y)
             return "swipe " + (("right" if x2 > x else "left") if across else ("down" if y2 > y else "up"))
     return action.model_dump_json()
+
+
+def _places(values: Sequence[float]) -> list[float]:
+    """Ascending ranks from 1; of equal values, the earlier one has the lower rank."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    return [float(order.index(i) + 1) for i in range(len(values))]
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

@@ -45,8 +45,9 @@ class Preset:
 # The presets name their sensors, so that a sensor which is only displayed (in the live view) never causes a reminder.
 _DRIFT = frozenset({"attention_drift"})
 _SURE = frozenset({"confidence", "cyberv_repetition"})
+_CYBERV = frozenset({"cyberv_probability", "cyberv_drift", "cyberv_repetition"})
 _GOAL = frozenset({"goal_drift"})
-_TRACKER = frozenset({"attention_tracker"})
+_TRACKER, _FOCUS = frozenset({"attention_tracker"}), frozenset({"focus_plain"})
 _SINKS, _VISUAL = frozenset({"sink_rate"}), frozenset({"visual_sinks"})
 
 
@@ -84,6 +85,7 @@ _RECONSIDER = Reconsider(sensors=frozenset({"confidence"}))
 _FORM = Remind(alarms=False)
 _DRIFT_REMINDERS = Remind(name="drift-reminders", sensors=_GOAL)
 _ATTENTION_TRACKER = Remind(name="attention-tracker", sensors=_TRACKER)
+_FOCUS_REMINDERS = Remind(name="focus-reminders", sensors=_FOCUS)
 
 PRESETS: dict[str, Preset] = {
     p.name: p
@@ -117,13 +119,28 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "attention-tracker",
-            "restate the instruction when the focus score alarms (2411.00348)",
+            "restate the instruction when a canary prompt loses attention to the screen's text (2411.00348)",
             _always(_ATTENTION_TRACKER),
             _TRACKER,
         ),
+        Preset(
+            "focus-reminders",
+            "restate the instruction when it loses attention to data in the prompt itself",
+            _always(_FOCUS_REMINDERS),
+            _FOCUS,
+        ),
         Preset("reconsider", "vote over four answers when the confidence alarms", _always(_RECONSIDER), _SURE | _DRIFT),
         Preset(
-            "cyberv", "vote over eight answers at every step (2506.07971)", _always(Reconsider.cyberv()), _SURE | _DRIFT
+            "cyberv",
+            "vote over a direct and seven reasoned answers at every step (2506.07971)",
+            _always(Reconsider.cyberv()),
+            _CYBERV,
+        ),
+        Preset(
+            "cyberv-one-prompt",
+            "vote over eight answers to one prompt at every step",
+            _always(Reconsider.one_prompt()),
+            _SURE | _DRIFT,
         ),
         Preset("tabu", "never the same action twice on the same screen", _always(Tabu())),
         Preset("guard", "refuse actions that the rules forbid", _always(Guard())),
@@ -188,9 +205,9 @@ PRESETS: dict[str, Preset] = {
             _VISUAL,
         ),
         Preset(
-            "paint",
-            "stretch the attention on the image's local and summary tokens (2501.12206)",
-            _always(Recalibrate.paint()),
+            "paint-sinks",
+            "stretch the attention on the image, less on its sinks (after 2501.12206)",
+            _always(Recalibrate.paint_sinks()),
             _VISUAL,
         ),
     )

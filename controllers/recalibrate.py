@@ -10,11 +10,11 @@ sensor finds them in the step's first attempt. The step is then attempted again,
 - *act-mean*, our variant of ACT (arXiv 2406.15765; ``Steer.act`` is the paper's rule): sinks are the tokens that
   receive more than 0.1 of the attention of all heads and layers. All but the first token keep 0.4 of their mass, and
   all other tokens share the rest, from layer 2 on.
-- *PAINT* (arXiv 2501.12206) has two streams: the logits of the image's local tokens are stretched by 0.7 and those of
-  its summary tokens (the sinks) by 0.35, in the rows that generate tokens, from layer 2 on. According to the paper the
-  method is very sensitive to these numbers.
+- *paint-sinks*, our variant of PAINT (arXiv 2501.12206; ``sensors/steering/informed_tokens.py`` has the paper's rule):
+  the logits of the image's tokens are stretched by 0.7 and those of its sinks by 0.35, in the rows that generate
+  tokens, from layer 2 on. The paper's tokens come from the class token of the vision tower, which not every model has.
 
-If the prompt has no sinks, all but PAINT do nothing and the first attempt counts.
+If the prompt has no sinks, all but paint-sinks do nothing and the first attempt counts.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Recalibrate(Settings):
     """Attempts a step again with a rule on the sinks that its first attempt shows.
 
     Attributes:
-        rule: The rule: act-mean, var, var-union or paint.
-        strength: The share of their mass that sinks keep, or the stretch α of the logits (paint).
+        rule: The rule: act-mean, var, var-union or paint-sinks.
+        strength: The share of their mass that sinks keep, or the stretch α of the logits (paint-sinks).
         sensor: The sensor that finds the sinks.
         span: The label of the image's span.
         when: ``"always"`` acts at every step, ``"alarm"`` at a step at which a reading alarms.
@@ -54,7 +54,7 @@ class Recalibrate(Settings):
 
     needs: ClassVar[frozenset[Capability]] = frozenset({"steering"})
     name: str = Field(min_length=1)
-    rule: Literal["act-mean", "var", "var-union", "paint"]
+    rule: Literal["act-mean", "var", "var-union", "paint-sinks"]
     strength: float = Field(ge=0.0)
     sensor: str = Field(min_length=1)
     span: str = "screen"
@@ -101,8 +101,8 @@ class Recalibrate(Settings):
         return cls(name="var-union", rule="var-union", strength=0.6, sensor="visual_sinks", span=span)
 
     @classmethod
-    def paint(cls, span: str = "screen") -> Recalibrate:
-        """PAINT with the paper's constant 0.7, and half of it for the summary tokens.
+    def paint_sinks(cls, span: str = "screen") -> Recalibrate:
+        """PAINT's constant 0.7 on the whole image, and half of it on the image's sinks.
 
         Args:
             span: The label of the image's span.
@@ -110,7 +110,7 @@ class Recalibrate(Settings):
         Returns:
             The controller.
         """
-        return cls(name="paint", rule="paint", strength=0.7, sensor="visual_sinks", span=span)
+        return cls(name="paint-sinks", rule="paint-sinks", strength=0.7, sensor="visual_sinks", span=span)
 
     @property
     def sensors(self) -> frozenset[str]:
@@ -132,7 +132,7 @@ class Recalibrate(Settings):
     def _actuators(self, reading: Reading) -> tuple[Actuator, ...]:
         inside, outside = sorted(reading.sinks), sorted(reading.other_sinks)
         heads, first = self.heads, self.from_layer
-        if self.rule == "paint":
+        if self.rule == "paint-sinks":
             local = Actuator(self.span, stretch=self.strength, rows="output", heads=heads, from_layer=first)
             if not inside:
                 return (local,)

@@ -20,8 +20,8 @@ authors' code does; ``docs/design/presets.md`` compares them line by line:
 Our variants of the first three are *spotlight-exact* (every head and row reaches the target), *pasta-gain* (a gain of
 100 on the span) and *instaboost-spans* (the instructions' own spans alone).
 
-Rules on sinks that a first attempt has to show (VAR, PAINT) are in ``recalibrate.py``. ``homeostat profile`` finds the
-heads.
+Rules on sinks that a first attempt has to show (VAR and our variants) are in ``recalibrate.py``. ``homeostat profile``
+finds the heads.
 
 ``SetPoint`` closes the loop. It is a proportional-integral controller on the logarithm of a span's attention intensity,
 which ``AttentionDrift`` measures at every attempt:

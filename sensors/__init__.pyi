@@ -2,6 +2,7 @@ from .agreement import Agreement as Agreement
 from .attempts import Attempt as Attempt, Readout as Readout, SpanMass as SpanMass
 from .attention_drift import AttentionDrift as AttentionDrift
 from .attention_entropy import AttentionEntropy as AttentionEntropy
+from .attention_tracker import AttentionTracker as AttentionTracker
 from .calibration import Calibration as Calibration
 from .chat.messages import Message as Message, Part as Part, Prompt as Prompt
 from .chat.rendering import Rendered as Rendered, Renderer as Renderer

@@ -15,6 +15,7 @@ hardly attends to.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 from homeostat.sensors.attempts import Attempt, SpanMass
+from homeostat.sensors.confidence import ACTION, answer_tokens
 from homeostat.sensors.context import SensorContext
 from homeostat.sensors.contracts import Need
 from homeostat.sensors.heads import Heads, chosen_heads
@@ -50,6 +52,7 @@ class AttentionDrift:
 
     needs: frozenset[Need] = frozenset({"attention"})
     side: Literal["below"] = "below"
+    answer: re.Pattern[str] | None = None
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class AttentionDrift:
         tokens: Tokens = "all",
         base: Literal["mean", "first"] = "mean",
         measure: Literal["intensity", "mass"] = "intensity",
+        answer: str | None = None,
         name: str = "attention_drift",
     ) -> None:
         """Creates the sensor.
@@ -75,11 +79,18 @@ class AttentionDrift:
             base: The baseline: the mean of the earlier readings, or the first one.
             measure: ``"intensity"``, or ``"mass"`` for the plain mass and ``value`` = mass − baseline. The mass is not
                 corrected for length and serves only for comparison with the literature.
+            answer: A regular expression. Instead of ``tokens``, the row that produced the first token of its last match
+                is read (see :class:`~homeostat.sensors.Confidence`). None reads ``tokens``.
             name: The sensor's name.
 
         Raises:
             ConfigError: A setting is unknown, or two settings contradict each other.
         """
+        if answer is not None:
+            try:
+                self.answer = re.compile(answer)
+            except re.error as error:
+                raise ConfigError(f"answer={answer!r} is not a regular expression: {error}") from None
         if not threshold < 0:
             raise ConfigError(f"threshold={threshold!r} is not below 0; the sensor alarms when attention falls")
         if tokens not in ("all", "first", "last"):
@@ -105,22 +116,24 @@ class AttentionDrift:
         self.measure = measure
 
     @classmethod
-    def cyberv(cls, span: str | Sequence[str] = "screen") -> AttentionDrift:
+    def cyberv(cls, span: str | Sequence[str] = "screen", answer: str = ACTION) -> AttentionDrift:
         """Builds CyberV's sensor (arXiv 2506.07971, with the paper's constants).
 
         It measures the signed change of the evidence's mass and alarms below −0.1. It uses the last layer, all heads
-        and the last token's row, compared with the first reading. With several spans (in the paper: 32 segments of the
-        video, and the lines of subtitles), the change is the sum of their changes. The paper uses the row that produced
-        the answer letter of a multiple-choice question; an agent's answer has no such letter.
+        and the row that produced the answer token, compared with the first reading. With several spans (in the paper:
+        32 segments of the video, and the lines of subtitles), the change is the sum of their changes. The paper's
+        answer token is the letter of a multiple-choice question; here it is the first token of the action's last
+        argument.
 
         Args:
             span: The labels of the evidence.
+            answer: The regular expression of the answer.
 
         Returns:
             The sensor, named ``cyberv_drift``.
         """
         return cls(
-            span, threshold=-0.1, layers="last", tokens="last", base="first", measure="mass", name="cyberv_drift"
+            span, threshold=-0.1, layers="last", base="first", measure="mass", answer=answer, name="cyberv_drift"
         )
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
@@ -131,7 +144,10 @@ class AttentionDrift:
         chosen = chosen_heads(spans, self.heads, self.layers)
         if not chosen.any():
             return self._nothing(f"none of the chosen layers or heads was probed; probed layers: {list(spans.layers)}")
-        mass, intensity = intensities(spans, chosen, self.tokens)
+        row = self._row(attempt, spans)
+        if row is None:
+            return self._nothing("there is no answer in the text, or its row was not read")
+        mass, intensity = intensities(spans, chosen, row)
         found = {label: SpanReading(mass=mass[label], intensity=intensity[label]) for label in mass}
         detail = {} if spans.sink is None else {"sink": float(spans.sink[:, chosen].mean())}
         here = [label for label in self.labels if label in spans.labels]
@@ -150,6 +166,14 @@ class AttentionDrift:
         baseline = before[0] if self.base == "first" else sum(before) / len(before)
         value = now - baseline if self.measure == "mass" else math.log(max(now, FLOOR) / max(baseline, FLOOR))
         return self._reading(value, baseline, f"{self.measure} {now:.3g} against {baseline:.3g}", found, detail)
+
+    def _row(self, attempt: Attempt, spans: SpanMass) -> Tokens | int | None:
+        """The rows to average over: those of ``tokens``, or the index of the answer's row; None if there is none."""
+        if self.answer is None:
+            return self.tokens
+        at = answer_tokens(attempt.pieces, self.answer)
+        found = np.flatnonzero(spans.position == at[0]) if at else ()
+        return int(found[0]) if len(found) else None
 
     def _measured(self, by_span: Mapping[str, SpanReading]) -> float:
         """The mass or the intensity of this sensor's span."""
@@ -189,7 +213,7 @@ class AttentionDrift:
 
 
 def intensities(
-    spans: SpanMass, chosen: NDArray[np.bool_] | None = None, tokens: Tokens = "all"
+    spans: SpanMass, chosen: NDArray[np.bool_] | None = None, tokens: Tokens | int = "all"
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Averages every span's mass and intensity.
 
@@ -199,14 +223,15 @@ def intensities(
     Args:
         spans: The span masses.
         chosen: (L, H): the heads to average over; None means all.
-        tokens: The tokens to average over.
+        tokens: The tokens to average over, or the index of one row.
 
     Returns:
         The masses and the intensities, each by label.
     """
     if chosen is None:
         chosen = np.ones(spans.mass.shape[1:3], bool)
-    rows = {"all": slice(None), "first": slice(0, 1), "last": slice(-1, None)}[tokens]
+    named = {"all": slice(None), "first": slice(0, 1), "last": slice(-1, None)}
+    rows = slice(tokens, tokens + 1) if isinstance(tokens, int) else named[tokens]
     mass = spans.mass[rows][:, chosen, :].mean(axis=1, dtype=np.float64)  # (t, S)
     clean, rest = mass, np.ones(len(mass))
     if spans.sink is not None and spans.sink_in_span is not None:

@@ -13,7 +13,10 @@ from homeostat.sensors.context import SensorContext
 from homeostat.sensors.contracts import Need
 from homeostat.sensors.readings import Reading, not_judged
 
-__all__ = ["Confidence", "answer_tokens"]
+__all__ = ["ACTION", "Confidence", "answer_tokens"]
+
+ACTION = r'"(?:action|coordinate2?|text|button|status)"\s*:\s*\[?\s*"?([^\s"\],}])'
+"""The first character of an action's last argument, which stands for CyberV's answer letter in a tool call."""
 
 Measure = Literal["probability", "entropy", "margin", "stability"]
 _DEFAULT = {"probability": 0.5, "entropy": 2.0, "margin": 0.1, "stability": -0.5}
@@ -90,6 +93,21 @@ class Confidence:
             The sensor, named ``cyberv_stability``.
         """
         return cls(-0.5, measure="stability", answer=answer, name="cyberv_stability")
+
+    @classmethod
+    def cyberv_probability(cls, answer: str = ACTION) -> Confidence:
+        """Builds CyberV's probability of the answer token (arXiv 2506.07971).
+
+        In the paper it is the token of the last occurrence of the answer's letter. Here it is the first token of the
+        action's last argument: the point's x, the text, the button.
+
+        Args:
+            answer: The regular expression of the answer.
+
+        Returns:
+            The sensor, named ``cyberv_probability``.
+        """
+        return cls(answer=answer, name="cyberv_probability")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """Reads an attempt; it is not judged without log-probabilities or an answer."""

@@ -95,17 +95,19 @@ class FocusScore:
         self.heads = None if heads is None else frozenset(heads)
 
     @classmethod
-    def attention_tracker(cls, heads: Heads | None = None, *, data: Sequence[str] = DATA) -> FocusScore:
-        """Builds the paper's score, with its threshold of 0.5 (arXiv 2411.00348).
+    def plain(cls, heads: Heads | None = None, *, data: Sequence[str] = DATA) -> FocusScore:
+        """Builds the paper's score on the agent's own prompt, with the paper's threshold of 0.5 (arXiv 2411.00348).
+
+        The paper itself reads a prompt of its own: :class:`~homeostat.sensors.AttentionTracker`.
 
         Args:
             heads: (layer, head) pairs, as :func:`select_heads` finds them; None means all probed heads.
             data: The labels of data.
 
         Returns:
-            The sensor, named ``attention_tracker``.
+            The sensor, named ``focus_plain``.
         """
-        return cls(0.5, per_token=False, heads=heads, data=data, name="attention_tracker")
+        return cls(0.5, per_token=False, heads=heads, data=data, name="focus_plain")
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """Reads an attempt; it is not judged without attention, or without spans of both kinds."""

@@ -1,8 +1,10 @@
 """RetrievalHeads: does the model copy its answer from the prompt, and from which span?
 
-Wu et al. (arXiv 2404.15574, section 2) let a model answer from a needle in its prompt. A head *retrieves* a token if
-its most attended key lies in the needle and holds the same token as the one that is generated. The head's score is the
-share of the needle's tokens that it copies in this way. 3 to 6 % of a model's heads score above 0.1, whatever the text.
+Wu et al. (arXiv 2404.15574, section 2, and their code) let a model answer from a needle in its prompt. A head
+*retrieves* a token if its most attended key lies in the needle and holds the same token as the one that is generated.
+The head's score is the number of these hits divided by the number of the needle's tokens. A prompt counts only if the
+model found the needle: the ROUGE-1 recall of the needle in its answer exceeds 0.5. 3 to 6 % of a model's heads have a
+mean score above 0.1, whatever the text.
 
 In operation there is no needle. A *hit* of any of those heads shows from which span the token was copied. A token
 without a hit was invented, or comes from the model's weights. For a quoted value this is a warning; for a fixed word of
@@ -11,6 +13,8 @@ the answer's format it is not.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -24,7 +28,10 @@ from homeostat.sensors.contracts import Need
 from homeostat.sensors.heads import Heads, chosen_heads
 from homeostat.sensors.readings import Reading, SpanReading, not_judged
 
-__all__ = ["RetrievalHeads", "copy_hits", "retrieval_heads", "retrieval_scores"]
+__all__ = ["RetrievalHeads", "copy_hits", "retrieval_heads", "retrieval_scores", "rouge1_recall"]
+
+RECALL = 0.5
+"""The ROUGE-1 recall that a prompt's answer has to exceed."""
 
 
 class RetrievalHeads:
@@ -137,7 +144,12 @@ def copy_hits(spans: SpanMass, prompt_ids: Sequence[int], tokens: Sequence[int])
 
 
 def retrieval_scores(
-    spans: SpanMass, prompt_ids: Sequence[int], tokens: Sequence[int], needle: tuple[int, int]
+    spans: SpanMass,
+    prompt_ids: Sequence[int],
+    tokens: Sequence[int],
+    needle: tuple[int, int],
+    *,
+    distinct: bool = False,
 ) -> NDArray[np.float64]:
     """Scores heads by how much of a needle they copied.
 
@@ -146,9 +158,12 @@ def retrieval_scores(
         prompt_ids: The prompt's tokens.
         tokens: The generated tokens.
         needle: The needle's slots [start, stop).
+        distinct: Whether each of the needle's slots counts once, as in the paper's formula. The authors' code counts
+            every hit.
 
     Returns:
-        (L, H) scores in [0, 1]: the share of the needle's slots that each head copied.
+        (L, H) scores: each head's hits in the needle, divided by the number of its slots. A head that copies some slots
+        more than once may exceed 1; with ``distinct`` the scores are in [0, 1].
 
     Raises:
         ConfigError: The needle is not in the prompt, or :func:`copy_hits` refuses the other arguments.
@@ -158,18 +173,46 @@ def retrieval_scores(
         raise ConfigError(f"needle={needle!r} is not a range of the prompt's {len(prompt_ids)} tokens")
     hits = copy_hits(spans, prompt_ids, tokens)
     assert spans.top is not None
-    found = [(hits & (spans.top == slot)).any(0) for slot in range(start, stop)]
-    scores: NDArray[np.float64] = np.stack(found).mean(0, dtype=np.float64)
+    scores: NDArray[np.float64]
+    if distinct:
+        scores = np.stack([(hits & (spans.top == slot)).any(0) for slot in range(start, stop)]).mean(
+            0, dtype=np.float64
+        )
+    else:
+        scores = (hits & (spans.top >= start) & (spans.top < stop)).sum(0) / (stop - start)
     return scores
 
 
+def rouge1_recall(wanted: str, answer: str) -> float:
+    """Computes the ROUGE-1 recall: the share of the wanted words that an answer has (Lin 2004).
+
+    Words are runs of letters and digits, in lower case. Repeated words count as often as the answer repeats them. The
+    authors of retrieval heads also reduce words to their stems.
+
+    Args:
+        wanted: The wanted text.
+        answer: The answer.
+
+    Returns:
+        The share in [0, 1]; 0 if there are no wanted words.
+    """
+    needed, given = (Counter(re.findall(r"[^\W_]+", text.lower())) for text in (wanted, answer))
+    total = sum(needed.values())
+    return sum((needed & given).values()) / total if total else 0.0
+
+
 def retrieval_heads(
-    scores: Sequence[NDArray[np.float64]], layers: Sequence[int], threshold: float = 0.1
+    scores: Sequence[NDArray[np.float64]],
+    answers: Sequence[tuple[str, str]],
+    layers: Sequence[int],
+    threshold: float = 0.1,
 ) -> tuple[tuple[int, int], ...]:
     """Selects the retrieval heads.
 
     Args:
         scores: For each prompt, the (L, H) scores of :func:`retrieval_scores`.
+        answers: For each prompt, the texts of the needle and of the model's answer. Prompts whose answer misses the
+            needle do not count.
         layers: The indices of the L layers.
         threshold: The mean score above which a head is selected; the default is the paper's.
 
@@ -177,11 +220,17 @@ def retrieval_heads(
         (layer, head) pairs, those with the highest mean score first.
 
     Raises:
-        ConfigError: There are no scores, or no head exceeds the threshold.
+        ConfigError: There are no scores, the numbers of scores and answers differ, no answer has the needle, or no head
+            exceeds the threshold.
     """
-    if not scores:
-        raise ConfigError("scores=() is empty; pass the scores of one prompt at least")
-    mean = np.mean(scores, axis=0)
+    if not scores or len(scores) != len(answers):
+        raise ConfigError(f"{len(scores)} scores and {len(answers)} answers; pass one of each for one prompt at least")
+    counted = [one for one, texts in zip(scores, answers, strict=True) if rouge1_recall(*texts) > RECALL]
+    if not counted:
+        raise ConfigError(
+            f"none of the {len(answers)} answers has half of its needle's words; the model retrieves none"
+        )
+    mean = np.mean(counted, axis=0)
     found = sorted(np.argwhere(mean > threshold).tolist(), key=lambda at: -mean[tuple(at)])
     if not found:
         raise ConfigError(f"no head scores above {threshold!r} (the best: {mean.max():.3g}); lower it")

@@ -64,7 +64,8 @@ class ModelCalls:
         """
         steer = _present((*state.holding, *state.now.steering), prompt)
         more: dict[str, Any] = ({"steer": steer} if steer else {}) | _held_to(schema, self.model)
-        return self._call(self.model, prompt, state, temperature=self.limits.temperature, watch=self.watch, **more)[0]
+        heat = self.limits.temperature if state.now.temperature is None else state.now.temperature
+        return self._call(self.model, prompt, state, temperature=heat, watch=self.watch, **more)[0]
 
     def sample(
         self, prompt: Prompt, state: EpisodeState, n: int, temperature: float, schema: dict[str, Any] | None = None

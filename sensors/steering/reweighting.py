@@ -19,19 +19,12 @@ of queries and keys: the query's channel holds log γ / scale, and the key's cha
 approximated, and causal masks and grouped heads work unchanged. The cost is a larger head size (by 8 for up to two
 rules).
 
-*Moved masses beside the fused kernel.* Let U be the keys of all spans that the rules name. One additional channel of
-the values, which is 1 on U, returns their mass m_U. A softmax over U alone, times m_U, gives the weights P_U. With P'_U
-the moved weights, and r the factor of all other weights,
-
-    o' = r (o − P_U V_U) + P'_U V_U
-
-The cost is proportional to rows times |U|. If U is a large part of the keys, if r is so large that rounding would show,
-or if a logit is stretched, the output is computed from all weights, in row chunks. That is slower for long prompts.
+*Moved masses* are in ``moving.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import log
@@ -39,13 +32,11 @@ from math import log
 import torch
 from torch import Tensor
 
-from homeostat.sensors.probe.explicit_attention import AttentionScoring, RowMask, attend, row_chunks
 from homeostat.sensors.steering.actuators import Actuator
 
 __all__ = ["LayerSteering"]
 
 _SMALL = 4  # masses are moved beside the fused kernel if the named keys are at most 1/_SMALL of all keys
-_STEEP = 32.0  # the largest factor of all other weights there
 _PARTS = 3  # channels per rule: a 24-bit significand is three of 8 bits, which is what bfloat16 holds
 _WIDTH = 8  # fused kernels need a head size that is a multiple of this
 
@@ -198,49 +189,8 @@ class LayerSteering:
             weights = torch.where(acts, moved, weights)
         return weights
 
-    def move(
-        self,
-        out: Tensor,
-        held: Tensor,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        scoring: AttentionScoring,
-        rows: RowMask,
-    ) -> list[tuple[int, int]]:
-        """Moves masses in the fused kernel's output, in place.
-
-        Args:
-            out: (B, Q, H, D) the output; it is changed.
-            held: (B, Q, H) the mass that lay on the named keys.
-            query: (B, H, Q, D) queries.
-            key: (B, G, K, D) keys.
-            value: (B, G, K, D) values.
-            scoring: How the layer computes its logits.
-            rows: Which keys each row sees.
-
-        Returns:
-            The ranges [first, stop) of rows that have to be computed from all weights instead, because rounding would
-            show.
-        """
-        at, few = self.named, self._few
-        keys, values = key[:, :, at], value[:, :, at].float()
-        steep = []
-        for first, stop in row_chunks(0, query.shape[2], query.shape[0] * query.shape[1] * len(at)):
-            seen = rows.rows(first, stop, at)
-            share = held[:, first:stop].float().transpose(1, 2)[..., None].clamp(0, 1)  # (B, H, r, 1)
-            old = scoring.weights(query[:, :, first:stop], keys, seen, few.bias(first, stop)[..., :-1]) * share
-            new = few.retarget(torch.cat([old, 1 - share], -1), first, stop)
-            rest = new[..., -1:] / (1 - share).clamp(min=1e-6)
-            there = out[:, first:stop].float()
-            moved = rest.transpose(1, 2) * (there - attend(old, values)) + attend(new[..., :-1].contiguous(), values)
-            same = (new[..., :-1] == old).all(-1)[..., None].transpose(1, 2)  # no rule acted: keep every bit
-            out[:, first:stop] = torch.where(same, there, moved).to(out.dtype)
-            steep += [first + int(row) for row in ((rest > _STEEP).any(1).any(0)).flatten().nonzero()]
-        return _runs(steep)
-
     @cached_property
-    def _few(self) -> LayerSteering:
+    def few(self) -> LayerSteering:
         """The same rules on the named keys only, with one more key that stands for all others."""
 
         def on(members: Tensor) -> Tensor:
@@ -321,14 +271,3 @@ def _at_mass(weights: Tensor, member: Tensor, mass: Tensor, new: Tensor) -> Tens
     inside = mass.clamp(1e-12, 1 - 1e-6)
     gain = new / (1 - new) * (1 - inside) / inside
     return weights * (1 + (gain - 1) * member) / (1 + (gain - 1) * mass)
-
-
-def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Ascending row numbers as ranges [first, stop)."""
-    runs: list[tuple[int, int]] = []
-    for row in rows:
-        if runs and runs[-1][1] == row:
-            runs[-1] = (runs[-1][0], row + 1)
-        else:
-            runs.append((row, row + 1))
-    return runs

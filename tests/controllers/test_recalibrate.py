@@ -68,13 +68,13 @@ def test_var_union_gives_all_sinks_mass_to_the_image_in_rows_that_look_at_it() -
 
 
 def test_paint_stretches_local_and_summary_tokens_differently() -> None:
-    decision = Recalibrate.paint().decide([reading("visual_sinks", SINKS)], CONTEXT)
+    decision = Recalibrate.paint_sinks().decide([reading("visual_sinks", SINKS)], CONTEXT)
     assert isinstance(decision, SteerAttention)
     local, summary = decision.actuators
     assert (local.span, local.stretch, local.rows) == ("screen", 0.7, "output")
     assert (local.stretch or 0) + (summary.stretch or 0) == pytest.approx(0.35)
     assert summary.span == ((20, 22), (40, 41))
-    alone = Recalibrate.paint().decide([reading("visual_sinks")], CONTEXT)
+    alone = Recalibrate.paint_sinks().decide([reading("visual_sinks")], CONTEXT)
     assert isinstance(alone, SteerAttention)
     assert len(alone.actuators) == 1
 
@@ -95,7 +95,7 @@ def test_once_a_step_and_on_alarm_where_that_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "controller", [Recalibrate.act_mean(), Recalibrate.var(), Recalibrate.var_union(), Recalibrate.paint()]
+    "controller", [Recalibrate.act_mean(), Recalibrate.var(), Recalibrate.var_union(), Recalibrate.paint_sinks()]
 )
 def test_they_keep_the_contract(controller: Any) -> None:
     check_controller(controller)

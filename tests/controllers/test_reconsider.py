@@ -25,6 +25,7 @@ from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ConfigError
 from homeostat.observation import Element
 from homeostat.sensors import Agreement, AttentionDrift, Confidence, ElementGaze, Reading, Repetition, SpanReading
+from homeostat.testing import ScriptedModel
 
 SCREEN = (
     Element(role="button", text="save", box=(0.0, 0.0, 0.5, 0.5)),
@@ -160,8 +161,99 @@ def test_frames_of_a_recording_are_evidence_too() -> None:
 
 def test_the_presets_are_the_paper_s() -> None:
     made = [Reconsider.cyberv(b) for b in ("videommmu", "videomme", "worldsense")]  # type: ignore[arg-type]
-    assert [(r.n, r.theta) for r in made] == [(8, 0.3), (2, 0.5), (16, 0.7)]
+    assert [(r.n, r.theta, r.temperature) for r in made] == [(8, 0.3, 1.0), (2, 0.5, 0.0), (16, 0.7, 1.0)]
     assert all(r.when == "always" and r.weights == dict.fromkeys(CYBERV, 0.2) for r in made)
+
+
+def theirs(p: list[float | None], attention: list[float | None], repeats: list[bool]) -> list[float]:
+    """The scores of select_output in the authors' code, restated."""
+    known = [1e-4 if value is None else value for value in p]
+    stable = [0.0 if (value - known[0]) / known[0] < -0.5 else 1.0 for value in known]
+    drift = [1.0]
+    for value in attention[1:]:
+        unknown = attention[0] is None or value is None
+        drift.append(0.0 if unknown or value - attention[0] < -0.1 else 1.0)  # type: ignore[operator]
+    order = sorted(range(len(p)), key=lambda i: known[i])
+    rank = [(order.index(i) + 1) / len(p) for i in range(len(p))]
+    fluent = [0.0 if one else 1.0 for one in repeats]
+    return [0.2 * sum(trees) for trees in zip(known, stable, fluent, drift, rank, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("p", "attention"),
+    [
+        ([0.8, 0.3, 0.8, None], [0.5, 0.45, 0.3, 0.5]),
+        ([None, 0.2, 0.2, 0.2], [0.5, None, 0.41, 0.39]),
+        ([0.4, 0.4, 0.1, 0.19], [None, 0.5, 0.6, None]),
+    ],
+)
+def test_the_authors_forest_reads_the_answer_token_alone(p: list[float | None], attention: list[float | None]) -> None:
+    repeats = [False, True, False, False]
+    given = []
+    for value, mass, loops in zip(p, attention, repeats, strict=True):
+        readings = [
+            Reading(sensor="confidence", value=0.9, detail={"probability": 0.9}),
+            Reading(sensor="attention_drift", value=0.0, by_span={"screen": SpanReading(mass=0.9)}),
+            Reading(sensor="cyberv_repetition", value=9.0, alarm=loops),
+        ]
+        if value is not None:
+            readings.append(Reading(sensor="cyberv_probability", value=value, detail={"probability": value}))
+        if mass is not None:
+            readings.append(Reading(sensor="cyberv_drift", value=0.0, by_span={"screen": SpanReading(mass=mass)}))
+        given.append(Candidate(text="x", action=SAVE, readings=tuple(readings)))
+    assert Forest.cyberv().judge(given, SCREEN).scores == pytest.approx(theirs(p, attention, repeats))
+
+
+def test_only_the_further_candidates_of_cyberv_reason_and_the_second_look_is_almost_greedy() -> None:
+    cyberv = Reconsider.cyberv()
+    asked = cyberv.decide([], context("attempt"))
+    assert isinstance(asked, Sample)
+    assert (asked.n, asked.temperature) == (7, 1.0)
+    assert asked.reminder == "think step by step before you answer."
+
+    def watched(frames: list[float], lines: list[float]) -> Candidate:
+        by_span = {f"frame-{n}": SpanReading(mass=m) for n, m in enumerate(frames, 1)}
+        by_span |= {f"subtitle-{n}": SpanReading(mass=m) for n, m in enumerate(lines, 1)}
+        other = {label: SpanReading(mass=0.0) for label in by_span}  # another sensor's masses don't count
+        readings = (
+            Reading(sensor="cyberv_drift", value=0, by_span=by_span),
+            Reading(sensor="attention_drift", value=0, by_span=other),
+        )
+        return Candidate(text="x", action=a.Answer(text=str(frames)), readings=readings)
+
+    base = watched([0.1] * 14, [0.1] * 6)
+    # Segments of two frames change by -0.1 -0.02 +0.05 -0.06 -0.03 -0.04 -0.05: the five that fell most are shown.
+    fell = [0.05, 0.05, 0.09, 0.09, 0.15, 0.1, 0.04, 0.1, 0.07, 0.1, 0.06, 0.1, 0.05, 0.1]
+    weak = (base, watched(fell, [0.2, 0.05, 0.15, 0.3, 0.12, 0.11]))
+    again = cyberv.model_copy(update={"theta": 0.9}).decide([], context("candidates", candidates=weak))
+    assert isinstance(again, Reminder)
+    assert again.temperature == 0.01
+    segments = [("frame-1", "frame-2"), ("frame-7", "frame-8"), ("frame-13", "frame-14"), ("frame-11", "frame-12")]
+    assert again.show == tuple(label for pair in [*segments, ("frame-9", "frame-10")] for label in pair)
+    said = "subtitle 2, subtitle 6, subtitle 5, subtitle 3, subtitle 1"  # the five lowest, fallen or not
+    assert said in again.text
+    assert again.text.endswith("think step by step before you answer.")
+
+
+def test_the_loop_asks_the_further_candidates_alone_to_reason() -> None:
+    def told(prompt: Any) -> str:
+        return " ".join(part.text for message in prompt.messages for part in message.parts if part.label == "reminder")
+
+    call = '<tool_call>{"name": "mobile_use", "arguments": {"action": "click", "coordinate": [%d, 9]}}</tool_call>'
+    model = ScriptedModel([call % x for x in range(3, 23)])
+    agent = Agent(model, (), [Reconsider.cyberv().model_copy(update={"theta": 1.0})])
+    env = PhoneEnv()
+    for event in agent.start(env.reset_task("notes_add", seed=1), env):
+        if event.kind == "act":
+            break
+    first, sampled, looked = (
+        (told(p), s["temperature"], s.get("n", 1)) for p, s in zip(model.prompts, model.calls, strict=True)
+    )
+    assert first == ("", 0.0, 1)
+    assert "think step by step" in sampled[0]
+    assert sampled[1:] == (1.0, 7)
+    assert "look again at" in looked[0]
+    assert looked[1:] == (0.01, 1)
 
 
 def test_the_loop_draws_reads_votes_and_acts() -> None:
@@ -195,7 +287,7 @@ def test_the_contract_is_kept_and_bad_settings_are_named() -> None:
     for make, says in (
         (lambda: Reconsider(n=1), "Reconsider has n=1"),
         (lambda: Reconsider(theta=2), "Reconsider has theta=2"),
-        (lambda: Reconsider(temperature=0), "Reconsider has temperature=0"),
+        (lambda: Reconsider(temperature=-1), "Reconsider has temperature=-1"),
     ):
         with pytest.raises(ConfigError) as caught:
             make()

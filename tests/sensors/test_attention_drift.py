@@ -1,10 +1,11 @@
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from homeostat.errors import ConfigError
-from homeostat.sensors import Attempt, AttentionDrift, Reading, SensorContext, SpanMass, check_sensor
+from homeostat.sensors import Attempt, AttentionDrift, Confidence, Reading, SensorContext, SpanMass, check_sensor
 
 LABELS = ("goal", "screen", "output")
 
@@ -29,7 +30,8 @@ def spans(goal, *, tokens=2, prompt=100, sink=0.0, in_goal=0.0, length=10):
 
 
 def attempt(mass):
-    return Attempt(text="x", tokens=(1,) * len(mass.mass), spans=mass)
+    pieces = (*" " * (len(mass.mass) - 1), '{"action": "wait"}')  # the last token holds the answer
+    return Attempt(text="x", tokens=(1,) * len(mass.mass), spans=mass, pieces=pieces)
 
 
 def read(sensor, *masses):
@@ -141,6 +143,34 @@ def test_cyberv_is_the_signed_change_of_mass_against_the_first():
     assert got.baseline == pytest.approx(0.45)
     assert got.alarm
     assert not read(sensor, spans(0.1), spans(0.28)).alarm
+
+
+def test_cyberv_reads_the_last_layer_s_row_that_produced_the_answer_token():
+    pieces = (
+        '{"name": "mobile_use", "arguments": ',
+        '{"action": "click", ',
+        '"coordinate": [',
+        "4",
+        "0",
+        ", ",
+        "9",
+        "6]}}",
+    )
+    mass = spans(0.5, tokens=len(pieces))
+    mass.mass[:, :, :, 1] = np.arange(24).reshape(8, 3, 1) / 100  # the screen's mass, by token and layer
+    given = Attempt("".join(pieces), tokens=(1,) * 8, spans=mass, pieces=pieces)
+    read_ = AttentionDrift.cyberv().read(given, SensorContext(goal="g"))
+    assert read_.by_span["screen"].mass == pytest.approx(
+        (3 * 3 + 2) / 100
+    )  # token 3 is the point's x, layer 2 the last
+    several = dataclasses.replace(given, text="{}", pieces=("{}", *[""] * 7))
+    missing = AttentionDrift.cyberv().read(several, SensorContext(goal="g"))
+    assert (missing.judged, missing.by_span) == (False, {})
+    probabilities = [0.9, 0.8, 0.7, 0.25, 0.5, 0.5, 0.5, 0.5]
+    sure = dataclasses.replace(given, logprobs=tuple(map(math.log, probabilities)))
+    assert Confidence.cyberv_probability().read(sure, SensorContext(goal="g")).value == pytest.approx(0.25)
+    with pytest.raises(ConfigError, match="is not a regular expression"):
+        AttentionDrift(answer="(")
 
 
 def test_an_absent_span_is_no_alarm_and_no_baseline():

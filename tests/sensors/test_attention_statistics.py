@@ -22,7 +22,7 @@ from homeostat.sensors import (
 )
 from homeostat.sensors.attention_entropy import normalised_entropy
 from homeostat.sensors.element_gaze import coverage, grid_of, heat_map
-from homeostat.sensors.retrieval_heads import copy_hits, retrieval_heads, retrieval_scores
+from homeostat.sensors.retrieval_heads import copy_hits, retrieval_heads, retrieval_scores, rouge1_recall
 from homeostat.sensors.rhythm import anchors, fai, head_spans, local_and_global, preplan, waad
 from homeostat.sensors.sink_rate import sink_rate
 
@@ -190,19 +190,43 @@ def test_a_hit_is_a_top_key_that_holds_the_token_written(maps):
     scores = retrieval_scores(spans, ids, tokens, (8, 14))
     for layer in range(LAYERS):
         for head in range(HEADS):
-            copied = set()
+            copied = []
             for t in range(TOKENS):
                 key = int(maps[layer, head, PROMPT - 1 + t].argmax())
                 hit = key < PROMPT and ids[key] == tokens[t]
                 assert hits[t, layer, head] == hit
                 if hit and 8 <= key < 14:
-                    copied.add(key)
+                    copied.append(key)
             assert scores[layer, head] == pytest.approx(len(copied) / 6)
+            once = retrieval_scores(spans, ids, tokens, (8, 14), distinct=True)
+            assert once[layer, head] == pytest.approx(len(set(copied)) / 6)
     assert scores.max() > 0
-    chosen = retrieval_heads([scores, scores * 0.5], spans.layers, threshold=0.1)
+    found = ("eat a sandwich in the park", "Eat a sandwich.")
+    chosen = retrieval_heads([scores, scores * 0.5], [("a b c", "a b"), ("a b c", "c, b.")], spans.layers)
     assert set(chosen) == {(i, j) for i in range(LAYERS) for j in range(HEADS) if scores[i, j] * 0.75 > 0.1}
     with pytest.raises(ConfigError, match=r"no head scores above 0\.9"):
-        retrieval_heads([scores * 0.1], spans.layers, threshold=0.9)
+        retrieval_heads([scores * 0.1], [("a", "a")], spans.layers, threshold=0.9)
+    with pytest.raises(ConfigError, match="1 scores and 2 answers"):
+        retrieval_heads([scores], [found, found], spans.layers)
+
+
+def test_a_prompt_counts_only_if_the_answer_has_more_than_half_of_the_needle():
+    needle = "eat a sandwich and sit in Dolores Park"  # eight words
+    assert rouge1_recall(needle, "Sit in the PARK; eat, eat!") == pytest.approx(4 / 8)
+    assert rouge1_recall(needle, "Sit in Dolores-Park, eat.") == pytest.approx(5 / 8)
+    assert rouge1_recall("a a b", "a c") == pytest.approx(1 / 3)
+    one, other = np.zeros((1, 2)), np.zeros((1, 2))
+    one[0, 0], other[0, 1] = 0.6, 0.6
+    missed, found = (needle, "Sit in the PARK; eat, eat!"), (needle, "Sit in Dolores-Park, eat.")
+    assert retrieval_heads([one, other], [missed, found], (7,)) == ((7, 1),)
+    assert set(retrieval_heads([one, other], [found, found], (7,))) == {(7, 0), (7, 1)}
+    with pytest.raises(ConfigError, match="none of the 1 answers has half of its needle's words"):
+        retrieval_heads([one], [missed], (7,))
+
+
+def test_needles_and_slots_are_checked(maps):
+    spans = read(maps)
+    ids, tokens = [1] * PROMPT, [1] * TOKENS
     with pytest.raises(ConfigError, match=r"needle=\(39, 41\) is not a range"):
         retrieval_scores(spans, ids, tokens, (39, 41))
 
@@ -299,3 +323,13 @@ def test_the_contract_is_kept_and_what_was_not_read_is_said(maps, sensor):
 def test_bad_settings_are_named(make, says):
     with pytest.raises(ConfigError, match=says):
         make()
+
+
+@pytest.mark.parametrize(
+    "answer", ["Eat, a sandwich_2!", "", "the best thing to do in Dolores Park is eat eat eat", "ÄÖ park"]
+)
+def test_the_recall_is_that_of_the_rouge_package(answer):
+    scoring = pytest.importorskip("rouge_score.rouge_scorer")
+    needle = "The best thing to do in San Francisco is eat a sandwich 2 and sit in Dolores Park on a sunny day."
+    wanted = scoring.RougeScorer(["rouge1"]).score(needle, answer)["rouge1"].recall
+    assert rouge1_recall(needle, answer) == pytest.approx(wanted)

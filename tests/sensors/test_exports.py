@@ -9,6 +9,7 @@ NAMES = [
     "Attempt",
     "AttentionDrift",
     "AttentionEntropy",
+    "AttentionTracker",
     "Calibration",
     "Capability",
     "Centric",

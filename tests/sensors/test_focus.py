@@ -63,7 +63,7 @@ def test_the_reading_is_the_mean_over_the_chosen_heads_of_the_chosen_tokens():
         assert reading.value == pytest.approx(expected, rel=1e-5)
         assert reading.alarm == (expected < 0.5)
         assert reading.judged
-    paper = FocusScore.attention_tracker(heads).read(Attempt("x", spans=mass), CONTEXT)
+    paper = FocusScore.plain(heads).read(Attempt("x", spans=mass), CONTEXT)
     plain = np.mean([by_loops(mass, 0, (4, 7).index(la), h, per_token=False) for la, h in heads])
     assert paper.value == pytest.approx(plain, rel=1e-5)
     assert paper.threshold == 0.5
@@ -80,7 +80,7 @@ def test_longer_data_moves_the_paper_s_score_and_not_the_corrected_one():
         return Attempt("x", spans=SpanMass(LABELS, (4, 7), mass, mass, lengths, np.array([total])))
 
     ours = [FocusScore().read(even(n), CONTEXT).value for n in (7, 700)]
-    paper = [FocusScore.attention_tracker().read(even(n), CONTEXT) for n in (7, 700)]
+    paper = [FocusScore.plain().read(even(n), CONTEXT) for n in (7, 700)]
     assert ours == pytest.approx([0.5, 0.5])
     assert [r.value for r in paper] == pytest.approx([0.5, 0.0099], abs=1e-4)
     assert paper[1].alarm
@@ -103,7 +103,7 @@ def test_heads_that_tell_attacks_apart_are_found():
 
 
 def test_the_contract_and_bad_settings():
-    for sensor in (FocusScore(), FocusScore(tokens="lowest"), FocusScore.attention_tracker()):
+    for sensor in (FocusScore(), FocusScore(tokens="lowest"), FocusScore.plain()):
         check_sensor(sensor)
     assert not FocusScore(heads=((99, 0),)).read(Attempt("x", spans=made()), CONTEXT).judged
     assert not FocusScore(data=("nothing",)).read(Attempt("x", spans=made()), CONTEXT).judged

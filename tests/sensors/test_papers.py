@@ -1,4 +1,4 @@
-"""ACT, Spotlight, PASTA, InstABoost and VAR: against their authors' rules on whole attention maps, in the model."""
+"""ACT, Spotlight, PASTA, InstABoost, VAR and PAINT: against their authors' rules on whole maps, in the model."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from transformers.masking_utils import eager_mask
 
 from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, Centric, Spans, watch
+from homeostat.sensors.steering.informed_tokens import informed_tokens, paint
 
 SPANS = Spans({"system": [(1, 4)], "goal": [(4, 10)], "screen": [(14, 24)], "rest": [(26, 33)]}, length=40)
 VISUAL, OTHER = (16, 19), (0, 5)  # VAR's sinks of one layer, in the image and outside
@@ -254,3 +255,46 @@ def test_rules_that_cannot_be_are_named(make, says):
 def test_rules_are_told_in_a_few_words():
     told = [str(actuator) for _, actuator in RULES.values()]
     assert told[:4] == ["sinks mass x 0.4", "goal raised to 0.2", "all but goal x 0.01", "all up to goal x 3"]
+
+
+def test_paint_stretches_the_tokens_that_its_authors_choose(tiny):
+    generator = np.random.default_rng(4)
+    first, deep = generator.random((4, 16)), np.tile(np.linspace(0.1, 0.2, 16), (4, 1))
+    deep[:, [2, 9]] += 1  # outliers
+    local, summary = informed_tokens(first, deep)
+    quartiles = np.percentile(deep.sum(0), [25, 75])
+    assert summary == (2, 9)
+    assert all(deep.sum(0)[k] > quartiles[1] + 1.5 * np.diff(quartiles)[0] for k in summary)
+    best = set(np.argsort(first.sum(0))[-4:].tolist())
+    assert set(local) == best - {2, 9}
+    case, start = tiny("llama"), 8
+    rules = paint(start, local, summary)
+
+    def attention(module, query, key, value, mask, scaling=None, dropout=0.0, **kwargs):
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        scores = (query @ key.transpose(2, 3) * scaling).float()
+        if module.layer_idx >= 2:
+            for tokens, by in ((local, 0.7), (summary, 0.3)):
+                keys = [start + k for k in tokens]
+                scores[:, :, -1, keys] += by * scores[:, :, -1, keys].abs()
+        if mask is not None:
+            scores = scores + mask[..., : scores.shape[-1]]
+        return (scores.softmax(-1) @ value).transpose(1, 2).contiguous(), None
+
+    how = case.generate | {"output_logits": True, "return_dict_in_generate": True}
+    AttentionInterface.register("painted", attention)
+    AttentionMaskInterface.register("painted", eager_mask)
+    former = case.model.config._attn_implementation
+    try:
+        case.model.set_attn_implementation("painted")
+        wanted = case.model.generate(**case.inputs, **how)
+    finally:
+        case.model.set_attn_implementation(former)
+    with watch(case.model) as probe:
+        probe.start(SPANS, steer=rules)
+        got = case.model.generate(**case.inputs, **how)
+        probe.result()
+    np.testing.assert_allclose(torch.cat(got.logits).numpy(), torch.cat(wanted.logits).numpy(), atol=3e-5)
+    with pytest.raises(ConfigError, match=r"pass \(H, n\) weights of one image"):
+        informed_tokens(first, deep[:, :9])
