@@ -91,7 +91,7 @@ def magnet_prompt(model: TransformersModel, target: Target, magnets: Sequence[st
 def _words(text: str) -> Iterator[Part]:
     """The text in parts, content words apart from stop words. If there are only stop words, all count as content."""
     words = text.split(" ")
-    known = [word.lower() in STOP_WORDS for word in words]
+    known = [not word or word.lower() in STOP_WORDS for word in words]
     for n, word in enumerate(words):
         stop = known[n] and not all(known)
         yield Part("stop" if stop else "word", (" " if n else "") + word)
