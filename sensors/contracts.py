@@ -34,8 +34,10 @@ __all__ = [
 Need = Literal["attention", "logprobs", "text", "model"]
 """What a sensor may need of a model call: span masses, log-probabilities, the text, or the model itself."""
 
-Capability = Literal["attention", "logprobs", "text", "model", "steering", "schema"]
-"""What a model may offer: the needs of sensors, attention steering, and answers constrained to a JSON schema."""
+Capability = Literal["attention", "logprobs", "text", "model", "steering", "schema", "tools"]
+"""What a model may offer: the needs of sensors, attention steering, answers constrained to a JSON schema, and a chat
+template of its own for tools, their calls and their results.
+"""
 
 
 @runtime_checkable

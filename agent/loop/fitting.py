@@ -74,7 +74,7 @@ def fitted_prompt(state: EpisodeState, context: RunContext) -> Fitted:
 
 
 def _fitted_conversation(conversation: Conversation, state: EpisodeState, context: RunContext) -> Fitted:
-    style = context.calls.model.style.conversation
+    style, native = context.calls.model.style.conversation, "tools" in context.calls.model.capabilities
     last = max((n for n, turn in enumerate(conversation.turns) if turn.role != "tool"), default=0)
     old = sum(turn.role == "tool" for turn in conversation.turns[:last])
 
@@ -88,6 +88,7 @@ def _fitted_conversation(conversation: Conversation, state: EpisodeState, contex
             conversation=conversation,
             reminder=state.now.reminder,
             shortening=left_out,
+            native=native,
         )
         return _fitted(prompt, {"results": left_out.results, "turns": left_out.turns})
 

@@ -19,6 +19,7 @@ from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_a
 from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.models.pictures import fitted
+from homeostat.agent.models.tool_template import renders_tools
 from homeostat.agent.prompts import PromptStyle
 from homeostat.errors import CallInterrupted
 from homeostat.model_options import Quantization
@@ -86,6 +87,11 @@ class TransformersModel:
         self.processor = processor
         self.renderer = Renderer(processor)
         self.renderer.check_chat_template()
+        if renders_tools(self.renderer):
+            self.capabilities = self.capabilities | {"tools"}
+            if not renders_tools(self.renderer, reminded=True):
+                told = self.style.conversation.model_copy(update={"reminder_after_tool": False})
+                self.style = self.style.model_copy(update={"conversation": told})
         self.stops = self._stop_tokens()
         self._cache = KeyValueCache(model.config.get_text_config(decoder=True), enabled=reuse)
         self.context = context_length(model, self.renderer.tokenizer)

@@ -8,7 +8,8 @@ trusted; requests, tools' descriptions, results and the assistant's earlier word
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from homeostat.agent.prompts.conversation_style import ConversationStyle
@@ -40,6 +41,7 @@ def conversation_prompt(
     conversation: Conversation,
     reminder: str = "",
     shortening: Shortening | None = None,
+    native: bool = False,
 ) -> Prompt:
     """Builds the prompt for the assistant's next turn.
 
@@ -50,6 +52,7 @@ def conversation_prompt(
         conversation: The turns since, and the tools.
         reminder: The reminder at the end of the last turn; "" for none.
         shortening: What is left out; None for nothing.
+        native: Whether the model's chat template words tools, calls and results. Otherwise the style does.
 
     Returns:
         The prompt.
@@ -59,27 +62,57 @@ def conversation_prompt(
         system = [Part("system", conversation.system)]
     if rules:
         system.append(fill(style.rules, rules=join(style.rule_separator, rules)).part("rules"))
-    if conversation.tools:
+    if conversation.tools and not native:
         lines = join("\n", (json.dumps(tool.as_openai(), ensure_ascii=False) for tool in conversation.tools))
         system.append(fill(style.tools, tools=lines).part("tools"))
     messages = [Message("system", tuple(system)), Message("user", (Part("goal", goal),))]
-    for turn in _kept(conversation.turns, shortening or Shortening(), style):
-        _append(messages, _message(turn, style))
+    turns = _kept(conversation.turns, shortening or Shortening(), style)
+    if native:
+        messages += _native(turns, style)
+    else:
+        for turn in turns:
+            _append(messages, _message(turn, style))
     if reminder:
         last = messages[-1]
         told = fill(style.reminder, reminder=reminder).part("reminder")
-        messages[-1] = Message(last.role, (*last.parts, told), last.extra)
-    return Prompt(tuple(messages))
+        if last.role == "tool" and style.reminder_after_tool:
+            messages.append(Message("user", (told,)))
+        else:
+            messages[-1] = Message(last.role, (*last.parts, told), last.extra)
+    return Prompt(tuple(messages), tools=tuple(tool.as_openai() for tool in conversation.tools) if native else ())
+
+
+def _native(turns: Sequence[Turn], style: ConversationStyle) -> Iterator[Message]:
+    """The turns as a chat template takes them. Every call has an id of nine characters, as Mistral's demands."""
+    number = 0
+    open_calls: deque[str] = deque()
+    for turn in turns:
+        said = _said(turn, style).part(turn.span)
+        if turn.role == "tool":
+            answered = {"name": turn.tool, "tool_call_id": open_calls.popleft() if open_calls else f"call{number:05d}"}
+            yield Message("tool", (said,), answered)
+        elif turn.calls:
+            open_calls.clear()
+            calls = []
+            for call in turn.calls:
+                number += 1
+                open_calls.append(f"call{number:05d}")
+                named = {"name": call.tool, "arguments": call.arguments}
+                calls.append({"type": "function", "id": open_calls[-1], "function": named})
+            yield Message("assistant", (said,) if turn.text else (), {"tool_calls": calls})
+        else:
+            yield Message(turn.role, (said,))
+
+
+def _said(turn: Turn, style: ConversationStyle) -> Wording:
+    return Wording.own(turn.text) if turn.text == style.left_out else Wording(turn.text)
 
 
 def _message(turn: Turn, style: ConversationStyle) -> Message:
     if turn.role == "user":
         return Message("user", (Part(turn.span, turn.text),))
     if turn.role == "tool":
-        own = turn.text == style.left_out
-        return Message(
-            "user", (fill(style.result, result=Wording.own(turn.text) if own else turn.text).part(turn.span),)
-        )
+        return Message("user", (fill(style.result, result=_said(turn, style)).part(turn.span),))
     pieces: list[str | Wording] = [turn.text] if turn.text else []
     for call in turn.calls:
         spelled = json.dumps({"name": call.tool, "arguments": call.arguments}, ensure_ascii=False)

@@ -25,6 +25,8 @@ class ConversationStyle(BaseModel):
         call: What stands around a call in the assistant's turns; ``{call}`` is its JSON.
         result: What stands around a tool's result, which is then a user's turn; ``{result}``.
         reminder: A controller's reminder at the end of the last turn; ``{reminder}``.
+        reminder_after_tool: Whether a reminder after a tool's result is a user's turn of its own. Otherwise it stands
+            behind the result, for chat templates that allow no such turn.
         left_out: What stands in the place of a tool's result that was left out of a prompt that is too long.
         compacts: Whether the oldest tool results, and then the oldest turns, are left out of a prompt that is longer
             than the model's context. Otherwise the model refuses such a prompt.
@@ -46,6 +48,7 @@ class ConversationStyle(BaseModel):
     call: str = "<tool_call>\n{call}\n</tool_call>"
     result: str = "<tool_response>\n{result}\n</tool_response>"
     reminder: str = "\nReminder: {reminder}"
+    reminder_after_tool: bool = True
     left_out: str = "(this result was left out because the conversation is long)"
     compacts: bool = True
     thinks: bool = True
