@@ -12,6 +12,7 @@ the answers to them with the other answers before scoring; here they are cases w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ def read_iheval(row: Row, file: Path) -> Case | None:
     )
     tool = _tool_messages(row) if _has(row, "tool") else ()
     prompt = chat(system, history, row.need("instruction", str), tool)
+    if tool:
+        prompt = replace(prompt, tools=(_tool_schema(row),))
     fields: dict[str, Any] = {"reference": setting == "reference", "variant": variant, "task": f"{task} {name}"}
     if task in _TOOL_TASKS:
         fields["level"] = "user/tool"
@@ -108,8 +111,23 @@ def _tool_messages(row: Row) -> tuple[Message, ...]:
     )
 
 
+def _tool_schema(row: Row) -> dict[str, Any]:
+    """Writes the definition of the tool as the JSON schema of a function that needs all of its arguments."""
+    definition = row.need("definition", dict, row.need("tool", dict))
+    properties = row.need("parameters", dict, definition)
+    return {
+        "type": "function",
+        "function": {
+            "name": row.need("name", str, definition),
+            "description": row.need("description", str, definition),
+            "parameters": {"type": "object", "properties": properties, "required": list(properties)},
+        },
+    }
+
+
 def _rules(row: Row, reference: bool, task: str) -> Judged | None:
-    return instructions(row, row.need("answer", dict))
+    judged = instructions(row, row.need("answer", dict))
+    return judged and Judged(_stripped(judged.judge), _stripped(judged.measures))
 
 
 def _stripped(score: Callable[[str], Any], prefix: str = "") -> Callable[[str], Any]:

@@ -9,13 +9,15 @@ from typing import Literal
 
 from homeostat.agent.models.batching import answer_all
 from homeostat.agent.models.protocol import Model
+from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
 from homeostat.alignment.conflicts.core import Case
 from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins
 from homeostat.alignment.diagnosis.summary import Answered
 from homeostat.alignment.diagnosis.verdicts import ask_verdict
 from homeostat.envs.phone.tasks.words import Split
-from homeostat.errors import ConfigError
+from homeostat.errors import ConfigError, ModelError
+from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.role_adherence import truth_scores
 from homeostat.sensors.rubric import GENERIC, Judge, ask_scores, parse_scores, write_rubric
 
@@ -70,16 +72,16 @@ def diagnose(
         on_progress: Called with the number of answered cases.
 
     Returns:
-        The answers, and the number of the judge's answers that could not be parsed.
+        The answers, and the number of the judge's answers that could not be parsed. A model whose chat template has no
+        place for tools does not see their definitions, but sees the messages of their calls and results.
 
     Raises:
         ConfigError: A case has rules that only a judge can check, and there is no judge.
     """
     if judge is None and any(case.rules for case in cases):
         raise ConfigError("no program can check these cases, but a judge model can; name one with --judge")
-    texts = answer_all(
-        model, [c.prompt for c in cases], batch=batch, max_new_tokens=max_new_tokens, on_progress=on_progress
-    )
+    prompts = [_shown(model, case.prompt) for case in cases]
+    texts = answer_all(model, prompts, batch=batch, max_new_tokens=max_new_tokens, on_progress=on_progress)
     found, unparsable = list[Answered](), 0
     for case, text in zip(cases, texts, strict=True):
         truth, measures, judged = case.judge(text), dict(case.measures(text)), None
@@ -111,3 +113,13 @@ def diagnose(
             )
         )
     return found, unparsable
+
+
+def _shown(model: Model, prompt: Prompt) -> Prompt:
+    """Leaves out the definitions of tools where the model's chat template has no place for them."""
+    if prompt.tools and isinstance(model, TransformersModel):
+        try:
+            model.renderer.render(prompt)
+        except ModelError:
+            return replace(prompt, tools=())
+    return prompt

@@ -7,7 +7,7 @@ messages that both share, from texts the characters that both share, without a s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["with_prompt"]
 
@@ -43,7 +43,7 @@ def with_prompt(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**row, "prompt": prompt, "chosen": chosen[length:], "rejected": rejected[length:]}
 
 
-def _is_chat(value: Any) -> bool:
+def _is_chat(value: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(m, Mapping) for m in value)
 
 

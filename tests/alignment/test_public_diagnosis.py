@@ -1,6 +1,7 @@
 """The diagnosis on public sets: the authors' metrics, the three settings, and rules that a judge checks."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -89,3 +90,17 @@ def test_verdicts_are_never_guessed():
     assert parse_verdict('{"keeps_rules": false}') is False
     assert parse_verdict('{"keeps_rules": "true"}') is None
     assert parse_verdict("yes") is None
+
+
+def test_a_template_without_tools_is_no_obstacle(text_folder):
+    from homeostat.agent.models.transformers_model import TransformersModel
+    from homeostat.errors import ModelError
+
+    model = TransformersModel.load(str(text_folder), "cpu", "float32", reuse=False)
+    tool = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}
+    plain = case("1", "look")
+    told = replace(plain, prompt=replace(plain.prompt, tools=(tool,)))
+    with pytest.raises(ModelError, match="leaves out the tools"):
+        model.renderer.render(told.prompt)
+    texts = [diagnose(model, [one], max_new_tokens=4)[0][0].text for one in (plain, told)]
+    assert texts[0] == texts[1]
