@@ -182,7 +182,8 @@ def load_weights(
     quiet = on_disk and logging.is_progress_bar_enabled()  # a folder loads quickly: no progress bar
     if quiet:
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    local: dict[str, Any] = {"local_files_only": on_disk, "trust_remote_code": False, "revision": revision, **more}
+    local: dict[str, Any] = {"local_files_only": on_disk, "trust_remote_code": False, **more}
+    local |= {"revision": revision} if revision is not None else {}
     try:
         config = AutoConfig.from_pretrained(where_from, **local)
         where = torch.device(device or _best_device())
