@@ -43,7 +43,7 @@ def trained(packer, batch, folder, every):
     steps = training_steps(loss, Optimisers(model), Budget(10, 5), lambda p: 1e-3, watch.around)
     for _ in itertools.takewhile(lambda progress: not progress.done, steps):
         pass
-    return model, [float(value) for value in seen], watch
+    return model, [value.item() for value in seen], watch
 
 
 def test_training_is_the_same_and_each_measured_step_is_a_line(packer, batch, tmp_path):
