@@ -77,7 +77,9 @@ def magnet_prompt(model: TransformersModel, target: Target, magnets: Sequence[st
     for part in last.parts:
         if part.label == "goal" and not split and target.instruction in part.text:
             lead, _, rest = part.text.partition(target.instruction)
-            parts += [Part("goal", lead), *_words(target.instruction), Part("goal", rest)]
+            space = lead[len(lead.rstrip(" ")) :]  # many tokens begin with the space before their word
+            words = _words(target.instruction, space)
+            parts += [Part("goal", lead.rstrip(" ")), *words, Part("goal", rest)]
             split = True
         else:
             parts.append(part)
@@ -88,13 +90,13 @@ def magnet_prompt(model: TransformersModel, target: Target, magnets: Sequence[st
     return Prompt((*before, replace(last, parts=tuple(p for p in parts if p.text or p.image is not None))))
 
 
-def _words(text: str) -> Iterator[Part]:
+def _words(text: str, space: str) -> Iterator[Part]:
     """The text in parts, content words apart from stop words. If there are only stop words, all count as content."""
     words = text.split(" ")
     known = [not word or word.lower() in STOP_WORDS for word in words]
     for n, word in enumerate(words):
         stop = known[n] and not all(known)
-        yield Part("stop" if stop else "word", (" " if n else "") + word)
+        yield Part("stop" if stop else "word", (" " if n else space) + word)
 
 
 @torch.inference_mode()
@@ -167,6 +169,8 @@ def pointed_by_attention(
 
 
 def _slots(spans: Any, label: str) -> list[int]:
+    if label not in spans:
+        raise ConfigError(f"the tokenizer gives no token of its own to the span {label!r}, so its attention has no map")
     return [slot for start, stop in spans[label] for slot in range(start, stop)]
 
 

@@ -30,11 +30,11 @@ def test_the_prompt_is_the_question_with_the_magnets_behind_it(white, targets):
         assert text(magnet_prompt(white, target, ())) == text(asked(white.style, target))
     parts = [(p.label, p.text) for p in magnet_prompt(white, targets[0]).messages[-1].parts if p.image is None]
     assert parts == [
-        ("goal", "where is "), ("word", "note"), ("stop", " of"), ("word", " milk"), ("stop", " and"), ("stop", " the"),
+        ("goal", "where is"), ("word", " note"), ("stop", " of"), ("word", " milk"), ("stop", " and"), ("stop", " the"),
         ("word", " salt"), ("goal", "?"), ("magnet", " . , the a of to with and"),
     ]  # fmt: skip
     only = magnet_prompt(white, Target(targets[0].screenshot, "to the", targets[0].box))
-    assert [p.text for p in only.messages[-1].parts if p.label == "word"] == ["to", " the"]
+    assert [p.text for p in only.messages[-1].parts if p.label == "word"] == [" to", " the"]
 
 
 @pytest.mark.parametrize(("third", "layers"), [("all", range(5)), ("middle", (1, 2, 3)), ("last", (3, 4))])
