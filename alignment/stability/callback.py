@@ -49,7 +49,14 @@ class StabilityCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Recalls the measurements of an interrupted run."""
+        """Recalls the measurements of an interrupted run.
+
+        Args:
+            args: The trainer's arguments.
+            state: The trainer's state.
+            control: The trainer's control object, which stays as it is.
+            kwargs: What else the trainer passes.
+        """
         for line in state.log_history:
             figures = {name: value for name, value in line.items() if name.startswith(("attention_", "log_z"))}
             self.watch.recall(int(line["step"]), figures)
@@ -57,14 +64,28 @@ class StabilityCallback(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Begins to measure, if the step is one to measure."""
+        """Begins to measure, if the step is one to measure.
+
+        Args:
+            args: The trainer's arguments.
+            state: The trainer's state.
+            control: The trainer's control object, which stays as it is.
+            kwargs: What else the trainer passes, among it the model.
+        """
         self.close()
         if self.watch.due(state.global_step):
             self._open = ExitStack()
             self._measured = self._open.enter_context(measuring(kwargs["model"], self._layers))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Ends the measurement and logs it."""
+        """Ends the measurement and logs it.
+
+        Args:
+            args: The trainer's arguments.
+            state: The trainer's state.
+            control: The trainer's control object, which stays as it is.
+            kwargs: What else the trainer passes.
+        """
         if self._open is not None and self._measured is not None:
             measured = self._measured
             self.close()
@@ -73,7 +94,14 @@ class StabilityCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ends a measurement that is still open."""
+        """Ends a measurement that is still open.
+
+        Args:
+            args: The trainer's arguments.
+            state: The trainer's state.
+            control: The trainer's control object, which stays as it is.
+            kwargs: What else the trainer passes.
+        """
         self.close()
 
     def close(self) -> None:
