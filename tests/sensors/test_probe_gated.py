@@ -83,7 +83,7 @@ def gemma3():
 
 GATED = {qwen3_next: [1, 3], qwen3_5: [1, 3], afmoe: "all", laguna: "all", lfm3: [1, 3]}
 WIDE = {gemma: "all", gemma2: "all", gemma3: "all", qwen3_next: [1, 3]}
-SHARP = ("q_proj.weight", "k_proj.weight", "embed_tokens", "gate", "g_proj")
+SHARP = ("q_proj.weight", "k_proj.weight", "embed_tokens", "self_attn.gate_proj", "g_proj")
 MODELS = {}
 
 
@@ -94,7 +94,7 @@ def made(make):
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 if any(part in name for part in SHARP):
-                    weight.normal_(0, 0.35 if "256" not in str(weight.shape[0] // 4) else 0.15)
+                    weight.normal_(0, 0.12 if make in WIDE else 0.35)  # longer vectors have larger products
     return MODELS[make]
 
 
