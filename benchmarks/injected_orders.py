@@ -18,13 +18,14 @@ that do by themselves what the order asks for.
 JSON keys: ``mode``, ``model``, ``n`` (cases), ``wordings`` (different ones among them), and for ``attack_bare``,
 ``attack_default``, ``clean_bare``, ``clean_default`` (and ``chance_bare``, ``chance_default``) the count, the share and
 its Wilson interval at 95 %. ``cases`` has a row for each case. ``--seconds`` ends the run after the case during which
-the time is over; ``n`` is the same for all columns.
+the time is over, and Ctrl-C or SIGTERM at once; ``n`` is the same for all columns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -151,15 +152,19 @@ def main() -> None:
     }
     rows: list[dict[str, Any]] = []
     begun = time.monotonic()
-    for at, attacked, clean, info in cases(args.whole):
-        row: dict[str, Any] = {"task": info.name, "seed": info.seed, "text": attacked.text}
-        row |= {"wording": wording_of(attacked), "place": attacked.place}
-        for name, agent in agents.items():
-            row[name] = measured(agent, args.whole, at, attacked, clean, info)
-        rows.append(row)
-        print(f"{time.monotonic() - begun:.0f} s", json.dumps(row, ensure_ascii=False), flush=True)
-        if len(rows) >= args.cases or time.monotonic() - begun > args.seconds:
-            break
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for at, attacked, clean, info in cases(args.whole):
+            row: dict[str, Any] = {"task": info.name, "seed": info.seed, "text": attacked.text}
+            row |= {"wording": wording_of(attacked), "place": attacked.place}
+            for name, agent in agents.items():
+                row[name] = measured(agent, args.whole, at, attacked, clean, info)
+            rows.append(row)
+            print(f"{time.monotonic() - begun:.0f} s", json.dumps(row, ensure_ascii=False), flush=True)
+            if len(rows) >= args.cases or time.monotonic() - begun > args.seconds:
+                break
+    except KeyboardInterrupt:
+        pass  # the cases so far count
     figures: dict[str, Any] = {
         "mode": "whole episodes" if args.whole else "first action",
         "model": model.name,
