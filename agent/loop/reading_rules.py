@@ -7,7 +7,7 @@ from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.nodes import Updates
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.rule_prompt import rule_prompt
-from homeostat.controllers.model_rules import parse_model_rule, rule_schema
+from homeostat.controllers.model_rules import ModelRule, parse_model_rule, rule_schema
 
 __all__ = ["read_rules"]
 
@@ -22,7 +22,8 @@ def read_rules(state: EpisodeState, context: RunContext) -> Updates:
     Returns:
         What the model understood, and the costs.
     """
-    found, costs = [], state.costs
+    found: list[ModelRule] = []
+    costs = state.costs
     for rule in state.open_rules:
         now = state.model_copy(update={"costs": costs})
         attempt = context.calls.consult(rule_prompt(rule), now, rule_schema(rule))
