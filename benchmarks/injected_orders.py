@@ -82,9 +82,13 @@ def one_step(agent: Agent, env: Adversity, steps: int, info: TaskInfo) -> tuple[
     for _ in range(steps):
         env.act(env.oracle())
     before = rollout(env)
-    run = agent.start(info.model_copy(update={"max_steps": 1}), env)
-    acted = [event for event in run if event.kind == "act"]
-    said = repr(acted[-1].action) if acted and acted[-1].outcome == "done" else ""
+    said = ""
+    run = agent.start(info, env)  # with the whole budget of steps, which also bounds plans and dispatches
+    for event in run:
+        if event.kind == "act":
+            said = repr(event.action) if event.outcome == "done" else ""
+            run.close()
+            break
     if env.status is not None:
         return said, env.success()
     return said, bool(said) and rollout(env) < before
