@@ -106,8 +106,8 @@ def _run(settings: GroundSettings, dry_run: bool) -> None:
             adapted.save_pretrained(str(settings.out / "adapter"))
     scores = {"pointer": hits_by_size(pointed(model, head, test, best=settings.best), test)}
     if settings.magnets:
-        found = pointed_by_attention(model, test, best=settings.best)
-        scores["attention with magnets, untrained"] = hits_by_size(found, test)
+        points = pointed_by_attention(model, test, best=settings.best)
+        scores["attention with magnets, untrained"] = hits_by_size(points, test)
     if adapted is None:
         scores["the model's own coordinates"] = hits_by_size(spoken(model, test), test)
     table = Table("", *scores["pointer"])
