@@ -148,7 +148,8 @@ def measuring(model: nn.Module, layers: Mapping[int, nn.Module] | None = None) -
             logs.append(out.detach().float().logsumexp(-1).mean())
 
     result = Measurement()
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    outer: Any = model
+    head = outer.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     hook = None if head is None else head.register_forward_hook(spoken)
     AttentionInterface.register(_IMPLEMENTATION, attend)
     try:
