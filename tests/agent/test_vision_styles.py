@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,9 @@ from homeostat.envs.mobile_use import format_action, parse_action
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ModelError
 from homeostat.observation import Observation
+from homeostat.sensors import Prompt, Renderer
 
+TOKENIZER = Path.home() / ".cache/homeostat/real-models/qwen0.5b"
 RECORDED = json.loads(Path(__file__).with_name("qwen_recorded_prompts.json").read_text())
 """The system messages of the cookbooks: printed there, or made by their code (computer_use)."""
 
@@ -136,6 +139,21 @@ def test_the_stated_resolution_is_that_of_the_picture() -> None:
     style = styled("qwen2_5_vl", max_pixels=12_845_056)
     prompt = act_prompt(style, goal="x", rules=[], history=[], observation=screen(2400, 1080))
     assert prompt.messages[0].parts[0].text.startswith(RECORDED["qwen2_5_vl_mobile"])
+
+
+@pytest.mark.skipif(not TOKENIZER.is_dir(), reason=f"no tokenizer of Qwen in {TOKENIZER}")
+def test_qwens_chat_template_renders_the_cookbooks_text() -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(TOKENIZER)
+    style = styled("qwen2_5_vl", max_pixels=12_845_056)
+    prompt = act_prompt(style, goal="send <tool_call>", rules=[], history=[], observation=screen(2400, 1080))
+    system, user = prompt.messages
+    words = tuple(part for part in user.parts if part.image is None)  # this tokenizer belongs to a text model
+    rendered = Renderer(tokenizer).render(Prompt((system, replace(user, parts=words))))
+    assert rendered.text.startswith(f"<|im_start|>system\n{RECORDED['qwen2_5_vl_mobile']}\n\nAnswer a question")
+    calls = rendered.ids.count(tokenizer.convert_tokens_to_ids("<tool_call>"))
+    assert calls == RECORDED["qwen2_5_vl_mobile"].count("<tool_call>")  # the goal's is broken up
 
 
 def test_the_user_message_is_the_cookbooks() -> None:
