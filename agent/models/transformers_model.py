@@ -288,7 +288,7 @@ class TransformersModel:
         begin = time.monotonic()
         # The keys and values of a steered call are of no use to another one.
         start = self._cache.start_empty(rendered) if call.steer else self._cache.start(rendered, call.fresh_rows)
-        decoder = Decoder(self.model, self._cache, self.stops, self._pad_token())
+        decoder = Decoder(self.model, self._cache, self.stops, self.pad)
         masses: Sequence[SpanMass | None] = [None] * call.rows
         with matching_images(self.name), self._watching(rendered, call) as probe:
             decoded = decoder.decode(rendered, start, call, stop, self._constraint(call, len(rendered.ids)))
@@ -346,6 +346,8 @@ class TransformersModel:
             found.update([source] if isinstance(source, int) else source or ())
         return frozenset(found)
 
-    def _pad_token(self) -> int:
+    @property
+    def pad(self) -> int:
+        """The token that pads rows of a batch."""
         pad = self.renderer.tokenizer.pad_token_id
         return pad if pad is not None else min(self.stops, default=0)
