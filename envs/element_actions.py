@@ -206,9 +206,11 @@ def _aimed(arguments: dict[str, Any], screen: Screen) -> Point:
         raise UnparsableAction(
             f"element {clipped(str(number), 20)} is not on the screen; give a number from 0 to {last}"
         )
-    if number is None and not isinstance(given, str):
-        raise KeyError("index")
-    return click_point(_position(given, screen.elements) if number is None else number, screen.elements)
+    if number is None:
+        if not isinstance(given, str):
+            raise KeyError("index")
+        number = _position(given, screen.elements)
+    return click_point(number, screen.elements)
 
 
 def _position(text: str, elements: Sequence[Element]) -> int:

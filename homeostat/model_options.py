@@ -26,16 +26,19 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str | None = Field(
-        None, description="Where the model is loaded, such as cpu, cuda or mps. Default: the fastest device available."
+        default=None,
+        description="Where the model is loaded, such as cpu, cuda or mps. Default: the fastest device available.",
     )
     dtype: str | None = Field(
-        None, description="Type of the weights: float32, bfloat16 or float16. Default: by device and size."
+        default=None, description="Type of the weights: float32, bfloat16 or float16. Default: by device and size."
     )
     revision: str | None = Field(
-        None, min_length=1, description="Version of a hub model: a branch, a tag or a commit. Default: the newest."
+        default=None,
+        min_length=1,
+        description="Version of a hub model: a branch, a tag or a commit. Default: the newest.",
     )
     quantization: Quantization | None = Field(
-        None, description="Quantise the weights with bitsandbytes: 4bit or 8bit. Default: whole weights."
+        default=None, description="Quantise the weights with bitsandbytes: 4bit or 8bit. Default: whole weights."
     )
 
     def load_options(self) -> dict[str, Any]:

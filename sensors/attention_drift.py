@@ -172,7 +172,7 @@ class AttentionDrift:
         if self.answer is None:
             return self.tokens
         at = answer_tokens(attempt.pieces, self.answer)
-        found = np.flatnonzero(spans.position == at[0]) if at else ()
+        found = np.flatnonzero(spans.position == at[0]) if at else np.zeros(0, int)
         return int(found[0]) if len(found) else None
 
     def _measured(self, by_span: Mapping[str, SpanReading]) -> float:

@@ -80,7 +80,14 @@ class EnvCalls:
         self._call("act", lambda: self.env.act(action))
 
     def repeatable(self, action: Action) -> bool:
-        """Whether an action may be carried out twice in a row, by its kind or by the environment's word."""
+        """Tells whether an action may be carried out twice in a row, by its kind or by the environment's word.
+
+        Args:
+            action: The action.
+
+        Returns:
+            True where twice has the same effect as once.
+        """
         env = self.env
         return is_repeatable(action) or (isinstance(env, Repeating) and env.repeatable(action))
 

@@ -39,9 +39,11 @@ def quantised_arguments(source: str, quantization: Quantization, packed: bool) -
     def arguments(dtype: Any) -> dict[str, Any]:
         from transformers import BitsAndBytesConfig
 
+        config: Any = BitsAndBytesConfig
+
         if quantization == "8bit":
-            return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-        nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+            return {"quantization_config": config(load_in_8bit=True)}
+        nf4 = config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
         return {"quantization_config": nf4}
 
     return arguments

@@ -49,7 +49,7 @@ def call_of(value: Any) -> Named | None:
         return None
     value = value["function"] if isinstance(value.get("function"), dict) else value
     name = value.get("name", value.get("tool", value.get("function")))
-    given = next((value[key] for key in ("arguments", "parameters", "args", "input") if key in value), {})
+    given: Any = next((value[key] for key in ("arguments", "parameters", "args", "input") if key in value), {})
     if isinstance(given, str):
         try:
             given = decode_json(given.strip())[0]

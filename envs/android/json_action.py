@@ -116,10 +116,14 @@ class JSONAction:
 
 
 class _Box(Protocol):
-    x_min: float
-    x_max: float
-    y_min: float
-    y_max: float
+    @property
+    def x_min(self) -> float: ...
+    @property
+    def x_max(self) -> float: ...
+    @property
+    def y_min(self) -> float: ...
+    @property
+    def y_max(self) -> float: ...
 
 
 class _Element(Protocol):

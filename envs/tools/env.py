@@ -128,7 +128,14 @@ class ToolEnv:
             raise ActionError(failed[0])
 
     def repeatable(self, action: Action) -> bool:
-        """Whether every tool that the action calls may be called twice."""
+        """Tells whether every tool that the action calls may be called twice.
+
+        Args:
+            action: The action.
+
+        Returns:
+            True if it calls tools, and all of them are repeatable.
+        """
         calls = calls_of(action)
         known = [self.tools[call.tool].spec for call in calls if call.tool in self.tools]
         return bool(calls) and all(spec.repeatable for spec in known)

@@ -118,7 +118,7 @@ def _from_function(function: Callable[..., Any], name: str) -> Tool:
     from pydantic.errors import PydanticUserError
 
     settings = dict(getattr(function, _MARK, {}))
-    kind = "coroutine" if inspect.iscoroutinefunction(function) else "func"
+    asynchronous = inspect.iscoroutinefunction(function)
     name = settings.pop("name", "") or name
     described = inspect.getdoc(function) or f"Calls {name}."
     shapes = inspect.signature(function).parameters.values()
@@ -126,7 +126,8 @@ def _from_function(function: Callable[..., Any], name: str) -> Tool:
         raise ConfigError(f"tool {name!r}: argument {unnamed[0]!r} has no name to be called by; make it a named one")
     try:
         documented = StructuredTool.from_function(
-            **{kind: function},
+            func=None if asynchronous else function,
+            coroutine=function if asynchronous else None,
             name=name,
             description=None if function.__doc__ else described,
             parse_docstring=bool(function.__doc__),

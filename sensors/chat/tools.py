@@ -75,8 +75,11 @@ def arguments_as_texts(extra: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _schema(n: int, tool: Tool) -> Mapping[str, Any]:
     if not isinstance(tool, Mapping):
-        from transformers.utils import get_json_schema
-        from transformers.utils.chat_template_utils import DocstringParsingException, TypeHintParsingException
+        from transformers.utils.chat_template_utils import (
+            DocstringParsingException,
+            TypeHintParsingException,
+            get_json_schema,
+        )
 
         name = getattr(tool, "__name__", repr(tool)[:60])
         try:

@@ -14,7 +14,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from transformers.generation import GenerationMixin
+from transformers.generation.utils import GenerationMixin
 
 if TYPE_CHECKING:
     from homeostat.sensors.probe.attention_function import Watcher
