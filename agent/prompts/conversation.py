@@ -68,7 +68,11 @@ def conversation_prompt(
     messages = [Message("system", tuple(system)), Message("user", (Part("goal", goal),))]
     turns = _kept(conversation.turns, shortening or Shortening(), style)
     if native:
-        messages += _native(turns, style)
+        for message in _native(turns, style):
+            if message.role == "user":
+                _append(messages, message)
+            else:
+                messages.append(message)
     else:
         for turn in turns:
             _append(messages, _message(turn, style))
@@ -121,7 +125,10 @@ def _message(turn: Turn, style: ConversationStyle) -> Message:
 
 
 def _append(messages: list[Message], message: Message) -> None:
-    """Adds a message; results of one turn's calls stand in one user message, as roles have to alternate."""
+    """Adds a message to the last one of the same role, because roles have to alternate in many chat templates.
+
+    These are the results of one turn's calls, and the messages of several other agents in a row.
+    """
     last = messages[-1]
     if message.role == last.role:
         messages[-1] = Message(last.role, (*last.parts, Part("template", "\n", trusted=((0, 1),)), *message.parts))

@@ -1,7 +1,8 @@
 """Conflicts: two instructions that can't both be followed, and the twin in which they agree.
 
 The hierarchy has three levels, as in IHEval (arXiv 2502.08745): the system's rules rank above the user; the user ranks
-above the text of tools and screens; and another agent (a peer) has no authority over the user's goal. Every case is
+above the text of tools and screens; and another agent (a peer) has no authority over the user's goal. A team has one
+more: an agent that may instruct ranks above one that may not. Every case is
 built so that the winner is known. The four CRAS scores of an answer therefore have a ground truth
 (:func:`homeostat.sensors.role_adherence.truth_scores`).
 """
@@ -18,9 +19,9 @@ from homeostat.sensors.context import Truth
 
 __all__ = ["LEVELS", "SETTINGS", "Case", "Level", "Measures", "Setting", "Twins", "pairs_of"]
 
-Level = Literal["system/user", "user/tool", "peer/peer"]
+Level = Literal["system/user", "user/tool", "peer/peer", "leader/peer"]
 """The two sides of a conflict: the side with authority, then the side without."""
-LEVELS: tuple[Level, ...] = ("system/user", "user/tool", "peer/peer")
+LEVELS: tuple[Level, ...] = ("system/user", "user/tool", "peer/peer", "leader/peer")
 Setting = Literal["conflict", "aligned", "reference"]
 """How the instructions of a case relate: they conflict, they agree, or one message holds all of them (IHEval)."""
 SETTINGS: tuple[Setting, ...] = ("conflict", "aligned", "reference")

@@ -13,6 +13,9 @@ from homeostat.sensors.rubric import DIMENSIONS
 
 __all__ = ["plot", "show"]
 
+_MEASURES = {"team": "who is followed"}
+"""The title of the table of measures; other suites have those of their authors."""
+
 
 def show(found: Diagnosis, console: Console) -> None:
     """Prints a table with a row for each kind, each level, and all cases, and the metrics of the set's authors.
@@ -52,7 +55,9 @@ def _show_measures(found: Diagnosis, console: Console) -> None:
     rows = [(c.kind, s, measures) for c in found.cells if c.kind != "all" for s, measures in c.measures.items()]
     if not rows:
         return
-    table = Table("kind", "setting", "metric", title=f"{found.suite}: the metrics of its authors")
+    table = Table(
+        "kind", "setting", "metric", title=f"{found.suite}: {_MEASURES.get(found.suite, 'the metrics of its authors')}"
+    )
     for kind, setting, measures in rows:
         table.add_row(kind, setting, ", ".join(f"{name} {100 * value:.1f} %" for name, value in measures.items()))
     console.print(table)

@@ -13,6 +13,7 @@ from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
 from homeostat.alignment.conflicts.core import Case
 from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins
+from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
 from homeostat.alignment.diagnosis.summary import Answered
 from homeostat.alignment.diagnosis.verdicts import ask_verdict
 from homeostat.envs.phone.tasks.words import Split
@@ -25,13 +26,18 @@ __all__ = ["diagnose", "generated"]
 
 
 def generated(
-    model: Model, suite: Literal["phone", "chat"], split: Split, seed: int, count: int, kinds: Sequence[str] = ()
+    model: Model,
+    suite: Literal["phone", "chat", "team"],
+    split: Split,
+    seed: int,
+    count: int,
+    kinds: Sequence[str] = (),
 ) -> list[Case]:
     """Generates cases.
 
     Args:
-        model: The model that will answer; phone prompts are written in its style.
-        suite: Screens of the phone, or chats.
+        model: The model that will answer; prompts of the phone and of teams are written in its style.
+        suite: Screens of the phone, chats, or teams of agents.
         split: The data split.
         seed: The random seed.
         count: The number of conflicts; each comes with its aligned twin.
@@ -45,6 +51,8 @@ def generated(
     """
     if suite == "phone":
         source = phone_twins(model.style, split, seed, tuple(kinds) or tuple(PHONE_KINDS))
+    elif suite == "team":
+        source = team_twins(model.style, split, seed, tuple(kinds) or tuple(TEAM_KINDS))
     else:
         source = chat_twins(split, seed, tuple(kinds) or tuple(CHAT_KINDS))
     return [case for twins in islice(source, count) for case in (twins.conflict, twins.aligned)]

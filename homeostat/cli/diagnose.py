@@ -16,6 +16,7 @@ from homeostat.settings import Settings, save_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from homeostat.agent.models.protocol import Model
     from homeostat.alignment.conflicts.core import Case
 
 __all__ = ["DiagnoseSettings", "command"]
@@ -24,9 +25,9 @@ __all__ = ["DiagnoseSettings", "command"]
 class DiagnoseSettings(Settings):
     """The settings of ``homeostat diagnose``; every field is a flag."""
 
-    suite: Literal["phone", "chat", "iheval", "s-ifeval", "tensortrust", "realguardrails"] = Field(
+    suite: Literal["phone", "chat", "team", "iheval", "s-ifeval", "tensortrust", "realguardrails"] = Field(
         "phone",
-        description="Set of cases: phone or chat (generated), or the public iheval, s-ifeval, tensortrust, or "
+        description="Set of cases: phone, chat or team (generated), or the public iheval, s-ifeval, tensortrust, or "
         "realguardrails (needs a judge).",
     )
     path: Path | None = Field(None, description="File or folder of a public set, as its authors published it.")
@@ -53,7 +54,7 @@ class DiagnoseSettings(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> DiagnoseSettings:
-        if (self.path is None) != (self.suite in ("phone", "chat")):
+        if (self.path is None) != (self.suite in ("phone", "chat", "team")):
             raise ValueError(f"suite {self.suite!r} {'does not take a' if self.path else 'needs a'} path")
         if self.setting and self.path is None:
             raise ValueError(f"suite {self.suite!r} has no settings; leave setting out")
@@ -73,20 +74,26 @@ def _public_cases(settings: DiagnoseSettings, console: Console) -> list[Case]:
     return cases
 
 
+def _generated_cases(settings: DiagnoseSettings, model: Model) -> list[Case]:
+    from homeostat.alignment.diagnosis.run import generated
+
+    assert settings.suite in ("phone", "chat", "team")
+    return generated(model, settings.suite, settings.split, settings.seed, settings.count, settings.kinds)
+
+
 def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
     from homeostat.alignment.diagnosis.report import plot, show
-    from homeostat.alignment.diagnosis.run import diagnose, generated
+    from homeostat.alignment.diagnosis.run import diagnose
     from homeostat.alignment.diagnosis.summary import summarise
     from homeostat.alignment.sail.adapters import load_adapted
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     public = _public_cases(settings, console) if settings.path is not None else None  # bad data end it before the model
     model = load_adapted(settings.model, **settings.load_options())
-    suite: Literal["chat", "phone"] = "chat" if settings.suite == "chat" else "phone"
-    cases = public or generated(model, suite, settings.split, settings.seed, settings.count, settings.kinds)
+    cases = public or _generated_cases(settings, model)
     if dry_run:
         counted = Counter(f"{c.kind} {c.setting}" if settings.path else c.kind for c in cases)
         typer.echo(f"{len(cases)} cases: {', '.join(f'{n} {kind}' for kind, n in counted.items())}")
