@@ -3,6 +3,7 @@ from .android_world import AndroidWorldAgent as AndroidWorldAgent
 from .events import Event as Event
 from .loop.episode import Episode as Episode
 from .loop.limits import LoopLimits as LoopLimits
+from .models.chat_model import ChatModel as ChatModel
 from .models.loading import nano_path as nano_path
 from .models.protocol import Model as Model
 from .models.transformers_model import TransformersModel as TransformersModel

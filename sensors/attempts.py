@@ -145,6 +145,8 @@ class Attempt:
         spans: The attention that the probe recorded; None if attention was not read.
         prompt_tokens: The number of prompt tokens.
         cached_tokens: How many of the prompt tokens came from the key-value cache.
+        generated_tokens: The number of generated tokens, where a server counts more than it tells in ``tokens``; 0
+            where it does not say.
         seconds: The duration of the call.
         finish: ``"length"`` if the token budget ended the answer, otherwise ``"stop"``.
         prompt_ids: The prompt's tokens; empty if the model does not report them.
@@ -166,6 +168,12 @@ class Attempt:
     prompt_ids: tuple[int, ...] = ()
     pieces: tuple[str, ...] = ()
     batch: int = 0
+    generated_tokens: int = 0
+
+    @property
+    def cost(self) -> int:
+        """The number of generated tokens that the answer cost, those that nobody sees included."""
+        return max(len(self.tokens), self.generated_tokens)
 
     def __post_init__(self) -> None:
         """Refuses what no sensor could read and no run could store.

@@ -1,5 +1,9 @@
 """Fixtures that several rooms' tests share."""
 
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,3 +70,74 @@ def chromium():
         return find_binaries()
     except ConfigError as error:
         pytest.skip(str(error))
+
+
+class ChatServer:
+    """A server that speaks OpenAI's chat completions; ``answer`` says what it replies.
+
+    Attributes:
+        answer: From a request and its number (from 0) to a message, a whole body, bytes, or a status with a body.
+        models: The models that it lists.
+        requests: Every chat request so far.
+        keys: The key of every request.
+    """
+
+    def __init__(self) -> None:
+        self.answer: Callable[[dict[str, Any], int], Any] = lambda request, number: f"answer {number}"
+        self.models = ["tiny"]
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.gone = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *args: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                self._send(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in outer.models]})
+
+            def do_POST(self) -> None:
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.requests.append(request)
+                outer.keys.append(self.headers["Authorization"])
+                reply = outer.answer(request, len(outer.requests) - 1)
+                status, body = reply if isinstance(reply, tuple) else (200, reply)
+                self._send(status, outer.completion(body) if isinstance(body, str) else body)
+
+            def _send(self, status: int, body: Any) -> None:
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(data)))
+                    self.send_header("retry-after-ms", "1")
+                    self.end_headers()
+                    self.wfile.write(data)
+                except OSError:
+                    outer.gone.set()
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @staticmethod
+    def completion(*texts: str | dict[str, Any], **more: Any) -> dict[str, Any]:
+        """A whole response with one choice for each text or message."""
+        messages = [{"role": "assistant", "content": t} if isinstance(t, str) else t for t in texts]
+        choices = [{"index": k, "message": m, "finish_reason": "stop"} | more for k, m in enumerate(messages)]
+        usage = {"prompt_tokens": 11, "completion_tokens": 3 * len(texts), "total_tokens": 14}
+        return {"id": "1", "object": "chat.completion", "created": 1, "model": "x", "choices": choices, "usage": usage}
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    """An OpenAI-compatible server on a free port of this machine."""
+    server = ChatServer()
+    yield server
+    server.close()

@@ -79,6 +79,6 @@ def _call(state: EpisodeState, attempt: Attempt) -> Updates:
         "text": attempt.text,
         "prompt_tokens": attempt.prompt_tokens,
         "cached_tokens": attempt.cached_tokens,
-        "tokens": len(attempt.tokens),
+        "tokens": attempt.cost,
         "seconds": attempt.seconds,
     }

@@ -35,7 +35,7 @@ def read_rules(state: EpisodeState, context: RunContext) -> Updates:
                 read=found[-1],
                 prompt_tokens=attempt.prompt_tokens,
                 cached_tokens=attempt.cached_tokens,
-                tokens=len(attempt.tokens),
+                tokens=attempt.cost,
                 seconds=attempt.seconds,
             )
         )

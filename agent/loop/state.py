@@ -85,7 +85,7 @@ class Costs(_Frozen):
         """
         return Costs(
             calls=self.calls + 1,
-            tokens=self.tokens + sum(len(one.tokens) for one in attempts),
+            tokens=self.tokens + sum(one.cost for one in attempts),
             prompt_tokens=self.prompt_tokens + sum(one.prompt_tokens - one.cached_tokens for one in attempts[:1]),
             seconds=self.seconds,
         )
