@@ -73,8 +73,11 @@ class Conversation(_Frozen):
         system: What stands in the system message; "" takes the model's own wording.
         turns: The turns after the user's first one, which is the goal.
         tools: The tools that may be called.
+        chat: Messages in OpenAI's format that stand in the prompt as they are, in place of the system message and the
+            first request, such as those of a request to a server. Empty where the agent words the conversation itself.
     """
 
     system: str = ""
     turns: tuple[Turn, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
+    chat: tuple[dict[str, Any], ...] = ()

@@ -3,7 +3,7 @@
 Only a style that says so (``compacts``) is shortened. Of a screen's prompt, the oldest earlier screenshots go first,
 then the oldest actions of the history. Of a conversation, the oldest tool results go first, then the oldest turns.
 System message, rules, goal, reminder, the present screen, and the last action or turn always stay: a prompt that does
-not fit even so stays whole, and the model refuses it.
+not fit even so stays whole, and the model refuses it. A chat whose messages are given is never shortened.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from homeostat.agent.events import Dropped
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.models.protocol import Measuring
-from homeostat.agent.prompts import Shortening, act_prompt, conversation_prompt
+from homeostat.agent.prompts import Shortening, act_prompt, chat_prompt, conversation_prompt
 from homeostat.conversation import Conversation
 from homeostat.sensors.chat.messages import Prompt
 
@@ -75,6 +75,8 @@ def fitted_prompt(state: EpisodeState, context: RunContext) -> Fitted:
 
 def _fitted_conversation(conversation: Conversation, state: EpisodeState, context: RunContext) -> Fitted:
     style, native = context.calls.model.style.conversation, "tools" in context.calls.model.capabilities
+    if conversation.chat:
+        return Fitted(chat_prompt(style, conversation, reminder=state.now.reminder, native=native))
     last = max((n for n, turn in enumerate(conversation.turns) if turn.role != "tool"), default=0)
     old = sum(turn.role == "tool" for turn in conversation.turns[:last])
 

@@ -1,14 +1,15 @@
 """Answers several prompts in one batch, each with its own settings, statistics and attention readings.
 
-Rows may differ in temperature, seed, length and deadline. A row that samples draws its token by the Gumbel-max trick:
-the likeliest token after independent Gumbel noise was added to the scaled scores is a sample of their softmax. So one
-greedy pass serves rows that sample and rows that don't, and every row has a random stream of its own.
+Rows may differ in temperature, nucleus, seed, length, stop texts and deadline, and each can be cancelled. A row that
+samples draws its token by the Gumbel-max trick: the likeliest token after independent Gumbel noise was added to the
+scaled scores is a sample of their softmax. So one greedy pass serves rows that sample and rows that don't, and every
+row has a random stream of its own.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from homeostat.agent.models.decoding import TokenStats, matching_images
 from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_at_stop, token_texts
 from homeostat.agent.models.inputs import on_device
 from homeostat.agent.models.stopping import CallStop, Stopped
+from homeostat.agent.models.text_stream import TextStream, cut_text
 from homeostat.errors import CallInterrupted
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.batches import RenderedBatch, batch
@@ -40,10 +42,20 @@ class Row:
     Attributes:
         prompt: The prompt.
         call: The settings of its call.
+        top_p: Only the likeliest tokens whose probabilities add up to this are sampled; 1 for all.
+        stop: Texts that end the answer and are no part of it.
+        on_text: Told each new piece of the answer while it is generated, in the thread that generates; None for nobody.
+        cancelled: Whether the answer is no longer wanted; it then ends behind the present token. None for never.
+        rendered: The rendered prompt, where it is known already.
     """
 
     prompt: Prompt
     call: GenerationCall
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    on_text: Callable[[str], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+    rendered: Rendered | None = None
 
 
 def fits_a_batch(call: GenerationCall) -> bool:
@@ -75,38 +87,37 @@ def answer_rows(model: TransformersModel, rows: Sequence[Row]) -> list[list[Atte
     """
     begin = time.monotonic()
     with model.calling(max((row.call.deadline or float("inf")) for row in rows)) as stop:
-        rendered = [model.renderer.render(row.prompt) for row in rows]
+        rendered = [row.rendered or model.renderer.render(row.prompt) for row in rows]
         for row, one in zip(rows, rendered, strict=True):
             check_length(model.name, len(one.ids), row.call.max_new_tokens, model.context)
         together = batch(rendered, model.pad)
         watched = [row.call.watch for row in rows if row.call.watch is not False]
         masses: Sequence[SpanMass | None] = [None] * len(rows)
         stats = TokenStats()
+        ends = _Ends(model, len(together.inputs["input_ids"][0]), rows, stop)
         with matching_images(model.name):
             if watched:
                 with sensors.watch(
                     model.model, layers=model.layers, rows=PROBED_ROWS, readout=_union(watched)
                 ) as probe:
                     probe.start(together.as_spans())
-                    sequences = _generated(model, together, rows, stats, stop)
-                    answers = _cut(model, sequences, together, rows)
+                    sequences = _generated(model, together, rows, stats, ends)
+                    answers = ends.cut(sequences)
                     masses = probe.results([len(tokens) for tokens, _ in answers])
             else:
-                sequences = _generated(model, together, rows, stats, stop)
-                answers = _cut(model, sequences, together, rows)
+                sequences = _generated(model, together, rows, stats, ends)
+                answers = ends.cut(sequences)
     measured = [values.tolist() for values in stats.result(sequences[:, -1])]
     seconds = time.monotonic() - begin
     return [
-        [_attempt(model, rows[n], one, answers[n], [v[n] for v in measured], masses[n], seconds, len(rows))]
-        * rows[n].call.n
+        [_attempt(model, ends, n, one, answers[n], [v[n] for v in measured], masses[n], seconds)] * rows[n].call.n
         for n, one in enumerate(rendered)
     ]
 
 
 def _generated(
-    model: TransformersModel, together: RenderedBatch, rows: Sequence[Row], stats: TokenStats, stop: CallStop
+    model: TransformersModel, together: RenderedBatch, rows: Sequence[Row], stats: TokenStats, ends: _Ends
 ) -> torch.Tensor:
-    ends = _Ends(len(together.inputs["input_ids"][0]), rows, stop)
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max(row.call.max_new_tokens for row in rows),
         do_sample=False,
@@ -117,7 +128,8 @@ def _generated(
     )
     processors: list[LogitsProcessor] = [stats]
     if any(row.call.temperature > 0 for row in rows):
-        processors = [_Tempered(rows), stats, _Noise(rows)]
+        nucleus = [_Nucleus(rows)] if any(row.top_p < 1 for row in rows) else []
+        processors = [_Tempered(rows), stats, *nucleus, _Noise(rows)]
     with torch.inference_mode():
         try:
             out: torch.Tensor = model.model.generate(
@@ -131,32 +143,26 @@ def _generated(
     return out
 
 
-def _cut(
-    model: TransformersModel, sequences: torch.Tensor, together: RenderedBatch, rows: Sequence[Row]
-) -> list[tuple[list[int], bool]]:
-    """For each row its tokens, and whether the model ended them itself."""
-    length = len(together.inputs["input_ids"][0])
-    found = []
-    for row, tokens in zip(rows, sequences[:, length:].tolist(), strict=True):
-        found.append(cut_at_stop(tokens[: row.call.max_new_tokens], model.stops))
-    return found
-
-
 def _attempt(
     model: TransformersModel,
-    row: Row,
+    ends: _Ends,
+    number: int,
     rendered: Rendered,
     answer: tuple[list[int], bool],
     measured: Sequence[Sequence[float]],
     mass: SpanMass | None,
     seconds: float,
-    size: int,
 ) -> Attempt:
     tokens, stopped = answer
+    row, stream = ends.rows[number], ends.streams[number]
     tokenizer = model.renderer.tokenizer
     logprobs, entropy, margin = (tuple(values[: len(tokens)]) for values in measured)
+    whole = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    text, cut = cut_text(whole, row.stop)
+    if stream is not None:
+        stream.finish(text)
     return Attempt(
-        text=tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+        text=text,
         tokens=tuple(tokens),
         logprobs=logprobs,
         entropy=entropy,
@@ -164,10 +170,10 @@ def _attempt(
         spans=mass if row.call.watch is not False else None,
         prompt_tokens=len(rendered.ids),
         seconds=seconds,
-        finish="stop" if stopped else "length",
+        finish="stop" if stopped or cut else "length",
         prompt_ids=tuple(rendered.ids),
         pieces=token_texts(tokenizer, tokens),
-        batch=size,
+        batch=len(ends.rows),
     )
 
 
@@ -179,18 +185,48 @@ def _union(watched: Sequence[bool | Readout]) -> Readout:
 
 
 class _Ends(StoppingCriteria):
-    """Ends each row at its own length and deadline, and all rows when the call is interrupted."""
+    """Ends each row at its own length, deadline, stop text or cancellation, and all rows when the call is interrupted.
 
-    def __init__(self, prompt: int, rows: Sequence[Row], stop: CallStop) -> None:
-        self._prompt, self._stop = prompt, stop
-        self._most = torch.tensor([row.call.max_new_tokens for row in rows])
-        self._deadlines = [row.call.deadline for row in rows]
+    Attributes:
+        rows: The rows.
+        streams: For each row the text so far; None where nobody asks for it before the end.
+    """
+
+    def __init__(self, model: TransformersModel, prompt: int, rows: Sequence[Row], stop: CallStop) -> None:
+        tokenizer = model.renderer.tokenizer
+        self.rows = rows
+        self.streams = [
+            TextStream(tokenizer, row.stop, row.on_text) if row.stop or row.on_text is not None else None
+            for row in rows
+        ]
+        self._prompt, self._stop, self._stops = prompt, stop, model.stops
+        self._lengths: list[int | None] = [None] * len(rows)
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any) -> torch.BoolTensor:
-        now = time.monotonic()
-        late = [self._stop.over() or (at is not None and now >= at) for at in self._deadlines]
-        over = torch.tensor(late) | (input_ids.shape[1] - self._prompt >= self._most)
+        now, length, newest = time.monotonic(), input_ids.shape[1] - self._prompt, input_ids[:, -1].tolist()
+        for n, row in enumerate(self.rows):
+            if self._lengths[n] is None and self._over(n, row, newest[n], length, now):
+                self._lengths[n] = length
+        over = torch.tensor([length is not None for length in self._lengths])
         return over.to(input_ids.device)  # type: ignore[return-value]
+
+    def cut(self, sequences: torch.Tensor) -> list[tuple[list[int], bool]]:
+        """For each row its tokens, and whether the model ended them itself."""
+        found = sequences[:, self._prompt :].tolist()
+        return [cut_at_stop(tokens[:end], self._stops) for tokens, end in zip(found, self._lengths, strict=True)]
+
+    def _over(self, n: int, row: Row, token: int, length: int, now: float) -> bool:
+        stream, deadline = self.streams[n], row.call.deadline
+        if stream is not None and token not in self._stops:
+            stream.push(token)
+        return (
+            token in self._stops
+            or length >= row.call.max_new_tokens
+            or self._stop.over()
+            or (deadline is not None and now >= deadline)
+            or (stream is not None and stream.stopped)
+            or (row.cancelled is not None and row.cancelled())
+        )
 
 
 class _Tempered(LogitsProcessor):
@@ -201,6 +237,21 @@ class _Tempered(LogitsProcessor):
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         return scores * self._scale.to(scores)  # type: ignore[return-value]
+
+
+class _Nucleus(LogitsProcessor):
+    """Leaves a row only the likeliest tokens whose probabilities add up to its ``top_p``, at least one."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._most = torch.tensor([row.top_p for row in rows])[:, None]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        ordered, order = scores.float().sort(dim=-1, descending=True)
+        shares = ordered.softmax(dim=-1)
+        beyond = (shares.cumsum(dim=-1) - shares >= self._most.to(shares)) & (self._most.to(shares) < 1)
+        beyond[:, 0] = False
+        removed = torch.zeros_like(beyond).scatter(-1, order, beyond)
+        return scores.masked_fill(removed, float("-inf"))  # type: ignore[return-value]
 
 
 class _Noise(LogitsProcessor):

@@ -5,6 +5,7 @@ from .building import (
     plan_words as plan_words,
     report_prompt as report_prompt,
 )
+from .chat import chat_prompt as chat_prompt, labelled_parts as labelled_parts, with_labels as with_labels
 from .conversation import Shortening as Shortening, conversation_prompt as conversation_prompt
 from .conversation_style import ConversationStyle as ConversationStyle
 from .history import describe as describe, past_action as past_action
