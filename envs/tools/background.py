@@ -8,14 +8,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Coroutine
+from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-__all__ = ["result_of", "wait_for"]
+__all__ = ["begin", "result_of", "wait_for"]
 
 _T = TypeVar("_T")
 _LOCK = Lock()
 _LOOPS: list[asyncio.AbstractEventLoop] = []
+
+
+def begin(work: Coroutine[Any, Any, _T]) -> Future[_T]:
+    """Starts a coroutine in the background loop.
+
+    Args:
+        work: The coroutine.
+
+    Returns:
+        Its result to come. Cancelling it cancels the coroutine.
+    """
+    return asyncio.run_coroutine_threadsafe(work, _loop())
 
 
 def wait_for(work: Coroutine[Any, Any, _T], seconds: float | None = None) -> _T:
@@ -31,10 +44,10 @@ def wait_for(work: Coroutine[Any, Any, _T], seconds: float | None = None) -> _T:
     Raises:
         TimeoutError: It took longer.
     """
-    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    future = begin(work)
     try:
         return future.result(seconds)
-    except TimeoutError:
+    except BaseException:  # also a Ctrl-C while it is waited for
         future.cancel()
         raise
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import TypeAdapter
 
@@ -16,7 +16,7 @@ from homeostat.actions import Action, Answer, Call, Question, calls_of
 from homeostat.conversation import Conversation, Turn
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.tools.tasks import Outcome, ToolTask
-from homeostat.envs.tools.tool import Tool
+from homeostat.envs.tools.tool import Tool, ToolSource
 from homeostat.errors import ActionError, ConfigError, EnvError, UnknownName
 from homeostat.observation import Observation
 
@@ -50,8 +50,8 @@ class ToolEnv:
         """Builds the environment.
 
         Args:
-            tools: Typed Python functions, LangChain tools, :class:`~homeostat.envs.tools.Tool` objects, or lists of
-                these, such as what an MCP server offers.
+            tools: Typed Python functions, LangChain tools, :class:`~homeostat.envs.tools.Tool` objects,
+                :class:`~homeostat.envs.tools.McpServer` objects, or lists of these.
             rules: Rules for every task, in words.
             system: The system message; "" takes the model's own wording.
             tasks: Tasks with a check of their own.
@@ -62,9 +62,15 @@ class ToolEnv:
 
         Raises:
             ConfigError: A tool is invalid, two tools or tasks have one name, or ``longest_result`` is too small.
+            EnvError: An MCP server can't be started or reached.
         """
-        found = [Tool.of(one) for given in tools for one in (given if isinstance(given, list | tuple) else (given,))]
-        self.tools = _by_name("tool", found, lambda one: one.spec.name)
+        given = [one for some in tools for one in (some if isinstance(some, list | tuple) else (some,))]
+        self._sources = tuple(one for one in given if _is_source(one))
+        try:
+            self.tools = _by_name("tool", [tool for one in given for tool in _tools(one)], lambda one: one.spec.name)
+        except BaseException:
+            self.close()
+            raise
         self._tasks = _by_name("task", tasks, lambda one: one.name)
         if longest_result < 100:
             raise ConfigError(f"longest_result={longest_result} is too short for a result; give at least 100")
@@ -168,6 +174,11 @@ class ToolEnv:
         step = steps[at]
         return Answer(text=step) if isinstance(step, str) else step
 
+    def close(self) -> None:
+        """Ends the connections to MCP servers, and the servers that were started. Their tools can't be called then."""
+        for source in self._sources:
+            source.close()
+
     def outcome(self) -> Outcome:
         """What has happened so far, as a task's check sees it."""
         said = [turn.text for turn in self._turns if turn.role == "assistant" and turn.text]
@@ -208,6 +219,14 @@ class ToolEnv:
             shown = f"{shown[: self._longest]} […] ({len(shown) - self._longest} more characters were cut off)"
         self._say(Turn(role="tool", tool=call.tool, call=call.id, text=shown))
         return error
+
+
+def _tools(given: Any) -> Sequence[Tool]:
+    return given.tools() if _is_source(given) else (Tool.of(given),)
+
+
+def _is_source(given: Any) -> TypeGuard[ToolSource]:
+    return isinstance(given, ToolSource) and not isinstance(given, type)
 
 
 def _by_name(what: str, items: Sequence[Any], name: Callable[[Any], str]) -> dict[str, Any]:

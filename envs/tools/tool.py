@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from homeostat.conversation import ToolSpec
+from homeostat.envs.tools.arguments import check_parameters, misfit
 from homeostat.envs.tools.background import result_of
 from homeostat.errors import ActionError, ConfigError
 from homeostat.foreign_text import clipped, visible
 
-__all__ = ["Tool", "tool"]
+__all__ = ["Tool", "ToolSource", "tool"]
 
 _MARK = "__homeostat_tool__"
 _LONGEST = 300  # characters of an error message about arguments, whatever the model wrote
 Run = Callable[[dict[str, Any]], Any]
+
+
+@runtime_checkable
+class ToolSource(Protocol):
+    """Something that offers several tools and holds a connection or a process, such as an MCP server."""
+
+    def tools(self) -> Sequence[Tool]:
+        """Returns its tools."""
+        ...
+
+    def close(self) -> None:
+        """Releases what it holds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,14 @@ class Tool:
 
     spec: ToolSpec
     run: Run = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Checks the schema of the arguments.
+
+        Raises:
+            ConfigError: It is no JSON schema of an object, or it refers to something outside of itself.
+        """
+        check_parameters(self.spec.name, self.spec.parameters)
 
     @classmethod
     def of(cls, given: Any) -> Tool:
@@ -83,14 +105,8 @@ class Tool:
             raise ActionError(f"{self.spec.name} failed: {clipped(reason, _LONGEST)}") from error
 
     def _check(self, arguments: Mapping[str, Any]) -> None:
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
-
-        wrong = best_match(Draft202012Validator(self.spec.parameters).iter_errors(dict(arguments)))
-        if wrong is not None:
-            where = ".".join(map(str, wrong.absolute_path))
-            why = clipped(visible(wrong.message), _LONGEST)
-            raise ActionError(f"{self.spec.name}: argument {where!r}: {why}" if where else f"{self.spec.name}: {why}")
+        if wrong := misfit(self.spec.parameters, dict(arguments)):
+            raise ActionError(f"{self.spec.name}: {wrong}")
 
 
 def tool(*, repeatable: bool = False, changes: bool = True, name: str = "") -> Callable[[Any], Any]:
