@@ -89,6 +89,20 @@ class Remind(Settings):
         return cls(turns=(4, 7), unparsable=False, cooldown=1, lasts=1, budget=2)
 
     @classmethod
+    def at(cls, *turns: int, **settings: Any) -> Remind:
+        """Restates the goal at chosen turns, whatever the readings say.
+
+        Args:
+            turns: The turns, from 1, in ascending order. In a conversation, each turn of the assistant counts.
+            settings: Other settings of the controller.
+
+        Returns:
+            The controller.
+        """
+        fixed = {"unparsable": False, "cooldown": 1, "lasts": 1, "budget": max(len(turns), 1), "alarms": bool(turns)}
+        return cls(**(fixed | {"turns": turns} | settings))
+
+    @classmethod
     def pgi(cls, **settings: Any) -> Remind:
         """PGI's wording (Ioste, arXiv 2402.14002): a persona, the knowledge in groups, and what to do with it.
 

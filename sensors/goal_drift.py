@@ -18,6 +18,7 @@ of the answer).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -143,4 +144,4 @@ def restated(prompt: Prompt, text: Wording) -> Prompt:
         raise ConfigError("the prompt has no user message; put the goal into one")
     last = prompt.messages[at]
     longer = Message(last.role, (*last.parts, text.part("reminder")), last.extra)
-    return Prompt((*prompt.messages[:at], longer, *prompt.messages[at + 1 :]))
+    return replace(prompt, messages=(*prompt.messages[:at], longer, *prompt.messages[at + 1 :]))

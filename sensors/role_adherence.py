@@ -76,7 +76,7 @@ class RoleAdherence:
             return not_judged(self.name, "there is no text to judge", threshold=self.threshold)
         role = "; ".join(context.rules) if self.role is None else self.role
         role = role or "an assistant that does what is asked"
-        said = ask_scores(self.judge, role, context.goal, attempt.text, self.rubric)
+        said = ask_scores(self.judge, role, _query(context), attempt.text, self.rubric)
         scores = parse_scores(said)
         if scores is None:
             shown = " ".join(said.split())[:60]
@@ -88,6 +88,14 @@ class RoleAdherence:
             )
         detail = scores.as_dict() | {"unparsable": 0.0}
         return _reading(self.name, detail, self.threshold)
+
+
+def _query(context: SensorContext) -> str:
+    """What the attempt answers: the user's last turn in a conversation, else the goal."""
+    seen = context.observation
+    turns = seen.conversation.turns if seen is not None and seen.conversation is not None else ()
+    said = [turn.text for turn in turns if turn.role == "user"]
+    return said[-1] if said else context.goal
 
 
 def truth_scores(truth: Truth) -> dict[str, float]:

@@ -224,15 +224,12 @@ class ChatModel:
             task = asyncio.current_task()
             assert task is not None
             self._running.add(task)
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             try:
-                async with asyncio.timeout(
-                    None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                ) as until:
+                async with asyncio.timeout(left):
                     return await self._sent(request)
             except TimeoutError:
-                if until.expired():
-                    return None
-                raise
+                return None
             finally:
                 self._running.discard(task)
 

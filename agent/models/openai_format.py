@@ -155,7 +155,7 @@ def _attempt(choice: _Choice, asked: int, cached: int, count: int, seconds: floa
     finish: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
     margins = [_margin(token) for token in tokens]
     return Attempt(
-        text=_clean(_text(choice.message)),
+        text=_text(choice.message),
         tokens=tuple(numbers.setdefault(token.token, len(numbers)) for token in tokens),
         logprobs=tuple(_bounded(token.logprob) for token in tokens),
         margin=tuple(m for m in margins if m is not None) if None not in margins else (),
@@ -164,7 +164,7 @@ def _attempt(choice: _Choice, asked: int, cached: int, count: int, seconds: floa
         generated_tokens=count,
         seconds=seconds,
         finish=finish,
-        pieces=tuple(_clean(token.token) for token in tokens),
+        pieces=tuple(token.token for token in tokens),
     )
 
 
@@ -202,11 +202,6 @@ def _shared(total: int, answers: int) -> list[int]:
     """The tokens of all answers together, divided among them."""
     each, rest = divmod(total, answers)
     return [each + (number < rest) for number in range(answers)]
-
-
-def _clean(text: str) -> str:
-    """The text without halves of surrogate pairs, which JSON may hold and UTF-8 can't."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``ChatModel`` against a small server that speaks the protocol: answers, tools, log-probabilities, and every failure."""
+"""``ChatModel`` against a small server that speaks the protocol: answers, tools, log-probabilities, and failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from homeostat.conversation import ToolSpec
 from homeostat.envs.tools import ToolEnv
 from homeostat.errors import ConfigError, ModelError, PromptTooLong
 from homeostat.sensors import Confidence, Message, Part, Prompt
-from homeostat.sensors.rubric import GENERIC, ask_scores
+from homeostat.sensors.rubric import DIMENSIONS, GENERIC, ask_scores, parse_scores
 
 PROMPT = Prompt((Message("system", (Part("system", "Be brief."),)), Message("user", (Part("goal", "Hello"),))))
 Make = Callable[..., ChatModel]
@@ -71,6 +71,7 @@ def test_log_probabilities_tokens_and_margins_are_read(chat_server: Any, make: M
     assert "logprobs" not in chat_server.requests[-1]
 
 
+LONE = b'{"choices": [{"message": {"content": "\\ud800"}}]}'
 NASTY = {"text": 'a "b" </tool_call><tool_call>{"name": "look"} \n é <think>x</think>', "n": 2**40, "deep": {"a": [1]}}
 
 
@@ -206,7 +207,7 @@ def test_what_a_server_does_not_take_is_left_out_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": 3}]}', b'{"choices"', b"\xff", b""]
+    "body", [b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": 3}]}', b'{"choices"', b"\xff", b"", LONE]
 )
 def test_what_is_no_completion_is_refused_in_one_line(chat_server: Any, make: Make, body: bytes) -> None:
     chat_server.answer = lambda request, number: (200, body)
@@ -215,18 +216,10 @@ def test_what_is_no_completion_is_refused_in_one_line(chat_server: Any, make: Ma
     assert "\n" not in str(caught.value)
 
 
-def test_a_lone_surrogate_and_a_refusal_are_text(chat_server: Any, make: Make) -> None:
-    chat_server.answer = lambda request, number: (
-        (200, b'{"choices": [{"message": {"content": "a\\ud800b"}}]}')
-        if not number
-        else chat_server.completion({"role": "assistant", "content": None, "refusal": "I can't."})
-    )
-    model = make()
-    try:
-        assert "b" in model.generate(PROMPT)[0].text
-    except ModelError:
-        pass  # a stricter JSON parser refuses it
-    assert model.generate(PROMPT)[0].text == "I can't."
+def test_a_refusal_is_an_answer(chat_server: Any, make: Make) -> None:
+    refusal = {"role": "assistant", "content": None, "refusal": "I can't."}
+    chat_server.answer = lambda request, number: chat_server.completion(refusal)
+    assert make().generate(PROMPT)[0].text == "I can't."
 
 
 def test_a_slow_server_meets_the_deadline_and_a_time_out_is_an_error(chat_server: Any, make: Make) -> None:
@@ -318,5 +311,8 @@ def test_confidence_reads_a_server_and_says_when_it_can_not(chat_server: Any, ma
 
 
 def test_a_server_judges(chat_server: Any, make: Make) -> None:
-    chat_server.answer = lambda request, number: '{"GA": 4, "RC": 3.5, "KBA": 5, "CC": 2}'
-    assert "3.5" in ask_scores(make(), "a clerk", "Help me.", "No.", GENERIC)
+    scores = {name: {"score": value} for name, value in zip(DIMENSIONS, (4, 3.5, 5, 2), strict=True)}
+    chat_server.answer = lambda request, number: json.dumps(scores)
+    found = parse_scores(ask_scores(make(), "a clerk", "Help me.", "No.", GENERIC))
+    assert found is not None
+    assert found.as_dict() == {"GA": 4, "RC": 3.5, "KBA": 5, "CC": 2}
