@@ -9,10 +9,13 @@ process. A run without a folder leaves nothing on the disk, which suits an evalu
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, Self
+
+from pydantic import ValidationError
 
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
@@ -23,7 +26,9 @@ from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.contracts import Controller, Demanding
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.errors import ConfigError
+from homeostat.foreign_text import clipped
 from homeostat.sensors.contracts import Sensor
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Agent"]
 
@@ -62,6 +67,7 @@ class Agent:
         sensors: The sensors that read the model.
         cascade: The controllers.
         limits: The limits of an episode.
+        name: The agent's name, which telemetry and logs show.
         degraded: The sensors that were left out because the model does not offer what they need, with the reason.
     """
 
@@ -74,6 +80,7 @@ class Agent:
         limits: LoopLimits | None = None,
         planner: Model | None = None,
         allow_degraded: bool = False,
+        name: str = "homeostat",
     ) -> None:
         """Combines the parts and checks that they fit together.
 
@@ -85,13 +92,14 @@ class Agent:
             planner: Another model that splits goals and reads screens.
             allow_degraded: Whether a sensor that needs what the model does not offer is left out (see ``degraded``)
                 instead of refused.
+            name: The agent's name, which telemetry and logs show.
 
         Raises:
             ConfigError: The parts don't fit together: two of one name, a sensor or controller that needs what the model
                 does not offer, or a controller that listens to a sensor that is not there.
         """
         self.model, self.planner = model, planner
-        self.limits = limits or LoopLimits()
+        self.limits, self.name = limits or LoopLimits(), name
         _unique("sensor", [s.name for s in sensors])
         self.cascade = _cascade(controllers)
         self.degraded = {
@@ -147,7 +155,30 @@ class Agent:
 
     @property
     def _parts(self) -> Parts:
-        return Parts(self.model, self.planner, self.sensors, self.cascade, self.limits)
+        return Parts(
+            self.model, self.planner, self.sensors, self.cascade, self.limits, self.name, left_out=self.degraded
+        )
+
+    def limited(self, **changes: Any) -> Self:
+        """Makes an agent of the same parts with other limits.
+
+        Args:
+            changes: The fields of :class:`~homeostat.agent.LoopLimits` that change.
+
+        Returns:
+            The agent. It shares the models, the sensors and the controllers with this one.
+
+        Raises:
+            ConfigError: A limit is unknown or has an impossible value.
+        """
+        other = copy.copy(self)
+        try:
+            other.limits = LoopLimits.model_validate(self.limits.model_dump() | changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"limit {where}={clipped(repr(first['input']), 60)}: {first['msg']}") from None
+        return other
 
     def start(
         self,
@@ -159,6 +190,7 @@ class Agent:
         max_steps: int | None = None,
         run_folder: str | os.PathLike[str] | None = None,
         on_ask: Callable[[str], str] | None = None,
+        earlier: Sequence[Reading] = (),
     ) -> Run:
         """Starts one episode.
 
@@ -174,6 +206,8 @@ class Agent:
             max_steps: The most environment steps; None takes the task's own budget.
             run_folder: A new folder for trace, screenshots and checkpoint; None keeps everything in memory.
             on_ask: Answers the controllers' questions; without it the episode comes back as ``"asked"``.
+            earlier: Readings that were taken before the episode, which sensors find in their history: those of earlier
+                answers in the same chat, for example.
 
         Returns:
             The run. Iterate it for its events, or ask for its ``result``.
@@ -183,7 +217,8 @@ class Agent:
         """
         info, judged = _begin(task, env, seed, rules, max_steps)
         folder = Path(run_folder) if run_folder is not None else None
-        return Run(started_episode(self._parts, info, judged, env, seed, folder, on_ask), folder)
+        items = started_episode(self._parts, info, judged, env, seed, folder, on_ask, tuple(earlier))
+        return Run(items, folder)
 
     run = _to_the_end(start)
 

@@ -84,6 +84,7 @@ class Started(_Event):
         sensors: The names of the sensors, in order.
         controllers: The names of the controllers, in the order in which they are asked.
         unread: The rules that no controller understands as a whole. Obeying them is left to the model.
+        left_out: The sensors that were left out because the model can't feed them, with the reason.
     """
 
     kind: Literal["start"] = "start"
@@ -96,6 +97,7 @@ class Started(_Event):
     sensors: tuple[str, ...]
     controllers: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    left_out: dict[str, str] = {}
 
 
 class Observe(_Event):

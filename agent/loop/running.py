@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from homeostat.agent.loop.intents import IntentLog
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.locking import locked
 from homeostat.agent.loop.sensing import Sensing, readout_of
-from homeostat.agent.loop.state import EpisodeState
+from homeostat.agent.loop.state import EpisodeState, SubtaskState
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.cascade import Cascade
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.sensors.contracts import Sensor
+from homeostat.sensors.readings import Reading
 
 __all__ = ["Parts", "resumed_episode", "started_episode"]
 
@@ -44,6 +45,8 @@ class Parts:
         sensors: The sensors.
         cascade: The controllers.
         limits: The limits of an episode.
+        left_out: The sensors that were left out because the model can't feed them, with the reason.
+        name: The agent's name.
     """
 
     model: Model
@@ -51,6 +54,8 @@ class Parts:
     sensors: tuple[Sensor, ...]
     cascade: Cascade
     limits: LoopLimits
+    name: str = "homeostat"
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def context(self, env: Env, trace: TraceWriter | None, saver: Any, on_ask: OnAsk | None) -> RunContext:
         """Builds what travels beside the state of one episode.
@@ -72,7 +77,14 @@ class Parts:
 
 
 def started_episode(
-    parts: Parts, info: TaskInfo, judged: bool, env: Env, seed: int, folder: Path | None, on_ask: OnAsk | None
+    parts: Parts,
+    info: TaskInfo,
+    judged: bool,
+    env: Env,
+    seed: int,
+    folder: Path | None,
+    on_ask: OnAsk | None,
+    earlier: tuple[Reading, ...] = (),
 ) -> Generator[Event | Episode]:
     """Runs a new episode.
 
@@ -84,6 +96,7 @@ def started_episode(
         seed: The seed of sampling.
         folder: The run's folder; None keeps everything in memory.
         on_ask: Answers questions.
+        earlier: Readings from before the episode, for the sensors' history.
 
     Yields:
         The events, and last the episode.
@@ -103,6 +116,7 @@ def started_episode(
             instruction=info.goal,
             open_rules=parts.cascade.open_rules(info.rules),
             snapshot=context.snapshot(),
+            subtask=SubtaskState(acted=earlier),
         )
         context.emit(_first_event(parts, state))
         state.emitted = context.emitted
@@ -180,4 +194,5 @@ def _first_event(parts: Parts, state: EpisodeState) -> Started:
         sensors=tuple(s.name for s in parts.sensors),
         controllers=tuple(c.name for c in parts.cascade.controllers),
         unread=parts.cascade.unread(state.task.rules),
+        left_out=dict(parts.left_out),
     )

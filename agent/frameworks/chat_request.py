@@ -1,0 +1,187 @@
+"""A chat of another framework as an environment: the agent's loop answers it once, and the framework goes on.
+
+The framework itself calls the tools. So the episode ends with the first action that no controller refuses: an answer, a
+question, or tool calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from homeostat.actions import Action, Answer, Call, Calls, Question, action_from_dict
+from homeostat.conversation import Conversation, ToolSpec, Turn
+from homeostat.envs.core import TaskInfo
+from homeostat.errors import ActionError, ConfigError
+from homeostat.foreign_text import clipped
+from homeostat.observation import Observation
+
+__all__ = ["ChatRequest", "Request", "read_messages", "read_tools"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A chat as a conversation of the agent's loop.
+
+    Attributes:
+        goal: The user's first message.
+        conversation: The system message, the turns after the first, and the tools.
+    """
+
+    goal: str
+    conversation: Conversation
+
+
+class ChatRequest:
+    """The environment of one request.
+
+    Attributes:
+        action: What the agent did; None until then.
+    """
+
+    restores = True
+
+    def __init__(self, conversation: Conversation) -> None:
+        """Shows a conversation.
+
+        Args:
+            conversation: The conversation so far.
+        """
+        self._conversation = conversation
+        self.action: Action | None = None
+
+    def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
+        """Starts anew. There are no named tasks: ``task`` is ignored."""
+        self.action = None
+        return TaskInfo(name="free", goal="", seed=seed or 0, optimal_steps=1, max_steps=1)
+
+    def observe(self) -> Observation:
+        """Returns the conversation."""
+        return Observation(conversation=self._conversation)
+
+    def act(self, action: Action) -> None:
+        """Takes note of an answer, a question or tool calls.
+
+        Raises:
+            ActionError: It is another action.
+        """
+        if not isinstance(action, Answer | Question | Call | Calls):
+            raise ActionError(f"{action.kind!r} is no action of a conversation; call a tool, or answer")
+        self.action = action
+
+    @property
+    def ended(self) -> str:
+        """The reason why the episode is over; "" while it goes on."""
+        return "" if self.action is None else "the assistant's turn is complete"
+
+    def success(self) -> bool:
+        """Returns False: nothing judges a request."""
+        return False
+
+    def snapshot(self) -> dict[str, Any]:
+        """What was done so far."""
+        return {"action": None if self.action is None else self.action.model_dump(mode="json")}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Restores what was done."""
+        self.action = None if snapshot["action"] is None else action_from_dict(snapshot["action"])
+
+
+def read_messages(messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolSpec] = ()) -> Request:
+    """Reads a chat in OpenAI's format.
+
+    Args:
+        messages: The messages. System messages at the beginning become the system message; a later one is a turn with
+            the label ``system``. A message may have a ``"label"``, which is then the label of its span. Contents are
+            texts, or lists of text parts.
+        tools: The tools that the model may call.
+
+    Returns:
+        The request.
+
+    Raises:
+        ConfigError: The chat has no message of the user, another message stands before it, or a message holds something
+            else than text.
+    """
+    system: list[str] = []
+    turns: list[Turn] = []
+    called: dict[str, str] = {}
+    for n, message in enumerate(messages):
+        role, text = str(message.get("role")), _text(n, message.get("content"))
+        label = str(message.get("label") or "")
+        if role in ("system", "developer"):
+            if turns:
+                turns.append(Turn(role="user", text=text, label=label or "system"))
+            else:
+                system.append(text)
+        elif role == "user":
+            turns.append(Turn(role="user", text=text, label=label))
+        elif role == "assistant":
+            calls = tuple(_call(n, call) for call in message.get("tool_calls") or ())
+            called |= {call.id: call.tool for call in calls}
+            turns.append(Turn(role="assistant", text=text, calls=calls, label=label))
+        elif role == "tool":
+            identity = str(message.get("tool_call_id") or "")
+            name = str(message.get("name") or called.get(identity, ""))
+            turns.append(Turn(role="tool", tool=name, call=identity, text=text, label=label))
+        else:
+            raise ConfigError(f"message {n} has the role {role!r}; use system, user, assistant or tool")
+    if not turns or turns[0].role != "user":
+        raise ConfigError("the chat does not begin with a message of the user; put one behind the system message")
+    if not turns[0].text.strip():
+        raise ConfigError("the user's first message is empty; say what to do")
+    told = Conversation(system="\n\n".join(system), turns=tuple(turns[1:]), tools=tuple(tools))
+    return Request(turns[0].text, told)
+
+
+def read_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[ToolSpec, ...]:
+    """Reads the descriptions of tools in OpenAI's format.
+
+    Args:
+        tools: The tools, ``{"type": "function", "function": {"name", "description", "parameters"}}``.
+
+    Returns:
+        What the agent knows of each. Every tool counts as one that may change something.
+
+    Raises:
+        ConfigError: A tool is no function, or has no name.
+    """
+    found = []
+    for tool in tools:
+        function = tool.get("function")
+        if not isinstance(function, Mapping) or not function.get("name"):
+            raise ConfigError(f"tool {clipped(repr(tool), 80)} is no function with a name; pass OpenAI's format")
+        parameters = function.get("parameters") or {"type": "object", "properties": {}}
+        about = str(function.get("description") or "")
+        found.append(ToolSpec(name=str(function["name"]), description=about, parameters=dict(parameters)))
+    return tuple(found)
+
+
+def _text(n: int, content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    texts = []
+    for part in content:
+        text = part if isinstance(part, str) else part.get("text", part.get("refusal"))
+        if not isinstance(text, str):
+            kind = part.get("type", "unknown")
+            raise ConfigError(f"message {n} holds a part of type {kind!r}; only texts are supported here")
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _call(n: int, call: Mapping[str, Any]) -> Call:
+    function = call.get("function") or {}
+    arguments = function.get("arguments") or {}
+    try:
+        read = json.loads(arguments) if isinstance(arguments, str) else arguments
+        return Call(tool=str(function.get("name") or ""), arguments=read, id=str(call.get("id") or ""))
+    except (ValueError, ValidationError):
+        shown = clipped(repr(dict(function)), 80)
+        raise ConfigError(f"message {n} holds a tool call that can't be read: {shown}; pass OpenAI's format") from None
