@@ -393,6 +393,7 @@ class Caller:
         name: The model's name.
         style: How its prompts are worded.
         capabilities: What it offers.
+        answers: Every answer so far, in the order in which they were given.
     """
 
     def __init__(self, shared: SharedModel, wishes: Wishes) -> None:
@@ -403,6 +404,7 @@ class Caller:
             wishes: What the caller wants of each call.
         """
         self.name, self.style, self.capabilities = shared.name, shared.style, shared.capabilities
+        self.answers: list[Attempt] = []
         self._shared, self._wishes, self._gone = shared, wishes, threading.Event()
 
     def __enter__(self) -> Caller:
@@ -432,6 +434,7 @@ class Caller:
         call = GenerationCall(n, temperature, max_new_tokens, watch, deadline, seed, tuple(steer), schema)
         found = self._shared.answer(prompt, call, self._wishes, self._gone)
         self._check()
+        self.answers += found
         return found
 
     def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:

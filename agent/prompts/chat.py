@@ -47,8 +47,10 @@ def with_labels(chat: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]
         label = _LABELS.get(role, "tool")
         if role == "user" and not chosen:
             label, chosen = "goal", True
-        if role == "assistant" and message.get("tool_calls"):
-            new["tool_calls"] = [_call(call, names, number) for call in message["tool_calls"]]
+        if role == "assistant" and (calls := message.get("tool_calls")):
+            if not isinstance(calls, list):
+                raise ConfigError(f"message {number} has tool_calls={str(calls)[:60]!r}; pass a list")
+            new["tool_calls"] = [_call(call, names, number) for call in calls]
             new["content"] = new["content"] or None
         if role in ("tool", "function"):
             given = str(message.get("tool_call_id", ""))

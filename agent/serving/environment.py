@@ -1,0 +1,105 @@
+"""``RequestEnv``: the environment of one request. The assistant's answer, or its tool calls, end the episode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from homeostat.actions import Action, Answer, Call, Question, calls_of
+from homeostat.conversation import Conversation
+from homeostat.envs.core import TaskInfo
+from homeostat.errors import ActionError, UnknownName
+from homeostat.observation import Observation
+
+__all__ = ["RequestEnv"]
+
+
+class RequestEnv:
+    """A chat that waits for the assistant's turn.
+
+    The tools are the client's: a call is not made here but returned.
+
+    Attributes:
+        restores: Always True: nothing outside is touched.
+        action: What the assistant's turn is; None while there is none.
+        misfit: The last calls of known tools whose arguments don't fit; None without such calls.
+        problem: Why the last turn was not taken; "" where it was.
+    """
+
+    restores = True
+
+    def __init__(self, conversation: Conversation, *, checks: bool = True) -> None:
+        """Begins before the assistant's turn.
+
+        Args:
+            conversation: The chat and the tools.
+            checks: Whether calls whose arguments don't fit the tool's schema are refused.
+        """
+        self._conversation, self._checks = conversation, checks
+        self._tools = {tool.name: tool for tool in conversation.tools}
+        self.action: Action | None = None
+        self.misfit: Action | None = None
+        self.problem = ""
+
+    def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
+        """Forgets the assistant's turn. There are no tasks."""
+        if task is not None:
+            raise UnknownName.of("task", task, ())
+        self.action = self.misfit = None
+        return TaskInfo(name="request", goal="", seed=seed or 0, optimal_steps=0, max_steps=1)
+
+    def observe(self) -> Observation:
+        """Returns the chat."""
+        return Observation(conversation=self._conversation)
+
+    def act(self, action: Action) -> None:
+        """Takes the assistant's turn.
+
+        Raises:
+            ActionError: A tool is unknown, its arguments don't fit, or the action is one on a screen.
+        """
+        self.problem = self._problem(action)
+        if self.problem:
+            raise ActionError(self.problem)
+        self.action = action
+
+    @property
+    def ended(self) -> str:
+        """The reason why the episode is over; "" while it goes on."""
+        return "the assistant answered" if self.action is not None else ""
+
+    def success(self) -> bool:
+        """Whether the assistant has taken its turn."""
+        return self.action is not None
+
+    def snapshot(self) -> dict[str, Any]:
+        """The assistant's turn."""
+        return {"action": self.action.model_dump(mode="json") if self.action is not None else None}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Puts the assistant's turn back."""
+        from homeostat.actions import action_from_dict
+
+        self.action = action_from_dict(snapshot["action"]) if snapshot["action"] is not None else None
+
+    def _problem(self, action: Action) -> str:
+        if isinstance(action, Answer | Question):
+            return ""
+        calls = calls_of(action)
+        if not calls:
+            return f"{action.kind!r} is no action of a conversation; call a tool, or answer"
+        if unknown := next((call.tool for call in calls if call.tool not in self._tools), None):
+            return str(UnknownName.of("tool", unknown, self._tools))
+        found = next((problem for call in calls if (problem := self._misfit(call))), "") if self._checks else ""
+        if found:
+            self.misfit = action
+        return found
+
+    def _misfit(self, call: Call) -> str:
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+
+        error = best_match(Draft202012Validator(self._tools[call.tool].parameters).iter_errors(call.arguments))
+        if error is None:
+            return ""
+        where = ".".join(map(str, error.absolute_path))
+        return f"the arguments of {call.tool!r} don't fit: {where + ': ' if where else ''}{error.message[:200]}"
