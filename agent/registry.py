@@ -21,6 +21,7 @@ __all__ = [
     "calibrated",
     "calibration_of",
     "controllers_of",
+    "left_out",
     "load_rules",
     "make_sensor",
     "sensor_names",
@@ -79,6 +80,30 @@ def sensors_for(
     return tuple(sensors)
 
 
+def left_out(
+    sensors: Iterable[Sensor], wanted: Iterable[str], model: str, capabilities: frozenset[Any]
+) -> dict[str, str]:
+    """Says which wanted sensors an agent does without, and why.
+
+    Args:
+        sensors: The agent's sensors.
+        wanted: The names of the sensors that were to be read.
+        model: The model's name.
+        capabilities: What the model offers.
+
+    Returns:
+        The reason, by the sensor's name.
+    """
+    there = {sensor.name for sensor in sensors}
+    found = {}
+    for name in wanted:
+        sensor = make_sensor(name)
+        lacking = ", ".join(sorted(sensor.needs - capabilities))
+        if lacking and sensor.name not in there:
+            found[sensor.name] = f"needs {lacking}, which {model!r} does not offer"
+    return found
+
+
 def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = None) -> Cascade:
     """Builds the controllers for a model.
 
@@ -95,10 +120,15 @@ def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = 
         UnknownName: A controller is unknown.
     """
     from homeostat.agent.models.loading import resolve, weights_hash
+    from homeostat.agent.models.server_names import is_served
     from homeostat.controllers import HeadProfile, controllers_for
 
     any_head = HeadProfile(model=model, heads={"vhr": frozenset({(0, 0)})}, head_weights={"goal": ((0, 0, 2.0),)})
     controllers_for(names, any_head)  # refuses a wrong name before the model is looked for
+    if is_served(model):
+        if heads is not None:
+            raise ConfigError(f"heads {str(heads)!r} steer attention, which {model!r} on a server does not offer")
+        return controllers_for(names)
     source = resolve(model)
     own = Path(source) / "heads.json"
     if heads is None and not own.is_file():
@@ -123,8 +153,15 @@ def calibration_of(model: str, file: Path | None = None) -> Calibration | None:
         ModelError: The model can't be found.
     """
     from homeostat.agent.models.loading import resolve, template_hash, weights_hash
+    from homeostat.agent.models.server_names import is_served
     from homeostat.sensors.calibration import Calibration
 
+    if is_served(model):
+        if file is not None:
+            raise ConfigError(
+                f"calibration {str(file)!r} belongs to weights; {model!r} is on a server, so leave it out"
+            )
+        return None
     source = resolve(model)
     own = Path(source) / "calibration.json"
     if file is None and not own.is_file():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from homeostat.agent.loop.limits import LoopLimits
+from homeostat.agent.models.server_names import is_served, served_model
 from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, quoted, visible
@@ -30,11 +31,14 @@ class AgentSpec(ModelOptions):
     ``dtype``, ``revision``, ``quantization``) is said by the fields of :class:`~homeostat.model_options.ModelOptions`.
 
     Attributes:
-        model: The model that acts: a hub name, a folder, a GGUF file, or the name of an embedded model.
+        model: The model that acts: a hub name, a folder, a GGUF file, or the name of an embedded model. On a server:
+            ``openai:NAME``, or the server's address (``http://HOST:PORT``, with ``#NAME`` for one of several models).
+        base_url: The address of the OpenAI-compatible server of ``openai:NAME``; None takes ``$OPENAI_BASE_URL``, else
+            OpenAI. The key is read from ``$OPENAI_API_KEY``.
         planner: The model that splits goals and reads screens. None takes the one that the model's prompt style names,
             else the model itself; it is loaded only where a controller plans.
         sensors: Names of sensors to read besides those that the controllers need (``homeostat list sensors``). A sensor
-            that needs what the model does not offer is left out.
+            that needs what the model does not offer is left out, with a word (:attr:`~homeostat.Agent.degraded`).
         controllers: Names of controllers in the order in which they are asked (``homeostat list controllers``);
             ``"none"`` for the bare model. A text with names between commas is accepted too.
         heads: A file of attention heads, as ``homeostat profile`` writes it. None takes the model's own ``heads.json``,
@@ -50,6 +54,7 @@ class AgentSpec(ModelOptions):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field("homeostat/nano", min_length=1)
+    base_url: str | None = None
     planner: str | None = None
     sensors: tuple[str, ...] = ("attention_drift", "confidence")
     controllers: tuple[str, ...] = ("default",)
@@ -99,6 +104,7 @@ class AgentSpec(ModelOptions):
             ModelError: The model can't be found.
         """
         self._sensors(frozenset())
+        self._check_served()
         self._cascade()
 
     def build(self) -> Agent:
@@ -112,17 +118,37 @@ class AgentSpec(ModelOptions):
             ModelError: A model can't be loaded.
         """
         from homeostat.agent.agent import Agent
-        from homeostat.agent.models.transformers_model import TransformersModel
-        from homeostat.agent.registry import calibrated
+        from homeostat.agent.models.any_model import load_model
+        from homeostat.agent.registry import calibrated, left_out
 
         set_redaction(self.redact)
         cascade = self._cascade()
         self._sensors(frozenset())
-        model = TransformersModel.load(self.model, **self.load_options())
+        self._check_served()
+        model = load_model(self.model, **self._options_of(self.model, self.load_options()))
         sensors = calibrated(self._sensors(model.capabilities), self.model, self.calibration)
         name = (self.planner or model.style.planner) if cascade.plans else None
-        planner = TransformersModel.load(name, **self.other_load_options()) if name else None
-        return Agent(model, sensors, cascade, limits=self.limits, planner=planner)
+        planner = load_model(name, **self._options_of(name, self.other_load_options())) if name else None
+        agent = Agent(model, sensors, cascade, limits=self.limits, planner=planner)
+        agent.degraded |= left_out(sensors, self.sensors, model.name, model.capabilities)
+        return agent
+
+    def _options_of(self, name: str, loading: dict[str, Any]) -> dict[str, Any]:
+        """How a model is loaded, or where it is served. Options for weights don't concern a server's model."""
+        if not is_served(name):
+            return loading
+        return {"base_url": self.base_url} if name.startswith("openai:") else {}
+
+    def _check_served(self) -> None:
+        """Raises ConfigError for a wrong address, and for options that concern no model here."""
+        served = [name for name in (self.model, self.planner) if name is not None and is_served(name)]
+        for name in served:
+            served_model(name, self.base_url if name.startswith("openai:") else None)
+        if self.base_url is not None and not any(name.startswith("openai:") for name in served):
+            raise ConfigError(f"base_url={self.base_url!r} goes with a model on a server; name it openai:NAME")
+        if is_served(self.model) and (self.planner is None or is_served(self.planner)):
+            for option, value in self.chosen_options().items():
+                raise ConfigError(f"{option}={value!r} says how weights are loaded, but {self.model!r} is on a server")
 
     def _cascade(self) -> Cascade:
         from homeostat.agent.registry import controllers_of

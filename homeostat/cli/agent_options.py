@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "Attempts",
+    "BaseUrl",
     "Calibration",
     "CallSeconds",
     "Controllers",
@@ -35,7 +36,17 @@ Agent = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="The model: a name on the Hugging Face hub, a folder or a GGUF file. Default: homeostat/nano."),
+    typer.Option(
+        help="The model: a name on the Hugging Face hub, a folder or a GGUF file; on a server: openai:NAME, or the "
+        "server's address. Default: homeostat/nano."
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="With openai:NAME: the address of the OpenAI-compatible server. The key is $OPENAI_API_KEY. "
+        "Default: $OPENAI_BASE_URL, else OpenAI."
+    ),
 ]
 Controllers = Annotated[
     str | None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from homeostat.agent.models.protocol import Model
     from homeostat.alignment.conflicts.core import Case
+    from homeostat.sensors.rubric import Judge
 
 __all__ = ["DiagnoseSettings", "command"]
 
@@ -43,7 +44,9 @@ class DiagnoseSettings(Settings):
         "drawn evenly over kinds and settings.",
     )
     judge: str | None = Field(
-        None, description="Name, folder or server URL of a model that also scores the answers. Default: none."
+        None,
+        description="Model that also scores the answers: a name, a folder, openai:NAME, or a server's address. "
+        "Default: none.",
     )
     rubric: Literal["generic", "written"] = Field(
         "generic", description="Rubric of the judge. written: the judge writes one for each case."
@@ -81,6 +84,19 @@ def _generated_cases(settings: DiagnoseSettings, model: Model) -> list[Case]:
     return generated(model, settings.suite, settings.split, settings.seed, settings.count, settings.kinds)
 
 
+def _judge(settings: DiagnoseSettings) -> Judge | None:
+    """The judge; None without one."""
+    from homeostat.agent.models.any_model import load_model
+    from homeostat.agent.models.server_names import is_served
+    from homeostat.alignment.sail.adapters import load_adapted
+
+    if settings.judge is None:
+        return None
+    if is_served(settings.judge):
+        return load_model(settings.judge)
+    return load_adapted(settings.judge, **settings.other_load_options())
+
+
 def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
@@ -98,7 +114,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
         counted = Counter(f"{c.kind} {c.setting}" if settings.path else c.kind for c in cases)
         typer.echo(f"{len(cases)} cases: {', '.join(f'{n} {kind}' for kind, n in counted.items())}")
         return
-    judge = load_adapted(settings.judge, **settings.other_load_options()) if settings.judge else None
+    judge = _judge(settings)
     save_settings(settings, settings.out)
     with Progress(transient=True) as progress:
         task = progress.add_task("asking the model", total=len(cases))

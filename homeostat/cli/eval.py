@@ -38,6 +38,7 @@ def evaluate(
     agent: of.Agent = None,
     controllers: of.Controllers = None,
     model: of.Model = None,
+    base_url: of.BaseUrl = None,
     calibration: of.Calibration = None,
     planner: of.Planner = None,
     heads: of.Heads = None,
@@ -93,7 +94,7 @@ def evaluate(
     if is_table(suite):
         from homeostat.cli.eval_table import run_table
 
-        base = of.agent_from(agent, _BARE, model=model, limits=limits, **loading.chosen_options())
+        base = of.agent_from(agent, _BARE, model=model, base_url=base_url, limits=limits, **loading.chosen_options())
         run_table(suite, base, out, rows=controllers, episodes=episodes, workers=workers, address=address)
         return
     changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
@@ -110,6 +111,7 @@ def evaluate(
             agent,
             _BARE,
             model=model,
+            base_url=base_url,
             controllers=controllers or (None if agent is not None else chosen.controllers),
             calibration=calibration,
             planner=planner,

@@ -99,13 +99,13 @@ def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
 
 
 def unread_lines(event: Started) -> Iterator[str]:
-    """Names the rules that no controller understands as a whole.
+    """Names the rules that no controller understands as a whole, and the sensors that the model can't feed.
 
     Args:
         event: The episode's first event.
 
     Returns:
-        One line for each of these rules.
+        One line for each of these.
     """
     return map(shown, _unread_lines(event))
 
@@ -113,6 +113,8 @@ def unread_lines(event: Started) -> Iterator[str]:
 def _unread_lines(event: Started) -> Iterator[str]:
     for rule in event.unread:
         yield f"not fully understood by the controllers, so that obeying it is left to the model: {rule}"
+    for sensor, reason in event.left_out.items():
+        yield f"sensor {sensor!r} is left out: it {reason}"
 
 
 def problem_lines(event: Observe) -> Iterator[str]:

@@ -32,6 +32,7 @@ def run(
     env: Annotated[str, typer.Option(help="The environment ('homeostat list environments').")] = "phone",
     agent: of.Agent = None,
     model: of.Model = None,
+    base_url: of.BaseUrl = None,
     task: Annotated[
         str | None, typer.Option(help="A task's name instead of a goal, or 'random'. The task's check judges the run.")
     ] = None,
@@ -75,7 +76,10 @@ def run(
         if goal is not None or task is not None:
             raise ConfigError(f"--resume {resume!r} continues with the run's own goal; leave out {goal or task!r}")
         folder = find_run(resume, runs)
-        _episode(read_settings(folder), folder, plain=plain, answer=answer, resuming=True)
+        settings = read_settings(folder)
+        if settings.env == "chat":
+            raise ConfigError(f"run {str(folder)!r} is a chat; continue it with: homeostat chat --resume {folder}")
+        _episode(settings, folder, plain=plain, answer=answer, resuming=True)
         return
     if (goal is None) == (task is None):
         given = "neither" if goal is None else f"{goal!r} and --task {task!r}"
@@ -87,6 +91,7 @@ def run(
         agent=of.agent_from(
             agent,
             model=model,
+            base_url=base_url,
             controllers=controllers,
             sensors=sensors,
             planner=planner,

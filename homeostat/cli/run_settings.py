@@ -29,6 +29,7 @@ class RunSettings(BaseModel):
         rules: The rules that go with a goal.
         max_steps: The step budget; None for the task's own.
         serial: The Android device; None for the default.
+        system: The system message of a chat.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class RunSettings(BaseModel):
     rules: tuple[str, ...] = ()
     max_steps: int | None = None
     serial: str | None = None
+    system: str = ""
 
 
 def find_run(resume: str, runs: Path) -> Path:

@@ -1,0 +1,184 @@
+"""``homeostat chat``: a conversation with a model, with the live readings below each answer."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from homeostat.cli import agent_options as of
+from homeostat.cli.model_flags import with_model_flags
+from homeostat.cli.run_settings import RunSettings, find_run, read_settings, write_settings
+from homeostat.errors import CheckpointError, ConfigError, EnvError, HomeostatError, TraceError
+from homeostat.foreign_text import shown
+from homeostat.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    from homeostat.agent import AgentSpec, Episode, Run
+    from homeostat.cli.chat_view import ChatTerminal
+
+__all__ = ["chat"]
+
+_TURNS = 1000
+_TOKENS = 512
+
+
+@with_model_flags
+def chat(
+    agent: of.Agent = None,
+    model: of.Model = None,
+    base_url: of.BaseUrl = None,
+    system: Annotated[str, typer.Option(help="The system message. Default: the model's own wording.")] = "",
+    rules: Annotated[
+        Path | None, typer.Option(help="A YAML file of rules: a list of texts, or a mapping with the key 'rules'.")
+    ] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="One more rule. May be given several times.")] = None,
+    controllers: Annotated[
+        str | None,
+        typer.Option(help="The controllers, in order: names with commas, or 'none'. Default: guard."),
+    ] = None,
+    sensors: Annotated[
+        str | None,
+        typer.Option(
+            help="Sensors to read besides those that the controllers need: names with commas. "
+            "Default: attention_drift,confidence."
+        ),
+    ] = None,
+    heads: of.Heads = None,
+    calibration: of.Calibration = None,
+    loading: ModelOptions = ModelOptions(),  # noqa: B008
+    seed: Annotated[int, typer.Option(help="The seed of sampling.")] = 0,
+    max_turns: Annotated[int, typer.Option(min=1, help="The most turns of the assistant.")] = _TURNS,
+    call_seconds: of.CallSeconds = None,
+    attempts: of.Attempts = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help=f"The most tokens of an answer. Default: {_TOKENS}.")
+    ] = None,
+    resume: Annotated[str | None, typer.Option(help="Resume a chat: its folder, or its id under --runs.")] = None,
+    runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
+) -> None:
+    """Chat with a model in the terminal, with the readings of each answer below it.
+
+    /quit ends the chat, and /readings shows the readings of every turn. Each line of a piped input is a turn.
+
+    homeostat chat --model Qwen/Qwen2.5-0.5B-Instruct --rule "answer in French"
+    """
+    if resume is not None:
+        folder = find_run(resume, runs)
+        settings = read_settings(folder)
+        if settings.env != "chat":
+            raise ConfigError(f"run {str(folder)!r} is no chat; continue it with: homeostat run --resume {folder}")
+        _chat(settings, folder, resuming=True)
+        return
+    limits = of.limits_from(call_seconds, None, attempts, max_new_tokens, None, None)
+    spec = of.agent_from(
+        agent,
+        _defaults(),
+        model=model,
+        base_url=base_url,
+        controllers=controllers,
+        sensors=sensors,
+        heads=heads,
+        calibration=calibration,
+        limits=limits,
+        **loading.chosen_options(),
+    )
+    if spec.model.startswith("homeostat/"):
+        raise ConfigError(f"model {spec.model!r} operates phones and can't chat; give a text model with --model")
+    settings = RunSettings(
+        agent=_patient(spec), env="chat", seed=seed, rules=_rules(rules, rule), max_steps=max_turns, system=system
+    )
+    _chat(settings, runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", resuming=False)
+
+
+def _defaults() -> dict[str, Any]:
+    from homeostat.agent import LoopLimits
+
+    return {"controllers": ("guard",), "limits": LoopLimits(max_new_tokens=_TOKENS)}
+
+
+def _patient(spec: AgentSpec) -> AgentSpec:
+    """The agent without a deadline for the user."""
+    return spec.model_copy(update={"limits": spec.limits.model_copy(update={"env_seconds": None})})
+
+
+def _rules(file: Path | None, more: list[str] | None) -> tuple[str, ...]:
+    from homeostat.agent.registry import load_rules
+
+    return (*(load_rules(file) if file is not None else ()), *(more or ()))
+
+
+def _chat(settings: RunSettings, folder: Path, *, resuming: bool) -> None:
+    """Loads the model and talks until the user ends it."""
+    if resuming:
+        from homeostat.agent.loop.episode import stored_run
+
+        stored = stored_run(folder)
+        if stored.ended:
+            raise typer.Exit(_say_end(stored.episode(folder), folder))
+    settings.agent.check()
+    typer.echo(f"homeostat: loading {settings.agent.model}", err=True)
+    built = settings.agent.build()
+    from rich.console import Console
+
+    from homeostat.cli.chat_view import ChatTerminal
+    from homeostat.cli.ending import ends_in_time
+    from homeostat.envs.tools import ChatEnv
+
+    terminal = ChatTerminal(Console(highlight=False))
+    env = ChatEnv(terminal, system=settings.system)
+    if resuming:
+        running = built.resume(folder, env, on_ask=terminal.ask)
+    else:
+        try:
+            settings = settings.model_copy(update={"goal": env.opening()})
+        except (EnvError, KeyboardInterrupt):
+            typer.echo("nothing was said")
+            return
+        assert settings.goal is not None
+        write_settings(settings, folder)
+        running = built.start(
+            settings.goal,
+            env,
+            seed=settings.seed,
+            rules=settings.rules,
+            max_steps=settings.max_steps,
+            run_folder=folder,
+            on_ask=terminal.ask,
+        )
+    with ends_in_time() as ending:
+        episode = _shown(running, terminal, folder)
+    ending.result = _say_end(episode, folder, ending.interrupted)
+    raise typer.Exit(ending.result)
+
+
+def _shown(running: Run, terminal: ChatTerminal, folder: Path) -> Episode | None:
+    """Shows every event; the episode, None where it was interrupted."""
+    try:
+        with running:
+            for event in running:
+                terminal.show(event)
+            episode: Episode = running.result
+            return episode
+    except KeyboardInterrupt:
+        return None
+    except (CheckpointError, TraceError):
+        raise
+    except HomeostatError:
+        if (folder / "checkpoint.sqlite").is_file():
+            typer.echo(f"homeostat: the chat is saved; resume it with: homeostat chat --resume {folder}", err=True)
+        raise
+
+
+def _say_end(episode: Episode | None, folder: Path, interrupted: int = 130) -> int:
+    """Prints one line on how the chat ended, and returns the exit status."""
+    again = f"resume it with: homeostat chat --resume {folder}"
+    if episode is None or episode.ended in ("paused", "asked"):
+        typer.echo(f"\ninterrupted; the chat is saved, {again}")
+        return interrupted
+    turns = "turn" if episode.steps == 1 else "turns"
+    typer.echo(f"{shown(episode.reason)} after {episode.steps} {turns}; trace: {folder / 'trace.jsonl'}")
+    return 0
