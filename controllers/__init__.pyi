@@ -8,6 +8,7 @@ from .context import (
     Reported as Reported,
 )
 from .contracts import (
+    Confirming as Confirming,
     Controller as Controller,
     Demanding as Demanding,
     ModelReadingRules as ModelReadingRules,
@@ -18,6 +19,7 @@ from .contracts import (
 from .decisions import (
     Ask as Ask,
     Choose as Choose,
+    Confirm as Confirm,
     Decision as Decision,
     Dispatch as Dispatch,
     HoldAttention as HoldAttention,

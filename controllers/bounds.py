@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from homeostat.actions import Action
+from homeostat.actions import Action, calls_of
 from homeostat.controllers.alarms import alarms_of, cause_of
 from homeostat.controllers.context import ControlContext
-from homeostat.controllers.decisions import Ask, Decision, Proceed, Stop
+from homeostat.controllers.decisions import Ask, Confirm, Decision, Proceed, Stop
 from homeostat.controllers.guard import Prohibition, prohibitions_of, read_rules
 from homeostat.controllers.settings import Settings
 from homeostat.sensors.readings import Reading
@@ -96,18 +96,22 @@ class StopOn(Settings):
 
 
 class Escalate(Settings):
-    """Asks the user when a reading alarms or an answer contains no action.
+    """Asks the user when a reading alarms, an answer contains no action, or a tool would change something.
 
     The episode waits for the answer and can be resumed in another process. The next attempt's prompt contains the
-    answer.
+    answer. A call of a tool that changes something is carried out if the answer is yes, and refused otherwise; the
+    bounds on questions don't hold for it.
 
     Attributes:
         sensors: The sensors whose alarms count; empty for all.
         after: How many attempts of the step have to be corrected before the user is asked; 0 asks at once.
         cooldown: The least number of steps from one question to the next.
         budget: The most questions in an episode.
+        alarms: Whether the user is asked about alarms.
         unparsable: Whether the user is asked about an answer without an action, too.
+        changes: Whether the user is asked before every call of a tool that may change something.
         question: The question, with ``{reason}`` and ``{goal}``.
+        consent: The question before such a call, with ``{calls}``.
     """
 
     name: str = Field(default="escalate", min_length=1)
@@ -115,8 +119,11 @@ class Escalate(Settings):
     after: int = Field(default=0, ge=0)
     cooldown: int = Field(default=3, ge=1)
     budget: int = Field(default=2, ge=1)
+    alarms: bool = True
     unparsable: bool = False
+    changes: bool = False
     question: str = "{reason}. What should I do for: {goal}?"
+    consent: str = "The agent wants to call {calls}. Is that allowed? Answer yes or no."
 
     @field_validator("question")
     @classmethod
@@ -125,6 +132,19 @@ class Escalate(Settings):
         if not text.strip() or not found <= {"reason", "goal"}:
             raise ValueError("a question may contain {reason} and {goal}, and nothing else in braces")
         return text
+
+    @field_validator("consent")
+    @classmethod
+    def _names_calls(cls, text: str) -> str:
+        if "{calls}" not in text:
+            raise ValueError("does not contain {calls}; put it where the calls are to stand")
+        return text
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if not (self.alarms or self.unparsable or self.changes):
+            raise ValueError("never asks; set alarms, unparsable or changes")
+        return self
 
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
         """Returns :class:`Ask` for the first cause, within cool-down and budget."""
@@ -136,10 +156,27 @@ class Escalate(Settings):
         cause, reason = "", ""
         if self.unparsable and context.unparsable is not None:
             cause, reason = "unparsable", "my answer could not be read: " + context.unparsable
-        elif alarms := alarms_of(readings, self.sensors):
+        elif self.alarms and (alarms := alarms_of(readings, self.sensors)):
             cause = cause_of(alarms[0])
             reason = f"{alarms[0].sensor} alarms" + (f" ({alarms[0].reason})" if alarms[0].reason else "")
         if not cause:
             return Proceed()
         asked = self.question.replace("{reason}", reason.strip(" .")).replace("{goal}", context.instruction)
         return Ask(question=asked, cause=cause)
+
+    def confirm(self, action: Action, context: ControlContext) -> Confirm | None:
+        """Asks for consent before a tool that may change something is called.
+
+        Args:
+            action: The action that is about to be carried out.
+            context: The tools that may be called.
+
+        Returns:
+            The question, which names every such call of the turn; None if there is none, or ``changes`` is off.
+        """
+        changing = {tool.name for tool in context.tools if tool.changes}
+        calls = [call for call in calls_of(action) if call.tool in changing] if self.changes else []
+        if not calls:
+            return None
+        cause = "changes:" + ",".join(dict.fromkeys(call.tool for call in calls))
+        return Confirm(question=self.consent.replace("{calls}", " and ".join(map(str, calls))), cause=cause)

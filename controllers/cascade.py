@@ -19,8 +19,8 @@ from pydantic import Field, field_validator, model_validator
 from homeostat.actions import Action
 from homeostat.components import component
 from homeostat.controllers.context import ControlContext, Record
-from homeostat.controllers.contracts import Controller, ModelReadingRules, Planning, ReadingRules, Refusing
-from homeostat.controllers.decisions import Decision, MakePlan, Proceed, Refuse, Stop
+from homeostat.controllers.contracts import Confirming, Controller, ModelReadingRules, Planning, ReadingRules, Refusing
+from homeostat.controllers.decisions import Confirm, Decision, MakePlan, Proceed, Refuse, Stop
 from homeostat.controllers.settings import Settings
 from homeostat.errors import UnknownName
 from homeostat.sensors.readings import Reading
@@ -153,12 +153,35 @@ class Cascade(Settings):
         Raises:
             ComponentError: A controller raised an error; it is named.
         """
-        asked = context.model_copy(update={"phase": "attempt", "action": action, "unparsable": None, "candidates": ()})
+        asked = _about(action, context)
         for controller in self.controllers:
             if not isinstance(controller, Refusing):
                 continue
             with component("controller", controller.name):
                 said = controller.refuse(action, asked)
+            if said is not None:
+                return said.model_copy(update={"by": said.by or controller.name})
+        return None
+
+    def confirmation(self, action: Action, context: ControlContext) -> Confirm | None:
+        """Asks every controller that may want the user's consent about an action that no controller refuses.
+
+        Args:
+            action: The action, whoever proposed or chose it.
+            context: The present screen or conversation, the rules and what happened so far.
+
+        Returns:
+            The first question, with the controller's name in ``by``; None if the action needs no consent.
+
+        Raises:
+            ComponentError: A controller raised an error; it is named.
+        """
+        asked = _about(action, context)
+        for controller in self.controllers:
+            if not isinstance(controller, Confirming):
+                continue
+            with component("controller", controller.name):
+                said = controller.confirm(action, asked)
             if said is not None:
                 return said.model_copy(update={"by": said.by or controller.name})
         return None
@@ -230,3 +253,8 @@ class Cascade(Settings):
             return False
         mine = [r for r in taken if r.controller == name]
         return self.limits.get(name, Limit()).allows(mine, context.step)
+
+
+def _about(action: Action, context: ControlContext) -> ControlContext:
+    """The context in which controllers judge an action, whoever proposed or chose it."""
+    return context.model_copy(update={"phase": "attempt", "action": action, "unparsable": None, "candidates": ()})

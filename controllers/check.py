@@ -19,6 +19,7 @@ from homeostat.controllers.contracts import Controller, Planning, Refusing
 from homeostat.controllers.decisions import (
     Ask,
     Choose,
+    Confirm,
     Decision,
     Dispatch,
     MakePlan,
@@ -107,6 +108,8 @@ def _problem(controller: Controller, decision: Decision, context: ControlContext
             return "reminds with an empty text"
         case Ask(question=text) if not text.strip():
             return "asks an empty question"
+        case Confirm():
+            return "asks for consent in decide; do that in a method confirm(action, context), which the loop calls"
         case SteerAttention(actuators=()):
             return "steers without an actuator"
         case SteerAttention() if context.phase != "attempt":

@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 
 from homeostat.actions import Action
 from homeostat.controllers.context import ControlContext
-from homeostat.controllers.decisions import Decision, Refuse, Stop
+from homeostat.controllers.decisions import Confirm, Decision, Refuse, Stop
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.readings import Reading
 
-__all__ = ["Controller", "Demanding", "ModelReadingRules", "Planning", "ReadingRules", "Refusing"]
+__all__ = ["Confirming", "Controller", "Demanding", "ModelReadingRules", "Planning", "ReadingRules", "Refusing"]
 
 
 @runtime_checkable
@@ -84,6 +84,26 @@ class Refusing(Controller, Protocol):
 
         Returns:
             A refusal, the end of the episode, or None if the action is allowed.
+        """
+        ...
+
+
+@runtime_checkable
+class Confirming(Controller, Protocol):
+    """A controller that may want the user's consent to an action.
+
+    The loop asks every such controller about an action that no controller refuses, whoever proposed or chose it.
+    """
+
+    def confirm(self, action: Action, context: ControlContext) -> Confirm | None:
+        """Judges an action that is about to be carried out.
+
+        Args:
+            action: The action.
+            context: The present screen or conversation, the rules and what happened so far.
+
+        Returns:
+            The question to the user; None if the action needs no consent.
         """
         ...
 

@@ -16,6 +16,7 @@ from homeostat.sensors.steering.actuators import Actuator
 __all__ = [
     "Ask",
     "Choose",
+    "Confirm",
     "Decision",
     "Dispatch",
     "HoldAttention",
@@ -131,6 +132,19 @@ class Ask(_Decision):
     question: str
 
 
+class Confirm(_Decision):
+    """Asks the user whether the action may be carried out. Any other answer than yes refuses it.
+
+    The episode can be resumed with the answer, and the action is then carried out without asking the model again.
+
+    Attributes:
+        question: The question, which a yes or a no answers.
+    """
+
+    kind: Literal["confirm"] = "confirm"
+    question: str
+
+
 class SteerAttention(_Decision):
     """Asks the model again with its attention steered, in this step only.
 
@@ -217,6 +231,7 @@ Decision = Annotated[
     | Report
     | Perform
     | Ask
+    | Confirm
     | SteerAttention
     | HoldAttention
     | Sample

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from homeostat.controllers.bounds import Escalate
 from homeostat.controllers.contracts import Controller
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.guard import Guard
@@ -148,6 +149,11 @@ PRESETS: dict[str, Preset] = {
             "model-guard",
             "guard; the model reads the rules that the guard does not understand",
             _always(Guard(name="model-guard", read_by_model=True)),
+        ),
+        Preset(
+            "confirm",
+            "ask the user before a tool that may change something is called",
+            _always(Escalate(name="confirm", alarms=False, changes=True)),
         ),
         Preset("steer", "double the attention on the goal after it fell", _always(_STEER), _DRIFT),
         Preset(

@@ -10,7 +10,7 @@ from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.controlling import record_of
 from homeostat.agent.loop.nodes import Updates
 from homeostat.agent.loop.performing import Outcome, perform, settle
-from homeostat.agent.loop.refusing import refusal
+from homeostat.agent.loop.refusing import confirmation, refusal
 from homeostat.agent.loop.state import EpisodeState, StepState
 from homeostat.agent.prompts import past_action
 from homeostat.controllers.decisions import Refuse, Stop
@@ -112,10 +112,12 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
     refused: Refuse | Stop | None = state.decision if isinstance(state.decision, Refuse) else None
     if refused is None and known is None:
         refused = refusal(action, state, context)
+        if refused is None and (unasked := confirmation(action, state, context)) is not None:
+            told = f"the user has not been asked: {unasked.question}"
+            refused = Refuse(reason=told, cause=unasked.cause, by=unasked.by)
         if refused is not None:  # for example in a resumed run whose controllers have changed
             updates["decisions"] = (*state.decisions, record_of(refused, refused.by, state))
-            told = Decide(step=state.step, phase=state.phase, controller=refused.by, decision=refused)
-            context.emit(told)
+            context.emit(Decide(step=state.step, phase=state.phase, controller=refused.by, decision=refused))
     if isinstance(refused, Stop):
         return {**updates, "decision": refused, "ending": "stopped", "reason": refused.reason}
     if refused is not None:

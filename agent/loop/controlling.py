@@ -6,7 +6,7 @@ from homeostat.actions import Action
 from homeostat.agent.events import Decide
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.nodes import Updates
-from homeostat.agent.loop.refusing import refusal
+from homeostat.agent.loop.refusing import confirmation, refusal
 from homeostat.agent.loop.state import EpisodeState, Proposal, StepState, SubtaskState
 from homeostat.controllers.context import Record
 from homeostat.controllers.decisions import (
@@ -50,12 +50,14 @@ def control(state: EpisodeState, context: RunContext) -> Updates:
         if isinstance(refused, Refuse) and isinstance(decision, Choose):
             refused = refused.model_copy(update={"candidate": min(decision.index, len(state.now.candidates) - 1)})
         decision, name = refused, refused.by
-    context.emit(
-        Decide(step=state.step, attempt=state.now.attempt, phase=state.phase, controller=name, decision=decision)
-    )
-    updates: Updates = {"decision": decision}
-    if not isinstance(decision, Proceed):
-        updates["decisions"] = (*state.decisions, record_of(decision, name, state))
+    consent = confirmation(_about_to_act(decision, state), state, context) if refused is None else None
+    taken = [(decision, name)] if consent is None or not isinstance(decision, Proceed) else []
+    taken += [] if consent is None else [(consent, consent.by)]
+    updates: Updates = {"decision": taken[-1][0]}
+    for one, by in taken:
+        context.emit(Decide(step=state.step, attempt=state.now.attempt, phase=state.phase, controller=by, decision=one))
+        if not isinstance(one, Proceed):
+            updates["decisions"] = (*updates.get("decisions", state.decisions), record_of(one, by, state))
     return updates | _consequences(decision, name, state)
 
 

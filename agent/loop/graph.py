@@ -5,6 +5,7 @@
                  remind, dispatch ──┘ ◄────────┼──► plan ─► control          (corrections)
                                                ├──► report ─► control        (a screen read)
                                                ├──► ask ─► propose           (interrupt)
+                                               ├──► confirm ─► act           (interrupt)
                                                └──► finish                   (stop)
 
 Where a controller asks for it, the model reads rules between ``start`` and ``observe``. Before the first attempt the
@@ -22,7 +23,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from homeostat.agent.loop import acting, controlling, nodes, planning, reading_rules
+from homeostat.agent.loop import acting, confirming, controlling, nodes, planning, reading_rules
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.controlling import ACTING_PHASES
 from homeostat.agent.loop.limits import LoopLimits
@@ -30,6 +31,7 @@ from homeostat.agent.loop.state import EpisodeState, checked
 from homeostat.controllers.decisions import (
     Ask,
     Choose,
+    Confirm,
     Dispatch,
     HoldAttention,
     MakePlan,
@@ -73,7 +75,7 @@ def recursion_limit(task: TaskInfo, limits: LoopLimits) -> int:
         The limit. An episode's own bounds always end it first.
     """
     rounds = 2 * task.max_steps + 2  # steps, and dispatches: each starts the count of attempts anew
-    return rounds * (9 * limits.attempts + 6 + _HOLDS * (limits.attempts + 2)) + 16
+    return rounds * (9 * limits.attempts + 7 + _HOLDS * (limits.attempts + 2)) + 16
 
 
 @cache
@@ -86,6 +88,7 @@ def _graph() -> Any:
         nodes.sense,
         controlling.control,
         nodes.ask,
+        confirming.confirm,
         nodes.sample,
         planning.plan,
         planning.report,
@@ -99,12 +102,13 @@ def _graph() -> Any:
     graph.add_edge("propose", "sense")
     graph.add_edge("sense", "control")
     graph.add_conditional_edges(
-        "control", _after_control, ["control", "propose", "plan", "report", "sample", "ask", "act", "finish"]
+        "control", _after_control, ["control", "propose", "plan", "report", "sample", "ask", "confirm", "act", "finish"]
     )
     graph.add_edge("plan", "control")
     graph.add_edge("report", "control")
     graph.add_edge("sample", "control")
     graph.add_edge("ask", "propose")
+    graph.add_edge("confirm", "act")
     graph.add_conditional_edges("act", _after_act, ["observe", "finish"])
     graph.add_edge("finish", END)
     return graph
@@ -145,6 +149,8 @@ def _after_control(state: EpisodeState) -> str:
             return "plan"
         case Ask():
             return "ask"
+        case Confirm():
+            return "confirm"
         case Stop():
             return "finish"
     raise AssertionError(state.decision)

@@ -14,12 +14,11 @@ from typing import Literal
 from homeostat.actions import Action
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.intents import Intent
+from homeostat.agent.loop.replies import said_yes
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.errors import ActionError
 
 __all__ = ["Outcome", "perform", "settle"]
-
-_YES, _NO = {"yes", "y", "done", "true", "1"}, {"no", "n", "not done", "false", "0"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def _asked(intent: Intent, context: RunContext) -> Outcome | None:
     doubt = f"the run was interrupted in {what}, and the screen does not tell whether it was carried out"
     if context.on_ask is None:
         return Outcome(uncertain=doubt)
-    answer = context.on_ask(f"{doubt}. Was it? Answer yes or no.").strip().lower()
-    if answer in _YES:
-        return Outcome(settled="asked")
-    return None if answer in _NO else Outcome(uncertain=f"{doubt}; the answer was {answer[:80]!r}")
+    answer = context.on_ask(f"{doubt}. Was it? Answer yes or no.")
+    done = said_yes(answer)
+    if done is None:
+        return Outcome(uncertain=f"{doubt}; the answer was {answer.strip()[:80]!r}")
+    return Outcome(settled="asked") if done else None

@@ -125,6 +125,7 @@ class StepState(_Frozen):
         temperature: The sampling temperature of the next attempt; None for the loop's.
         steering: The actuators of the present attempts.
         candidates: The answers that were sampled to the step's prompt.
+        allowed: Whether the user has allowed the proposal's action, where a controller asked for that.
     """
 
     attempt: int = 0
@@ -133,6 +134,7 @@ class StepState(_Frozen):
     temperature: float | None = None
     steering: tuple[Actuator, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    allowed: bool = False
 
 
 class EpisodeState(BaseModel):

@@ -28,7 +28,16 @@ from homeostat.agent.events import (
     Started,
 )
 from homeostat.agent.prompts import describe
-from homeostat.controllers.decisions import Dispatch, HoldAttention, MakePlan, Proceed, Refuse, Reminder, SteerAttention
+from homeostat.controllers.decisions import (
+    Confirm,
+    Dispatch,
+    HoldAttention,
+    MakePlan,
+    Proceed,
+    Refuse,
+    Reminder,
+    SteerAttention,
+)
 from homeostat.controllers.model_rules import ModelRule
 from homeostat.envs.mobile_use import Grid
 from homeostat.foreign_text import shown
@@ -161,6 +170,8 @@ def _decision_lines(event: Decide) -> Iterator[str]:
             yield f"  {event.controller} steers: " + (", ".join(map(str, actuators)) or "no more")
         case HoldAttention(actuators=actuators):
             yield f"  {event.controller} steers from now on: " + (", ".join(map(str, actuators)) or "no more")
+        case Confirm(question=question):
+            yield f"  {event.controller} asks: {question}"
         case Refuse(reason=reason):
             yield f"  {event.controller} refuses: {reason}"
         case decision:
