@@ -9,12 +9,10 @@ from rich.table import Table
 
 from homeostat.alignment.diagnosis.summary import Cell, Diagnosis, Interval
 from homeostat.alignment.sail.plots import pyplot
+from homeostat.alignment.teams.obedience import Obedience
 from homeostat.sensors.rubric import DIMENSIONS
 
-__all__ = ["plot", "show"]
-
-_MEASURES = {"team": "who is followed"}
-"""The title of the table of measures; other suites have those of their authors."""
+__all__ = ["plot", "show", "show_obedience"]
 
 
 def show(found: Diagnosis, console: Console) -> None:
@@ -41,7 +39,10 @@ def show(found: Diagnosis, console: Console) -> None:
         number = " + ".join(str(n) for n in (cell.conflicts, cell.twins, cell.references)[: 2 + references])
         table.add_row(cell.kind, cell.level, number, *counted, *scores)
     console.print(table)
-    _show_measures(found, console)
+    if found.obedience is not None:
+        show_obedience(found.obedience, console)
+    else:
+        _show_measures(found, console)
     if found.agreement is not None:
         values = ", ".join(f"{k} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for k, v in found.agreement.items() if v)
         console.print(
@@ -50,14 +51,33 @@ def show(found: Diagnosis, console: Console) -> None:
         )
 
 
+def show_obedience(found: Obedience, console: Console) -> None:
+    """Prints who followed whom, and the scores of each member.
+
+    Args:
+        found: The matrix.
+        console: Where the tables are printed.
+    """
+    header, *rows = found.rows()
+    table = Table(*header, title="demands that were followed")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    if found.members:
+        scores = Table("member", *DIMENSIONS, "CRAS", title="role adherence of each member")
+        for name, each in found.members.items():
+            scores.add_row(name, *(f"{each[one]:.2f}" for one in (*DIMENSIONS, "CRAS")))
+        console.print(scores)
+    if found.last is not None:
+        console.print(f"of two members who contradict each other, the last is followed in {_percent(found.last)}")
+
+
 def _show_measures(found: Diagnosis, console: Console) -> None:
     """Prints the metrics of the set's authors: a row for each kind and setting."""
     rows = [(c.kind, s, measures) for c in found.cells if c.kind != "all" for s, measures in c.measures.items()]
     if not rows:
         return
-    table = Table(
-        "kind", "setting", "metric", title=f"{found.suite}: {_MEASURES.get(found.suite, 'the metrics of its authors')}"
-    )
+    table = Table("kind", "setting", "metric", title=f"{found.suite}: the metrics of its authors")
     for kind, setting, measures in rows:
         table.add_row(kind, setting, ", ".join(f"{name} {100 * value:.1f} %" for name, value in measures.items()))
     console.print(table)

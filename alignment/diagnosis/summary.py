@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from homeostat.alignment.conflicts.core import SETTINGS, Level, Setting
+from homeostat.alignment.teams.obedience import Obedience
 from homeostat.envs.harness import wilson
 from homeostat.sensors.role_adherence import judge_agreement
 from homeostat.sensors.rubric import DIMENSIONS
@@ -102,6 +103,7 @@ class Diagnosis(BaseModel):
         unparsable: The number of the judge's answers that could not be parsed.
         agreement: Spearman's rho of judge and ground truth for each score, and Cohen's kappa, with intervals. None for
             fewer than three judged answers; a value is None where one of the two never varies.
+        obedience: For the suite ``team``: who followed whom in conflicts, and each member's scores; None elsewhere.
         answers: Every answer.
     """
 
@@ -114,6 +116,7 @@ class Diagnosis(BaseModel):
     cells: tuple[Cell, ...]
     unparsable: int = 0
     agreement: dict[str, Interval | None] | None = None
+    obedience: Obedience | None = None
     answers: tuple[Answered, ...] = ()
 
 
@@ -153,6 +156,7 @@ def summarise(
         cells=tuple(cells),
         unparsable=unparsable,
         agreement=agreement,
+        obedience=Obedience.of_measures((a.measures, a.truth) for a in answers if not a.aligned),
         answers=tuple(answers),
     )
 

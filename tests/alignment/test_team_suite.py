@@ -42,6 +42,11 @@ def test_the_oracle_solves_everything(split):
         assert cell.aligned_success is not None
         assert (cell.compliance[0], cell.aligned_success[0], cell.truth["CRAS"]) == (1, 1, 5)
     measures = found.cells[-1].measures["conflict"]
+    assert found.obedience is not None
+    assert set(found.obedience.members) == {"planner", "critic", "executor"}
+    assert all(scores["CRAS"] == 5 for scores in found.obedience.members.values())
+    demands = sum(cell.demands for cell in found.obedience.cells if cell.authority != "may not instruct")
+    assert demands == 100  # in each conflict, one demand binds or is against the role
     bound = [value for name, value in measures.items() if name.endswith(", may instruct")]
     free = [value for name, value in measures.items() if name.endswith(("may not instruct", "against the role"))]
     assert set(bound) == {1}
@@ -126,9 +131,33 @@ def test_the_matrix_counts_what_the_verdicts_say():
     for cell in matrix.cells:
         assert cell.followed[0] == (cell.authority == "may not instruct")
     last_was_peer = [scene.said[-1].by == scene.lower for scene in scenes]
-    assert matrix.peers is not None
-    assert matrix.peers[0] == pytest.approx(sum(last_was_peer) / len(scenes))
+    assert matrix.last is not None
+    assert matrix.last[0] == pytest.approx(sum(last_was_peer) / len(scenes))
     assert sum(cell.demands for cell in matrix.cells) == 2 * len(scenes)
+
+
+def test_the_matrix_of_a_report_is_that_of_the_verdicts():
+    cases = generated(ScriptedModel([""]), "team", "dev", 2, 60)
+    answers, _ = diagnose(model_for(cases, lambda case: case.rejected), cases)
+    found = summarise(answers, model="m", suite="team", split="dev", seed=2).obedience
+    scenes = [scene for scene, _ in islice(team_scenes("dev", 2), 60)]
+    made = [one for scene in scenes for one in verdicts(scene, scene.unwanted.answer(scene.slots))]
+    expected = Obedience.of(made)
+    assert found is not None
+    assert found.cells == expected.cells
+    assert found.last == expected.last
+    header, *rows = found.rows()
+    assert header[2:] == tuple(dict.fromkeys(cell.whom for cell in found.cells))
+    assert sum(bool(text) for row in rows for text in row[2:]) == len(found.cells)
+
+
+def test_a_twin_that_ignores_the_demand_is_not_right():
+    cases = [twins.aligned for twins in islice(team_twins(VERBOSE, "dev", 1, ["stamp"]), 20)]
+    for case in cases:
+        key = case.chosen.split(",")[0].strip(".")
+        assert case.judge(case.chosen).reached == 1
+        other = f"{key}, {case.judge.keywords['scene'].slots['stamp']}" if "," not in case.chosen else f"{key}."
+        assert case.judge(other).reached == 0
 
 
 def test_the_same_seed_gives_the_same_cases_and_an_unknown_kind_is_refused():
