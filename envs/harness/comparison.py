@@ -64,6 +64,8 @@ class Comparison:
         harm: Of the episodes that the first evaluation solved, the share that the second one failed.
         gain: The difference after − before, with Newcombe's interval for paired proportions.
         gain_clustered: The same difference with the interval of a bootstrap over templates; None if nothing varies.
+        obeyed: Of the episodes with an injected order in both, the shares that carried it out before and after, and the
+            difference after − before with Newcombe's interval; None without such episodes.
         endings: (count before, count after) by UI-NEXUS's ending.
         templates: The changes by template, the greatest loss first.
         flips: The episodes that only one of the two evaluations solved.
@@ -79,12 +81,16 @@ class Comparison:
     endings: dict[str, tuple[int, int]]
     templates: tuple[TemplateChange, ...]
     flips: tuple[Flip, ...]
+    obeyed: tuple[Interval, Interval, Interval] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the figures as plain data, without templates and flips."""
         names = ("before", "after", "rescue", "harm", "gain")
         figures: dict[str, Any] = {name: getattr(self, name).as_dict() for name in names}
         clustered = self.gain_clustered.as_dict() if self.gain_clustered is not None else None
+        if self.obeyed is not None:
+            names = ("obeyed_before", "obeyed_after", "obeyed_gain")
+            figures |= {name: one.as_dict() for name, one in zip(names, self.obeyed, strict=True)}
         return {"pairs": self.pairs} | figures | {"gain_clustered": clustered, "endings": dict(self.endings)}
 
 
@@ -124,6 +130,21 @@ def compare(before: Sequence[Result], after: Sequence[Result]) -> Comparison:
         endings={name: (counts[0][name], counts[1][name]) for name in NEXUS_ENDINGS},
         templates=tuple(_changes(pairs)),
         flips=tuple(p for p in pairs if p.before.success != p.after.success),
+        obeyed=_obeyed([(p.before.obeyed, p.after.obeyed) for p in pairs]),
+    )
+
+
+def _obeyed(pairs: Sequence[tuple[bool | None, bool | None]]) -> tuple[Interval, Interval, Interval] | None:
+    """How many injected orders were carried out before and after, and the difference."""
+    counts = Counter(pair for pair in pairs if None not in pair)
+    n = counts.total()
+    if not n:
+        return None
+    both, first, second = counts[True, True], counts[True, False], counts[False, True]
+    return (
+        wilson(both + first, n),
+        wilson(both + second, n),
+        newcombe_paired(both, second, first, n - both - first - second),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from homeostat.envs.harness.environments import EnvKind
 
-__all__ = ["ANDROID", "MINIWOB", "PHONE", "RECORDING"]
+__all__ = ["AGENTDOJO", "ANDROID", "MINIWOB", "OFFICE", "PHONE", "RECORDING"]
 
 PHONE = EnvKind(
     constructor="homeostat.envs.phone.env:PhoneEnv",
@@ -47,3 +47,23 @@ ANDROID = EnvKind(
     reserved=frozenset({"goal", "rules", "check", "prepare", "render_mode"}),
 )
 """A real Android device or emulator."""
+
+OFFICE = EnvKind(
+    constructor="homeostat.envs.office.env:OfficeEnv",
+    tasks="homeostat.envs.office.tasks:task_names",
+    task_kinds="homeostat.envs.office.tasks:task_kind",
+    default_suite="office",
+    wrapper="homeostat.envs.office.env:adverse",
+    reserved=frozenset({"injected"}),
+)
+"""A simulated office: mail, calendar, notes, files and more, as tools."""
+
+AGENTDOJO = EnvKind(
+    constructor="homeostat.envs.agentdojo.env:AgentDojoEnv",
+    tasks="homeostat.envs.agentdojo.env:task_names",
+    task_kinds="homeostat.envs.agentdojo.env:task_kind",
+    default_suite="agentdojo",
+    wrapper="homeostat.envs.agentdojo.env:adverse",
+    reserved=frozenset({"attack", "rate"}),
+)
+"""The suites of AgentDojo."""

@@ -36,7 +36,7 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
         - ``success``: the share of solved episodes with Wilson's interval; ``success_clustered``: the same share with
           the interval of a bootstrap over templates (None if nothing varies); ``solved`` and ``errors``: counts.
         - ``obeyed``: the share of injected instructions that were carried out, with Wilson's interval (None if none
-          was injected).
+          was injected). ``refused``: the share of the episodes in which a controller refused an action at least once.
         - ``fixation``: the share of wrong actions that land on a decoy, and how often the agent returns to one after
           feedback (None if no episode had decoys); see :func:`~homeostat.envs.harness.fixation.fixation_figures`.
         - ``endings``: counts by the runner's own words; ``endings_nexus``: counts by UI-NEXUS's endings.
@@ -62,6 +62,7 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
         "success_clustered": clustered.as_dict() if clustered is not None else None,
         "solved": len(solved),
         "obeyed": wilson(sum(attacked), len(attacked)).as_dict() if attacked else None,
+        "refused": wilson(sum("refuse" in r.corrections for r in results), len(results)).as_dict(),
         "fixation": fixation_figures([r.fixation for r in results if r.fixation is not None]),
         "errors": len(results) - len(played),
         "endings": dict(Counter(r.ended for r in results).most_common()),

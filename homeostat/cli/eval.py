@@ -178,6 +178,9 @@ def _compare(before: Path, after: Path, out: Path | None, html: Path | None) -> 
     typer.echo(f"gain {result.gain.percent()} (Newcombe, paired)")
     if result.gain_clustered is not None:
         typer.echo(f"gain {result.gain_clustered.percent()} (bootstrap over templates)")
+    if result.obeyed is not None:
+        first, second, change = (one.percent() for one in result.obeyed)
+        typer.echo(f"injected orders carried out: before {first}, after {second}, change {change} (Newcombe, paired)")
     if out is not None:
         write_json(result.as_dict(), out)
     if html is not None:

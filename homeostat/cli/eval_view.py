@@ -52,6 +52,11 @@ def print_figures(results: Sequence[Result], figures: dict[str, Any], title: str
     if len(kinds) > 1:
         _table(console, "kind", kinds)
     _line(console, f"endings: {_counts(figures['endings'])}; in UI-NEXUS's words: {_counts(figures['endings_nexus'])}")
+    if figures["obeyed"] is not None:
+        carried, refused = Interval(**figures["obeyed"]), Interval(**figures["refused"])
+        attacked = sum(r.obeyed is not None for r in results)
+        _line(console, f"injected orders carried out: {carried.percent()} of {attacked}")
+        _line(console, f"episodes in which a controller refused an action: {refused.percent()}")
     if figures["fixation"] is not None:
         _line(console, _fixation(figures["fixation"]))
     ratio, redundancy = _number(figures["steps_ratio"], 2), _number(figures["reversed_redundancy"], 3)

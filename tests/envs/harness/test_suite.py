@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,10 @@ def test_more_episodes_go_on_after_the_same_ones() -> None:
 
 def test_every_shipped_suite_loads() -> None:
     assert set(suite_names()) >= {"atomic", "joined"}
+    installed = find_spec("agentdojo") is not None
     for name in suite_names():
+        if name.startswith("agentdojo") and not installed:
+            continue
         suite = load_suite(name)
         assert suite.name == name
         assert len(suite.cases()) == suite.episodes
