@@ -1,13 +1,16 @@
 """Builds the prompt of a chat whose messages are given, in OpenAI's format, and stay as they are.
 
 The labels of spans are those of every conversation: ``system``, ``goal`` (the user's first message), ``user`` (the
-later ones), ``history`` (the assistant's), ``tool.NAME`` and ``tools``. A message or a part may bear a ``label`` of its
-own. Where one is labelled ``goal``, the user's first message is ``user`` like the others. All of it is foreign text.
+later ones), ``history`` (the assistant's), ``tool.NAME`` and ``tools``. In a group of agents, such as AutoGen's, a
+later user message whose ``name`` is not that of the first one is another agent's: ``agent.NAME``. A message or a part
+may bear a ``label`` of its own. Where one is labelled ``goal``, the user's first message is ``user`` like the others.
+All of it is foreign text.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,6 +24,7 @@ from homeostat.sensors.chat.wording import Wording, fill, join
 __all__ = ["chat_prompt", "labelled_parts", "with_labels"]
 
 _LABELS = {"system": "system", "developer": "system", "user": "user", "assistant": "history"}
+_SPEAKER = re.compile(r"[A-Za-z]\w{0,63}")
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 
 
@@ -39,6 +43,7 @@ def with_labels(chat: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]
     chosen = any("goal" in _own_labels(message) for message in chat if isinstance(message, Mapping))
     found: list[dict[str, Any]] = []
     names: dict[str, tuple[str, str]] = {}
+    user = next((m.get("name") for m in chat if isinstance(m, Mapping) and m.get("role") == "user"), None)
     for number, message in enumerate(chat):
         if not isinstance(message, Mapping):
             raise ConfigError(f"message {number} is {str(message)[:60]!r}; pass {{'role': …, 'content': …}}")
@@ -47,6 +52,8 @@ def with_labels(chat: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]
         label = _LABELS.get(role, "tool")
         if role == "user" and not chosen:
             label, chosen = "goal", True
+        elif role == "user" and (name := message.get("name")) != user and _SPEAKER.fullmatch(str(name or "")):
+            label = f"agent.{name}"
         if role == "assistant" and (calls := message.get("tool_calls")):
             if not isinstance(calls, list):
                 raise ConfigError(f"message {number} has tool_calls={str(calls)[:60]!r}; pass a list")
