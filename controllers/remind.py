@@ -188,7 +188,7 @@ class Remind(Settings):
         span = reading.span or ""
         if span == "rules" and context.rules:
             return self.rules_text.format(**given | {"rules": "; ".join(_broken(reading, context.rules))}), ()
-        if span in _UNTRUSTED:
+        if span.partition(".")[0] in _UNTRUSTED:
             return self.data_text.format(**given), ()
         if span in _EVIDENCE or span.startswith("frame-"):
             evidence = span.replace("-", " ") if span.startswith("frame-") else "the screen"
