@@ -48,6 +48,7 @@ _TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size)|(length|window|size).{0,20}context|prompt.{0,20}too long", re.I
 )
 _LONGEST = 300
+_CONNECT = 10.0
 
 
 class ChatModel:
@@ -95,7 +96,7 @@ class ChatModel:
             ConfigError: The client is not installed, or a setting is invalid.
         """
         try:
-            from openai import AsyncOpenAI
+            from openai import AsyncOpenAI, Timeout
         except ImportError:
             raise ConfigError("a model on a server needs the client openai; pip install 'homeostat[openai]'") from None
         if retries < 0 or not seconds > 0:
@@ -112,7 +113,10 @@ class ChatModel:
         self._key = api_key or os.environ.get("OPENAI_API_KEY") or ""
         self._address = api_address(address)
         self._client: AsyncOpenAI = AsyncOpenAI(
-            api_key=self._key or "none", base_url=self._address, max_retries=retries, timeout=seconds
+            api_key=self._key or "none",
+            base_url=self._address,
+            max_retries=retries,
+            timeout=Timeout(seconds, connect=min(seconds, _CONNECT)),
         )
         self._running: set[asyncio.Task[Any]] = set()
 

@@ -112,7 +112,14 @@ class ChatEnv(ToolEnv):
         return "the user ended the conversation" if self._left else ""
 
     def repeatable(self, action: Action) -> bool:
-        """Whether the action may be carried out again. A user whose reply a crash lost can be asked again."""
+        """Tells whether an action may be carried out again. A user whose reply a crash lost can be asked again.
+
+        Args:
+            action: The action.
+
+        Returns:
+            True for answers and questions, and for calls of tools that may be called twice.
+        """
         return isinstance(action, Answer | Question) or super().repeatable(action)
 
     def snapshot(self) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from homeostat.agent import ChatModel, Model, read_trace
 from homeostat.agent.events import Act
 from homeostat.agent.models.any_model import load_model
 from homeostat.agent.tool_calls import read_turn
-from homeostat.controllers import Remind
+from homeostat.controllers import Decompose, Remind
 from homeostat.conversation import ToolSpec
 from homeostat.envs.tools import ToolEnv
 from homeostat.errors import ConfigError, ModelError, PromptTooLong
 from homeostat.sensors import Confidence, Message, Part, Prompt
 from homeostat.sensors.rubric import DIMENSIONS, GENERIC, ask_scores, parse_scores
+from homeostat.testing import ScriptedModel
 
 PROMPT = Prompt((Message("system", (Part("system", "Be brief."),)), Message("user", (Part("goal", "Hello"),))))
 Make = Callable[..., ChatModel]
@@ -316,3 +317,19 @@ def test_a_server_judges(chat_server: Any, make: Make) -> None:
     found = parse_scores(ask_scores(make(), "a clerk", "Help me.", "No.", GENERIC))
     assert found is not None
     assert found.as_dict() == {"GA": 4, "RC": 3.5, "KBA": 5, "CC": 2}
+
+
+def test_a_server_plans(chat_server: Any, make: Make) -> None:
+    plan = {"parts": [{"instruction": "Say hello."}, {"instruction": "Say goodbye."}]}
+    chat_server.answer = lambda request, number: json.dumps(plan)
+    executor = ScriptedModel(["Hello!"])
+    events = list(
+        Agent(executor, controllers=[Decompose()], planner=make()).start("Say hello, then goodbye.", ToolEnv([]))
+    )
+    assert events[0].kind == "start"
+    assert events[0].planner == "openai:tiny"
+    plans = [event.plan for event in events if event.kind == "plan"]
+    assert plans[0] is not None
+    assert [subtask.instruction for subtask in plans[0].subtasks] == ["Say hello.", "Say goodbye."]
+    assert chat_server.requests[0]["response_format"]["type"] == "json_schema"
+    assert "logprobs" in chat_server.requests[0]
