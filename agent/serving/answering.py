@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -72,7 +72,9 @@ class Answered:
     report: dict[str, Any] = field(default_factory=dict)
 
 
-def answered(asked: Asked, model: Caller, sensors: Sequence[Sensor], cascade: Cascade) -> tuple[Answered, list[Event]]:
+def answered(
+    asked: Asked, model: Caller, sensors: Sequence[Sensor], cascade: Cascade, left_out: Mapping[str, str]
+) -> tuple[Answered, list[Event]]:
     """Runs the loop on one choice.
 
     Args:
@@ -80,6 +82,7 @@ def answered(asked: Asked, model: Caller, sensors: Sequence[Sensor], cascade: Ca
         model: The model, for this choice.
         sensors: The sensors that read every answer.
         cascade: The controllers.
+        left_out: The sensors that the model can't feed, with the reason.
 
     Returns:
         The answer, and the events of the loop.
@@ -96,11 +99,11 @@ def answered(asked: Asked, model: Caller, sensors: Sequence[Sensor], cascade: Ca
     with model:
         run = agent.start(task, env, seed=asked.seed)
         events.extend(run)
-    return _outcome(asked, env, events, run.result, agent.degraded, model), events
+    return _outcome(asked, env, events, run.result, left_out, model), events
 
 
 def _outcome(
-    asked: Asked, env: RequestEnv, events: Sequence[Event], episode: Episode, degraded: dict[str, str], model: Caller
+    asked: Asked, env: RequestEnv, events: Sequence[Event], episode: Episode, left_out: Mapping[str, str], model: Caller
 ) -> Answered:
     """What the client gets."""
     senses = [event for event in events if isinstance(event, Sense)]
@@ -132,7 +135,7 @@ def _outcome(
         prompt_tokens=said.prompt_tokens if said is not None else 0,
         completion_tokens=len(said.tokens) if said is not None else 0,
         logprobs=_logprobs(said, model) if said is not None else (),
-        report=_report(said, senses, events, episode, degraded, env),
+        report=_report(said, senses, events, episode, left_out, env),
     )
 
 
@@ -155,7 +158,7 @@ def _report(
     senses: Sequence[Sense],
     events: Sequence[Event],
     episode: Episode,
-    degraded: dict[str, str],
+    left_out: Mapping[str, str],
     env: RequestEnv,
 ) -> dict[str, Any]:
     """The field ``homeostat`` of the response."""
@@ -186,7 +189,7 @@ def _report(
             for one in senses
             if len(senses) > 1
         ],
-        "sensors_left_out": degraded,
+        "sensors_left_out": dict(left_out),
         "rules_left_to_the_model": list(started.unread),
         "cost": {
             "calls": episode.calls,

@@ -16,7 +16,8 @@ __all__ = ["RequestEnv"]
 class RequestEnv:
     """A chat that waits for the assistant's turn.
 
-    The tools are the client's: a call is not made here but returned.
+    The tools are the client's: a call is not made here but returned. A call that can't be made stays in the chat, with
+    the reason as its result, so that the model can correct itself.
 
     Attributes:
         restores: Always True: nothing outside is touched.
@@ -59,6 +60,7 @@ class RequestEnv:
         """
         self.problem = self._problem(action)
         if self.problem:
+            self._conversation = self._conversation.model_copy(update={"chat": self._told(action)})
             raise ActionError(self.problem)
         self.action = action
 
@@ -93,6 +95,18 @@ class RequestEnv:
         if found:
             self.misfit = action
         return found
+
+    def _told(self, action: Action) -> tuple[dict[str, Any], ...]:
+        """The chat with calls that can't be made, and why."""
+        chat = list(self._conversation.chat)
+        calls, results = [], []
+        for call in calls_of(action):
+            name = f"fail{len(chat) + len(calls):05d}"  # nine characters, as some templates demand
+            calls.append({"type": "function", "id": name, "function": {"name": call.tool, "arguments": call.arguments}})
+            told = {"role": "tool", "tool_call_id": name, "name": call.tool, "label": f"tool.{call.tool}"}
+            results.append({**told, "content": f"error: {self.problem}"})
+        said = {"role": "assistant", "content": None, "tool_calls": calls, "label": "history"}
+        return (*chat, said, *results) if calls else tuple(chat)
 
     def _misfit(self, call: Call) -> str:
         from jsonschema import Draft202012Validator

@@ -233,7 +233,7 @@ class Service:
         return Work(caller, result)
 
     def _answer(self, asked: Asked, caller: Caller) -> Answered:
-        found, events = answered(asked, caller, self.sensors, self.cascade)
+        found, events = answered(asked, caller, self.sensors, self.cascade, self.degraded)
         self.metrics.prompt_tokens.inc(found.prompt_tokens)
         for event in events:
             if isinstance(event, Sense):
