@@ -120,20 +120,26 @@ def test_the_whole_loop_on_a_tiny_model(tools: Any, llava: Any, lamp: Any, tmp_p
 
 def test_exports() -> None:
     assert set(homeostat.agent.__all__) == {
+        "TEXT",
         "VERBOSE",
         "Agent",
         "AgentSpec",
         "AndroidWorldAgent",
+        "ChatModel",
         "Episode",
         "Event",
         "LoopLimits",
         "Model",
         "PromptStyle",
         "Run",
+        "SimulatedUser",
         "Trace",
         "TransformersModel",
+        "TurnReadings",
         "nano_path",
         "read_trace",
+        "readings_by_turn",
+        "turn_table",
     }
     assert all(getattr(homeostat.agent, name) is not None for name in homeostat.agent.__all__)
     assert dir(homeostat.agent) == sorted(homeostat.agent.__all__)
@@ -142,7 +148,7 @@ def test_exports() -> None:
 
 
 def test_exports_of_models() -> None:
-    names = {"Model", "TransformersModel", "answer_all", "nano_path", "resolve", "weights_hash"}
+    names = {"ChatModel", "Model", "TransformersModel", "answer_all", "nano_path", "resolve", "weights_hash"}
     assert set(homeostat.agent.models.__all__) == names
     assert all(getattr(homeostat.agent.models, name) is not None for name in names)
 
