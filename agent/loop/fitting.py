@@ -17,10 +17,11 @@ from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.state import EpisodeState
 from homeostat.agent.models.protocol import Measuring
 from homeostat.agent.prompts import Shortening, act_prompt, chat_prompt, conversation_prompt
+from homeostat.agent.tool_calls import answer_tool
 from homeostat.conversation import Conversation
 from homeostat.sensors.chat.messages import Prompt
 
-__all__ = ["Fitted", "fitted_prompt"]
+__all__ = ["Fitted", "fitted_prompt", "held_to_tools"]
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,26 @@ def fitted_prompt(state: EpisodeState, context: RunContext) -> Fitted:
     return _longest(without, len(earlier) + max(len(history) - 1, 0) if style.compacts else 0, context)
 
 
+def held_to_tools(conversation: Conversation, context: RunContext) -> bool:
+    """Whether the next turn is held to the tools' schema, so that the model answers in words by a tool, too.
+
+    Args:
+        conversation: The conversation.
+        context: The parts that the run works with: environment, models, sensors, controllers, trace.
+
+    Returns:
+        True if that was asked for, there are tools, and the model can decode under a schema.
+    """
+    able = "schema" in context.calls.model.capabilities
+    return context.limits.constrained and bool(conversation.tools) and able
+
+
 def _fitted_conversation(conversation: Conversation, state: EpisodeState, context: RunContext) -> Fitted:
     style, native = context.calls.model.style.conversation, "tools" in context.calls.model.capabilities
     if conversation.chat:
         return Fitted(chat_prompt(style, conversation, reminder=state.now.reminder, native=native))
+    if held_to_tools(conversation, context):
+        conversation = conversation.model_copy(update={"tools": (*conversation.tools, answer_tool(conversation.tools))})
     last = max((n for n, turn in enumerate(conversation.turns) if turn.role != "tool"), default=0)
     old = sum(turn.role == "tool" for turn in conversation.turns[:last])
 

@@ -17,6 +17,8 @@ class LoopLimits(BaseModel):
         max_new_tokens: The most tokens of an answer.
         plan_tokens: The most tokens of a planner's or a reporter's answer.
         temperature: The sampling temperature of attempts; 0 decodes greedily.
+        constrained: Whether a turn of a conversation with tools is held to the tools' JSON schema, with a model that
+            can decode under one. It is then one call with arguments that fit, or an answer; never several calls.
         env_seconds: The deadline of one call of an environment that can't be put back, such as a device, in seconds;
             None for no deadline.
         seconds: The deadline of one model call, in seconds; None for no deadline. A call that is not done by then
@@ -34,6 +36,7 @@ class LoopLimits(BaseModel):
     max_new_tokens: int = Field(default=128, ge=1)
     plan_tokens: int = Field(default=256, ge=1)
     temperature: float = Field(default=0.0, ge=0.0)
+    constrained: bool = False
     seconds: float | None = Field(default=None, gt=0.0)
     env_seconds: float | None = Field(default=120.0, gt=0.0)
     tokens: int | None = Field(default=None, ge=1)

@@ -10,14 +10,17 @@ from typing import Any
 
 from langgraph.types import interrupt
 
+from homeostat.actions import Action
 from homeostat.agent.events import Asked, Observe, Sampled, Sense
 from homeostat.agent.loop.context import RunContext
-from homeostat.agent.loop.fitting import Fitted, fitted_prompt
+from homeostat.agent.loop.fitting import Fitted, fitted_prompt, held_to_tools
 from homeostat.agent.loop.state import EpisodeState, Proposal, Reply
+from homeostat.agent.models.protocol import ParsingAnswers
 from homeostat.agent.prompts import answer_schema, read_action
-from homeostat.agent.tool_calls import read_turn
+from homeostat.agent.tool_calls import calls_schema, read_message, read_turn
 from homeostat.controllers.context import Candidate
 from homeostat.controllers.decisions import Ask, Sample
+from homeostat.conversation import Conversation
 from homeostat.errors import UnparsableAction
 from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.readings import Reading
@@ -69,7 +72,7 @@ def propose(state: EpisodeState, context: RunContext) -> Updates:
     """
     attempt = context.calls.propose(fitted_prompt(state, context).prompt, state, _schema(context))
     context.attempt = attempt
-    return {"phase": "attempt", "proposal": _parsed(attempt.text, state, context), "costs": state.costs.plus([attempt])}
+    return {"phase": "attempt", "proposal": _parsed(attempt, state, context), "costs": state.costs.plus([attempt])}
 
 
 def sense(state: EpisodeState, context: RunContext) -> Updates:
@@ -86,7 +89,7 @@ def sense(state: EpisodeState, context: RunContext) -> Updates:
     if attempt is None or proposal is None:
         # The run was resumed between propose and sense. The attempt's arrays are gone, so the model is asked again.
         attempt = context.calls.propose(fitted.prompt, state, _schema(context))
-        proposal = _parsed(attempt.text, state, context)
+        proposal = _parsed(attempt, state, context)
     context.attempt = None
     return {"proposal": proposal, "readings": _read(attempt, proposal, fitted, state, context)}
 
@@ -117,7 +120,7 @@ def sample(state: EpisodeState, context: RunContext) -> Updates:
     every = (Attempt(text=state.proposal.text), *attempts)
     found = [Candidate(**state.proposal.model_dump(), readings=state.readings)]
     for number, attempt in enumerate(attempts, start=1):
-        proposal = _parsed(attempt.text, state, context)
+        proposal = _parsed(attempt, state, context)
         readings = _read(attempt, proposal, fitted, other, context, number, every)
         found.append(Candidate(**proposal.model_dump(), readings=readings))
     return {
@@ -147,6 +150,9 @@ def ask(state: EpisodeState, context: RunContext) -> Updates:
 
 def _schema(context: RunContext) -> dict[str, Any] | None:
     """The schema that the answer is held to."""
+    conversation = context.observe().conversation
+    if conversation is not None and held_to_tools(conversation, context):
+        return calls_schema(conversation.tools)
     return answer_schema(context.calls.model.style, context.observe())
 
 
@@ -193,13 +199,28 @@ def _read(
     return readings
 
 
-def _parsed(text: str, state: EpisodeState, context: RunContext) -> Proposal:
-    seen, style = context.observe(), context.calls.model.style
+def _parsed(attempt: Attempt, state: EpisodeState, context: RunContext) -> Proposal:
+    seen, style, text = context.observe(), context.calls.model.style, attempt.text
     try:
         if seen.conversation is not None:
-            action = read_turn(text, seen.conversation.tools, thinks=style.conversation.thinks)
-            return Proposal(text=text, action=action)
+            return Proposal(text=text, action=_turn(attempt, seen.conversation, context))
         action = read_action(style, text, seen, state.subtask.answers)
     except UnparsableAction as error:
         return Proposal(text=text, unparsable=str(error))
     return Proposal(text=text, action=action)
+
+
+def _turn(attempt: Attempt, conversation: Conversation, context: RunContext) -> Action:
+    """The action of an assistant's turn: as the model itself reads it, where it can, else by the known forms."""
+    model, tools = context.calls.model, conversation.tools
+    thinks = model.style.conversation.thinks
+    if held_to_tools(conversation, context):
+        if attempt.finish == "length":
+            raise UnparsableAction(
+                f"the call or answer was cut off after {len(attempt.tokens)} tokens; write a shorter one"
+            )
+        return read_turn(attempt.text, tools, thinks=thinks)
+    message = model.parse_answer(attempt, tools) if isinstance(model, ParsingAnswers) else None
+    if message is not None:
+        return read_message(message, attempt.text, tools, thinks=thinks)
+    return read_turn(attempt.text, tools, thinks=thinks)

@@ -84,9 +84,12 @@ class JSONSchemaProcessor(LogitsProcessor):
         """
         # At most one space between tokens of JSON: a small model could write white space for ever.
         layout: Any = {"whitespace_pattern": " "}
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=layout)
-        problem = llguidance.LLMatcher.validate_grammar(grammar, tokenizer)
-        if problem and not problem.startswith("WARNING"):
+        for lenient in ({}, {"lenient": True}):  # keywords that llguidance does not know are then left out
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=layout | lenient)
+            problem = llguidance.LLMatcher.validate_grammar(grammar, tokenizer)
+            if not problem or problem.startswith("WARNING"):
+                break
+        else:
             raise ModelError(f"schema {json.dumps(schema)[:80]!r} can't constrain decoding: {problem.splitlines()[0]}")
         self._tokenizer, self._grammar, self._prompt = tokenizer, grammar, prompt
         self._matchers: list[Any] = []

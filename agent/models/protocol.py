@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from homeostat.agent.prompts import PromptStyle
+from homeostat.conversation import ToolSpec
 from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["Interruptible", "Measuring", "Model"]
+__all__ = ["Interruptible", "Measuring", "Model", "ParsingAnswers"]
 
 
 @runtime_checkable
@@ -93,5 +94,23 @@ class Measuring(Protocol):
 
         Returns:
             The number of tokens; 0 where both fit.
+        """
+        ...
+
+
+@runtime_checkable
+class ParsingAnswers(Protocol):
+    """The optional capability of a :class:`Model` that knows how its own turns in a conversation are to be read."""
+
+    def parse_answer(self, attempt: Attempt, tools: Sequence[ToolSpec]) -> Mapping[str, Any] | None:
+        """Reads an answer of this model.
+
+        Args:
+            attempt: The answer.
+            tools: The tools that the prompt offered.
+
+        Returns:
+            The message in OpenAI's format, with ``content`` and ``tool_calls``; None where the model does not know,
+            so that the answer is read by the known forms of tool calls.
         """
         ...

@@ -19,8 +19,10 @@ from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_a
 from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.models.pictures import fitted
+from homeostat.agent.models.response_template import parsed_answer
 from homeostat.agent.models.tool_template import renders_tools
 from homeostat.agent.prompts import PromptStyle
+from homeostat.conversation import ToolSpec
 from homeostat.errors import CallInterrupted
 from homeostat.model_options import Quantization
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
@@ -208,6 +210,18 @@ class TransformersModel:
             return 0
         with self._turn:
             return max(len(self._rendered(prompt).ids) + max_new_tokens - self.context, 0)
+
+    def parse_answer(self, attempt: Attempt, tools: Sequence[ToolSpec]) -> dict[str, Any] | None:
+        """Reads an answer by the tokenizer's own ``response_template``, which may come with a model.
+
+        Args:
+            attempt: The answer.
+            tools: The tools that the prompt offered.
+
+        Returns:
+            The message; None where the tokenizer has no such template, or the answer does not fit it.
+        """
+        return parsed_answer(self.renderer.tokenizer, attempt, tools)
 
     def interrupt(self) -> None:
         """Ends the present call soon (see :class:`~homeostat.agent.models.protocol.Interruptible`)."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
 from homeostat.actions import Action, Answer, Call, Calls
-from homeostat.agent.tool_calls.forms import FORMS, Named
-from homeostat.agent.tool_calls.schema import ANSWER
+from homeostat.agent.tool_calls.forms import FORMS, Named, call_of
+from homeostat.agent.tool_calls.schema import answer_tool
 from homeostat.conversation import ToolSpec
 from homeostat.errors import UnparsableAction
 from homeostat.foreign_text import clipped, quoted, visible
 
-__all__ = ["read_turn"]
+__all__ = ["read_message", "read_turn"]
 
 _THINKING = re.compile(r"^\s*(?:<think>)?(?:(?!<think>).)*?</think>", re.DOTALL)
 _LONGEST = 300
@@ -38,17 +39,42 @@ def read_turn(text: str, tools: Sequence[ToolSpec], *, thinks: bool = True) -> A
     said = _THINKING.sub("", text, count=1) if thinks else text
     known = {tool.name for tool in tools}
     for form in FORMS if known else ():
-        if found := form(said, {*known, ANSWER}):
+        if found := form(said, {*known, answer_tool(tools).name}):
             return _action(found, tools)
     if not said.strip():
         raise UnparsableAction("the answer is empty; call a tool, or answer in words")
     return Answer(text=said.strip())
 
 
+def read_message(message: Mapping[str, Any], text: str, tools: Sequence[ToolSpec], *, thinks: bool = True) -> Action:
+    """Reads a turn that a tokenizer has parsed by its own template.
+
+    Args:
+        message: The message in OpenAI's format: ``content`` and ``tool_calls``.
+        text: The assistant's whole text, which is read where the message holds no calls and no content.
+        tools: The tools that may be called.
+        thinks: Whether a part that ends with ``</think>`` is left out of the text first.
+
+    Returns:
+        A call, several calls, or an answer.
+
+    Raises:
+        UnparsableAction: A call can't be read, or there is no text.
+    """
+    calls = message.get("tool_calls") or ()
+    found = [call_of(call) for call in calls] if isinstance(calls, list | tuple) else [None]
+    if any(call is None for call in found):
+        raise UnparsableAction(f"the tool calls {quoted(calls)} hold no call; write a name and arguments as JSON")
+    if found:
+        return _action([call for call in found if call is not None], tools)
+    content = message.get("content")
+    return read_turn(content if isinstance(content, str) and content.strip() else text, tools, thinks=thinks)
+
+
 def _action(found: Sequence[Named], tools: Sequence[ToolSpec]) -> Action:
     name, arguments = found[0]
     said = arguments.get("text")
-    if name == ANSWER and isinstance(said, str) and all(tool.name != ANSWER for tool in tools):
+    if name == answer_tool(tools).name and isinstance(said, str):
         return Answer(text=said.strip())  # as a turn under the schema of calls_schema is written
     try:
         calls = tuple(Call(tool=_known(name, tools), arguments=arguments) for name, arguments in found)
