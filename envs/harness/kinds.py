@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from homeostat.envs.harness.environments import EnvKind
 
-__all__ = ["AGENTDOJO", "ANDROID", "MINIWOB", "OFFICE", "PHONE", "RECORDING"]
+__all__ = ["AGENTDOJO", "ANDROID", "MINIWOB", "OFFICE", "PHONE", "RECORDING", "TOOLS"]
 
 PHONE = EnvKind(
     constructor="homeostat.envs.phone.env:PhoneEnv",
@@ -67,3 +67,9 @@ AGENTDOJO = EnvKind(
     reserved=frozenset({"attack", "rate"}),
 )
 """The suites of AgentDojo."""
+
+TOOLS = EnvKind(
+    constructor="homeostat.envs.tools.loading:tool_env",
+    tasks="homeostat.envs.tools.loading:task_names",
+)
+"""Tools of your own: the functions of Python files, and MCP servers."""

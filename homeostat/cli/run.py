@@ -14,7 +14,7 @@ import typer
 
 from homeostat.cli import agent_options as of
 from homeostat.cli.model_flags import with_model_flags
-from homeostat.cli.run_settings import RunSettings, find_run, read_settings, write_settings
+from homeostat.cli.run_settings import RunSettings, ToolNames, find_run, read_settings, write_settings
 from homeostat.errors import CheckpointError, ConfigError, HomeostatError, TraceError
 from homeostat.foreign_text import shown
 from homeostat.model_options import ModelOptions
@@ -63,6 +63,29 @@ def run(
     serial: Annotated[
         str | None, typer.Option(help="With --env android: the device, as 'adb devices' names it, or its host:port.")
     ] = None,
+    tools: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --env tools: a Python file or a module whose functions become tools, perhaps with :NAME for one "
+            "object of it. May be given several times."
+        ),
+    ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(help="With --env tools: the command or the address of an MCP server. May be given several times."),
+    ] = None,
+    trust_hints: Annotated[
+        bool,
+        typer.Option(
+            "--trust-hints", help="Believe an MCP server's hints that a tool only reads, or may be called twice."
+        ),
+    ] = False,
+    constrained: Annotated[
+        bool,
+        typer.Option(
+            "--constrained", help="With tools: hold every turn to their JSON schema, one call or an answer a turn."
+        ),
+    ] = False,
     resume: Annotated[str | None, typer.Option(help="Resume a run: its folder, or its id under --runs.")] = None,
     answer: Annotated[str | None, typer.Option(help="With --resume: the answer to the run's question.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
@@ -71,6 +94,8 @@ def run(
     """Run one episode and watch it live.
 
     homeostat run "turn on the wifi"      homeostat run --task random --seed 7
+
+    homeostat run --env tools --tools weather.py --model Qwen/Qwen2.5-0.5B-Instruct "how is Paris?"
     """
     if resume is not None:
         if goal is not None or task is not None:
@@ -86,7 +111,12 @@ def run(
         raise ConfigError(f'give a goal or a task, not {given}: homeostat run "…", or homeostat run --task random')
     if goal is not None and not goal.strip():
         raise ConfigError(f"goal {goal!r} is empty; say what to do")
+    named = ToolNames(tools=tuple(tools or ()), mcp=tuple(mcp or ()), trust_hints=trust_hints)
+    if env != "tools" and named != ToolNames():
+        raise ConfigError(f"--tools, --mcp and --trust-hints go with --env tools, not with {env!r}; add --env tools")
     limits = of.limits_from(call_seconds, env_seconds, attempts, max_new_tokens, episode_seconds, episode_tokens)
+    if constrained:
+        limits = (limits or {}) | {"constrained": True}
     settings = RunSettings(
         agent=of.agent_from(
             agent,
@@ -107,6 +137,7 @@ def run(
         rules=_rules(rules, rule),
         max_steps=max_steps,
         serial=serial,
+        tools=named.resolved() if env == "tools" else None,
     )
     folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     _episode(settings, folder, plain=plain, answer=None, resuming=False)
@@ -126,9 +157,19 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
     settings.agent.check()
     from homeostat.envs.harness import environments
 
-    world = environments.make_env(
-        settings.env, options={"serial": settings.serial} if settings.serial is not None else None
-    )
+    if settings.env == "tools" and settings.agent.model == "homeostat/nano":
+        raise ConfigError(
+            "model 'homeostat/nano' only knows the phone; give --model, such as Qwen/Qwen2.5-0.5B-Instruct"
+        )
+    world = environments.make_env(settings.env, options=settings.env_options())
+    with _closing(world):
+        _episode_in(world, settings, folder, plain=plain, answer=answer, resuming=resuming)
+
+
+def _episode_in(
+    world: Env, settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool
+) -> None:
+    """Runs the episode in an environment, shows it, and says how it ended."""
     target = None if resuming else _target(settings, world)
     with _loading(settings.agent.model):
         from homeostat.cli.live import view_for
@@ -233,6 +274,18 @@ def _say_end(episode: Episode | None, folder: Path, interrupted: int = 130) -> i
     plural = "step" if episode.steps == 1 else "steps"
     typer.echo(f"{verdict[episode.success]} after {episode.steps} {plural}{against}; trace: {folder / 'trace.jsonl'}")
     return 0
+
+
+@contextmanager
+def _closing(world: Env) -> Iterator[None]:
+    """Closes an environment that holds something, such as an MCP server's program, when its use is over."""
+    from homeostat.envs.core import Closable
+
+    try:
+        yield
+    finally:
+        if isinstance(world, Closable):
+            world.close()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,9 +13,33 @@ from homeostat.errors import CheckpointError, ConfigError
 from homeostat.foreign_text import clipped, visible
 from homeostat.private_files import make_private_folder, write_private
 
-__all__ = ["RunSettings", "find_run", "read_settings", "write_settings"]
+__all__ = ["RunSettings", "ToolNames", "find_run", "read_settings", "write_settings"]
 
 _FILE = "run.json"
+
+
+class ToolNames(BaseModel):
+    """The tools of a run, by name.
+
+    Attributes:
+        tools: Python files or modules.
+        mcp: Commands or addresses of MCP servers.
+        trust_hints: Whether the servers' hints are believed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tools: tuple[str, ...] = ()
+    mcp: tuple[str, ...] = ()
+    trust_hints: bool = False
+
+    def resolved(self) -> ToolNames:
+        """Returns the same with whole paths of files, so that the run can be resumed from any folder."""
+        whole = []
+        for source in self.tools:
+            path, colon, name = source.rpartition(":") if ".py:" in source else (source, "", "")
+            whole.append(f"{Path(path).resolve()}{colon}{name}" if path.endswith(".py") else source)
+        return self.model_copy(update={"tools": tuple(whole)})
 
 
 class RunSettings(BaseModel):
@@ -29,6 +54,7 @@ class RunSettings(BaseModel):
         rules: The rules that go with a goal.
         max_steps: The step budget; None for the task's own.
         serial: The Android device; None for the default.
+        tools: The tools of the environment ``tools``; None elsewhere.
         system: The system message of a chat.
     """
 
@@ -43,6 +69,13 @@ class RunSettings(BaseModel):
     max_steps: int | None = None
     serial: str | None = None
     system: str = ""
+    tools: ToolNames | None = None
+
+    def env_options(self) -> dict[str, Any] | None:
+        """Returns the options of the environment; None for none."""
+        if self.tools is not None:
+            return self.tools.model_dump()
+        return {"serial": self.serial} if self.serial is not None else None
 
 
 def find_run(resume: str, runs: Path) -> Path:
