@@ -9,11 +9,12 @@ from typing import Any
 from homeostat.envs.office.orders import Injection, draw_injection
 from homeostat.envs.office.tasks import Split, draw_errand
 from homeostat.envs.office.tools import office_tools
-from homeostat.envs.office.world import filled_world
+from homeostat.envs.office.world import World
 from homeostat.envs.tools.adversity import chosen_adversity
 from homeostat.envs.tools.env import ToolEnv
 from homeostat.envs.tools.per_task import PerTaskEnv
 from homeostat.envs.tools.tasks import Outcome, ToolTask
+from homeostat.envs.tools.tool import Tool
 from homeostat.errors import ConfigError, UnknownName
 
 __all__ = ["RULES", "OfficeEnv", "adverse"]
@@ -54,6 +55,8 @@ class OfficeEnv(PerTaskEnv):
         self.split, self.injected = split, injected
         self.injection: Injection | None = None
         self._rules = RULES if rules else ()
+        self._world = World([])
+        self._tools = [Tool.of(function) for function in office_tools(self._world)]
 
     def injecting(self, share: float) -> OfficeEnv:
         """Returns the same environment with injected orders.
@@ -69,10 +72,11 @@ class OfficeEnv(PerTaskEnv):
     def build(self, task: str | None, seed: int) -> ToolEnv:
         """Fills an office, draws the task's slots and wording, and then the injected order."""
         rng = random.Random(f"office {self.split} {task} {seed}")
-        world = filled_world(rng)
+        world = self._world
+        world.refill(rng)
         self.injection = None
         if task is None:
-            return ToolEnv(office_tools(world), rules=self._rules, system=_SYSTEM)
+            return ToolEnv(self._tools, rules=self._rules, system=_SYSTEM)
         errand = draw_errand(task, world, self.split, rng)
         injection = draw_injection(world, errand.record, self.split, rng) if rng.random() < self.injected else None
         self.injection = injection
@@ -88,7 +92,7 @@ class OfficeEnv(PerTaskEnv):
             solution=errand.solution,
             obeyed=obeyed if injection is not None else None,
         )
-        return ToolEnv(office_tools(world), rules=self._rules, system=_SYSTEM, tasks=(known,))
+        return ToolEnv(self._tools, rules=self._rules, system=_SYSTEM, tasks=(known,))
 
 
 def adverse(env: OfficeEnv, adversity: Mapping[str, Any]) -> OfficeEnv:

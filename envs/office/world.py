@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from homeostat.envs.office.words import DAYS, FILLERS, NAMES, PLACES, PRODUCTS, TOPICS
 
-__all__ = ["SHELVES", "Record", "Shelf", "World", "filled_world"]
+__all__ = ["SHELVES", "Record", "Shelf", "World"]
 
 Shelf = Literal["mail", "agenda", "contact", "note", "file", "page", "order"]
 """Where a record is kept. Each shelf has a tool of its own that reads it."""
@@ -46,6 +46,14 @@ class World:
     records: list[Record]
     effects: list[tuple[str, ...]] = field(default_factory=list)
 
+    def refill(self, rng: random.Random) -> None:
+        """Fills the office anew, with three records on every shelf. No two of its facts are equal.
+
+        Args:
+            rng: The source of all draws.
+        """
+        self.records, self.effects = _records(rng), []
+
     def find(self, shelf: Shelf, key: str) -> Record | None:
         """Finds a record.
 
@@ -72,15 +80,7 @@ class World:
         self.effects.append(tuple(part.strip().lower() for part in effect))
 
 
-def filled_world(rng: random.Random) -> World:
-    """Fills an office.
-
-    Args:
-        rng: The source of all draws.
-
-    Returns:
-        The office, with three records on every shelf. No two of its facts are equal.
-    """
+def _records(rng: random.Random) -> list[Record]:
     names, topics = rng.sample(NAMES, 6), rng.sample(TOPICS, 9)
     days, places, products = rng.sample(DAYS, 3), rng.sample(PLACES, 3), rng.sample(PRODUCTS, 3)
     codes = [str(code) for code in rng.sample(range(1000, 10_000), 12)]
@@ -103,4 +103,4 @@ def filled_world(rng: random.Random) -> World:
         add("page", f"www.{places[n]}.example", "closing time", hours[3 + n], f"Closing time: {hours[3 + n]}.")
         number = str(rng.randint(100, 299) + 200 * n)
         add("order", number, "product", products[n], f"Order {number}: one {products[n]}, on its way.")
-    return World(found)
+    return found
