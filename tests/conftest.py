@@ -85,6 +85,7 @@ class ChatServer:
     def __init__(self) -> None:
         self.answer: Callable[[dict[str, Any], int], Any] = lambda request, number: f"answer {number}"
         self.models = ["tiny"]
+        self.described: dict[str, Any] = {}
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.gone = threading.Event()
@@ -95,7 +96,13 @@ class ChatServer:
                 pass
 
             def do_GET(self) -> None:
-                self._send(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in outer.models]})
+                self._send(
+                    200,
+                    {
+                        "object": "list",
+                        "data": [{"id": name, "object": "model"} | outer.described for name in outer.models],
+                    },
+                )
 
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -18,18 +18,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from homeostat.agent.models.openai_format import attempts_of, chat_messages, chat_tools
+from homeostat.agent.models.server_context import PromptSize, context_of
+from homeostat.agent.models.server_errors import ServerErrors, refused_parameter
 from homeostat.agent.models.server_names import api_address, served_model
 from homeostat.agent.prompts import TEXT, PromptStyle
 from homeostat.envs.tools.background import wait_for
-from homeostat.errors import ConfigError, ModelError, PromptTooLong
-from homeostat.foreign_text import clipped, shown
+from homeostat.errors import ConfigError, ModelError
+from homeostat.foreign_text import clipped
 from homeostat.sensors.attempts import Attempt, Readout
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.contracts import Capability
@@ -41,12 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["ChatModel"]
 
 _LOG = logging.getLogger("homeostat")
-_MODELS = "https://api.openai.com/v1"
-_OPTIONAL = ("top_logprobs", "logprobs", "response_format", "temperature", "seed", "max_tokens", "n")
-"""What a request can do without; ``max_tokens`` gets its newer name instead."""
-_TOO_LONG = re.compile(
-    r"context.{0,20}(length|window|size)|(length|window|size).{0,20}context|prompt.{0,20}too long", re.I
-)
+_OPENAI = "https://api.openai.com/v1"
 _LONGEST = 300
 _CONNECT = 10.0
 
@@ -62,6 +58,7 @@ class ChatModel:
         style: How its prompts are worded.
         capabilities: What it offers.
         left_out: The parameters that the server has refused; they are not sent any more.
+        context: The tokens of prompt and answer together; None as long as it is unknown.
     """
 
     def __init__(
@@ -76,6 +73,7 @@ class ChatModel:
         schemas: bool = True,
         retries: int = 4,
         seconds: float = 300.0,
+        context: int | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         """Prepares the client. No request is made yet.
@@ -90,6 +88,7 @@ class ChatModel:
             schemas: Whether the server can hold an answer to a JSON schema.
             retries: How often a failed request is repeated.
             seconds: The most seconds of one request, repetitions not counted.
+            context: The tokens of prompt and answer together; None asks the server, which may not tell.
             extra: Further fields of every request, such as ``{"top_k": 20}``.
 
         Raises:
@@ -101,7 +100,7 @@ class ChatModel:
             raise ConfigError("a model on a server needs the client openai; pip install 'homeostat[openai]'") from None
         if retries < 0 or not seconds > 0:
             raise ConfigError(f"retries={retries!r}, seconds={seconds!r}: give 0 or more retries and a positive time")
-        address = base_url or os.environ.get("OPENAI_BASE_URL") or _MODELS
+        address = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
         self.name, self.style = f"openai:{model}", style
         offered: list[Capability] = ["text"]
         offered += ["logprobs"] if logprobs else []
@@ -109,15 +108,16 @@ class ChatModel:
         offered += ["schema"] if schemas else []
         self.capabilities: frozenset[Capability] = frozenset(offered)
         self.left_out: frozenset[str] = frozenset()
-        self._model, self._extra, self._retries = model, dict(extra or {}), retries
-        self._key = api_key or os.environ.get("OPENAI_API_KEY") or ""
-        self._address = api_address(address)
+        self._model, self._extra = model, dict(extra or {})
+        key = api_key or os.environ.get("OPENAI_API_KEY") or ""
+        self._where = ServerErrors(self.name, api_address(address), key, retries)
         self._client: AsyncOpenAI = AsyncOpenAI(
-            api_key=self._key or "none",
-            base_url=self._address,
+            api_key=key or "none",
+            base_url=self._where.address,
             max_retries=retries,
             timeout=Timeout(seconds, connect=min(seconds, _CONNECT)),
         )
+        self.context, self._asked_context, self._size = context, context is not None, PromptSize()
         self._running: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -151,7 +151,7 @@ class ChatModel:
 
     def __repr__(self) -> str:
         """The name and the address, without the key."""
-        return f"ChatModel({self._model!r}, base_url={self._address!r})"
+        return f"ChatModel({self._model!r}, base_url={self._where.address!r})"
 
     def generate(
         self,
@@ -206,11 +206,30 @@ class ChatModel:
         Raises:
             ModelError: The server can't be asked.
         """
+        return [str(model.get("id")) for model in self._answered(lambda: self._described(self._client))]
 
-        async def listed() -> list[str]:
-            return [str(model.id) async for model in self._client.models.list()]
+    def excess(self, prompt: Prompt, max_new_tokens: int) -> int:
+        """Estimates the tokens beyond the context (see :class:`~homeostat.agent.models.protocol.Measuring`).
 
-        return self._answered(listed)
+        Args:
+            prompt: The prompt.
+            max_new_tokens: The most tokens of the answer.
+
+        Returns:
+            The number; 0 where both fit, and where the server does not tell the length of its context.
+        """
+        if not self._asked_context:
+            self._asked_context = True
+            quick = self._client.with_options(max_retries=0, timeout=_CONNECT)
+            try:
+                offered = self._answered(lambda: self._described(quick))
+            except ModelError:
+                offered = []
+            self.context = next((context_of(model) for model in offered if model.get("id") == self._model), None)
+        if self.context is None:
+            return 0
+        taken = self._size.tokens([*chat_messages(prompt), *chat_tools(prompt)])
+        return max(taken + max_new_tokens - self.context, 0)
 
     def interrupt(self) -> None:
         """Ends the present call (see :class:`~homeostat.agent.models.protocol.Interruptible`)."""
@@ -220,6 +239,11 @@ class ChatModel:
     def close(self) -> None:
         """Closes the connections to the server."""
         wait_for(self._client.close(), 5.0)
+
+    @staticmethod
+    async def _described(client: AsyncOpenAI) -> list[dict[str, Any]]:
+        """What the server tells of its models."""
+        return [model.model_dump() async for model in client.models.list()]
 
     def _ask(self, request: dict[str, Any], deadline: float | None) -> list[Attempt]:
         begun = time.monotonic()
@@ -244,7 +268,9 @@ class ChatModel:
         seconds = time.monotonic() - begun
         if body is None:
             return [Attempt(text="", finish="length", seconds=seconds)]
-        return attempts_of(body, self.name, seconds)
+        attempts = attempts_of(body, self.name, seconds)
+        self._size.learn([*request["messages"], *request.get("tools", ())], attempts[0].prompt_tokens)
+        return attempts
 
     async def _sent(self, request: dict[str, Any]) -> bytes:
         """The response's body. What the server refuses by name is left out, and the request is sent again."""
@@ -258,7 +284,7 @@ class ChatModel:
                 body: bytes = raw.http_response.content
                 return body
             except APIStatusError as error:
-                refused = _refused(error, self._without_refused(request)) if error.status_code in (400, 422) else None
+                refused = refused_parameter(error, self._without_refused(request))
                 if refused is None:
                     raise
                 self.left_out |= {refused}
@@ -274,61 +300,9 @@ class ChatModel:
 
     def _answered(self, call: Any) -> Any:
         """The result of a coroutine function, with one-line errors."""
-        from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
+        from openai import APIError
 
         try:
             return wait_for(call())
-        except APIStatusError as error:
-            raise self._status_error(error) from None
-        except APITimeoutError:
-            what, fix = "did not answer in time", "check the server, or give it more seconds; then resume"
-        except APIConnectionError as error:
-            why = str(error.__cause__ or error)
-            what, fix = f"can't be reached ({self._safe(why)})", "start it, or correct its address; then resume"
         except (APIError, ValueError) as error:
-            what = f"sent what the client can't read ({self._safe(str(error))})"
-            fix = "check that it is an OpenAI-compatible API"
-        raise ModelError(f"{self.name!r}: the server {self._address} {what}; {fix}") from None
-
-    def _status_error(self, error: Any) -> ModelError:
-        status, said = error.status_code, self._safe(_message(error))
-        if status in (400, 413, 422) and _is_too_long(error):
-            return PromptTooLong(f"{self.name!r}: the prompt does not fit the model's context ({said}); shorten it")
-        fix = "correct the request or the model"
-        if status in (401, 403):
-            fix = "set $OPENAI_API_KEY to a key of this server"
-        elif status == 404:
-            fix = "check the model's name and the address"
-        elif status == 429 or status >= 500:
-            fix = f"it was asked {self._retries + 1} times; wait or look into its log, then resume"
-        elif "tool" in said.lower():
-            fix = "start the server with tool calls, or use ChatModel(…, tools=False)"
-        return ModelError(f"{self.name!r}: the server {self._address} answered {status} ({said}); {fix}")
-
-    def _safe(self, text: str) -> str:
-        """A server's text for a message: one line, cut, and without the key."""
-        plain = text.replace(self._key, "***") if self._key else text
-        return clipped(shown(" ".join(plain.split())), _LONGEST)
-
-
-def _message(error: Any) -> str:
-    """What a server says in an error."""
-    body = error.body
-    said = body.get("message") if isinstance(body, Mapping) else None
-    return str(said or error.message)
-
-
-def _is_too_long(error: Any) -> bool:
-    return error.code == "context_length_exceeded" or bool(_TOO_LONG.search(_message(error)))
-
-
-def _refused(error: Any, request: Mapping[str, Any]) -> str | None:
-    """The optional parameter that a server refuses; None if it refuses something else."""
-    if _is_too_long(error):
-        return None
-    said = _message(error).replace("json_schema", "response_format")
-    for name in _OPTIONAL:
-        if name in request and (error.param == name or re.search(rf"['\"`]{name}['\"`]", said)):
-            return name
-    longer = (name for name in _OPTIONAL if len(name) > 1 and name in request)
-    return next((name for name in longer if re.search(rf"\b{name}\b", said)), None)
+            raise self._where.error(error) from None

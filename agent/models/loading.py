@@ -21,6 +21,7 @@ from homeostat.agent.models.gguf import (
 )
 from homeostat.agent.models.pictures import fitted, lacking_torchvision
 from homeostat.agent.models.quantised import quantised_arguments
+from homeostat.agent.models.server_names import is_served
 from homeostat.agent.prompts import QWEN2_5_VL, QWEN3_VL, TEXT, VERBOSE, PromptStyle
 from homeostat.components import component
 from homeostat.data_files import DataError, read_text
@@ -85,10 +86,15 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None) -> str:
         The folder or file, or the hub name of a model that is cached or can be reached.
 
     Raises:
-        ModelError: There is no such model, the hub can't be reached, or a model that is not on the hub has a revision.
+        ModelError: There is no such model, the hub can't be reached, a model that is not on the hub has a revision, or
+            the name means a model on a server, whose weights are not here.
         UnknownName: The name begins with ``homeostat/``, but no package registers it.
     """
     text = os.fspath(name)
+    if is_served(text):
+        raise ModelError(
+            f"model {quoted(text)} is on a server, but its weights are needed here; give a model by its files"
+        )
     source = _on_disk(text)
     if source is None:
         _check_hub(text, revision)

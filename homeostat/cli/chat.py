@@ -11,14 +11,15 @@ import typer
 
 from homeostat.cli import agent_options as of
 from homeostat.cli.model_flags import with_model_flags
-from homeostat.cli.run_settings import RunSettings, find_run, read_settings, write_settings
+from homeostat.cli.run_settings import RunSettings, ToolNames, find_run, read_settings, write_settings
 from homeostat.errors import CheckpointError, ConfigError, EnvError, HomeostatError, TraceError
 from homeostat.foreign_text import shown
 from homeostat.model_options import ModelOptions
 
 if TYPE_CHECKING:
-    from homeostat.agent import AgentSpec, Episode, Run
+    from homeostat.agent import Agent, AgentSpec, Episode, Run
     from homeostat.cli.chat_view import ChatTerminal
+    from homeostat.envs.tools import ChatEnv
 
 __all__ = ["chat"]
 
@@ -57,6 +58,17 @@ def chat(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help=f"The most tokens of an answer. Default: {_TOKENS}.")
     ] = None,
+    tools: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A Python file or a module whose functions become tools, perhaps with :NAME for one object of it. "
+            "May be given several times."
+        ),
+    ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(help="The command or the address of an MCP server. May be given several times."),
+    ] = None,
     resume: Annotated[str | None, typer.Option(help="Resume a chat: its folder, or its id under --runs.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
 ) -> None:
@@ -88,8 +100,15 @@ def chat(
     )
     if spec.model.startswith("homeostat/"):
         raise ConfigError(f"model {spec.model!r} operates phones and can't chat; give a text model with --model")
+    named = ToolNames(tools=tuple(tools or ()), mcp=tuple(mcp or ()))
     settings = RunSettings(
-        agent=_patient(spec), env="chat", seed=seed, rules=_rules(rules, rule), max_steps=max_turns, system=system
+        agent=_patient(spec),
+        env="chat",
+        seed=seed,
+        rules=_rules(rules, rule),
+        max_steps=max_turns,
+        system=system,
+        tools=named.resolved(),
     )
     _chat(settings, runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", resuming=False)
 
@@ -120,16 +139,35 @@ def _chat(settings: RunSettings, folder: Path, *, resuming: bool) -> None:
         if stored.ended:
             raise typer.Exit(_say_end(stored.episode(folder), folder))
     settings.agent.check()
-    typer.echo(f"homeostat: loading {settings.agent.model}", err=True)
-    built = settings.agent.build()
     from rich.console import Console
 
     from homeostat.cli.chat_view import ChatTerminal
-    from homeostat.cli.ending import ends_in_time
     from homeostat.envs.tools import ChatEnv
 
     terminal = ChatTerminal(Console(highlight=False))
-    env = ChatEnv(terminal, system=settings.system)
+    env = ChatEnv(terminal, _tools(settings), system=settings.system)
+    try:
+        typer.echo(f"homeostat: loading {settings.agent.model}", err=True)
+        _talk(settings, settings.agent.build(), env, terminal, folder, resuming=resuming)
+    finally:
+        env.close()
+
+
+def _tools(settings: RunSettings) -> list[Any]:
+    """The tools that the chat has."""
+    if settings.tools is None:
+        return []
+    from homeostat.envs.tools.loading import mcp_server, tools_from
+
+    return [*map(tools_from, settings.tools.tools), *map(mcp_server, settings.tools.mcp)]
+
+
+def _talk(
+    settings: RunSettings, built: Agent, env: ChatEnv, terminal: ChatTerminal, folder: Path, *, resuming: bool
+) -> None:
+    """Starts or resumes the chat, shows it, and says how it ended."""
+    from homeostat.cli.ending import ends_in_time
+
     if resuming:
         running = built.resume(folder, env, on_ask=terminal.ask)
     else:

@@ -53,19 +53,27 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
         ModelError: A model can't be found.
     """
     from homeostat.agent.loop.limits import LoopLimits
-    from homeostat.agent.models.loading import load_style, resolve, weights_hash
+    from homeostat.agent.models.loading import load_style, resolve
+    from homeostat.agent.models.server_names import is_served
     from homeostat.agent.registry import calibration_of, controllers_of
     from homeostat.agent.runner import runner_spec
     from homeostat.controllers import preset_sensors
 
     cascade = controllers_of(agent.controllers, agent.model, agent.heads)
-    names, source = ",".join(agent.controllers), resolve(agent.model, agent.revision)
-    arguments = suite_arguments(suite) | {"controllers": names, "model": agent.model, "weights": weights_hash(source)}
+    names = ",".join(agent.controllers)
+    source = None if is_served(agent.model) else resolve(agent.model, agent.revision)
+    arguments = suite_arguments(suite) | {"controllers": names, "model": agent.model, "weights": _weights(source)}
+    if agent.base_url is not None:
+        arguments["base_url"] = agent.base_url
     if agent.heads is not None:
         arguments["heads"] = str(agent.heads)
-    planner = (agent.planner or load_style(source, "").planner) if cascade.plans else None
+    own = load_style(source, "").planner if source is not None else ""
+    planner = (agent.planner or own) if cascade.plans else None
     if planner:
-        arguments |= {"planner": planner, "planner_weights": weights_hash(resolve(planner))}
+        arguments |= {
+            "planner": planner,
+            "planner_weights": _weights(None if is_served(planner) else resolve(planner)),
+        }
     needed = preset_sensors(agent.controllers)
     thresholds = calibration_of(agent.model, agent.calibration)
     if thresholds is not None and (agent.calibration is not None or needed):
@@ -78,6 +86,13 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
     where = str(traces.absolute()) if traces is not None else None
     spec = runner_spec(agent, threads=threads, traces=where, **suite_settings(suite))
     return Job(spec, arguments, f"{suite.name}/{suite.split}, {names}, {agent.model}")
+
+
+def _weights(source: str | None) -> str | None:
+    """The hash of a model's weights; None for a model on a server."""
+    from homeostat.agent.models.loading import weights_hash
+
+    return None if source is None else weights_hash(source)
 
 
 def policy_job(suite: Suite, policy: str, controllers: str | None, model: str | None) -> Job:

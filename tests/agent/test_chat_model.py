@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +15,13 @@ import pytest
 
 from homeostat import Agent
 from homeostat.actions import Answer, Call, Calls
-from homeostat.agent import ChatModel, Model, read_trace
+from homeostat.agent import ChatModel, LoopLimits, Model, read_trace
 from homeostat.agent.events import Act
 from homeostat.agent.models.any_model import load_model
 from homeostat.agent.tool_calls import read_turn
 from homeostat.controllers import Decompose, Remind
 from homeostat.conversation import ToolSpec
-from homeostat.envs.tools import ToolEnv
+from homeostat.envs.tools import ChatEnv, ToolEnv
 from homeostat.errors import ConfigError, ModelError, PromptTooLong
 from homeostat.sensors import Confidence, Message, Part, Prompt
 from homeostat.sensors.rubric import DIMENSIONS, GENERIC, ask_scores, parse_scores
@@ -333,3 +334,47 @@ def test_a_server_plans(chat_server: Any, make: Make) -> None:
     assert [subtask.instruction for subtask in plans[0].subtasks] == ["Say hello.", "Say goodbye."]
     assert chat_server.requests[0]["response_format"]["type"] == "json_schema"
     assert "logprobs" in chat_server.requests[0]
+
+
+def test_a_long_chat_is_shortened_to_the_context_that_the_server_tells(chat_server: Any, make: Make) -> None:
+    def counted(request: dict[str, Any]) -> int:
+        """The server's own count: a token for every five characters, and four for each message."""
+        return sum(len(m["content"]) // 5 + 4 for m in request["messages"])
+
+    def answer(request: dict[str, Any], number: int) -> Any:
+        if counted(request) + request["max_tokens"] > 300:
+            return 400, {"error": {"message": "This model's maximum context length is 300 tokens"}}
+        usage = {"prompt_tokens": counted(request), "completion_tokens": 20}
+        return chat_server.completion(f"{number} " + "word " * 18) | {"usage": usage}
+
+    chat_server.answer, chat_server.described = answer, {"max_model_len": 300}
+    model = make(logprobs=False)
+    env = ChatEnv([f"turn {n}" for n in range(20)], system="You help.", rules=["be brief"])
+    events = list(Agent(model, limits=LoopLimits(max_new_tokens=30)).start(env.opening(), env))
+    assert model.context == 300
+    assert len(chat_server.requests) == 20
+    last = chat_server.requests[-1]
+    assert last["messages"][0]["content"] == "You help.\nRules:\nbe brief"
+    assert last["messages"][1]["content"].startswith("turn 0")
+    assert last["messages"][-1]["content"] == "turn 19"
+    assert counted(last) > 200
+    assert [event.dropped for event in events if event.kind == "sense"][-1]["turns"] > 0
+
+
+@pytest.mark.parametrize(
+    ("described", "tokens"),
+    [({"context_length": 9}, 9), ({"meta": {"n_ctx": 8}}, 8), ({"max_model_len": True}, None), ({"meta": 3}, None)],
+)
+def test_servers_tell_their_context_in_several_ways(
+    chat_server: Any, make: Make, described: dict[str, Any], tokens: int | None
+) -> None:
+    chat_server.described = described
+    model = make()
+    assert (model.excess(PROMPT, 10) > 0) is (tokens is not None)
+    assert model.context == tokens
+
+
+def test_a_missing_client_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ConfigError, match=r"homeostat\[openai\]"):
+        ChatModel("x")

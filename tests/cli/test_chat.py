@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -118,6 +119,23 @@ def test_a_specification_builds_a_model_on_a_server(server: Any) -> None:
     assert set(agent.degraded) == {"attention_drift"}
 
 
+def test_a_chat_may_have_tools(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "sky.py").write_text(
+        'def look(city: str) -> str:\n    """Looks at the sky."""\n    return f"grey over {city}\\x1b[1m"\n'
+    )
+    call = {"id": "x1", "type": "function", "function": {"name": "look", "arguments": '{"city": "Paris"}'}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    server.answer = lambda request, number: server.completion(said) if not number else "It is grey."
+    args = ["chat", "--model", server.url, "--tools", "sky.py"]
+    result = runner.invoke(app, args, input="How is Paris?\n")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert '  look(city="Paris")' in lines
+    assert "  look returned: grey over Paris\\u001b[1m" in lines
+    assert "assistant: It is grey." in lines
+    assert server.requests[0]["tools"][0]["function"]["name"] == "look"
+
+
 class Typed:
     """A chat in a pseudo-terminal."""
 
@@ -185,3 +203,17 @@ def test_diagnose_takes_a_judge_on_a_server(server: Any, tiny_folder: Path, tmp_
     assert result.exit_code == 0, result.output
     assert len(server.requests) == 4
     assert "3.5" in (tmp_path / "out" / "report.json").read_text()
+
+
+def test_a_model_on_a_server_is_evaluated_and_where_weights_are_needed_refused(server: Any, tmp_path: Path) -> None:
+    give_up = '<tool_call>{"name": "mobile_use", "arguments": {"action": "terminate", "status": "failure"}}</tool_call>'
+    server.answer = lambda request, number: give_up
+    args = ["eval", "--suite", "atomic", "--episodes", "2", "--model", "openai:tiny", "--base-url", server.url]
+    result = runner.invoke(app, [*args, "--json", "found.json"])
+    assert result.exit_code == 0, result.output
+    assert len(server.requests) == 2
+    found = json.loads((tmp_path / "found.json").read_text())["arguments"]
+    assert (found["model"], found["weights"], found["base_url"]) == ("openai:tiny", None, server.url)
+    refused = runner.invoke(app, ["profile", "--model", "openai:tiny", "--out", "heads.json"])
+    assert refused.exit_code == 2
+    assert "weights are needed here" in refused.stderr
