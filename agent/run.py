@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +48,7 @@ class Run:
         self._episode: Episode | None = None
         self._error: BaseException | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._context: contextvars.Context | None = None
 
     @property
     def result(self) -> Episode:
@@ -104,7 +106,9 @@ class Run:
     async def _next_async(self) -> Event | None:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="homeostat-run")
-        event = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
+        if self._context is None:
+            self._context = contextvars.copy_context()  # of the first step, as the caller's spans are found in it
+        event = await asyncio.get_running_loop().run_in_executor(self._thread, self._context.run, self._next)
         if event is None and self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
 
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.state import EpisodeState
+from homeostat.agent.loop.telemetry import RunTelemetry
 from homeostat.agent.models.protocol import Interruptible, Model
 from homeostat.components import component
 from homeostat.errors import CallInterrupted
@@ -32,6 +34,7 @@ class ModelCalls:
         saved: Blocks until the checkpoint that covers so many events is written, so that a process that dies in the
             call loses nothing. None without a run folder.
         elapsed: Returns the seconds that the episode has run; None where no budget of time can be kept.
+        telemetry: The run's OpenTelemetry spans; None where nobody collects them.
     """
 
     model: Model
@@ -40,6 +43,7 @@ class ModelCalls:
     watch: bool | Readout
     saved: Callable[[int], None] | None = None
     elapsed: Callable[[], float] | None = None
+    telemetry: RunTelemetry | None = None
     _ended: Event = field(default_factory=Event)
 
     @property
@@ -139,14 +143,10 @@ class ModelCalls:
         most = settings.pop("max_new_tokens", self.limits.max_new_tokens)
         if self.limits.tokens is not None:
             most = max(min(most, self.limits.tokens - state.costs.tokens), 1)
-        with component("model", model.name):
-            attempts = model.generate(
-                prompt,
-                max_new_tokens=most,
-                **settings,
-                deadline=self._deadline(),
-                seed=hash((state.seed, state.costs.calls, *drawn)) & 0x7FFFFFFF,
-            )
+        settings |= {"max_new_tokens": most, "seed": hash((state.seed, state.costs.calls, *drawn)) & 0x7FFFFFFF}
+        spans = self.telemetry.chat(model, prompt, settings) if self.telemetry is not None else nullcontext([])
+        with component("model", model.name), spans as attempts:
+            attempts += model.generate(prompt, **settings, deadline=self._deadline())
         self._check_interrupted(model)
         return attempts
 

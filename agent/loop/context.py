@@ -14,7 +14,9 @@ from homeostat.agent.loop.calls import ModelCalls
 from homeostat.agent.loop.env_calls import EnvCalls
 from homeostat.agent.loop.intents import Intent, IntentLog
 from homeostat.agent.loop.limits import LoopLimits
+from homeostat.agent.loop.logs import log_event
 from homeostat.agent.loop.sensing import Sensing
+from homeostat.agent.loop.telemetry import RunTelemetry
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.cascade import Cascade
 from homeostat.envs.screens import load_screen, screen_digest
@@ -46,6 +48,8 @@ class RunContext:
         spent: The seconds that the episode had run before it was resumed.
         observation: The present screen; None until the environment is asked for it.
         attempt: The attempt between ``propose`` and ``sense``, whose arrays the state can't hold.
+        run: The run's id, for logs.
+        telemetry: The run's OpenTelemetry spans; None where nobody collects them.
     """
 
     env: EnvCalls
@@ -61,13 +65,15 @@ class RunContext:
     spent: float = 0.0
     observation: Observation | None = None
     attempt: Attempt | None = None
+    run: str = ""
+    telemetry: RunTelemetry | None = None
     _outbox: list[Event] = field(default_factory=list)
     _images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        """Lets the model calls keep the episode's budget of time."""
-        self.calls = replace(self.calls, elapsed=self.elapsed)
+        """Lets the model calls keep the episode's budget of time, and make spans."""
+        self.calls = replace(self.calls, elapsed=self.elapsed, telemetry=self.telemetry)
 
     def emit(self, event: Event) -> None:
         """Writes an event to the trace and puts it into the run's stream.
@@ -77,6 +83,9 @@ class RunContext:
         """
         if self.trace is not None:
             self.trace.write(event)
+        if self.telemetry is not None:
+            self.telemetry.event(event)
+        log_event(self.run, event)
         self.emitted += 1
         self._outbox.append(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 import time
@@ -133,7 +134,8 @@ class EnvCalls:
             self._work = queue.SimpleQueue()
             threading.Thread(target=_serve, args=(self._work,), name="homeostat-env", daemon=True).start()
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._work.put((call, answer))
+        here = contextvars.copy_context()  # so that spans of the environment find their parent
+        self._work.put((lambda: here.run(call), answer))
         begun = time.monotonic()
         while True:
             try:

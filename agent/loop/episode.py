@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ def drive(
     context: RunContext,
     folder: Path | None,
     on_ask: Callable[[str], str] | None,
-) -> Iterator[Event | Episode]:
+) -> Generator[Event | Episode]:
     """Streams the graph to its end, to a question that nobody answers, or to a signal.
 
     Args:

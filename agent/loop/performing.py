@@ -8,6 +8,7 @@ If there is nobody to ask, the episode ends as ``uncertain``: an action is never
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +60,8 @@ def perform(action: Action, state: EpisodeState, context: RunContext) -> Outcome
         intent = context.intents.begin(state.step, action, context.observe().fingerprint)
     error = ""
     try:
-        context.env.act(action)
+        with context.telemetry.act(action) if context.telemetry is not None else nullcontext():
+            context.env.act(action)
     except ActionError as refused:
         error = str(refused)
     if context.intents is not None and intent is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from homeostat.agent.events import Planned, ScreenRead
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.nodes import Updates
@@ -35,7 +37,8 @@ def plan(state: EpisodeState, context: RunContext) -> Updates:
     seen = context.observe() if style.planner_screen else None
     prompt = plan_prompt(style, goal=state.task.goal, rules=state.task.rules, plan=before, observation=seen)
     schema = plan_schema(typed=style.typed_plans, words=plan_words(style, prompt))
-    attempt = context.calls.consult(prompt, state, schema)
+    with context.telemetry.plan() if context.telemetry is not None else nullcontext():
+        attempt = context.calls.consult(prompt, state, schema)
     result, error = before, None
     try:
         new = parse_plan(attempt.text)

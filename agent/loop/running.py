@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.locking import locked
 from homeostat.agent.loop.sensing import Sensing, readout_of
 from homeostat.agent.loop.state import EpisodeState, SubtaskState
+from homeostat.agent.loop.telemetry import RunTelemetry, tracing
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.cascade import Cascade
@@ -57,7 +58,15 @@ class Parts:
     name: str = "homeostat"
     left_out: Mapping[str, str] = field(default_factory=dict)
 
-    def context(self, env: Env, trace: TraceWriter | None, saver: Any, on_ask: OnAsk | None) -> RunContext:
+    def context(
+        self,
+        env: Env,
+        trace: TraceWriter | None,
+        saver: Any,
+        on_ask: OnAsk | None,
+        run: str,
+        telemetry: RunTelemetry | None,
+    ) -> RunContext:
         """Builds what travels beside the state of one episode.
 
         Args:
@@ -65,6 +74,8 @@ class Parts:
             trace: The writer of the run's folder; None without one.
             saver: The checkpoints' saver.
             on_ask: Answers questions; None leaves them open.
+            run: The run's id.
+            telemetry: The run's OpenTelemetry spans; None where nobody collects them.
 
         Returns:
             The context.
@@ -73,7 +84,17 @@ class Parts:
         calls = ModelCalls(self.model, self.planner, self.limits, readout_of(self.sensors), wait)
         env_calls = EnvCalls(env, self.limits.env_seconds)
         sensing = Sensing(self.sensors, self.model, env_calls)
-        return RunContext(env_calls, calls, sensing, self.cascade, self.limits, trace, on_ask=on_ask)
+        return RunContext(
+            env_calls,
+            calls,
+            sensing,
+            self.cascade,
+            self.limits,
+            trace,
+            on_ask=on_ask,
+            run=run,
+            telemetry=telemetry,
+        )
 
 
 def started_episode(
@@ -104,10 +125,11 @@ def started_episode(
     with ExitStack() as stack:
         trace = _opened(stack, folder, None)
         saver = stack.enter_context(sqlite_saver(folder)) if folder is not None else memory_saver()
-        context = parts.context(env, trace, saver, on_ask)
+        run = folder.name if folder is not None else uuid.uuid4().hex[:12]
+        spans = stack.enter_context(tracing(parts.name, parts.model.name, run, folder))
+        context = parts.context(env, trace, saver, on_ask, run, spans)
         if folder is not None:
             context.intents = _intents(stack, folder)
-        run = folder.name if folder is not None else uuid.uuid4().hex[:12]
         state = EpisodeState(
             run=run,
             task=info,
@@ -120,7 +142,7 @@ def started_episode(
         )
         context.emit(_first_event(parts, state))
         state.emitted = context.emitted
-        yield from drive(compile_loop(saver), state, state, context, folder, on_ask)
+        yield from _followed(drive(compile_loop(saver), state, state, context, folder, on_ask), spans)
 
 
 def resumed_episode(
@@ -154,7 +176,8 @@ def resumed_episode(
             return
         trace = _opened(stack, folder, state.emitted, lock=False)
         assert trace is not None
-        context = parts.context(env, trace, saver, on_ask)
+        spans = stack.enter_context(tracing(parts.name, parts.model.name, state.run, folder, resumed=True))
+        context = parts.context(env, trace, saver, on_ask, state.run, spans)
         context.env.restore(trace.load_snapshot(state.snapshot))
         context.intents = _intents(stack, folder)
         context.unsettled = None if restores(env) else context.intents.last()
@@ -163,7 +186,17 @@ def resumed_episode(
         start: Any = None
         if waiting is not None:
             start = Command(resume={"answer": answer if answer is not None else on_ask(waiting)})  # type: ignore[misc]
-        yield from drive(graph, start, state, context, folder, on_ask)
+        yield from _followed(drive(graph, start, state, context, folder, on_ask), spans)
+
+
+def _followed(items: Generator[Event | Episode], spans: RunTelemetry | None) -> Generator[Event | Episode]:
+    """Passes a run's stream on, and lets its spans know the result."""
+    with closing(items):  # at once, also where the run is closed in the middle
+        for item in items:
+            if spans is not None and isinstance(item, Episode):
+                costs = {"steps": item.steps, "prompt_tokens": item.prompt_tokens, "tokens": item.tokens}
+                spans.finished(item.ended, item.success, **costs)
+            yield item
 
 
 def _opened(stack: ExitStack, folder: Path | None, resume_at: int | None, *, lock: bool = True) -> TraceWriter | None:

@@ -17,6 +17,7 @@ from homeostat.envs.tools.arguments import check_parameters, misfit
 from homeostat.envs.tools.background import result_of
 from homeostat.errors import ActionError, ConfigError
 from homeostat.foreign_text import clipped, visible
+from homeostat.telemetry import TOOL_RESULT, captures_content, content, tool_span
 
 __all__ = ["Tool", "ToolSource", "tool"]
 
@@ -95,6 +96,13 @@ class Tool:
             ActionError: The arguments don't fit the schema, or the tool raised an error. The message is meant for the
                 model.
         """
+        with tool_span(self.spec.name, arguments, description=self.spec.description) as span:
+            result = self._called(arguments)
+            if span is not None and captures_content():
+                span.set_attribute(TOOL_RESULT, content(result))
+            return result
+
+    def _called(self, arguments: Mapping[str, Any]) -> str:
         self._check(arguments)
         try:
             return _as_text(result_of(self.run(dict(arguments))))
