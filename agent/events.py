@@ -139,6 +139,7 @@ class Sense(_Event):
         logprobs: The natural-log probability of every token; empty for a model that does not report them.
         prompt_tokens: The number of the prompt's tokens.
         cached_tokens: How many of these were read from the key-value cache.
+        generated_tokens: The generated tokens, where a server counts more than it tells in ``tokens``; else 0.
         seconds: How long the model call took.
         finish: Whether the model ended the answer (``"stop"``) or a limit did (``"length"``).
         candidate: The number of a further answer that was sampled to the same prompt, from 1; None for the attempt
@@ -160,10 +161,16 @@ class Sense(_Event):
     logprobs: tuple[float, ...] = ()
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    generated_tokens: int = 0
     seconds: float = 0.0
     finish: Literal["stop", "length"] = "stop"
     candidate: int | None = None
     dropped: dict[Dropped, int] = {}
+
+    @property
+    def cost(self) -> int:
+        """The number of generated tokens that the answer cost."""
+        return max(len(self.tokens), self.generated_tokens)
 
 
 class Sampled(_Event):

@@ -155,7 +155,7 @@ class _Watch:
                     self.readings.setdefault(reading.sensor, []).append(round(reading.value, 6))
         if isinstance(event, Sense | Planned | ScreenRead | RuleRead):
             self.calls += 1
-            self.tokens += len(event.tokens) if isinstance(event, Sense) else event.tokens
+            self.tokens += event.cost if isinstance(event, Sense) else event.tokens
             self.prompt_tokens += event.prompt_tokens - event.cached_tokens
             if self.seconds is not None and now - self.begun > self.seconds:
                 raise _OutOfTime

@@ -190,6 +190,7 @@ def _read(
             logprobs=attempt.logprobs,
             prompt_tokens=attempt.prompt_tokens,
             cached_tokens=attempt.cached_tokens,
+            generated_tokens=attempt.generated_tokens,
             seconds=attempt.seconds,
             finish=attempt.finish,
             candidate=candidate,

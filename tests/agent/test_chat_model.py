@@ -167,6 +167,7 @@ def test_a_server_that_keeps_failing_ends_the_run_which_can_be_resumed(
     episode = Agent(make(), controllers=[]).resume(folder, ToolEnv([])).result
     assert episode.ended == "finished"
     assert episode.tokens == 3
+    assert sum(event.cost for event in read_trace(folder).events if event.kind == "sense") == 3
 
 
 @pytest.mark.parametrize(
