@@ -2,6 +2,7 @@ from .conflicts.chat import chat_twins as chat_twins
 from .conflicts.core import Case as Case, Twins as Twins, pairs_of as pairs_of
 from .conflicts.phone import phone_twins as phone_twins
 from .conflicts.public import draw_cases as draw_cases, load_public as load_public
+from .conflicts.team import team_twins as team_twins
 from .diagnosis.conversations import read_conversations as read_conversations, trajectories as trajectories
 from .diagnosis.run import diagnose as diagnose
 from .diagnosis.summary import Diagnosis as Diagnosis, summarise as summarise

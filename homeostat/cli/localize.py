@@ -18,7 +18,7 @@ __all__ = ["LocalizeSettings", "command"]
 class LocalizeSettings(Settings):
     """The settings of ``homeostat localize``; every field is a flag."""
 
-    suite: Literal["phone", "chat"] = Field("phone", description="Set of twins.")
+    suite: Literal["phone", "chat", "team"] = Field("phone", description="Set of twins.")
     split: Literal["train", "dev"] = Field("train", description="Data split. The test split is never used here.")
     kinds: list[str] = Field([], description="Kinds of conflict. Default: all kinds.")
     count: int = Field(
@@ -48,6 +48,7 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
 
     from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
     from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins
+    from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
     from homeostat.alignment.sail.adapters import load_adapted
     from homeostat.alignment.sail.localize import causal_check, localize
     from homeostat.alignment.sail.plots import heat_map
@@ -55,6 +56,8 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
     model = load_adapted(settings.model, **settings.load_options())
     if settings.suite == "phone":
         source = phone_twins(model.style, settings.split, settings.seed, tuple(settings.kinds or PHONE_KINDS))
+    elif settings.suite == "team":
+        source = team_twins(model.style, settings.split, settings.seed, tuple(settings.kinds or TEAM_KINDS))
     else:
         source = chat_twins(settings.split, settings.seed, tuple(settings.kinds or CHAT_KINDS))
     twins = list(islice(source, settings.count))
