@@ -110,6 +110,8 @@ class Decompose(Settings):
             return self._returned(plan, active, status, answer, context, f"subtask {number} {status}", source)
         if context.phase != "attempt":
             return Proceed()
+        if isinstance(context.action, Answer) and context.tools:  # in a conversation, an answer ends the subtask
+            return self._returned(plan, active, "done", context.action.text, context, f"subtask {number} answered")
         limit = self._limit(plan, context)
         if context.failures and context.failures >= max(2, math.ceil(self.patience * min(limit, 10**6))):
             return self._returned(plan, active, "failed", answer, context, f"subtask {number} stuck")

@@ -22,6 +22,7 @@ fitted to held-out episodes (``forest_fit.py``), may replace the paper's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -173,8 +174,8 @@ def answer_of(candidate: Candidate, elements: Sequence[Element] = ()) -> str | N
 def same_action(action: a.Action, elements: Sequence[Element] = ()) -> str:
     """Writes an action so that actions which count as the same have equal texts.
 
-    Taps on the same element are the same action. So are texts that differ in case or white space only, and swipes in
-    the same direction.
+    Taps on the same element are the same action. So are texts that differ in case or white space only, swipes in the
+    same direction, and tool calls that differ in their ids or in the order of their arguments only.
 
     Args:
         action: The action.
@@ -188,7 +189,10 @@ def same_action(action: a.Action, elements: Sequence[Element] = ()) -> str:
             at = element_at(elements, point)
             where = f"{point[0]:.2f},{point[1]:.2f}" if at is None else f"element {at}"
             return f"{action.kind} {where}"
-        case a.Type(text=text) | a.Answer(text=text):
+        case a.Call() | a.Calls():
+            calls = [[call.tool, call.arguments] for call in a.calls_of(action)]
+            return f"call {json.dumps(calls, sort_keys=True, ensure_ascii=False)}"
+        case a.Type(text=text) | a.Answer(text=text) | a.Question(text=text):
             return f"{action.kind} {' '.join(text.lower().split())}"
         case a.Swipe(point=(x, y), to=(x2, y2)):
             across = abs(x2 - x) > abs(y2 - y)

@@ -200,6 +200,7 @@ class Guard(Settings):
             in a rule is reported but allows nothing.
         allowed_tools: The names of the only tools that may be called; None allows every tool.
         told: What the model is told, with ``{rule}``.
+        told_of_calls: The same where the action calls tools.
     """
 
     name: str = Field(default="guard", min_length=1)
@@ -209,13 +210,14 @@ class Guard(Settings):
     read_by_model: bool = False
     allowed_tools: frozenset[str] | None = None
     told: str = "that is refused, by the rule: {rule}. do something else, or end with failure."
+    told_of_calls: str = "That is refused, by the rule: {rule}. Do something else, or tell the user that you may not."
 
     @field_validator("prohibitions", mode="before")
     @classmethod
     def _reads(cls, prohibitions: Any) -> Any:
         return prohibitions_of(prohibitions)
 
-    @field_validator("told")
+    @field_validator("told", "told_of_calls")
     @classmethod
     def _tells(cls, text: str) -> str:
         if "{rule}" not in text:
@@ -238,16 +240,17 @@ class Guard(Settings):
         Returns:
             The refusal for the first rule that the action breaks; None if it breaks none.
         """
+        told = self.told_of_calls if a.calls_of(action) else self.told
         for call in a.calls_of(action):
             if self.allowed_tools is not None and call.tool not in self.allowed_tools:
                 allowed = ", ".join(sorted(self.allowed_tools)) or "none"
                 rule = f"only these tools may be called: {allowed}"
-                return Refuse(reason=self.told.replace("{rule}", rule), cause=f"tool:{call.tool}")
+                return Refuse(reason=told.replace("{rule}", rule), cause=f"tool:{call.tool}")
         own = read_rules(context.rules)[0] if self.read else ()
         found = _of_model(context.model_rules) if self.read_by_model else ()
         for prohibition in (*self.prohibitions, *own, *found):
             if prohibition.forbids(action, context):
-                reason = self.told.replace("{rule}", prohibition.rule)
+                reason = told.replace("{rule}", prohibition.rule)
                 return Refuse(reason=reason, cause=f"rule:{prohibition.rule}")
         return None
 

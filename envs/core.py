@@ -19,6 +19,7 @@ __all__ = [
     "Closable",
     "Decoyed",
     "Env",
+    "NotingRefusals",
     "Repeating",
     "Restoring",
     "SelfEnding",
@@ -148,6 +149,19 @@ class Repeating(Protocol):
 
         Returns:
             True where twice has the same effect as once.
+        """
+        ...
+
+
+@runtime_checkable
+class NotingRefusals(Protocol):
+    """The optional capability of an :class:`Env` that shows the agent which of its actions were refused."""
+
+    def note_refusal(self, action: Action) -> None:
+        """Notes an action that a controller refused, without any other effect.
+
+        Args:
+            action: The action.
         """
         ...
 

@@ -15,6 +15,7 @@ from homeostat.agent.loop.state import EpisodeState, StepState
 from homeostat.agent.prompts import past_action
 from homeostat.controllers.decisions import Refuse, Stop
 from homeostat.controllers.forest import same_action
+from homeostat.envs.core import NotingRefusals
 
 __all__ = ["act", "finish"]
 
@@ -125,7 +126,10 @@ def _carried_out(action: Action, state: EpisodeState, subtask: Any, context: Run
         known = Outcome(error=refused.reason)
     result = known or perform(action, state, context)
     error = result.error
-    snapshot = state.snapshot if error else context.snapshot()
+    noting = context.env.env if refused is not None and seen.conversation is not None else None
+    if isinstance(noting, NotingRefusals):
+        noting.note_refusal(action)
+    snapshot = state.snapshot if error and seen.conversation is None else context.snapshot()
     outcome: Literal["refused", "done"] = "refused" if error else "done"
     said = state.proposal.text
     context.emit(

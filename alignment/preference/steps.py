@@ -162,7 +162,7 @@ def steps_of(trace: Trace, style: PromptStyle) -> list[Step]:
         The steps, each with all that its prompt needs.
 
     Raises:
-        TraceError: The trace was recorded without screenshots.
+        TraceError: The trace was recorded without screenshots, or is of a conversation.
     """
     found: list[Step] = []
     history: tuple[str, ...] = ()
@@ -171,6 +171,10 @@ def steps_of(trace: Trace, style: PromptStyle) -> list[Step]:
     instruction = task.goal
     for event in trace.events:
         match event:
+            case Observe(screen="", app="", elements=()):
+                raise TraceError(
+                    f"trace {str(trace.folder)!r} is of a conversation, which gives no pairs; give traces of screens"
+                )
             case Observe(screen=screen, app=app, elements=elements, frames=frames):
                 if not screen or frames:
                     raise TraceError(

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from pydantic import TypeAdapter
 
-from homeostat.actions import Action, Answer, Call, Question, calls_of
+from homeostat.actions import Action, Answer, Call, Question, Terminate, calls_of
 from homeostat.conversation import Conversation, Turn
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.tools.tasks import Outcome, ToolTask
@@ -125,6 +125,8 @@ class ToolEnv:
         if isinstance(action, Question) and self._ask_user is not None:
             self._say(Turn(role="assistant", text=action.text), Turn(role="user", text=self._ask_user(action.text)))
             return
+        if isinstance(action, Terminate):
+            return  # the loop itself ends the episode
         calls = calls_of(action)
         if not calls:
             raise ActionError(f"{action.kind!r} is no action of a conversation; call a tool, or answer")
@@ -132,6 +134,12 @@ class ToolEnv:
         failed = [error for call in calls if (error := self._call(call))]
         if failed and len(failed) == len(calls):
             raise ActionError(failed[0])
+
+    def note_refusal(self, action: Action) -> None:
+        """Notes refused calls in the conversation. Otherwise a model would see the same prompt, and call again."""
+        if calls := calls_of(action):
+            refused = [Turn(role="tool", tool=call.tool, call=call.id, text="error: refused") for call in calls]
+            self._say(Turn(role="assistant", calls=calls), *refused)
 
     def repeatable(self, action: Action) -> bool:
         """Tells whether every tool that the action calls may be called twice.

@@ -40,10 +40,12 @@ from homeostat.controllers.decisions import (
 )
 from homeostat.controllers.model_rules import ModelRule
 from homeostat.envs.mobile_use import Grid
-from homeostat.foreign_text import shown
+from homeostat.foreign_text import clipped, shown
 from homeostat.sensors.readings import Reading
 
-__all__ = ["lines", "number", "problem_lines", "reading_line", "spans_of", "unread_lines"]
+__all__ = ["lines", "number", "problem_lines", "reading_line", "spans_of", "turn_lines", "unread_lines"]
+
+_LONGEST_TURN = 400  # characters of a tool's result or a user's turn; the trace holds all
 
 
 def lines(event: Event, grid: Grid) -> Iterator[str]:
@@ -68,7 +70,8 @@ def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
                 yield f"rule: {rule}"
             yield from _unread_lines(event)
         case Observe():
-            yield f"step {event.step + 1}: on {event.app}"
+            yield f"step {event.step + 1}" + (f": on {event.app}" if event.app else "")
+            yield from _turn_lines(event)
             yield from _problem_lines(event)
         case Sense():
             if event.dropped:
@@ -124,6 +127,24 @@ def _unread_lines(event: Started) -> Iterator[str]:
         yield f"not fully understood by the controllers, so that obeying it is left to the model: {rule}"
     for sensor, reason in event.left_out.items():
         yield f"sensor {sensor!r} is left out: it {reason}"
+
+
+def turn_lines(event: Observe) -> Iterator[str]:
+    """Shows what users and tools have said in a conversation since the last step.
+
+    Args:
+        event: The conversation before a step.
+
+    Returns:
+        One line for each of their turns; none for the assistant's, which its own steps show.
+    """
+    return map(shown, _turn_lines(event))
+
+
+def _turn_lines(event: Observe) -> Iterator[str]:
+    for turn in event.turns:
+        if turn.role != "assistant":
+            yield f"  {turn.span}: {clipped(turn.text, _LONGEST_TURN)}"
 
 
 def problem_lines(event: Observe) -> Iterator[str]:

@@ -23,7 +23,7 @@ from rich.text import Text
 from rich_pixels import Pixels
 
 from homeostat.agent.events import Event, Observe, Sense, Started
-from homeostat.cli.event_text import lines, number, problem_lines, reading_line, spans_of, unread_lines
+from homeostat.cli.event_text import lines, number, problem_lines, reading_line, spans_of, turn_lines, unread_lines
 from homeostat.envs.mobile_use import Grid
 from homeostat.foreign_text import shown
 from homeostat.sensors.readings import Reading
@@ -162,7 +162,7 @@ class DrawnView:
                 self._log += unread_lines(event)
             case Observe(step=step):
                 self._step = step + 1
-                self._log += [line.strip() for line in problem_lines(event)]
+                self._log += [line.strip() for line in (*turn_lines(event), *problem_lines(event))]
             case Sense():
                 self._goal, self._spans, self._readings = event.instruction, spans_of(event), event.readings
         if not isinstance(event, Started | Observe | Sense):

@@ -199,3 +199,59 @@ def test_langchain_tools_are_tools() -> None:
 def test_what_is_no_tool_is_refused_by_name(tools: list[object], names: str) -> None:
     with pytest.raises(ConfigError, match=names):
         ToolEnv(tools)
+
+
+def test_many_calls_huge_results_and_no_tools() -> None:
+    def huge(n: int) -> str:
+        """Returns much."""
+        return "ü🌍" * n
+
+    env = ToolEnv([huge], longest_result=200)
+    env.act(Calls(calls=tuple(Call(tool="huge", arguments={"n": n}, id=str(n)) for n in range(1, 101))))
+    turns = env.observe().conversation
+    assert turns is not None
+    results = turns.turns[1:]
+    assert [turn.call for turn in results] == [str(n) for n in range(1, 101)]
+    assert all(len(turn.text) < 300 for turn in results)
+    env.act(Call(tool="huge", arguments={"n": 2_000_000}))
+    assert "3999800 more characters were cut off" in env.observe().conversation.turns[-1].text  # type: ignore[union-attr]
+    empty = ToolEnv([])
+    with pytest.raises(ActionError, match="huge"):
+        empty.act(Call(tool="huge"))
+    empty.act(Answer(text="No tools."))
+    assert empty.ended
+
+
+def test_a_subtask_of_a_plan_ends_with_an_answer_and_the_episode_with_the_last() -> None:
+    from homeostat.agent import Agent
+    from homeostat.controllers import Decompose
+
+    first, second = '{"instruction": "Look.", "save": "sky"}', '{"instruction": "Send {sky} to Anna."}'
+    plan = f'{{"parts": [{first}, {second}]}}'
+    answers = iter(
+        [
+            plan,
+            '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris"}}</tool_call>',
+            "grey",
+            '<tool_call>{"name": "send", "arguments": {"to": "Anna", "text": "grey"}}</tool_call>',
+            "Done.",
+        ]
+    )
+    from homeostat.testing import ScriptedModel
+
+    model = ScriptedModel(lambda prompt: next(answers))
+    env = ToolEnv([get_weather, send])
+    episode = Agent(model, sensors=[], controllers=[Decompose()]).run("Tell Anna the weather.", env)
+    assert [call.tool for call, _ in env.outcome().calls] == ["get_weather", "send"]
+    assert (env.outcome().answer, episode.ended) == ("Done.", "finished")
+
+
+def test_calls_are_the_same_whatever_the_order_of_their_arguments() -> None:
+    from homeostat.controllers.forest import same_action
+
+    one = Call(tool="send", arguments={"to": "Anna", "text": "hi"}, id="1")
+    other = Call(tool="send", arguments={"text": "hi", "to": "Anna"}, id="2")
+    assert same_action(one) == same_action(other)
+    assert same_action(one) != same_action(Call(tool="send", arguments={"to": "Anna", "text": "Hi!"}))
+    assert same_action(Calls(calls=(one, other))) == same_action(Calls(calls=(other, one)))
+    assert same_action(Calls(calls=(one, other))) != same_action(one)
