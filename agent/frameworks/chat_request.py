@@ -91,7 +91,9 @@ class ChatRequest:
         self.action = None if snapshot["action"] is None else action_from_dict(snapshot["action"])
 
 
-def read_messages(messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolSpec] = ()) -> Request:
+def read_messages(
+    messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolSpec] = (), *, only_text: bool = True
+) -> Request:
     """Reads a chat in OpenAI's format.
 
     Args:
@@ -99,6 +101,8 @@ def read_messages(messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolSpe
             the label ``system``. A message may have a ``"label"``, which is then the label of its span. Contents are
             texts, or lists of text parts.
         tools: The tools that the model may call.
+        only_text: Whether a part that is no text is refused. Otherwise its type, such as ``(image_url)``, stands in its
+            place.
 
     Returns:
         The request.
@@ -111,7 +115,7 @@ def read_messages(messages: Sequence[Mapping[str, Any]], tools: Sequence[ToolSpe
     turns: list[Turn] = []
     called: dict[str, str] = {}
     for n, message in enumerate(messages):
-        role, text = str(message.get("role")), _text(n, message.get("content"))
+        role, text = str(message.get("role")), _text(n, message.get("content"), only_text)
         label = str(message.get("label") or "")
         if role in ("system", "developer"):
             if turns:
@@ -161,7 +165,7 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[ToolSpec, ...]:
     return tuple(found)
 
 
-def _text(n: int, content: Any) -> str:
+def _text(n: int, content: Any, only_text: bool) -> str:
     if content is None:
         return ""
     if isinstance(content, str):
@@ -171,7 +175,9 @@ def _text(n: int, content: Any) -> str:
         text = part if isinstance(part, str) else part.get("text", part.get("refusal"))
         if not isinstance(text, str):
             kind = part.get("type", "unknown")
-            raise ConfigError(f"message {n} holds a part of type {kind!r}; only texts are supported here")
+            if only_text:
+                raise ConfigError(f"message {n} holds a part of type {kind!r}; only texts are supported here")
+            text = f"({kind})"
         texts.append(text)
     return "\n".join(texts)
 

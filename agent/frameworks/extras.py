@@ -16,4 +16,5 @@ def missing(error: ModuleNotFoundError) -> ConfigError:
     Returns:
         The error, which names the missing package and the extra.
     """
-    return ConfigError(f"this part needs {error.name}; run: pip install 'homeostat[frameworks]'")
+    package = (error.name or str(error)).partition(".")[0]
+    return ConfigError(f"this part needs {package}; run: pip install 'homeostat[frameworks]'")

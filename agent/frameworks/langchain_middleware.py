@@ -183,7 +183,7 @@ class WatchMiddleware(AgentMiddleware[WatchedAgentState, Any, Any]):
         described = [tool if isinstance(tool, dict) else convert_to_openai_tool(tool) for tool in request.tools]
         tools = read_tools([tool for tool in described if "function" in tool])  # not those of the model's provider
         system = [request.system_message] if request.system_message is not None else []
-        read = read_messages(as_chat([*system, *request.messages]), tools)
+        read = read_messages(as_chat([*system, *request.messages]), tools, only_text=False)
         return Moment(read, step, request.state.get("homeostat") or (), tuple(taken))
 
     def _read(self, response: ModelResponse[Any], moment: Moment) -> tuple[Answered, bool]:
@@ -204,7 +204,7 @@ class WatchMiddleware(AgentMiddleware[WatchedAgentState, Any, Any]):
         """The command that answers a refused call; None for a call that is allowed."""
         call = Call(tool=request.tool_call["name"], arguments=request.tool_call["args"])
         tools = read_tools([convert_to_openai_tool(request.tool)] if request.tool is not None else [])
-        read = read_messages(as_chat(request.state["messages"]), tools)
+        read = read_messages(as_chat(request.state["messages"]), tools, only_text=False)
         step = _turns_so_far(request.state) - 1  # the call belongs to the model's last turn
         refusal = self.watching.refusal(call, Moment(read, step, request.state.get("homeostat") or ()))
         if refusal is None:

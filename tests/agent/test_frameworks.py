@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -265,6 +269,17 @@ def test_the_middleware_refuses_tool_calls() -> None:
     assert done["homeostat"][1]["decisions"][0]["by"] == "guard"
 
 
+def test_the_middleware_lets_images_pass() -> None:
+    from langchain.agents import create_agent
+    from langchain_core.language_models import FakeListChatModel
+
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    asked = {"messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}]}
+    watched = WatchMiddleware(Agent(ScriptedModel([""]), [Words()]))
+    done = create_agent(FakeListChatModel(responses=["A cat."]), middleware=[watched]).invoke(asked)
+    assert done["homeostat"][0]["readings"][0]["value"] == 2
+
+
 def test_a_stop_ends_the_langchain_agent() -> None:
     model = ScriptedModel(["far too many words here", "never reached"])
     done = middle(model, [OnAlarm(Stop(reason="enough"))]).invoke(ASKED)
@@ -438,3 +453,21 @@ def test_a_local_model_answers_in_every_framework(framework: str, tiny: Transfor
     assert data["mass"]["goal"] == pytest.approx(float(expected), abs=1e-5)
     assert data["tokens"] == len(own.tokens)
     assert [reading["sensor"] for reading in data["readings"]] == ["attention_drift", "confidence"]
+
+
+def test_the_pages_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "design" / "frameworks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(code, "frameworks.md", "exec"), {})
+    assert capsys.readouterr().out == "Rome is in Italy. repetition\n"
+
+
+def test_a_missing_framework_is_named() -> None:
+    code = (
+        "import sys; sys.modules['smolagents'] = sys.modules['smolagents.memory'] = None\n"
+        "from homeostat.agent.frameworks import SmolagentsModel"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "needs smolagents" in done.stderr.splitlines()[-1]
+    assert "pip install 'homeostat[frameworks]'" in done.stderr.splitlines()[-1]
