@@ -74,7 +74,14 @@ class Seat:
         self._inner.act(action)
 
     def repeatable(self, action: Action) -> bool:
-        """Whether every tool that the action calls may be called twice."""
+        """Tells whether every tool that an action calls may be called twice.
+
+        Args:
+            action: The action.
+
+        Returns:
+            Whether twice has the same effect as once.
+        """
         return self._inner.repeatable(action)
 
     @property
