@@ -125,7 +125,12 @@ class Service:
         self._active = 0
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=most, thread_name_prefix="homeostat-request")
-        self.metrics = Metrics(lambda: self.model.waiting, lambda: self._active)
+        self.metrics = Metrics(lambda: self.model.waiting, lambda: self.active)
+
+    @property
+    def active(self) -> int:
+        """The number of choices that are being answered or wait."""
+        return self._active
 
     @property
     def context(self) -> int | None:

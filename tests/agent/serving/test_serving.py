@@ -53,6 +53,15 @@ def text_of(events: list[dict[str, Any]], index: int = 0) -> str:
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
+def figure(url: str, name: str) -> float:
+    """A figure of ``/metrics``."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    text = httpx.get(url.replace("/v1", "/metrics")).text
+    families = text_string_to_metric_families(text)
+    return next(one.value for family in families for one in family.samples if one.name == name)
+
+
 @pytest.fixture(scope="module")
 def bare(serving: Any, tiny: Any) -> Any:
     with serving.served(tiny, sensors=[AttentionDrift(), Confidence()]) as running:
@@ -315,13 +324,8 @@ def test_a_sensor_that_the_model_cannot_feed_is_named(serving: Any) -> None:
 
 
 def test_requests_at_the_same_time_share_batches(bare: Any) -> None:
-    from prometheus_client.parser import text_string_to_metric_families
-
     def batches() -> tuple[float, float]:
-        found = {}
-        for family in text_string_to_metric_families(httpx.get(bare.url.replace("/v1", "/metrics")).text):
-            found |= {sample.name: sample.value for sample in family.samples}
-        return found["homeostat_batch_rows_count"], found["homeostat_batch_rows_sum"]
+        return figure(bare.url, "homeostat_batch_rows_count"), figure(bare.url, "homeostat_batch_rows_sum")
 
     words = ["open", "on?", "click the screen", "nothing", "is it done", "settings"]
     alone = [ask(bare.url, one, max_tokens=20).json()["choices"][0]["message"]["content"] for one in words]
@@ -370,14 +374,15 @@ def test_a_client_that_goes_away_is_cancelled(serving: Any, tiny: Any) -> None:
         body = {"model": "tiny", "messages": [{"role": "user", "content": "on?"}], "logit_bias": {}}
         stops = {"stop": "a stop text that never comes"}
         for streams in (False, True):
-            before = service.metrics.completion_tokens._value.get()
+            before = figure(running.url, "homeostat_completion_tokens_total")
             with httpx.Client() as client, pytest.raises(httpx.ReadTimeout):
                 client.post(f"{running.url}/chat/completions", json={**body, **stops, "stream": streams}, timeout=0.15)
             until = time.monotonic() + 10
-            while service._active and time.monotonic() < until:
+            while service.active and time.monotonic() < until:
                 time.sleep(0.01)
-            assert service._active == 0
-            assert service.metrics.completion_tokens._value.get() == before  # it did not come to its end
+            assert service.active == 0
+            after = figure(running.url, "homeostat_completion_tokens_total")
+            assert after == before  # it did not come to its end
 
 
 def test_more_than_the_queue_holds_is_refused(serving: Any) -> None:
@@ -386,7 +391,7 @@ def test_more_than_the_queue_holds_is_refused(serving: Any) -> None:
     with serving.served(model, most=2) as running, ThreadPoolExecutor(2) as pool:
         taken = [pool.submit(ask, running.url) for _ in range(2)]
         until = time.monotonic() + 10
-        while running.service._active < 2 and time.monotonic() < until:
+        while running.service.active < 2 and time.monotonic() < until:
             time.sleep(0.01)
         refused = ask(running.url)
         go.set()
@@ -418,7 +423,7 @@ def test_the_end_gives_errors_and_nothing_hangs(serving: Any) -> None:
         calls = [pool.submit(ask, running.url) for _ in range(3)]
         assert running_call.wait(10)
         until = time.monotonic() + 10
-        while running.service._active < 3 and time.monotonic() < until:
+        while running.service.active < 3 and time.monotonic() < until:
             time.sleep(0.01)
         running.server.should_exit = True
         for call in calls:
