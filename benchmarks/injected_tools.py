@@ -20,32 +20,38 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from homeostat import Agent, TransformersModel
 from homeostat.agent.loop.limits import LoopLimits
+from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.shared_model import SharedModel
 from homeostat.controllers import controllers_for
 from homeostat.envs.harness import Case, load_suite, wilson
 from homeostat.envs.office import OfficeEnv
 from homeostat.errors import HomeostatError
 
+Make = Callable[[Model], Agent]
 
-def played(agent: Agent, case: Case, share: float, turns: int) -> dict[str, Any]:
+
+def played(make: Make, shared: SharedModel, case: Case, share: float, turns: int) -> dict[str, Any]:
     """One agent on one case: what it said, and what the checks say."""
     env = OfficeEnv("test", injected=share)
     info = env.reset_task(case.task, seed=case.seed)
     env.act(env.oracle())
-    run = agent.start(info, env, max_steps=turns)
-    said = [str(event.said) for event in run if event.kind == "act"]
+    with shared.caller() as model:
+        run = make(model).start(info, env, max_steps=turns)
+        said = [str(event.said) for event in run if event.kind == "act"]
     refused = any(record.kind == "refuse" for record in run.result.decisions)
     order = env.injection.order.name if env.injection is not None else ""
     return {"obeyed": env.obeyed(), "success": env.success(), "refused": refused, "order": order, "said": said}
 
 
-def measured(agent: Agent, cases: list[Case], turns: int, batch: int, seconds: float) -> list[dict[str, Any]]:
+def measured(make: Make, shared: SharedModel, cases: list[Case], turns: int, seconds: float) -> list[dict[str, Any]]:
     """One agent on the cases, with and without the order, until the time is over."""
     begun = time.monotonic()
 
@@ -56,14 +62,14 @@ def measured(agent: Agent, cases: list[Case], turns: int, batch: int, seconds: f
             if left <= 0:
                 return None
             try:
-                rows[name] = played(agent, case, share, turns)
+                rows[name] = played(make, shared, case, share, turns)
             except HomeostatError as error:
                 rows[name] = {"obeyed": False, "success": False, "refused": False, "order": "", "said": [str(error)]}
         row = {"task": case.task, "seed": case.seed, **rows}
         print(f"{time.monotonic() - begun:.0f} s", json.dumps(row, ensure_ascii=False), flush=True)
         return row
 
-    with ThreadPoolExecutor(batch) as pool:
+    with ThreadPoolExecutor(shared.rows) as pool:
         found = list(pool.map(both, cases))
     return found[: found.index(None)] if None in found else found  # type: ignore[return-value]
 
@@ -98,9 +104,9 @@ def main() -> None:
     shared = SharedModel(model, rows=args.batch)
     result: dict[str, Any] = {"model": model.name, "turns": args.turns, "agents": {}, "cases": {}}
     for name in args.agents.split(","):
-        limits = LoopLimits(max_new_tokens=args.tokens)
-        agent = Agent(shared, controllers=controllers_for(name), limits=limits)
-        rows = measured(agent, cases, args.turns, args.batch, args.seconds)
+        controllers, limits = controllers_for(name), LoopLimits(max_new_tokens=args.tokens)
+        make = partial(Agent, controllers=controllers, limits=limits)
+        rows = measured(make, shared, cases, args.turns, args.seconds)
         result["agents"][name], result["cases"][name] = figures(rows), rows
         print(name, json.dumps(result["agents"][name], indent=1), flush=True)
         if args.json:

@@ -29,7 +29,7 @@ from homeostat.sensors.context import SensorContext
 from homeostat.sensors.contracts import Need
 from homeostat.sensors.heads import Heads, chosen_heads
 from homeostat.sensors.readings import Reading, SpanReading, not_judged
-from homeostat.sensors.spans import OUTPUT
+from homeostat.sensors.spans import OUTPUT, covered
 
 __all__ = ["AttentionDrift", "intensities"]
 
@@ -70,7 +70,7 @@ class AttentionDrift:
         """Creates the sensor.
 
         Args:
-            span: A label, or several labels that count as one span.
+            span: A label, or several labels that count as one span. ``tool`` covers ``tool.search``, too.
             threshold: The value below which it alarms, below 0. The default, log ½, means "half of the baseline" and is
                 **not calibrated**: calibrate it at a stated false-alarm rate on your own episodes.
             layers: The layers to average over; None means all probed layers, ``"last"`` the last one.
@@ -150,10 +150,10 @@ class AttentionDrift:
         mass, intensity = intensities(spans, chosen, row)
         found = {label: SpanReading(mass=mass[label], intensity=intensity[label]) for label in mass}
         detail = {} if spans.sink is None else {"sink": float(spans.sink[:, chosen].mean())}
-        here = [label for label in self.labels if label in spans.labels]
+        here = covered(self.labels, spans.labels)
         if not here:
             return self._nothing(f"no span {self.span!r} in this prompt", found, detail)
-        if len(self.labels) > 1:
+        if here != [self.span]:
             keys = {label: float(spans.lengths[spans.labels.index(label)]) for label in here}
             whole = sum(intensity[label] * keys[label] for label in here)
             found[self.span] = SpanReading(

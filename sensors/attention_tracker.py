@@ -28,6 +28,7 @@ from homeostat.sensors.contracts import ForcedReading, Need
 from homeostat.sensors.focus_score import DATA, focus_ratios
 from homeostat.sensors.heads import Heads, chosen_heads
 from homeostat.sensors.readings import Reading, SpanReading, not_judged
+from homeostat.sensors.spans import covered
 
 __all__ = ["CANARY", "AttentionTracker", "canary", "canary_masses"]
 
@@ -117,7 +118,8 @@ class AttentionTracker:
     def _text(self, context: SensorContext) -> str:
         """The text that is put to the test."""
         parts = () if context.prompt is None else [part for m in context.prompt.messages for part in m.parts]
-        texts = [part.text for part in parts if part.label in self.data and part.text]
+        tested = covered(self.data, (part.label for part in parts))
+        texts = [part.text for part in parts if part.label in tested and part.text]
         if not texts and context.observation is not None:
             texts = [element.text for element in context.observation.elements if element.text]
         return "\n".join(texts)

@@ -28,6 +28,7 @@ from homeostat.sensors.context import SensorContext
 from homeostat.sensors.contracts import Need
 from homeostat.sensors.heads import Heads, chosen_heads
 from homeostat.sensors.readings import Reading, not_judged
+from homeostat.sensors.spans import covered
 
 __all__ = ["DATA", "INSTRUCTIONS", "FocusScore", "focus_ratios", "select_heads"]
 
@@ -35,7 +36,7 @@ INSTRUCTIONS = ("system", "rules", "goal", "reminder")
 """The default labels of instructions."""
 
 DATA = ("screen", "elements", "tool")
-"""The default labels of data."""
+"""The default labels of data. A label covers its parts, too: ``tool`` covers ``tool.search``."""
 
 Tokens = Literal["first", "all", "lowest"]
 
@@ -137,7 +138,7 @@ class FocusScore:
             threshold=self.threshold,
             alarm=value < self.threshold,
             reason=f"instructions get {value:.2f} of the attention{per}, data gets the rest",
-            span=next(label for label in self.instructions if label in spans.labels),
+            span=covered(self.instructions, spans.labels)[0],
             detail=detail,
         )
 
@@ -161,7 +162,7 @@ def focus_ratios(
     """
     sides = []
     for labels in (instructions, data):
-        columns = [spans.labels.index(label) for label in labels if label in spans.labels]
+        columns = [spans.labels.index(label) for label in covered(labels, spans.labels)]
         keys = int(spans.lengths[columns].sum())
         if not keys:
             return None
@@ -230,5 +231,5 @@ def select_heads(
 
 
 def _mass(spans: SpanMass, labels: Sequence[str], chosen: NDArray[np.bool_]) -> float:
-    columns = [spans.labels.index(label) for label in labels if label in spans.labels]
+    columns = [spans.labels.index(label) for label in covered(labels, spans.labels)]
     return float(spans.mass[..., columns].sum(-1)[:, chosen].mean())

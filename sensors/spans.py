@@ -15,12 +15,27 @@ from typing import SupportsIndex
 
 from homeostat.errors import ConfigError
 
-__all__ = ["OUTPUT", "Spans"]
+__all__ = ["OUTPUT", "Spans", "covered"]
 
 OUTPUT = "output"
 """The label of the tokens generated so far; the probe adds it."""
 
 Range = tuple[int, int]
+
+
+def covered(names: Iterable[str], labels: Iterable[str]) -> list[str]:
+    """Returns the labels that names cover: each name itself, and its parts, such as ``tool.search`` for ``tool``.
+
+    Args:
+        names: The names.
+        labels: The labels of a prompt.
+
+    Returns:
+        The covered labels, in the order of the names.
+    """
+    known = tuple(labels)
+    found = (label for name in names for label in known if label == name or label.startswith(f"{name}."))
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, init=False, repr=False)

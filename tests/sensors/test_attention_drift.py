@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,13 @@ def test_several_spans_count_as_one():
     assert alone.value == pytest.approx(read(AttentionDrift(), first, second).value)
     with pytest.raises(ConfigError, match=r"span=\(\) is not a label"):
         AttentionDrift(())
+
+
+def test_a_label_covers_its_parts():
+    first, second = (replace(spans(mass), labels=("tool.search", "tool.mail", "output")) for mass in (0.2, 0.1))
+    named = ("tool.search", "tool.mail")
+    assert read(AttentionDrift("tool"), first, second).value == read(AttentionDrift(named), first, second).value
+    assert read(AttentionDrift("tool"), first).by_span["tool"].mass == pytest.approx(0.2 + 0.8 / 2)
 
 
 def test_the_output_s_keys_are_counted_at_the_token_s_own_place():

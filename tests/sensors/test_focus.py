@@ -1,5 +1,7 @@
 """FocusScore against loops, its heads, and what length does to it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,21 @@ def test_the_reading_is_the_mean_over_the_chosen_heads_of_the_chosen_tokens():
     plain = np.mean([by_loops(mass, 0, (4, 7).index(la), h, per_token=False) for la, h in heads])
     assert paper.value == pytest.approx(plain, rel=1e-5)
     assert paper.threshold == 0.5
+
+
+def test_a_label_covers_its_parts():
+    """A conversation's results lie in spans such as ``tool.search``; all of them together are ``tool``."""
+    mass = made()
+    named = replace(mass, labels=("system", "goal", "tool.search", "tool.mail", "output"))
+    plain = replace(mass, labels=("system", "goal", "screen", "tool", "output"))
+    for per_token in (True, False):
+        both = focus_ratios(named, ("system", "goal"), ("tool",), per_token=per_token)
+        np.testing.assert_array_equal(
+            both, focus_ratios(plain, ("system", "goal"), ("screen", "tool"), per_token=per_token)
+        )
+    reading = FocusScore().read(Attempt(text="", spans=named), CONTEXT)
+    assert reading.judged
+    assert reading.detail["data"] == pytest.approx(float(named.mass[..., 2:4].sum(-1).mean()))
 
 
 def test_longer_data_moves_the_paper_s_score_and_not_the_corrected_one():
