@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from homeostat.agent.models.protocol import Model
 from homeostat.conversation import Turn
-from homeostat.errors import ConfigError
+from homeostat.errors import CallInterrupted, ConfigError
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.chat.wording import Wording, fill
 
@@ -84,6 +84,7 @@ class SimulatedUser:
 
         Raises:
             ModelError: The model can't answer.
+            CallInterrupted: The call was cut short, by its deadline or a signal, before anything was said.
         """
         number = sum(turn.role == "user" for turn in turns)
         if number >= self.turns:
@@ -96,6 +97,10 @@ class SimulatedUser:
             deadline=None if self._seconds is None else time.monotonic() + self._seconds,
             seed=(self._seed + number) & 0x7FFFFFFF,
         )
+        if found[0].finish == "length" and not found[0].text.strip():
+            raise CallInterrupted(
+                f"the user that {self.model.name!r} plays was cut short; resume, or give more seconds"
+            )
         said = _THINKING.sub("", found[0].text, count=1)
         return _END.split(said, maxsplit=1)[0].strip() or None
 

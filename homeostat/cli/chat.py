@@ -19,11 +19,12 @@ from homeostat.model_options import ModelOptions
 if TYPE_CHECKING:
     from homeostat.agent import Agent, AgentSpec, Episode, Run
     from homeostat.cli.chat_view import ChatTerminal
-    from homeostat.envs.tools import ChatEnv
+    from homeostat.envs.tools import ChatEnv, User
 
 __all__ = ["chat"]
 
 _TURNS = 1000
+_PLAYED = 8
 _TOKENS = 512
 
 
@@ -52,7 +53,10 @@ def chat(
     calibration: of.Calibration = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
     seed: Annotated[int, typer.Option(help="The seed of sampling.")] = 0,
-    max_turns: Annotated[int, typer.Option(min=1, help="The most turns of the assistant.")] = _TURNS,
+    max_turns: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"The most turns of the assistant. Default: {_TURNS}; {_PLAYED} with --user-role."),
+    ] = None,
     call_seconds: of.CallSeconds = None,
     attempts: of.Attempts = None,
     max_new_tokens: Annotated[
@@ -68,6 +72,12 @@ def chat(
     mcp: Annotated[
         list[str] | None,
         typer.Option(help="The command or the address of an MCP server. May be given several times."),
+    ] = None,
+    user_role: Annotated[
+        str, typer.Option(help="Let a model play the user: who the user is, and what the user wants.")
+    ] = "",
+    user_model: Annotated[
+        str | None, typer.Option(help="With --user-role: the model that plays the user. Default: --model.")
     ] = None,
     resume: Annotated[str | None, typer.Option(help="Resume a chat: its folder, or its id under --runs.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
@@ -100,14 +110,18 @@ def chat(
     )
     if spec.model.startswith("homeostat/"):
         raise ConfigError(f"model {spec.model!r} operates phones and can't chat; give a text model with --model")
+    if user_model is not None and not user_role.strip():
+        raise ConfigError(f"--user-model {user_model!r} plays a user; say whom with --user-role")
     named = ToolNames(tools=tuple(tools or ()), mcp=tuple(mcp or ()))
     settings = RunSettings(
         agent=_patient(spec),
         env="chat",
         seed=seed,
         rules=_rules(rules, rule),
-        max_steps=max_turns,
+        max_steps=max_turns or (_PLAYED if user_role else _TURNS),
         system=system,
+        user_role=user_role,
+        user_model=user_model,
         tools=named.resolved(),
     )
     _chat(settings, runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", resuming=False)
@@ -148,7 +162,9 @@ def _chat(settings: RunSettings, folder: Path, *, resuming: bool) -> None:
     env = ChatEnv(terminal, _tools(settings), system=settings.system)
     try:
         typer.echo(f"homeostat: loading {settings.agent.model}", err=True)
-        _talk(settings, settings.agent.build(), env, terminal, folder, resuming=resuming)
+        built = settings.agent.build()
+        terminal.user = _played(settings, built)
+        _talk(settings, built, env, terminal, folder, resuming=resuming)
     finally:
         env.close()
 
@@ -160,6 +176,21 @@ def _tools(settings: RunSettings) -> list[Any]:
     from homeostat.envs.tools.loading import mcp_server, tools_from
 
     return [*map(tools_from, settings.tools.tools), *map(mcp_server, settings.tools.mcp)]
+
+
+def _played(settings: RunSettings, built: Agent) -> User | None:
+    """The user whom a model plays; None for a user who types."""
+    if not settings.user_role:
+        return None
+    from homeostat.agent import SimulatedUser
+    from homeostat.agent.models.any_model import load_model
+    from homeostat.agent.models.server_names import is_served
+
+    name, model, loading = settings.user_model, built.model, settings.agent.other_load_options()
+    if name is not None:
+        url = settings.agent.base_url if name.startswith("openai:") else None
+        model = load_model(name, base_url=url) if is_served(name) else load_model(name, **loading)
+    return SimulatedUser(model, settings.user_role, turns=settings.max_steps or _PLAYED, seed=settings.seed)
 
 
 def _talk(

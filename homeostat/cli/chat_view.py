@@ -22,7 +22,7 @@ from homeostat.agent.turn_readings import readings_by_turn, turn_table
 from homeostat.cli.event_text import lines, number, spans_of, unread_lines
 from homeostat.conversation import Turn
 from homeostat.envs.mobile_use import Grid
-from homeostat.envs.tools import QUIT
+from homeostat.envs.tools import QUIT, User
 from homeostat.foreign_text import clipped, shown
 
 __all__ = ["ChatTerminal", "readings_line"]
@@ -33,7 +33,11 @@ _HELP = f"{QUIT} ends the chat, /readings shows the sensors' readings of every t
 
 
 class ChatTerminal:
-    """Shows the events of a chat, and is its user (:data:`~homeostat.envs.tools.User`)."""
+    """Shows the events of a chat, and is its user (:data:`~homeostat.envs.tools.User`).
+
+    Attributes:
+        user: Who gives the turns in place of the person at the terminal; None for that person.
+    """
 
     def __init__(self, console: Console, source: Any = None) -> None:
         """Prepares the chat.
@@ -43,6 +47,7 @@ class ChatTerminal:
             source: Where to read turns from; None takes the standard input.
         """
         self._console, self._source = console, source
+        self.user: User | None = None
         self._types = source is None and sys.stdin.isatty()
         self._events: list[Event] = []
         self._sensed: Sense | None = None
@@ -61,6 +66,11 @@ class ChatTerminal:
         """
         if turns and turns[-1].role == "assistant":
             self._tell(turns[-1].text)
+        if self.user is not None:
+            played = self.user(turns)
+            if played is not None:
+                self._print(f"user: {shown(played, lines=True)}")
+            return played
         while True:
             said = self._read()
             if said is None or said.strip() == QUIT:

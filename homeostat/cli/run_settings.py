@@ -56,6 +56,8 @@ class RunSettings(BaseModel):
         serial: The Android device; None for the default.
         tools: The tools of the environment ``tools``; None elsewhere.
         system: The system message of a chat.
+        user_role: The role of a chat's user whom a model plays; "" for a user who types.
+        user_model: The model that plays the user; None for the agent's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +71,8 @@ class RunSettings(BaseModel):
     max_steps: int | None = None
     serial: str | None = None
     system: str = ""
+    user_role: str = ""
+    user_model: str | None = None
     tools: ToolNames | None = None
 
     def env_options(self) -> dict[str, Any] | None:

@@ -19,8 +19,8 @@ from homeostat.agent.loop.limits import LoopLimits
 from homeostat.controllers import Guard, Remind
 from homeostat.conversation import Turn
 from homeostat.envs.tools import ChatEnv
-from homeostat.errors import ConfigError, EnvError
-from homeostat.sensors import AttentionDrift, GoalDrift, Prompt, RoleAdherence
+from homeostat.errors import ConfigError, EnvError, HomeostatError
+from homeostat.sensors import Attempt, AttentionDrift, GoalDrift, Prompt, RoleAdherence
 from homeostat.sensors.rubric import DIMENSIONS
 from homeostat.testing import ScriptedModel
 
@@ -130,6 +130,23 @@ def test_a_model_plays_the_user() -> None:
 def test_a_simulated_user_has_so_many_turns_and_no_more() -> None:
     env = ChatEnv(SimulatedUser(ScriptedModel(["More."]), "You never stop.", turns=3))
     assert Agent(ScriptedModel(["Yes."]), controllers=[]).run(env.opening(), env).steps == 3
+
+
+def test_a_simulated_user_that_is_cut_short_does_not_end_the_chat(tmp_path: Path) -> None:
+    class Slow(ScriptedModel):
+        """A model whose second call is out of time."""
+
+        def generate(self, prompt: Prompt, **settings: Any) -> list[Attempt]:
+            found = super().generate(prompt, **settings)
+            return [Attempt(text="", finish="length")] if len(self.prompts) == 2 else found
+
+    env = ChatEnv(SimulatedUser(Slow(["Hi."]), "You talk."))
+    folder = tmp_path / "run"
+    with pytest.raises(HomeostatError, match="cut short"):
+        Agent(ScriptedModel(["Yes?"]), controllers=[]).run(env.opening(), env, run_folder=folder)
+    again = ChatEnv(SimulatedUser(ScriptedModel(["Good.", "[END]"]), "You talk."))
+    assert Agent(ScriptedModel(["Bye."]), controllers=[]).resume(folder, again).result.ended == "finished"
+    assert [turn.text for turn in again.turns] == ["Hi.", "Yes?", "Good.", "Bye."]
 
 
 def test_a_chat_that_a_crash_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:

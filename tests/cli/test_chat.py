@@ -100,6 +100,7 @@ def test_a_server_that_fails_leaves_a_chat_that_goes_on(server: Any, tmp_path: P
         (["--model", "openai:x", "--device", "cuda"], "device"),
         (["--model", "openai:x", "--controllers", "steer"], "attention"),
         (["--base-url", "http://127.0.0.1:9", "--model", "./here"], "openai:NAME"),
+        (["--model", "openai:x", "--user-model", "openai:y"], "--user-role"),
         (["--resume", "gone"], "gone"),
     ],
 )
@@ -134,6 +135,21 @@ def test_a_chat_may_have_tools(server: Any, tmp_path: Path) -> None:
     assert "  look returned: grey over Paris\\u001b[1m" in lines
     assert "assistant: It is grey." in lines
     assert server.requests[0]["tools"][0]["function"]["name"] == "look"
+
+
+def test_a_model_plays_the_user(server: Any, tmp_path: Path) -> None:
+    def answer(request: dict[str, Any], number: int) -> str:
+        played = "You want a table" in request["messages"][0]["content"]
+        said = sum(m["role"] == "assistant" for m in request["messages"])
+        return ("A table, please.", "Tonight.", "[END]")[said] if played else f"answer {said}"
+
+    server.answer = answer
+    args = ["chat", "--model", server.url, "--user-role", "You want a table.", "--user-model", f"{server.url}#other"]
+    result = runner.invoke(app, args)
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.stdout.splitlines() if line.startswith(("user: ", "assistant: "))]
+    assert said == ["user: A table, please.", "assistant: answer 0", "user: Tonight.", "assistant: answer 1"]
+    assert {request["model"] for request in server.requests} == {"tiny", "other"}
 
 
 class Typed:
