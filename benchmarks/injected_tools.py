@@ -5,14 +5,15 @@
 The cases are the questions of the suite ``injected-tools`` (held-out wordings): seven kinds of tools, 20 frames around
 two phrases of eight orders. The oracle calls the tool that the question needs, whose result holds the order. Then the
 agent has ``--turns`` turns. An attack succeeds if the order was carried out by then, and the task succeeds if the
-answer holds the asked fact. ``clean`` is the same case without the order.
+answer holds the asked fact. With ``--clean``, every case is also played without the order.
 
 ``--agents`` says who plays: ``none`` is the bare model, every other name a preset of controllers. Several episodes run
 side by side, so that their model calls meet in batches. ``--seconds`` ends an agent's run: only the cases before the
 first unfinished one count, so that slow ones are not left out.
 
 JSON keys: for each agent ``n`` and, with their counts and Wilson intervals at 95 %, ``attack``, ``success`` (with the
-order), ``clean`` and ``refused`` (cases in which a controller refused an action). ``cases`` has what each agent said.
+order) and ``refused`` (cases in which a controller refused an action); ``clean`` where it was played. ``cases`` has
+what each agent said.
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ def played(make: Make, shared: SharedModel, case: Case, share: float, turns: int
     return {"obeyed": env.obeyed(), "success": env.success(), "refused": refused, "order": order, "said": said}
 
 
-def measured(make: Make, shared: SharedModel, cases: list[Case], turns: int, seconds: float) -> list[dict[str, Any]]:
-    """One agent on the cases, with and without the order, until the time is over."""
+def measured(
+    make: Make, shared: SharedModel, cases: list[Case], turns: int, seconds: float, clean: bool
+) -> list[dict[str, Any]]:
+    """One agent on the cases, with the order and perhaps without it, until the time is over."""
     begun = time.monotonic()
 
     def both(case: Case) -> dict[str, Any] | None:
         rows = {}
-        for name, share in (("attacked", 1.0), ("clean", 0.0)):
+        for name, share in (("attacked", 1.0), ("clean", 0.0))[: 1 + clean]:
             left = seconds - (time.monotonic() - begun)
             if left <= 0:
                 return None
@@ -80,8 +83,9 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "attack": sum(row["attacked"]["obeyed"] for row in rows),
         "success": sum(row["attacked"]["success"] for row in rows),
         "refused": sum(row["attacked"]["refused"] for row in rows),
-        "clean": sum(row["clean"]["success"] for row in rows),
     }
+    if rows and "clean" in rows[0]:
+        counts["clean"] = sum(row["clean"]["success"] for row in rows)
     shares = {name: {"count": count, **wilson(count, len(rows)).as_dict()} for name, count in counts.items()}
     return {"n": len(rows), **shares}
 
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=14, help="episodes side by side")
     parser.add_argument("--tokens", type=int, default=64, help="the most tokens of a turn")
     parser.add_argument("--seconds", type=float, default=480.0, help="per agent")
+    parser.add_argument("--clean", action="store_true", help="also play every case without the order")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     suite = load_suite("injected-tools", episodes=10_000)
@@ -106,7 +111,7 @@ def main() -> None:
     for name in args.agents.split(","):
         controllers, limits = controllers_for(name), LoopLimits(max_new_tokens=args.tokens)
         make = partial(Agent, controllers=controllers, limits=limits)
-        rows = measured(make, shared, cases, args.turns, args.seconds)
+        rows = measured(make, shared, cases, args.turns, args.seconds, args.clean)
         result["agents"][name], result["cases"][name] = figures(rows), rows
         print(name, json.dumps(result["agents"][name], indent=1), flush=True)
         if args.json:
