@@ -136,7 +136,11 @@ class ToolEnv:
             raise ActionError(failed[0])
 
     def note_refusal(self, action: Action) -> None:
-        """Notes refused calls in the conversation. Otherwise a model would see the same prompt, and call again."""
+        """Notes refused calls in the conversation. Otherwise a model would see the same prompt, and call again.
+
+        Args:
+            action: The action that a controller refused; one that calls no tool is not noted.
+        """
         if calls := calls_of(action):
             refused = [Turn(role="tool", tool=call.tool, call=call.id, text="error: refused") for call in calls]
             self._say(Turn(role="assistant", calls=calls), *refused)

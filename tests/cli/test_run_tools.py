@@ -58,9 +58,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> ScriptedMod
     model = ScriptedModel(answers)
 
     def build(spec: AgentSpec) -> Agent:
-        from homeostat.controllers import HeadProfile, controllers_for
+        from homeostat.controllers import controllers_for
 
-        chosen = controllers_for(spec.controllers, HeadProfile())
+        chosen = controllers_for(spec.controllers)
         return Agent(model, sensors=[], controllers=chosen, limits=spec.limits)
 
     monkeypatch.setattr(Spec, "build", build)
@@ -118,10 +118,10 @@ def test_a_whole_environment_with_tasks(file: Path, monkeypatch: pytest.MonkeyPa
     ("arguments", "says"),
     [
         (["--env", "tools"], "needs tools"),
-        (["--env", "tools", "--tools", "nowhere.py"], "no file 'nowhere.py'"),
+        (["--env", "tools", "--tools", "nowhere.py"], "nowhere.py'; give a Python file"),
         (["--env", "tools", "--tools", "my_tools.py:NOTHING"], "'NOTHING'"),
         (["--env", "tools", "--tools", "my_tools.py:WRONG"], "3"),
-        (["--env", "tools", "--tools", "broken.py"], "'broken.py' can't be loaded: SyntaxError"),
+        (["--env", "tools", "--tools", "broken.py"], "broken.py' can't be loaded: SyntaxError"),
         (["--env", "tools", "--tools", "empty.py"], "defines no function"),
         (["--env", "tools", "--tools", "no.such.module"], "ModuleNotFoundError"),
         (["--env", "tools", "--mcp", "no-such-program-at-all"], "No such file"),
