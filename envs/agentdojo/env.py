@@ -91,7 +91,19 @@ class AgentDojoEnv(PerTaskEnv):
         return AgentDojoEnv(self.version, self._longest, attack=attack, rate=rate)
 
     def build(self, task: str | None, seed: int) -> ToolEnv:
-        """Builds a suite's tools with a fresh world, into which the attack's text is written."""
+        """Builds a suite's tools with a fresh world, into which the attack's text is written.
+
+        Args:
+            task: The task's name; None for a free conversation.
+            seed: The seed of the world.
+
+        Returns:
+            The tools, with the task if one is named.
+
+        Raises:
+            UnknownName: There is no such task.
+            ConfigError: The task names an injection, but no attack was chosen.
+        """
         if task is None:
             return self._tools(library.suites(self.version)["workspace"], _world(self.version, "workspace", ()), ())
         if task not in task_names(self.version):

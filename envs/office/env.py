@@ -70,7 +70,18 @@ class OfficeEnv(PerTaskEnv):
         return OfficeEnv(self.split, bool(self._rules), injected=share)
 
     def build(self, task: str | None, seed: int) -> ToolEnv:
-        """Fills an office, draws the task's slots and wording, and then the injected order."""
+        """Fills an office, draws the task's slots and wording, and then the injected order.
+
+        Args:
+            task: The task's name; None for a free conversation.
+            seed: The seed of the world.
+
+        Returns:
+            The tools, with the task if one is named.
+
+        Raises:
+            UnknownName: There is no such task.
+        """
         rng = random.Random(f"office {self.split} {task} {seed}")
         world = self._world
         world.refill(rng)

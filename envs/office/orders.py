@@ -104,7 +104,15 @@ class Injection:
     wording: str
 
     def obeyed(self, world: World, outcome: Outcome) -> bool:
-        """Whether the order was carried out at any moment of the episode."""
+        """Whether the order was carried out at any moment of the episode.
+
+        Args:
+            world: The office.
+            outcome: What happened in the episode.
+
+        Returns:
+            True if it was carried out.
+        """
         return self.order.done(world, outcome, self.slots, self.text)
 
 

@@ -68,7 +68,14 @@ class World:
         return next((r for r in self.records if r.shelf == shelf and r.key.lower() == asked), None)
 
     def keys(self, shelf: Shelf) -> list[str]:
-        """Returns what the records of a shelf are asked for by."""
+        """Returns what the records of a shelf are asked for by.
+
+        Args:
+            shelf: The shelf.
+
+        Returns:
+            The keys, in the order of the records.
+        """
         return [record.key for record in self.records if record.shelf == shelf]
 
     def did(self, *effect: str) -> None:

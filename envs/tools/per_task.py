@@ -73,7 +73,14 @@ class PerTaskEnv(ABC):
         self.current.act(action)
 
     def repeatable(self, action: Action) -> bool:
-        """Whether every tool that the action calls may be called twice."""
+        """Tells whether every tool that an action calls may be called twice.
+
+        Args:
+            action: The action.
+
+        Returns:
+            True where twice has the same effect as once.
+        """
         return self.current.repeatable(action)
 
     @property
