@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+QWEN = "Qwen/Qwen2.5-0.5B-Instruct"
+QWEN_HERE = Path.home() / ".cache" / "homeostat" / "real-models" / "qwen0.5b"
 CONVERTED = Path.home() / ".cache" / "homeostat" / "real-models" / "smollm2"
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -29,7 +31,8 @@ def run_section(heading: str) -> None:
     """Runs a section's Python blocks one after the other, as a reader would."""
     names: dict[str, object] = {"__name__": "__main__"}
     for number, code in enumerate(blocks("python", heading)):
-        exec(compile(code.replace(SMOLLM2, "smollm2"), f"README.md, {heading}, block {number + 1}", "exec"), names)
+        code = code.replace(SMOLLM2, "smollm2").replace(QWEN, str(QWEN_HERE))
+        exec(compile(code, f"README.md, {heading}, block {number + 1}", "exec"), names)
 
 
 def tiny_model(folder: Path) -> None:
@@ -70,7 +73,7 @@ def test_it_opens_with_installation_then_six_lines():
 
 
 def test_every_python_block_belongs_to_a_section_that_is_run():
-    run = blocks("python", "Six lines") + blocks("python", "The agent in Python")
+    run = [code for section in ("Six lines", "The agent in Python", "Tools") for code in blocks("python", section)]
     assert blocks("python") == run
 
 
@@ -104,6 +107,17 @@ def test_the_agents_blocks_run(tmp_path, monkeypatch, capsys):
     assert "success 8" in said
     assert "True" in said
     assert "['guard', 'decompose', 'remind']" in said
+
+
+def test_the_tools_run_on_qwen(capsys):
+    if not QWEN_HERE.is_dir():
+        pytest.skip("Qwen2.5-0.5B-Instruct is not on this machine")
+    run_section("Tools")
+    said = capsys.readouterr().out
+    turns = [line.split(" | ")[1] for line in said.splitlines() if " | " in line]
+    assert all(f"{label} " in turns[0] for label in ("system", "rules", "tools", "goal"))
+    assert "tool.find_contact " in turns[1]
+    assert "guard refuse rule:never delete anything" in said.splitlines()
 
 
 def commands() -> list[list[str]]:
