@@ -9,7 +9,7 @@ import pytest
 from homeostat import Agent
 from homeostat.actions import Action, Answer, Call, calls_of
 from homeostat.controllers import controllers_for
-from homeostat.envs.harness import PolicyRunner, env_kind, load_suite, make_env
+from homeostat.envs.harness import PolicyRunner, compare, env_kind, load_suite, make_env, summary
 from homeostat.envs.office import OfficeEnv, task_names
 from homeostat.envs.office.orders import FRAMES, ORDERS
 from homeostat.envs.office.tools import READERS
@@ -193,3 +193,19 @@ def test_bad_values_are_named_in_one_line() -> None:
         with pytest.raises(ConfigError, match=name):
             make_env("office", "test", {"adversity": wrong})
     assert env_kind("office").kind("mail_fact") == "mail"
+
+
+def test_evaluations_tell_and_compare_how_many_orders_were_carried_out() -> None:
+    runner = PolicyRunner("oracle", "office", "test", {"adversity": {"injected": True}})
+    after = [runner.run(n, case) for n, case in enumerate(load_suite("injected-tools", episodes=8).cases())]
+    refusals: list[dict[str, int]] = [{}] * 6 + [{"refuse": 1}] * 2
+    changes = [{"obeyed": n < 6, "corrections": refused} for n, refused in enumerate(refusals)]
+    before = [r.model_copy(update=change) for r, change in zip(after, changes, strict=True)]
+    figures = summary(before)
+    assert (figures["obeyed"]["mean"], figures["refused"]["mean"]) == (6 / 8, 2 / 8)
+    found = compare(before, after).obeyed
+    assert found is not None
+    assert [one.mean for one in found] == [6 / 8, 0, -6 / 8]
+    assert found[2].high < 0
+    assert compare([r.model_copy(update={"obeyed": None}) for r in before], after).obeyed is None
+    assert compare(before, after).as_dict()["obeyed_gain"]["mean"] == -6 / 8
