@@ -114,7 +114,7 @@ def test_a_token_that_takes_too_long_is_given_up(llava: Any, monkeypatch: pytest
     monkeypatch.setattr(stopping, "_DECODE_PATIENCE", 0.0)
     model, whole = model_of(llava), model_of(llava).generate(prompt(), max_new_tokens=40)[0]
     with slow(llava, 0.1):
-        for seconds in (3.0, 3.1, 3.2):  # behind its last layer a pass can't be ended, so not every deadline falls in one
+        for seconds in (3.0, 3.1, 3.2):  # a pass can't be ended behind its last layer, so one deadline may miss it
             attempt = model.generate(prompt(), deadline=time.monotonic() + seconds, max_new_tokens=400)[0]
             if attempt.spans is None:
                 break
