@@ -154,7 +154,7 @@ class WatchMiddleware(AgentMiddleware[WatchedAgentState, Any, Any]):
 
     def _turns(self, request: ModelRequest[Any]) -> _Turns:
         """Yields the requests to the model, is sent the responses, and returns the response that counts."""
-        records = request.state.get("homeostat") or []
+        records = _records(request.state)
         if stopped := next((d["reason"] for r in records for d in r["decisions"] if d["kind"] == "stop"), ""):
             return _spoken(stopped, ())
         step, taken = _turns_so_far(request.state), list[Decision]()
@@ -184,7 +184,7 @@ class WatchMiddleware(AgentMiddleware[WatchedAgentState, Any, Any]):
         tools = read_tools([tool for tool in described if "function" in tool])  # not those of the model's provider
         system = [request.system_message] if request.system_message is not None else []
         read = read_messages(as_chat([*system, *request.messages]), tools, only_text=False)
-        return Moment(read, step, request.state.get("homeostat") or (), tuple(taken))
+        return Moment(read, step, _records(request.state), tuple(taken))
 
     def _read(self, response: ModelResponse[Any], moment: Moment) -> tuple[Answered, bool]:
         """What was measured of the response, and whether controllers were asked about it already."""
@@ -206,13 +206,17 @@ class WatchMiddleware(AgentMiddleware[WatchedAgentState, Any, Any]):
         tools = read_tools([convert_to_openai_tool(request.tool)] if request.tool is not None else [])
         read = read_messages(as_chat(request.state["messages"]), tools, only_text=False)
         step = _turns_so_far(request.state) - 1  # the call belongs to the model's last turn
-        refusal = self.watching.refusal(call, Moment(read, step, request.state.get("homeostat") or ()))
+        refusal = self.watching.refusal(call, Moment(read, step, _records(request.state)))
         if refusal is None:
             return None
         identity = request.tool_call["id"] or ""
         told = ToolMessage(refusal.reason, tool_call_id=identity, name=call.tool, status="error")
         record = {"step": step, **Answered(finish="refused", decisions=(refusal,)).data}
         return Command(update={"messages": [told], "homeostat": [record]})
+
+
+def _records(state: Any) -> list[dict[str, Any]]:
+    return state.get("homeostat") or []
 
 
 def _turns_so_far(state: Any) -> int:

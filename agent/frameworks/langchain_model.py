@@ -56,7 +56,7 @@ class WatchedChatModel(BaseChatModel):
             agent: The agent. Its planner and its environment play no part here.
             settings: The other attributes, and those of LangChain's ``BaseChatModel``.
         """
-        super().__init__(agent=agent, **settings)
+        super().__init__(**{"agent": agent, **settings})
 
     @property
     def _llm_type(self) -> str:

@@ -166,7 +166,10 @@ class _Whole(StreamedResponse):
         for number, part in enumerate(self.response.parts):
             if isinstance(part, ToolCallPart):
                 yield self._parts_manager.handle_tool_call_part(
-                    vendor_part_id=number, tool_name=part.tool_name, args=part.args, tool_call_id=part.tool_call_id
+                    vendor_part_id=number,
+                    tool_name=part.tool_name,
+                    args=part.args_as_json_str(),
+                    tool_call_id=part.tool_call_id,
                 )
             elif isinstance(part, TextPart):
                 for event in self._parts_manager.handle_text_delta(vendor_part_id=number, content=part.content):

@@ -144,8 +144,9 @@ class ModelCalls:
         if self.limits.tokens is not None:
             most = max(min(most, self.limits.tokens - state.costs.tokens), 1)
         settings |= {"max_new_tokens": most, "seed": hash((state.seed, state.costs.calls, *drawn)) & 0x7FFFFFFF}
-        spans = self.telemetry.chat(model, prompt, settings) if self.telemetry is not None else nullcontext([])
-        with component("model", model.name), spans as attempts:
+        spans = self.telemetry.chat(model, prompt, settings) if self.telemetry is not None else None
+        attempts: list[Attempt] = []
+        with component("model", model.name), spans or nullcontext(attempts) as attempts:
             attempts += model.generate(prompt, **settings, deadline=self._deadline())
         self._check_interrupted(model)
         return attempts

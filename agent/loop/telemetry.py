@@ -144,7 +144,7 @@ class RunTelemetry:
                 self._sensed(event, self._chat)
             case Decide(decision=decision) if not isinstance(decision, Proceed):
                 self._close_chat()
-                told = {
+                told: dict[str, Any] = {
                     "homeostat.step": event.step,
                     "homeostat.attempt": event.attempt,
                     "homeostat.controller": event.controller,
