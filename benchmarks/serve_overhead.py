@@ -9,7 +9,8 @@ machine affects least.
 
 JSON: ``time_ratio_1`` and ``time_ratio_8`` are our time per token over theirs with 1 and with 8 clients (bar: ≤ 1.1);
 ``throughput_8`` is our throughput with 8 clients over ours with one (bar: ≥ 3). ``ours`` and ``theirs`` hold the
-seconds per token of every round, ``load`` the machine's load average before and after.
+seconds per token of every round, ``load`` the machine's load average before and after. The ``cpu_ratio`` keys compare
+the servers' processor time per token, which other work on the machine affects less than the time on the wall.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 TOPICS = ["rain", "a lamp", "the sea", "bread", "chess", "a train", "the moon", "glass"]
 SYSTEM = "You are a careful assistant. Answer in plain sentences, and never use a list."
@@ -62,13 +64,21 @@ def asked(port: int, model: str, topic: str, tokens: int) -> int:
     return int(response.json()["usage"]["completion_tokens"])
 
 
-def seconds_per_token(port: int, model: str, clients: int, requests: int, tokens: int) -> float:
-    """The wall-clock time of all requests over the tokens of all answers."""
+def seconds_per_token(
+    process: subprocess.Popen[bytes], port: int, model: str, clients: int, requests: int, tokens: int
+) -> tuple[float, float]:
+    """The wall-clock time of all requests, and the server's processor time, over the tokens of all answers."""
     topics = [TOPICS[n % len(TOPICS)] for n in range(requests)]
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), cpu_seconds(process)
     with ThreadPoolExecutor(clients) as pool:
         written = sum(pool.map(lambda topic: asked(port, model, topic, tokens), topics))
-    return (time.perf_counter() - begin) / written
+    return (time.perf_counter() - begin) / written, (cpu_seconds(process) - cpu) / written
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """The processor time of a server so far."""
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def main() -> None:
@@ -90,7 +100,8 @@ def main() -> None:
     }
     names = {"ours": "m", "theirs": options.model}
     found: dict[str, dict[int, list[float]]] = {side: {1: [], 8: []} for side in ports}
-    processes = [started(command, ports[side], 150) for side, command in commands.items()]
+    used: dict[str, dict[int, list[float]]] = {side: {1: [], 8: []} for side in ports}
+    processes = {side: started(command, ports[side], 150) for side, command in commands.items()}
     try:
         for side, port in ports.items():
             asked(port, names[side], "rain", 4)
@@ -99,22 +110,28 @@ def main() -> None:
                 break
             for clients, requests in ((1, 3), (8, 8)):
                 for side in ("ours", "theirs") if round_ % 2 == 0 else ("theirs", "ours"):
-                    one = seconds_per_token(ports[side], names[side], clients, requests, options.tokens)
-                    found[side][clients].append(one)
-                    print(f"{side}, {clients} clients: {one * 1000:.1f} ms a token", file=sys.stderr)
+                    asks = (ports[side], names[side], clients, requests, options.tokens)
+                    wall, cpu = seconds_per_token(processes[side], *asks)
+                    found[side][clients].append(wall)
+                    used[side][clients].append(cpu)
+                    told = f"{side}, {clients} clients: {wall * 1000:.1f} ms a token, {cpu * 1000:.1f} ms CPU"
+                    print(told, file=sys.stderr)
     finally:
-        for process in processes:
+        for process in processes.values():
             process.send_signal(signal.SIGTERM)
-        for process in processes:
+        for process in processes.values():
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
                 process.kill()
     best = {side: {clients: min(values) for clients, values in by.items()} for side, by in found.items()}
+    least = {side: {clients: min(values) for clients, values in by.items()} for side, by in used.items()}
     result: dict[str, Any] = {
         "time_ratio_1": best["ours"][1] / best["theirs"][1],
         "time_ratio_8": best["ours"][8] / best["theirs"][8],
         "throughput_8": best["ours"][1] / best["ours"][8],
+        "cpu_ratio_1": least["ours"][1] / least["theirs"][1],
+        "cpu_ratio_8": least["ours"][8] / least["theirs"][8],
         **found,
         "load": [*load, os.getloadavg()[0]],
     }
