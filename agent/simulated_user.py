@@ -21,8 +21,9 @@ __all__ = ["SimulatedUser"]
 
 _SYSTEM = (
     "You play a user who talks to an assistant. Stay in your role, and never speak as the assistant. Write only your "
-    "next message, in one or two sentences. Once you have what you want, write only [END].\nYour role: {role}"
+    "next message, in one or two sentences.\nYour role: {role}"
 )
+_ENDING = "\nOnce you have what you want, write only [END]."
 _BEGIN = "Begin the conversation: write your first message to the assistant."
 _END = re.compile(r"\[END\]", re.IGNORECASE)
 _THINKING = re.compile(r"^\s*(?:<think>)?(?:(?!<think>).)*?</think>", re.DOTALL)
@@ -114,7 +115,8 @@ class SimulatedUser:
             The prompt. Its spans are ``system``, ``history`` (what the user has said) and ``user`` (what the assistant
             has).
         """
-        messages = [Message("system", (fill(_SYSTEM, role=self.role).part("system"),))]
+        # Told of the end before its first turn, a small model ends the conversation at once.
+        messages = [Message("system", (fill(_SYSTEM + (_ENDING if turns else ""), role=self.role).part("system"),))]
         messages.append(Message("user", (Wording.own(_BEGIN).part("template"),)))
         for turn in turns:
             if turn.role == "user":
