@@ -29,7 +29,7 @@ def look(place: str) -> str:
 
 def send(to: str) -> str:
     """Sends a message."""
-    Path("sent.txt").open("a").write(to)
+    Path("sent.txt").write_text(to)
     return "sent"
 
 def _helper() -> None: ...
