@@ -121,9 +121,10 @@ async def _completion(service: Service, body: ChatRequest, request: Request, arr
 async def _unless_gone(works: list[Work], request: Request) -> list[Answered] | None:
     """The answers; None where the client goes away first."""
     answers = asyncio.gather(*(asyncio.wrap_future(work.result) for work in works))
-    gone = asyncio.create_task(_gone(request))
+    gone = asyncio.ensure_future(_gone(request))
     try:
-        await asyncio.wait({answers, gone}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {answers, gone}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if answers.done():
             return list(answers.result())
         answers.cancel()

@@ -99,7 +99,8 @@ class RequestEnv:
     def _told(self, action: Action) -> tuple[dict[str, Any], ...]:
         """The chat with calls that can't be made, and why."""
         chat = list(self._conversation.chat)
-        calls, results = [], []
+        calls: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         for call in calls_of(action):
             name = f"fail{len(chat) + len(calls):05d}"  # nine characters, as some templates demand
             calls.append({"type": "function", "id": name, "function": {"name": call.tool, "arguments": call.arguments}})

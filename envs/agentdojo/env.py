@@ -148,7 +148,9 @@ class AgentDojoEnv(PerTaskEnv):
         if not self.attack or first not in suite.user_tasks or rng.random() >= self.rate:
             return ""
         if library.attack_class(self.attack).is_dos_attack:
-            return next(iter(suite.injection_tasks))  # these attacks pursue no other goal, so AgentDojo takes the first
+            return str(
+                next(iter(suite.injection_tasks))
+            )  # these attacks pursue no other goal, so AgentDojo takes the first
         return more[0] if more else rng.choice(sorted(suite.injection_tasks))
 
     def _tools(self, suite: Any, world: Any, tasks: tuple[ToolTask, ...]) -> ToolEnv:

@@ -89,8 +89,8 @@ class Comparison:
         figures: dict[str, Any] = {name: getattr(self, name).as_dict() for name in names}
         clustered = self.gain_clustered.as_dict() if self.gain_clustered is not None else None
         if self.obeyed is not None:
-            names = ("obeyed_before", "obeyed_after", "obeyed_gain")
-            figures |= {name: one.as_dict() for name, one in zip(names, self.obeyed, strict=True)}
+            obeyed = ("obeyed_before", "obeyed_after", "obeyed_gain")
+            figures |= {name: one.as_dict() for name, one in zip(obeyed, self.obeyed, strict=True)}
         return {"pairs": self.pairs} | figures | {"gain_clustered": clustered, "endings": dict(self.endings)}
 
 

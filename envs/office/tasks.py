@@ -130,8 +130,9 @@ def draw_errand(task: str, world: World, split: Split, rng: random.Random) -> Er
     """
     if task not in KINDS:
         raise UnknownName.of("task", task, KINDS)
-    shelf, passed = _PASSED.get(task, (None, None))
-    shelf = shelf or next(s for s in _QUESTIONS if task == f"{s}_fact")
+    errand = _PASSED.get(task)
+    passed = errand[1] if errand is not None else None
+    shelf = errand[0] if errand is not None else next(s for s in _QUESTIONS if task == f"{s}_fact")
     record = rng.choice([r for r in world.records if r.shelf == shelf])
     ask = rng.choice(_QUESTIONS[shelf][split]).format(key=record.key, what=record.what)
     reader, argument = READERS[shelf]
