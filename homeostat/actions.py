@@ -197,18 +197,7 @@ class Calls(_Action):
 
 
 Action = Annotated[
-    Click
-    | LongPress
-    | Swipe
-    | Type
-    | SystemButton
-    | Open
-    | Wait
-    | Answer
-    | Terminate
-    | Question
-    | Call
-    | Calls,
+    Click | LongPress | Swipe | Type | SystemButton | Open | Wait | Answer | Terminate | Question | Call | Calls,
     Field(discriminator="kind"),
 ]
 
