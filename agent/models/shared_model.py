@@ -302,11 +302,12 @@ class SharedModel:
 
     def _run(self, jobs: list[_Job]) -> None:
         """Runs jobs and hands every one its result or its error."""
-        if isinstance(self.inner, TransformersModel) and jobs[0].row is not None:
-            jobs = self._rendered(self.inner, jobs)
-            if jobs and (len(jobs) > 1 or not _reuses(jobs[0].row)):
-                self._batch(self.inner, jobs)
-                return
+        alone = jobs[0].row is None or (len(jobs) == 1 and _reuses(jobs[0].row))
+        if isinstance(self.inner, TransformersModel) and not alone:
+            ready = self._rendered(self.inner, jobs)
+            if ready:
+                self._batch(self.inner, ready)
+            return
         for job in jobs:
             if self.on_batch is not None:
                 self.on_batch(1)
