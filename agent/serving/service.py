@@ -243,7 +243,7 @@ class Service:
         for event in events:
             if isinstance(event, Sense):
                 self.metrics.attempts.inc()
-                self.metrics.completion_tokens.inc(len(event.tokens))
+                self.metrics.completion_tokens.inc(event.cost)
                 for reading in event.readings:
                     self.metrics.readings.labels(reading.sensor, str(reading.alarm).lower()).inc()
             elif isinstance(event, Decide) and event.decision.kind != "proceed":
