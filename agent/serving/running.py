@@ -34,7 +34,11 @@ class Server(uvicorn.Server):
         self._service, self._grace = service, grace
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Refuses new requests, and ends those that are not answered within the grace."""
+        """Refuses new requests, and ends those that are not answered within the grace.
+
+        Args:
+            sockets: The sockets that the server listens on.
+        """
         self._service.drain()
         close = threading.Thread(target=self._service.close, name="homeostat-close", daemon=True)
         timer = asyncio.get_running_loop().call_later(self._grace, close.start)
