@@ -35,7 +35,7 @@ def send_message(to: str, text: str) -> str:
     return f"Sent to {to}."
 
 
-name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-0.5B-Instruct"
+name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 model = TransformersModel.load(name)
 sensors = [AttentionDrift(), Confidence()]
 chat = WatchedChatModel(Agent(model, sensors), settings={"max_new_tokens": 60})

@@ -27,7 +27,7 @@ def get_weather(city: str) -> str:
     return f"It is raining in {city}."
 
 
-name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-0.5B-Instruct"
+name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 agent = Agent(TransformersModel.load(name), [AttentionDrift(), Confidence()], [Guard()]).limited(max_new_tokens=60)
 graph = StateGraph(WatchedMessages)
 graph.add_node("model", WatchedNode(agent, tools=[get_weather], rules=["never send a message"]))

@@ -24,7 +24,7 @@ def get_weather(city: str) -> str:
     return f"It is raining in {city}."
 
 
-name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-0.5B-Instruct"
+name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 ours = Agent(TransformersModel.load(name), [AttentionDrift(), Confidence()], [Guard()])
 model = PydanticAIModel(ours, rules=["never send a message"], settings={"max_tokens": 60})
 result = pydantic_ai.Agent(model, tools=[get_weather]).run_sync("What is the weather in Paris?")

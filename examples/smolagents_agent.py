@@ -25,7 +25,7 @@ def get_weather(city: str) -> str:
     return f"It is raining in {city}."
 
 
-name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-0.5B-Instruct"
+name = sys.argv[1] if len(sys.argv) > 1 else "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 ours = Agent(TransformersModel.load(name), [AttentionDrift(), Confidence()], [Guard()])
 readings = StepReadings()
 model = SmolagentsModel(ours, rules=["never send a message"], max_new_tokens=60)

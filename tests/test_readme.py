@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
-QWEN = "Qwen/Qwen2.5-0.5B-Instruct"
+QWEN = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 QWEN_HERE = Path.home() / ".cache" / "homeostat" / "real-models" / "qwen0.5b"
 CONVERTED = Path.home() / ".cache" / "homeostat" / "real-models" / "smollm2"
 TEMPLATE = (
@@ -111,7 +111,7 @@ def test_the_agents_blocks_run(tmp_path, monkeypatch, capsys):
 
 def test_the_tools_run_on_qwen(capsys):
     if not QWEN_HERE.is_dir():
-        pytest.skip("Qwen2.5-0.5B-Instruct is not on this machine")
+        pytest.skip("Qwen2.5-Coder-0.5B-Instruct is not on this machine")
     run_section("Tools")
     said = capsys.readouterr().out
     turns = [line.split(" | ")[1] for line in said.splitlines() if " | " in line]

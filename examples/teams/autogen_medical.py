@@ -5,7 +5,7 @@ questions with options. The coordinator wants a line with the letter, the review
 physician says whom to obey. The questions are ours, and their answers are known. Over ``homeostat serve`` each agent's
 messages are a span of their own (``agent.NAME``), because AutoGen sends the name of their author.
 
-    homeostat serve --model Qwen/Qwen2.5-0.5B-Instruct --controllers none
+    homeostat serve --model Qwen/Qwen2.5-Coder-0.5B-Instruct --controllers none
     python examples/teams/autogen_medical.py --base-url http://127.0.0.1:8000/v1
 """
 

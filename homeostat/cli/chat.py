@@ -86,7 +86,7 @@ def chat(
 
     /quit ends the chat, and /readings shows the readings of every turn. Each line of a piped input is a turn.
 
-    homeostat chat --model Qwen/Qwen2.5-0.5B-Instruct --rule "answer in French"
+    homeostat chat --model Qwen/Qwen2.5-Coder-0.5B-Instruct --rule "answer in French"
     """
     if resume is not None:
         folder = find_run(resume, runs)

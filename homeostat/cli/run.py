@@ -95,7 +95,7 @@ def run(
 
     homeostat run "turn on the wifi"      homeostat run --task random --seed 7
 
-    homeostat run --env tools --tools weather.py --model Qwen/Qwen2.5-0.5B-Instruct "how is Paris?"
+    homeostat run --env tools --tools weather.py --model Qwen/Qwen2.5-Coder-0.5B-Instruct "how is Paris?"
     """
     if resume is not None:
         if goal is not None or task is not None:
@@ -159,7 +159,7 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
 
     if settings.env == "tools" and settings.agent.model == "homeostat/nano":
         raise ConfigError(
-            "model 'homeostat/nano' only knows the phone; give --model, such as Qwen/Qwen2.5-0.5B-Instruct"
+            "model 'homeostat/nano' only knows the phone; give --model, such as Qwen/Qwen2.5-Coder-0.5B-Instruct"
         )
     world = environments.make_env(settings.env, options=settings.env_options())
     with _closing(world):

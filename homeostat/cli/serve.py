@@ -75,7 +75,7 @@ def serve(
 
     \b
     homeostat serve --model HuggingFaceTB/SmolLM2-135M-Instruct
-    homeostat serve --model Qwen/Qwen2.5-0.5B-Instruct --controllers none --port 8001
+    homeostat serve --model Qwen/Qwen2.5-Coder-0.5B-Instruct --controllers none --port 8001
 
     Clients use http://127.0.0.1:8000/v1 as their base URL.
     """
