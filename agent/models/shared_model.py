@@ -18,15 +18,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from homeostat.agent.models.capacity import check_length, free_memory, is_out_of_memory, out_of_memory
 from homeostat.agent.models.generation import GenerationCall
 from homeostat.agent.models.protocol import Interruptible, Model
-from homeostat.agent.models.side_by_side import Row, answer_rows, fits_a_batch
-from homeostat.agent.models.text_stream import cut_text
+from homeostat.agent.models.shared_jobs import Job, Wishes, answer_alone, ready_jobs, reuses_cache, run_batch, settle
+from homeostat.agent.models.side_by_side import Row, fits_a_batch
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.errors import CallInterrupted, ConfigError, ModelError
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
@@ -42,46 +40,6 @@ __all__ = ["Caller", "SharedModel", "Wishes"]
 
 _LEAST_PATIENCE, _MOST_PATIENCE = 0.005, 0.3  # seconds
 _SHARE = 0.05  # of the time of the last batch
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a caller wants of each of its calls, besides what the loop says.
-
-    Attributes:
-        top_p: Only the likeliest tokens whose probabilities add up to this are sampled; 1 for all.
-        stop: Texts that end an answer and are no part of it.
-        schema: The JSON schema of answers to which the loop gives none; None for free text.
-        on_text: Told each new piece of an answer while it is generated; None for nobody.
-        shortens: Whether an answer for which the model's context leaves too little is made shorter. Otherwise such a
-            prompt is refused.
-    """
-
-    top_p: float = 1.0
-    stop: tuple[str, ...] = ()
-    schema: Mapping[str, Any] | None = None
-    on_text: Callable[[str], None] | None = None
-    shortens: bool = False
-
-
-@dataclass(eq=False)
-class _Job:
-    """One call that waits or runs.
-
-    Attributes:
-        alone: Runs the call without others.
-        row: The call as a row of a batch; None for a call that runs alone.
-        gone: Set when nobody wants the answer any more.
-        deadline: The instant of ``time.monotonic()`` at which the caller stops waiting; None for never.
-        shortens: Whether the answer is made shorter where the context leaves too little.
-    """
-
-    alone: Callable[[], Any]
-    row: Row | None
-    gone: threading.Event
-    deadline: float | None = None
-    shortens: bool = False
-    result: Future[Any] = field(default_factory=Future)
 
 
 class SharedModel:
@@ -114,8 +72,8 @@ class SharedModel:
         self.name, self.style = model.name, model.style
         self.capabilities = model.capabilities - (frozenset() if isinstance(model, WhiteBox) else {"model"})
         self._changed = threading.Condition()
-        self._waiting: deque[_Job] = deque()
-        self._alone_now: _Job | None = None
+        self._waiting: deque[Job] = deque()
+        self._alone_now: Job | None = None
         self._callers = 0
         self._closed = False
         self._last_rows, self._last_end, self._last_seconds = 0, 0.0, 0.0
@@ -144,7 +102,7 @@ class SharedModel:
         call = GenerationCall(n, temperature, max_new_tokens, watch, deadline, seed, tuple(steer), schema)
         return self.answer(prompt, call, Wishes(), threading.Event())
 
-    def caller(self, wishes: Wishes = Wishes()) -> Caller:
+    def caller(self, wishes: Wishes = Wishes()) -> Caller:  # noqa: B008 - frozen
         """Makes a model for one caller, whose calls can be cancelled.
 
         Args:
@@ -177,7 +135,7 @@ class SharedModel:
             call = replace(call, schema=wishes.schema)
         batched = isinstance(self.inner, TransformersModel) and fits_a_batch(call)
         row = Row(prompt, call, wishes.top_p, wishes.stop, wishes.on_text, gone.is_set) if batched else None
-        job = _Job(lambda: self._alone(prompt, call, wishes), row, gone, call.deadline, wishes.shortens)
+        job = Job(lambda: answer_alone(self.inner, prompt, call, wishes), row, gone, call.deadline, wishes.shortens)
         found: list[Attempt] = self._submitted(job)
         if self._closed:  # the answers were cut short
             raise self._closing()
@@ -185,17 +143,17 @@ class SharedModel:
 
     def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Scores a given answer (see :class:`~homeostat.sensors.contracts.Scoring`)."""
-        scored: NDArray[np.float32] = self._submitted(_Job(lambda: self._white.score(prompt, tokens), None, _never()))
+        scored: NDArray[np.float32] = self._submitted(Job(lambda: self._white.score(prompt, tokens), None, _never()))
         return scored
 
     def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout = Readout()) -> SpanMass:  # noqa: B008
         """Reads a given answer's attention (see :class:`~homeostat.sensors.contracts.ForcedReading`)."""
-        mass: SpanMass = self._submitted(_Job(lambda: self._white.read(prompt, tokens, readout), None, _never()))
+        mass: SpanMass = self._submitted(Job(lambda: self._white.read(prompt, tokens, readout), None, _never()))
         return mass
 
     def hidden(self, prompt: Prompt) -> NDArray[np.float32]:
         """Computes a prompt's residual stream (see :class:`~homeostat.sensors.contracts.HiddenStates`)."""
-        stream: NDArray[np.float32] = self._submitted(_Job(lambda: self._white.hidden(prompt), None, _never()))
+        stream: NDArray[np.float32] = self._submitted(Job(lambda: self._white.hidden(prompt), None, _never()))
         return stream
 
     def interrupt(self) -> None:
@@ -240,7 +198,7 @@ class SharedModel:
             raise ModelError(f"{self.name!r} shows only its answers; use a TransformersModel")
         return self.inner
 
-    def _submitted(self, job: _Job) -> Any:
+    def _submitted(self, job: Job) -> Any:
         if threading.current_thread() is self._thread:  # a callback asks the model, which is its turn already
             return job.alone()
         with self._changed:
@@ -283,9 +241,9 @@ class SharedModel:
                 return
             self._changed.wait(left)
 
-    def _taken(self) -> list[_Job]:
+    def _taken(self) -> list[Job]:
         """The jobs of the next batch, in the order in which they came. Those that nobody wants are told so."""
-        now, wanted = time.monotonic(), deque[_Job]()
+        now, wanted = time.monotonic(), deque[Job]()
         for job in self._waiting:
             if job.gone.is_set():
                 job.result.set_exception(CallInterrupted(f"{self.name!r}: the call was cancelled"))
@@ -300,91 +258,22 @@ class SharedModel:
         self._waiting = deque(job for job in wanted if job not in first)
         return first
 
-    def _run(self, jobs: list[_Job]) -> None:
+    def _run(self, jobs: list[Job]) -> None:
         """Runs jobs and hands every one its result or its error."""
-        alone = jobs[0].row is None or (len(jobs) == 1 and _reuses(jobs[0].row))
+        alone = jobs[0].row is None or (len(jobs) == 1 and reuses_cache(jobs[0].row))
         if isinstance(self.inner, TransformersModel) and not alone:
-            ready = self._rendered(self.inner, jobs)
+            ready = ready_jobs(self.inner, jobs)
             if ready:
-                self._batch(self.inner, ready)
+                run_batch(self.inner, ready, self.on_batch)
             return
         for job in jobs:
             if self.on_batch is not None:
                 self.on_batch(1)
             with self._changed:
                 self._alone_now = job
-            _settle(job, job.alone)
+            settle(job)
             with self._changed:
                 self._alone_now = None
-
-    def _rendered(self, model: TransformersModel, jobs: Sequence[_Job]) -> list[_Job]:
-        """The jobs whose prompts can be rendered and fit the context."""
-        ready = []
-        for job in jobs:
-            row = job.row
-            assert row is not None
-            try:
-                rendered = model.renderer.render(row.prompt)
-                call = row.call
-                if job.shortens and model.context is not None:
-                    left = max(model.context - len(rendered.ids), 1)
-                    call = replace(call, max_new_tokens=min(call.max_new_tokens, left))
-                check_length(model.name, len(rendered.ids), call.max_new_tokens, model.context)
-            except Exception as error:
-                job.result.set_exception(error)
-            else:
-                job.row = replace(row, rendered=rendered, call=call)
-                ready.append(job)
-        return ready
-
-    def _batch(self, model: TransformersModel, jobs: Sequence[_Job]) -> None:
-        """Answers jobs together; where that is impossible, in smaller batches."""
-        rows = [job.row for job in jobs if job.row is not None]
-        if self.on_batch is not None:
-            self.on_batch(len(rows))
-        try:
-            answers = answer_rows(model, rows)
-        except Exception as error:
-            out = is_out_of_memory(error)
-            apart = out or (isinstance(error, ModelError) and not isinstance(error, CallInterrupted))
-            if not apart or len(jobs) == 1:
-                failed = out_of_memory(model.name, max(len(job.row.rendered.ids) for job in jobs)) if out else error  # type: ignore[union-attr]
-                for job in jobs:
-                    job.result.set_exception(failed)
-                return
-        else:
-            for job, found in zip(jobs, answers, strict=True):
-                job.result.set_result(found)
-            return
-        free_memory()  # behind the except block, so that the error holds no tensors any more
-        half = len(jobs) // 2
-        self._batch(model, jobs[:half])
-        self._batch(model, jobs[half:])
-
-    def _alone(self, prompt: Prompt, call: GenerationCall, wishes: Wishes) -> list[Attempt]:
-        """Answers one call without others."""
-        most = call.max_new_tokens
-        if wishes.shortens and isinstance(self.inner, TransformersModel):
-            most = max(most - self.inner.excess(prompt, most), 1)
-        more: dict[str, Any] = {"steer": call.steer} if call.steer else {}
-        more |= {"schema": call.schema} if call.schema is not None else {}
-        more |= {"n": call.n} if call.n > 1 else {}
-        found = self.inner.generate(
-            prompt,
-            temperature=call.temperature,
-            max_new_tokens=most,
-            watch=call.watch,
-            deadline=call.deadline,
-            seed=call.seed,
-            **more,
-        )
-        answers = []
-        for attempt in found:
-            text, cut = cut_text(attempt.text, wishes.stop)
-            answers.append(replace(attempt, text=text, finish="stop") if cut else attempt)
-        if wishes.on_text is not None and len(answers) == 1:
-            wishes.on_text(answers[0].text)
-        return answers
 
 
 class Caller:
@@ -458,18 +347,6 @@ class Caller:
     def _check(self) -> None:
         if self._gone.is_set():
             raise CallInterrupted(f"{self.name!r}: the call was cancelled")
-
-
-def _reuses(row: Row | None) -> bool:
-    """Whether a call that is alone can use the key-value cache of the call before."""
-    return row is not None and row.call.temperature == 0 and not row.stop and row.on_text is None
-
-
-def _settle(job: _Job, run: Callable[[], Any]) -> None:
-    try:
-        job.result.set_result(run())
-    except BaseException as error:  # handed to the caller, whatever it is
-        job.result.set_exception(error)
 
 
 def _never() -> threading.Event:
