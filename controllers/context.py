@@ -96,6 +96,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
         decisions: Every decision of the episode other than ``Proceed``, oldest first.
         app: The app that the screen shows.
         elements: The elements that the screen shows.
+        conversing: Whether the agent takes part in a conversation; otherwise it acts on a screen.
         tools: The tools that a conversation offers.
         tried: The actions that were taken before on this very screen in the present subtask, as
             :func:`homeostat.controllers.forest.same_action` writes them.
@@ -124,6 +125,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
     decisions: tuple[Record, ...] = ()
     app: str = ""
     elements: tuple[Element, ...] = ()
+    conversing: bool = False
     tools: tuple[ToolSpec, ...] = ()
     tried: tuple[str, ...] = ()
     tokens: int = 0

@@ -53,6 +53,8 @@ class Decompose(Settings):
         replan: When the planner is asked again: ``"never"``, after a ``"failed"`` subtask, or ``"always"`` after a
             subtask.
         replans: How often an episode may be replanned.
+        conversations: Whether the request of a conversation is split, too. The general wording of the planner is about
+            tasks on a phone, so give the planner a style of its own for that.
         reporter: Whether the planning model reads values and checks from a subtask's last screen.
     """
 
@@ -64,6 +66,7 @@ class Decompose(Settings):
     on_missing: Literal["skip", "stop"] = "skip"
     replan: Literal["never", "failed", "always"] = "never"
     replans: int = Field(default=12, ge=0)
+    conversations: bool = False
     reporter: bool = False
 
     @classmethod
@@ -74,6 +77,8 @@ class Decompose(Settings):
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
         """Returns :class:`MakePlan` at the start and :class:`Dispatch` whenever a subtask begins."""
         plan = context.plan
+        if context.phase == "start" and context.conversing and not self.conversations:
+            return Proceed()
         if context.phase == "start":
             return MakePlan(cause="start") if plan is None else Proceed()
         if plan is None:

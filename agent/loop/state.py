@@ -230,6 +230,7 @@ class EpisodeState(BaseModel):
             decisions=self.decisions,
             app=seen.app,
             elements=seen.elements,
+            conversing=seen.conversation is not None,
             tools=seen.conversation.tools if seen.conversation is not None else (),
             tried=tuple(action for where, action in self.subtask.tried if where == screen),
             tokens=self.costs.tokens,

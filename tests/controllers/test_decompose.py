@@ -48,6 +48,8 @@ def begun(*parts: str, controller: Decompose | None = None) -> tuple[Decompose, 
 
 def test_it_asks_for_a_plan_once_at_the_start() -> None:
     assert isinstance(Decompose().decide([], context(phase="start")), MakePlan)
+    assert Decompose().decide([], context(phase="start", conversing=True)) == Proceed()
+    assert isinstance(Decompose(conversations=True).decide([], context(phase="start", conversing=True)), MakePlan)
 
 
 @pytest.mark.parametrize(
