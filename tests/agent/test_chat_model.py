@@ -326,7 +326,9 @@ def test_a_server_plans(chat_server: Any, make: Make) -> None:
     chat_server.answer = lambda request, number: json.dumps(plan)
     executor = ScriptedModel(["Hello!"])
     events = list(
-        Agent(executor, controllers=[Decompose()], planner=make()).start("Say hello, then goodbye.", ToolEnv([]))
+        Agent(executor, controllers=[Decompose(conversations=True)], planner=make()).start(
+            "Say hello, then goodbye.", ToolEnv([])
+        )
     )
     assert events[0].kind == "start"
     assert events[0].planner == "openai:tiny"

@@ -195,7 +195,7 @@ def test_the_planner_works_in_a_span_of_its_own(spans: Any) -> None:
     from homeostat.controllers import Decompose
 
     plan = '{"subtasks": [{"goal": "say hello"}]}'
-    agent = watched(["Hello."], Decompose(), planner=ScriptedModel([plan], name="thinker"))
+    agent = watched(["Hello."], Decompose(conversations=True), planner=ScriptedModel([plan], name="thinker"))
     agent.run("greet and leave", ToolEnv([]))
     (planned,) = spans("plan")
     (root,) = spans("invoke_agent clerk")

@@ -241,7 +241,7 @@ def test_a_subtask_of_a_plan_ends_with_an_answer_and_the_episode_with_the_last()
 
     model = ScriptedModel(lambda prompt: next(answers))
     env = ToolEnv([get_weather, send])
-    episode = Agent(model, sensors=[], controllers=[Decompose()]).run("Tell Anna the weather.", env)
+    episode = Agent(model, sensors=[], controllers=[Decompose(conversations=True)]).run("Tell Anna the weather.", env)
     assert [call.tool for call, _ in env.outcome().calls] == ["get_weather", "send"]
     assert (env.outcome().answer, episode.ended) == ("Done.", "finished")
 
