@@ -35,6 +35,7 @@ NAMES = [
     "read_pairs",
     "read_traces",
     "summarise",
+    "team_twins",
     "train_pointer",
     "trajectories",
     "write_pairs",
