@@ -90,7 +90,12 @@ class AttentionTracker:
         self.role: Literal["system", "user"] = role
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
-        """Runs the model on a canary with the prompt's data; it is not judged without data, or without a model."""
+        """Runs the model on a canary with the prompt's data; it is not judged without data, model or answer.
+
+        A call that was ended before its first token has used its time up, so no further forward pass follows it.
+        """
+        if not attempt.tokens and not attempt.text:
+            return self._nothing("no token was generated")
         text = self._text(context)
         if not text:
             return self._nothing(f"the prompt has no text under {', '.join(self.data)}")

@@ -420,5 +420,4 @@ def test_every_sensor_reads_an_answer_without_a_token() -> None:
     for event in events:
         if isinstance(event, Sense):
             assert (event.text, event.tokens, event.finish) == ("", (), "length")
-            # Attention Tracker reads the prompt in a forward pass of its own, so it needs no answer.
-            assert not any(reading.alarm for reading in event.readings if reading.sensor != "attention_tracker")
+            assert not any(reading.alarm for reading in event.readings)
