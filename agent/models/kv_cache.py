@@ -15,9 +15,10 @@ from typing import Any
 
 from homeostat.sensors.chat.rendering import ImageRun, Rendered
 
-__all__ = ["KeyValueCache", "Prefill"]
+__all__ = ["PLAIN_INPUTS", "KeyValueCache", "Prefill", "inputs_after", "shared_length"]
 
-_PLAIN_INPUTS = frozenset({"input_ids", "attention_mask", "pixel_values", "pixel_attention_mask", "image_sizes"})
+PLAIN_INPUTS = frozenset({"input_ids", "attention_mask", "pixel_values", "pixel_attention_mask", "image_sizes"})
+"""The inputs with which the keys and values of a prefix depend on nothing behind it."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ class KeyValueCache:
         ids = rendered.ids
         shared = 0
         if cache is not None and self.can_reuse(rendered):
-            shared = _shared_length(tokens, images, ids, rendered.images, max(len(ids) - fresh, 0))
+            shared = shared_length(tokens, images, ids, rendered.images, max(len(ids) - fresh, 0))
         if not shared:
             return self.start_empty(rendered)
         cache.crop(shared - len(tokens))
-        return Prefill(cache, shared, _inputs_after(rendered, shared))
+        return Prefill(cache, shared, inputs_after(rendered, shared))
 
     def start_empty(self, rendered: Rendered) -> Prefill:
         """Makes an empty cache for one call. What is stored stays stored.
@@ -116,24 +117,43 @@ class KeyValueCache:
         Returns:
             False also where the cache is disabled.
         """
-        return self._enabled and set(rendered.inputs) <= _PLAIN_INPUTS
+        return self._enabled and set(rendered.inputs) <= PLAIN_INPUTS
 
 
-def _inputs_after(rendered: Rendered, cut: int) -> dict[str, Any]:
-    """The prompt's inputs, without the pixels where all images lie in front of ``cut``."""
+def inputs_after(rendered: Rendered, cut: int) -> dict[str, Any]:
+    """Leaves the pixels out of a prompt's inputs where all images lie in front of a cut.
+
+    Args:
+        rendered: The prompt.
+        cut: The number of tokens whose keys and values are known.
+
+    Returns:
+        The inputs, with all tokens.
+    """
     if rendered.images and rendered.images[-1].stop <= cut:
         return {k: v for k, v in rendered.inputs.items() if k in ("input_ids", "attention_mask")}
     return dict(rendered.inputs)
 
 
-def _shared_length(
+def shared_length(
     old: Sequence[int],
     old_images: Sequence[ImageRun],
     new: Sequence[int],
     new_images: Sequence[ImageRun],
     most: int,
 ) -> int:
-    """The number of tokens, ``most`` at most, that the new prompt shares with the old one from the start."""
+    """Counts the tokens that a new prompt shares with an old one from the start.
+
+    Args:
+        old: The old tokens.
+        old_images: The old prompt's images.
+        new: The new tokens.
+        new_images: The new prompt's images.
+        most: The most tokens that may be shared.
+
+    Returns:
+        The number of tokens. It never falls inside an image, nor between two images of the new prompt.
+    """
     limit = min(len(old), most)
     shared = next((k for k in range(limit) if old[k] != new[k]), limit)
     for k, image in enumerate(new_images):
