@@ -222,6 +222,46 @@ class Agent:
 
     run = _to_the_end(start)
 
+    def run_many(
+        self,
+        episodes: Sequence[tuple[TaskInfo | str, Env]],
+        *,
+        batch: int = 8,
+        seed: int = 0,
+        max_steps: int | None = None,
+        run_folder: str | os.PathLike[str] | None = None,
+        on_ask: Callable[[str], str] | None = None,
+        on_end: Callable[[int, Episode], None] | None = None,
+        return_exceptions: bool = False,
+    ) -> list[Episode]:
+        """Runs many episodes side by side and answers their model calls in batches.
+
+        Every episode comes out as it would by itself. In bfloat16, two answers that are almost equally likely may
+        change places. An episode's environment is used in a thread of its own.
+
+        Args:
+            episodes: The task (as :meth:`start` takes it) and the environment of each episode; no two share one.
+            batch: The most episodes at a time. The next one begins when one ends.
+            seed: The seed of sampling, and of a free run's initial state.
+            max_steps: The most environment steps of each; None takes the task's own budget.
+            run_folder: A folder in which every run gets one of its own (``00000``, …); None keeps everything in memory.
+            on_ask: Answers the controllers' questions, in the thread of the episode that asks.
+            on_end: Told the number and the result of each episode when it ends.
+            return_exceptions: Whether an error stands in the list in its episode's place. Otherwise the first one is
+                raised when all episodes have ended.
+
+        Returns:
+            The results, in the order of ``episodes``.
+
+        Raises:
+            ConfigError: ``batch`` is below 1, or two episodes share an environment.
+        """
+        from homeostat.agent.many import run_many
+
+        settings = {"seed": seed, "max_steps": max_steps, "on_ask": on_ask}
+        folder = Path(run_folder) if run_folder is not None else None
+        return run_many(self, episodes, batch, folder, return_exceptions, on_end, settings)
+
     def resume(
         self,
         run_folder: str | os.PathLike[str],

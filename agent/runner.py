@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from homeostat.agent.agent import Agent
 from homeostat.agent.events import Act, Asked, Decide, Event, Observe, Planned, RuleRead, ScreenRead, Sense
+from homeostat.agent.many import SharedAgent
 from homeostat.agent.spec import AgentSpec
 from homeostat.controllers.decisions import Refuse, Reminder
 from homeostat.envs.core import Closable, TaskInfo
@@ -62,12 +67,27 @@ class AgentRunner:
             import torch
 
             torch.set_num_threads(threads)
-        self.env = environments.make_env(env, split, options)
+        self._made_of = (env, split, options)
+        self.env = environments.make_env(*self._made_of)
         self.kind = environments.env_kind(env).kind
         self.agent = (agent if isinstance(agent, AgentSpec) else AgentSpec.model_validate(agent)).build()
         self.reads = keep_readings
         self.max_steps, self.seconds = max_steps, seconds
         self.traces = Path(traces) if traces else None
+        self._shared: SharedAgent | None = None
+        self._player: Callable[[], AbstractContextManager[Agent]] = lambda: nullcontext(self.agent)
+
+    def share(self, episodes: int) -> Callable[[], AgentRunner]:
+        """Prepares to play several episodes at once (see :class:`~homeostat.envs.harness.runner.Sharing`)."""
+        shared = self._shared = SharedAgent(self.agent, episodes)
+
+        def make() -> AgentRunner:
+            other = copy.copy(self)
+            other.env = environments.make_env(*self._made_of)
+            other._shared, other._player = None, shared.one
+            return other
+
+        return make
 
     def run(self, index: int, case: Case) -> Result:
         """Plays one episode. One that a signal pauses has no result: it raises ``KeyboardInterrupt``."""
@@ -77,8 +97,10 @@ class AgentRunner:
         figures: dict[str, Any]
         try:
             folder = self._folder(index, case)
-            run = self.agent.start(task, self.env, seed=case.seed, max_steps=self.max_steps, run_folder=folder)
-            with run:
+            with (
+                self._player() as agent,
+                agent.start(task, self.env, seed=case.seed, max_steps=self.max_steps, run_folder=folder) as run,
+            ):
                 for event in run:
                     watch(event)
                 episode = run.result
@@ -109,7 +131,9 @@ class AgentRunner:
         return folder
 
     def close(self) -> None:
-        """Closes the environment, if it has something to close."""
+        """Closes the environment, if it has something to close, and ends the episodes that share the model."""
+        if self._shared is not None:
+            self._shared.close()
         if isinstance(self.env, Closable):
             self.env.close()
 

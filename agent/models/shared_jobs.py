@@ -10,6 +10,7 @@ from typing import Any
 
 from homeostat.agent.models.capacity import check_length, free_memory, is_out_of_memory, out_of_memory
 from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.side_by_side import Row, answer_rows
 from homeostat.agent.models.text_stream import cut_text
@@ -18,7 +19,7 @@ from homeostat.errors import CallInterrupted, ModelError
 from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
 
-__all__ = ["Job", "Wishes", "answer_alone", "ready_jobs", "reuses_cache", "run_batch", "settle"]
+__all__ = ["Job", "Wishes", "answer_alone", "ready_jobs", "run_batch", "settle"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def ready_jobs(model: TransformersModel, jobs: Sequence[Job]) -> list[Job]:
         row = job.row
         assert row is not None
         try:
-            rendered = model.renderer.render(row.prompt)
+            rendered = row.rendered or model.renderer.render(row.prompt)
             call = row.call
             if job.shortens and model.context is not None:
                 left = max(model.context - len(rendered.ids), 1)
@@ -91,23 +92,30 @@ def ready_jobs(model: TransformersModel, jobs: Sequence[Job]) -> list[Job]:
     return ready
 
 
-def run_batch(model: TransformersModel, jobs: Sequence[Job], on_batch: Callable[[int], None] | None) -> None:
+def run_batch(
+    model: TransformersModel,
+    jobs: Sequence[Job],
+    on_batch: Callable[[int], None] | None,
+    pool: PrefixPool | None = None,
+) -> None:
     """Answers jobs together; where that is impossible, in smaller batches.
 
     Args:
         model: The model.
         jobs: The jobs, rendered by :func:`ready_jobs`.
         on_batch: Told the number of calls of every batch; None for nobody.
+        pool: The keys and values of earlier calls; it is emptied where memory does not suffice.
     """
     rows = [job.row for job in jobs if job.row is not None]
     if on_batch is not None:
         on_batch(len(rows))
     try:
-        answers = answer_rows(model, rows)
+        answers = answer_rows(model, rows, pool)
     except Exception as error:
         out = is_out_of_memory(error)
         apart = out or (isinstance(error, ModelError) and not isinstance(error, CallInterrupted))
-        if not apart or len(jobs) == 1:
+        full = out and pool is not None and len(pool) > 0  # without what is kept, memory may suffice
+        if not full and (not apart or len(jobs) == 1):
             failed = out_of_memory(model.name, max(len(job.row.rendered.ids) for job in jobs)) if out else error  # type: ignore[union-attr]
             for job in jobs:
                 job.result.set_exception(failed)
@@ -116,10 +124,15 @@ def run_batch(model: TransformersModel, jobs: Sequence[Job], on_batch: Callable[
         for job, found in zip(jobs, answers, strict=True):
             job.result.set_result(found)
         return
+    if pool is not None:
+        pool.forget()
     free_memory()  # behind the except block, so that the error holds no tensors any more
+    if full:
+        run_batch(model, jobs, on_batch, pool)
+        return
     half = len(jobs) // 2
-    run_batch(model, jobs[:half], on_batch)
-    run_batch(model, jobs[half:], on_batch)
+    run_batch(model, jobs[:half], on_batch, pool)
+    run_batch(model, jobs[half:], on_batch, pool)
 
 
 def answer_alone(model: Model, prompt: Prompt, call: GenerationCall, wishes: Wishes) -> list[Attempt]:
@@ -156,18 +169,6 @@ def answer_alone(model: Model, prompt: Prompt, call: GenerationCall, wishes: Wis
     if wishes.on_text is not None and len(answers) == 1:
         wishes.on_text(answers[0].text)
     return answers
-
-
-def reuses_cache(row: Row | None) -> bool:
-    """Tells whether a call that is alone can use the key-value cache of the call before.
-
-    Args:
-        row: The call as a row of a batch; None for a call that fits no batch.
-
-    Returns:
-        True for a greedy call whose text nobody watches or cuts.
-    """
-    return row is not None and row.call.temperature == 0 and not row.stop and row.on_text is None
 
 
 def settle(job: Job) -> None:

@@ -6,10 +6,13 @@ together, and runs every other call alone. Notable choices:
 - Batches are static: a call that arrives while a batch runs waits for its end. Rows of a batch end one by one, at their
   own length, stop text or deadline, or because their caller has gone.
 - The thread waits a little for callers that are known to be at work, because a batch costs little more than one
-  row. It waits for at most a twentieth of the time that the last batch took, so waiting can't cost more than that.
+  row. It waits for at most a share (``patience``) of the time that the last batch took, so waiting can't cost more.
 - A prompt that can't be rendered fails by itself; the others of its batch are answered.
-- Greedy calls that are alone reuse the key-value cache of the call before. Calls that sample never do: the batch's
-  random streams make a seed give the same answer, whatever else is asked at the time.
+- Each caller's next prompt starts from the keys and values of its last one, and a new caller's from what it shares with
+  the others' (:mod:`~homeostat.agent.models.prefix_pool`).
+- Calls that sample draw from random streams of their own, so a seed gives the same answer, whatever else is asked at
+  the time. It is not the answer that the model gives to the same seed alone; ``batch_samples=False`` runs calls that
+  sample alone, so that it is.
 """
 
 from __future__ import annotations
@@ -17,18 +20,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from homeostat.agent.models.callers import Caller, LocalCaller
 from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.protocol import Interruptible, Model
-from homeostat.agent.models.shared_jobs import Job, Wishes, answer_alone, ready_jobs, reuses_cache, run_batch, settle
+from homeostat.agent.models.shared_jobs import Job, Wishes, answer_alone, ready_jobs, run_batch, settle
 from homeostat.agent.models.side_by_side import Row, fits_a_batch
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.errors import CallInterrupted, ConfigError, ModelError
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
+from homeostat.sensors.chat.rendered import Rendered
 from homeostat.sensors.contracts import WhiteBox
 from homeostat.sensors.steering.actuators import Actuator
 
@@ -36,10 +43,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Caller", "SharedModel", "Wishes"]
+__all__ = ["SharedModel", "Wishes"]
 
-_LEAST_PATIENCE, _MOST_PATIENCE = 0.005, 0.3  # seconds
-_SHARE = 0.05  # of the time of the last batch
+_LEAST_PATIENCE = 0.005  # seconds
 
 
 class SharedModel:
@@ -54,7 +60,16 @@ class SharedModel:
         on_batch: Told the number of calls of every batch; None for nobody.
     """
 
-    def __init__(self, model: Model, *, rows: int = 8, on_batch: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        rows: int = 8,
+        on_batch: Callable[[int], None] | None = None,
+        batch_samples: bool = True,
+        patience: float = 0.05,
+        turn: AbstractContextManager[Any] | None = None,
+    ) -> None:
         """Starts the thread that owns the model.
 
         Args:
@@ -62,6 +77,9 @@ class SharedModel:
                 call.
             rows: The most calls of one batch.
             on_batch: Told the number of calls of every batch.
+            batch_samples: Whether calls that sample share batches too.
+            patience: How long a batch waits for callers that are at work, as a share of the time of the last batch.
+            turn: Entered for every batch, so that several shared models can take turns; None for one model.
 
         Raises:
             ConfigError: A batch has no rows.
@@ -69,6 +87,10 @@ class SharedModel:
         if rows < 1:
             raise ConfigError(f"rows={rows!r} leaves a batch without a call; give 1 or more")
         self.inner, self.rows, self.on_batch = model, rows, on_batch
+        self._batch_samples, self._patience = batch_samples, patience
+        self._turn = turn if turn is not None else nullcontext()
+        self._pool = _pool_for(model, rows)
+        self._rendering = threading.Lock()
         self.name, self.style = model.name, model.style
         self.capabilities = model.capabilities - (frozenset() if isinstance(model, WhiteBox) else {"model"})
         self._changed = threading.Condition()
@@ -113,7 +135,46 @@ class SharedModel:
         """
         return Caller(self, wishes)
 
-    def answer(self, prompt: Prompt, call: GenerationCall, wishes: Wishes, gone: threading.Event) -> list[Attempt]:
+    def local_caller(self) -> LocalCaller:
+        """Makes a model for one caller that offers all that the local model does, such as measuring its prompts.
+
+        Returns:
+            The model. Use it in a ``with`` block: batches wait for callers that are at work.
+        """
+        return LocalCaller(self, Wishes())
+
+    def rendered(self, prompt: Prompt) -> Rendered:
+        """Renders a prompt in the caller's own thread, while the model may be at work.
+
+        Args:
+            prompt: The prompt.
+
+        Returns:
+            The rendered prompt.
+
+        Raises:
+            ModelError: The prompt can't be rendered, or the model is no local one.
+        """
+        with self._rendering:
+            return self.local.renderer.render(prompt)
+
+    @property
+    def local(self) -> TransformersModel:
+        """The local model behind this one; ModelError where it is no TransformersModel."""
+        if not isinstance(self.inner, TransformersModel):
+            raise ModelError(f"{self.name!r} is no local model; use a TransformersModel")
+        return self.inner
+
+    def answer(
+        self,
+        prompt: Prompt,
+        call: GenerationCall,
+        wishes: Wishes,
+        gone: threading.Event,
+        *,
+        owner: Hashable = None,
+        rendered: Rendered | None = None,
+    ) -> list[Attempt]:
         """Puts a call into the queue and waits for its answers.
 
         Args:
@@ -121,6 +182,8 @@ class SharedModel:
             call: The settings.
             wishes: What the caller wants besides.
             gone: Set it, and call :meth:`wake`, when nobody wants the answers any more.
+            owner: Who asks. The next prompt of the same owner starts from what this one has computed.
+            rendered: The rendered prompt, where it is known already.
 
         Returns:
             The answers.
@@ -133,8 +196,13 @@ class SharedModel:
             if "schema" not in self.capabilities:
                 raise ModelError(f"{self.name!r} can't hold an answer to a JSON schema; leave the schema out")
             call = replace(call, schema=wishes.schema)
-        batched = isinstance(self.inner, TransformersModel) and fits_a_batch(call)
-        row = Row(prompt, call, wishes.top_p, wishes.stop, wishes.on_text, gone.is_set) if batched else None
+        batched = (
+            isinstance(self.inner, TransformersModel)
+            and fits_a_batch(call)
+            and (self._batch_samples or call.temperature == 0)
+        )
+        settings = (wishes.top_p, wishes.stop, wishes.on_text, gone.is_set, rendered, owner)
+        row = Row(prompt, call, *settings) if batched else None
         job = Job(lambda: answer_alone(self.inner, prompt, call, wishes), row, gone, call.deadline, wishes.shortens)
         found: list[Attempt] = self._submitted(job)
         if self._closed:  # the answers were cut short
@@ -226,13 +294,14 @@ class SharedModel:
                 jobs = self._taken()
             begin = time.monotonic()
             if jobs:
-                self._run(jobs)
+                with self._turn:
+                    self._run(jobs)
                 self._last_rows, self._last_end = len(jobs), time.monotonic()
                 self._last_seconds = self._last_end - begin
 
     def _gather(self) -> None:
         """Waits a little until those who are at work have asked."""
-        patience = min(max(self._last_seconds * _SHARE, _LEAST_PATIENCE), _MOST_PATIENCE)
+        patience = max(self._last_seconds * self._patience, _LEAST_PATIENCE)
         begin = time.monotonic()
         recent = self._last_rows if begin - self._last_end < patience else 0
         while not self._closed and len(self._waiting) < min(max(self._callers, recent), self.rows):
@@ -260,11 +329,11 @@ class SharedModel:
 
     def _run(self, jobs: list[Job]) -> None:
         """Runs jobs and hands every one its result or its error."""
-        alone = jobs[0].row is None or (len(jobs) == 1 and reuses_cache(jobs[0].row))
-        if isinstance(self.inner, TransformersModel) and not alone:
-            ready = ready_jobs(self.inner, jobs)
+        if isinstance(self.inner, TransformersModel) and jobs[0].row is not None:
+            with self._rendering:
+                ready = ready_jobs(self.inner, jobs)
             if ready:
-                run_batch(self.inner, ready, self.on_batch)
+                run_batch(self.inner, ready, self.on_batch, self._pool)
             return
         for job in jobs:
             if self.on_batch is not None:
@@ -276,77 +345,11 @@ class SharedModel:
                 self._alone_now = None
 
 
-class Caller:
-    """A model for one caller of a shared one. Within its ``with`` block, batches wait a little for its calls.
-
-    Attributes:
-        name: The model's name.
-        style: How its prompts are worded.
-        capabilities: What it offers.
-        answers: Every answer so far, in the order in which they were given.
-    """
-
-    def __init__(self, shared: SharedModel, wishes: Wishes) -> None:
-        """Begins without a call.
-
-        Args:
-            shared: The shared model.
-            wishes: What the caller wants of each call.
-        """
-        self.name, self.style, self.capabilities = shared.name, shared.style, shared.capabilities
-        self.answers: list[Attempt] = []
-        self._shared, self._wishes, self._gone = shared, wishes, threading.Event()
-
-    def __enter__(self) -> Caller:
-        """Says that the caller is at work."""
-        self._shared.joined(1)
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        """Says that it is done."""
-        self._shared.joined(-1)
-
-    def generate(
-        self,
-        prompt: Prompt,
-        *,
-        n: int = 1,
-        temperature: float = 0.0,
-        max_new_tokens: int = 256,
-        watch: bool | Readout = True,
-        deadline: float | None = None,
-        seed: int | None = None,
-        steer: Sequence[Actuator] = (),
-        schema: Mapping[str, Any] | None = None,
-    ) -> list[Attempt]:
-        """Answers a prompt (see :class:`~homeostat.agent.Model`)."""
-        self._check()
-        call = GenerationCall(n, temperature, max_new_tokens, watch, deadline, seed, tuple(steer), schema)
-        found = self._shared.answer(prompt, call, self._wishes, self._gone)
-        self._check()
-        self.answers += found
-        return found
-
-    def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Scores a given answer (see :class:`~homeostat.sensors.contracts.Scoring`)."""
-        return self._shared.score(prompt, tokens)
-
-    def read(self, prompt: Prompt, tokens: Sequence[int], readout: Readout = Readout()) -> SpanMass:  # noqa: B008
-        """Reads a given answer's attention (see :class:`~homeostat.sensors.contracts.ForcedReading`)."""
-        return self._shared.read(prompt, tokens, readout)
-
-    def hidden(self, prompt: Prompt) -> NDArray[np.float32]:
-        """Computes a prompt's residual stream (see :class:`~homeostat.sensors.contracts.HiddenStates`)."""
-        return self._shared.hidden(prompt)
-
-    def interrupt(self) -> None:
-        """Cancels the present call and every further one."""
-        self._gone.set()
-        self._shared.wake()
-
-    def _check(self) -> None:
-        if self._gone.is_set():
-            raise CallInterrupted(f"{self.name!r}: the call was cancelled")
+def _pool_for(model: Model, entries: int) -> PrefixPool | None:
+    """Where the keys and values of earlier calls are kept; None where nothing is kept."""
+    if not isinstance(model, TransformersModel) or not model.reuse:
+        return None
+    return PrefixPool(model.model.config.get_text_config(decoder=True), entries)
 
 
 def _never() -> threading.Event:

@@ -9,7 +9,7 @@ row has a random stream of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,16 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from homeostat import sensors
+from homeostat.agent.models.batch_start import BatchStart, keep_rows, start_batch
 from homeostat.agent.models.capacity import check_length
 from homeostat.agent.models.decoding import TokenStats, matching_images
 from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_at_stop, token_texts
 from homeostat.agent.models.inputs import on_device
+from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.stopping import CallStop, Stopped
 from homeostat.agent.models.text_stream import TextStream, cut_text
 from homeostat.errors import CallInterrupted
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
-from homeostat.sensors.chat.batches import RenderedBatch, batch
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.chat.rendered import Rendered
 
@@ -47,6 +48,7 @@ class Row:
         on_text: Told each new piece of the answer while it is generated, in the thread that generates; None for nobody.
         cancelled: Whether the answer is no longer wanted; it then ends behind the present token. None for never.
         rendered: The rendered prompt, where it is known already.
+        owner: Who asks. The next prompt of the same owner starts from what this one has computed.
     """
 
     prompt: Prompt
@@ -56,6 +58,7 @@ class Row:
     on_text: Callable[[str], None] | None = None
     cancelled: Callable[[], bool] | None = None
     rendered: Rendered | None = None
+    owner: Hashable = None
 
 
 def fits_a_batch(call: GenerationCall) -> bool:
@@ -70,12 +73,14 @@ def fits_a_batch(call: GenerationCall) -> bool:
     return call.rows == 1 and not call.steer and call.schema is None
 
 
-def answer_rows(model: TransformersModel, rows: Sequence[Row]) -> list[list[Attempt]]:
+def answer_rows(model: TransformersModel, rows: Sequence[Row], pool: PrefixPool | None = None) -> list[list[Attempt]]:
     """Answers prompts in one batch, padded on the left.
 
     Args:
         model: The model.
         rows: The prompts with their settings; each satisfies :func:`fits_a_batch`.
+        pool: The keys and values of earlier prompts, from which these start, and where theirs are kept; None runs every
+            prompt from its first token.
 
     Returns:
         For each row what :meth:`~homeostat.agent.Model.generate` returns. ``seconds`` are the whole batch's.
@@ -90,33 +95,54 @@ def answer_rows(model: TransformersModel, rows: Sequence[Row]) -> list[list[Atte
         rendered = [row.rendered or model.renderer.render(row.prompt) for row in rows]
         for row, one in zip(rows, rendered, strict=True):
             check_length(model.name, len(one.ids), row.call.max_new_tokens, model.context)
-        together = batch(rendered, model.pad)
+        owners = [row.owner for row in rows]
+        fresh = max(row.call.fresh_rows for row in rows)
+        start = _started(model, rendered, owners, fresh, pool)
         watched = [row.call.watch for row in rows if row.call.watch is not False]
         masses: Sequence[SpanMass | None] = [None] * len(rows)
         stats = TokenStats()
-        ends = _Ends(model, len(together.inputs["input_ids"][0]), rows, stop)
+        ends = _Ends(model, len(start.prompts.inputs["input_ids"][0]), rows, stop)
         with matching_images(model.name):
             if watched:
                 with sensors.watch(
                     model.model, layers=model.layers, rows=PROBED_ROWS, readout=_union(watched)
                 ) as probe:
-                    probe.start(together.as_spans())
-                    sequences = _generated(model, together, rows, stats, ends)
+                    probe.start(start.prompts.as_spans())
+                    sequences = _generated(model, start, rows, stats, ends)
                     answers = ends.cut(sequences)
                     masses = probe.results([len(tokens) for tokens, _ in answers])
             else:
-                sequences = _generated(model, together, rows, stats, ends)
+                sequences = _generated(model, start, rows, stats, ends)
                 answers = ends.cut(sequences)
+        keep_rows(start, owners, [tokens for tokens, _ in answers], pool)
     measured = [values.tolist() for values in stats.result(sequences[:, -1])]
     seconds = time.monotonic() - begin
     return [
-        [_attempt(model, ends, n, one, answers[n], [v[n] for v in measured], masses[n], seconds)] * rows[n].call.n
-        for n, one in enumerate(rendered)
+        [_attempt(model, ends, n, start, answers[n], [v[n] for v in measured], masses[n], seconds)] * rows[n].call.n
+        for n in range(len(rows))
     ]
 
 
+def _started(
+    model: TransformersModel,
+    rendered: Sequence[Rendered],
+    owners: Sequence[Hashable],
+    fresh: int,
+    pool: PrefixPool | None,
+) -> BatchStart:
+    try:
+        with matching_images(model.name):
+            return start_batch(model, rendered, owners, fresh, pool)
+    except Stopped:
+        raise _interrupted(model) from None
+
+
+def _interrupted(model: TransformersModel) -> CallInterrupted:
+    return CallInterrupted(f"{model.name!r}: a batch was interrupted; call it again")
+
+
 def _generated(
-    model: TransformersModel, together: RenderedBatch, rows: Sequence[Row], stats: TokenStats, ends: _Ends
+    model: TransformersModel, start: BatchStart, rows: Sequence[Row], stats: TokenStats, ends: _Ends
 ) -> torch.Tensor:
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max(row.call.max_new_tokens for row in rows),
@@ -130,16 +156,18 @@ def _generated(
     if any(row.call.temperature > 0 for row in rows):
         nucleus = [_Nucleus(rows)] if any(row.top_p < 1 for row in rows) else []
         processors = [_Tempered(rows), stats, *nucleus, _Noise(rows)]
+    more = {"past_key_values": start.cache} if start.cache is not None else {}
     with torch.inference_mode():
         try:
             out: torch.Tensor = model.model.generate(
-                **on_device(model.model, dict(together.inputs)),
+                **on_device(model.model, start.prompts.inputs),
+                **more,
                 generation_config=config,
                 logits_processor=LogitsProcessorList(processors),
                 stopping_criteria=StoppingCriteriaList([ends]),
             )
         except Stopped:
-            raise CallInterrupted(f"{model.name!r}: a batch was interrupted; call it again") from None
+            raise _interrupted(model) from None
     return out
 
 
@@ -147,14 +175,14 @@ def _attempt(
     model: TransformersModel,
     ends: _Ends,
     number: int,
-    rendered: Rendered,
+    start: BatchStart,
     answer: tuple[list[int], bool],
     measured: Sequence[Sequence[float]],
     mass: SpanMass | None,
     seconds: float,
 ) -> Attempt:
     tokens, stopped = answer
-    row, stream = ends.rows[number], ends.streams[number]
+    row, stream, rendered = ends.rows[number], ends.streams[number], start.prompts.rows[number]
     tokenizer = model.renderer.tokenizer
     logprobs, entropy, margin = (tuple(values[: len(tokens)]) for values in measured)
     whole = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -169,6 +197,7 @@ def _attempt(
         margin=margin,
         spans=mass if row.call.watch is not False else None,
         prompt_tokens=len(rendered.ids),
+        cached_tokens=start.cached[number],
         seconds=seconds,
         finish="stop" if stopped or cut else "length",
         prompt_ids=tuple(rendered.ids),

@@ -55,6 +55,7 @@ class TransformersModel:
         renderer: Turns prompts into tokens and pixels.
         stops: The tokens that end an answer.
         context: The number of tokens that prompt and answer may have together; None where the model states none.
+        reuse: Whether the key-value cache is kept from call to call.
     """
 
     capabilities: frozenset[Capability] = frozenset(("attention", "logprobs", "text", "model", "steering", "schema"))
@@ -95,6 +96,7 @@ class TransformersModel:
                 told = self.style.conversation.model_copy(update={"reminder_after_tool": False})
                 self.style = self.style.model_copy(update={"conversation": told})
         self.stops = self._stop_tokens()
+        self.reuse = reuse
         self._cache = KeyValueCache(model.config.get_text_config(decoder=True), enabled=reuse)
         self.context = context_length(model, self.renderer.tokenizer)
         self._guidance: Any = None

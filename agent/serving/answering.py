@@ -11,7 +11,7 @@ from homeostat.agent.agent import Agent
 from homeostat.agent.events import Act, Decide, Event, Sense, Started
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
-from homeostat.agent.models.shared_model import Caller
+from homeostat.agent.models.callers import Caller
 from homeostat.agent.serving.environment import RequestEnv
 from homeostat.agent.serving.errors import ApiError
 from homeostat.controllers.cascade import Cascade

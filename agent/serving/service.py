@@ -14,8 +14,9 @@ from typing import Any
 from homeostat.agent.agent import Agent
 from homeostat.agent.events import Decide, Sense
 from homeostat.agent.loop.limits import LoopLimits
+from homeostat.agent.models.callers import Caller
 from homeostat.agent.models.protocol import Model
-from homeostat.agent.models.shared_model import Caller, SharedModel, Wishes
+from homeostat.agent.models.shared_model import SharedModel, Wishes
 from homeostat.agent.prompts import labelled_parts, with_labels
 from homeostat.agent.serving.answering import Answered, Asked, answered
 from homeostat.agent.serving.errors import ApiError

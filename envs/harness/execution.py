@@ -21,6 +21,7 @@ def evaluate(
     *,
     workers: int = 1,
     address: str | None = None,
+    batch: int = 1,
 ) -> Generator[Result]:
     """Plays the cases that the journal does not hold, and yields every case's result.
 
@@ -34,6 +35,7 @@ def evaluate(
         journal: Where results are read from and written to. None: nothing is kept.
         workers: The number of processes. 1: this process plays, without Ray.
         address: The address of a Ray cluster, or ``"auto"``. None: Ray is started on this machine if it is needed.
+        batch: The number of episodes that each process plays at once, on one model.
 
     Yields:
         The results.
@@ -48,10 +50,21 @@ def evaluate(
     jobs = [(index, case) for index, case in enumerate(cases) if index not in done]
     if not jobs:
         return
-    for result in _serial(spec, jobs) if workers == 1 and address is None else _parallel(spec, jobs, workers, address):
+    here = workers == 1 and address is None
+    if batch < 1:
+        raise ConfigError(f"batch {batch!r} is below 1; give 1 to play one episode after the other")
+    for result in _here(spec, jobs, batch) if here else _parallel(spec, jobs, workers, address, batch):
         if journal is not None:
             journal.add(result)
         yield result
+
+
+def _here(spec: RunnerSpec, jobs: Jobs, batch: int) -> Iterator[Result]:
+    if batch == 1:
+        return _serial(spec, jobs)
+    from homeostat.envs.harness.threads import run_in_threads
+
+    return run_in_threads(spec, jobs, batch)
 
 
 def _serial(spec: RunnerSpec, jobs: Jobs) -> Iterator[Result]:
@@ -63,7 +76,7 @@ def _serial(spec: RunnerSpec, jobs: Jobs) -> Iterator[Result]:
         runner.close()
 
 
-def _parallel(spec: RunnerSpec, jobs: Jobs, workers: int, address: str | None) -> Iterator[Result]:
+def _parallel(spec: RunnerSpec, jobs: Jobs, workers: int, address: str | None, batch: int) -> Iterator[Result]:
     from homeostat.envs.harness.workers import run_on_ray
 
-    return run_on_ray(spec, jobs, workers=workers, address=address)
+    return run_on_ray(spec, jobs, workers=workers, address=address, batch=batch)

@@ -8,6 +8,7 @@ into results.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from homeostat.envs.harness.results import Result
 from homeostat.errors import ConfigError
 
-__all__ = ["Case", "Runner", "RunnerSpec", "attempt", "error_result"]
+__all__ = ["Case", "Runner", "RunnerSpec", "Sharing", "attempt", "error_result"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,23 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Releases what the runner holds. It is called once, at the end."""
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """The optional capability of a :class:`Runner` that can play several episodes at once."""
+
+    def share(self, episodes: int) -> Callable[[], Runner]:
+        """Prepares to play several episodes at once.
+
+        Args:
+            episodes: The most episodes at a time.
+
+        Returns:
+            A function that makes a runner for one thread; it is called, and the runner used and closed, in that thread.
+            :meth:`Runner.close` of the whole also ends the episodes that are being played.
+        """
         ...
 
 

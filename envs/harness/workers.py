@@ -2,8 +2,9 @@
 
 Notable choices:
 
-- The queue is here and not in Ray. An actor gets its next episode when it has returned the last one, so a fast actor
-  never waits for a slow one, and it is known which episode an actor was playing when it died.
+- The queue is here and not in Ray. An actor gets its next episode when it has returned one, so a fast actor never waits
+  for a slow one, and it is known which episodes an actor was playing when it died. Each of these is then played again
+  with no other beside it, so that one that kills its worker takes no other with it twice.
 - Ray restarts no actor and retries no call (``max_restarts=0``), because it would play an episode again without notice.
   An episode whose worker died goes to the front of the queue, and a new worker is started. After ``1 + RETRIES`` dead
   workers the episode is recorded as an ``error`` with its reason.
@@ -15,14 +16,16 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case, Runner, RunnerSpec, attempt, error_result
+from homeostat.envs.harness.threads import shared_runners
 from homeostat.errors import ConfigError, HomeostatError
 
 __all__ = ["RETRIES", "run_on_ray"]
@@ -39,7 +42,12 @@ _ENVIRONMENT = {
 
 
 def run_on_ray(
-    spec: RunnerSpec, jobs: Sequence[tuple[int, Case]], *, workers: int, address: str | None = None
+    spec: RunnerSpec,
+    jobs: Sequence[tuple[int, Case]],
+    *,
+    workers: int,
+    address: str | None = None,
+    batch: int = 1,
 ) -> Iterator[Result]:
     """Plays episodes on Ray and yields their results as they end.
 
@@ -51,6 +59,7 @@ def run_on_ray(
         workers: The number of worker processes.
         address: The address of a cluster whose machines have this package installed; ``"auto"`` finds the cluster that
             this machine belongs to. None: Ray is started on this machine for the duration of the run.
+        batch: The number of episodes that each worker plays at once, in threads.
 
     Yields:
         The results.
@@ -59,7 +68,7 @@ def run_on_ray(
         ConfigError: Ray is not installed, the address does not answer, or the workers can't be built.
     """
     with _ray(workers, address) as ray:
-        dispatcher = _Dispatcher(ray, spec, jobs, workers)
+        dispatcher = _Dispatcher(ray, spec, jobs, workers, batch)
         try:
             yield from dispatcher.results()
         finally:
@@ -67,15 +76,18 @@ def run_on_ray(
 
 
 class _Worker:
-    """A Ray actor: a runner in a process of its own."""
+    """A Ray actor: a runner in a process of its own. Several calls of :meth:`run` come in several threads."""
 
     def __init__(self) -> None:
         self.runner: Runner | None = None
+        self.make: Callable[[], Runner] | None = None
+        self.mine = threading.local()
 
-    def build(self, spec: str) -> str:
+    def build(self, spec: str, batch: int) -> str:
         """Builds the runner; returns "" or why that failed."""
         try:
             self.runner = RunnerSpec.model_validate_json(spec).build()
+            self.make = shared_runners(self.runner, batch) if batch > 1 else None
         except HomeostatError as error:
             return str(error)
         except Exception as error:
@@ -85,7 +97,10 @@ class _Worker:
     def run(self, index: int, task: str, seed: int) -> str:
         """Plays one episode; returns its result as JSON."""
         assert self.runner is not None
-        return attempt(self.runner, index, Case(task, seed)).model_dump_json()
+        if self.make is not None and not hasattr(self.mine, "runner"):
+            self.mine.runner = self.make()
+        runner = self.runner if self.make is None else self.mine.runner
+        return attempt(runner, index, Case(task, seed)).model_dump_json()
 
     def close(self) -> None:
         """Releases what the runner holds."""
@@ -105,16 +120,18 @@ class _Call:
 class _Dispatcher:
     """The queue of episodes, and what every actor is doing."""
 
-    def __init__(self, ray: Any, spec: RunnerSpec, jobs: Sequence[tuple[int, Case]], workers: int) -> None:
+    def __init__(self, ray: Any, spec: RunnerSpec, jobs: Sequence[tuple[int, Case]], workers: int, batch: int) -> None:
         self.ray, self.spec = ray, spec.model_dump_json()
-        self.waiting = deque(jobs)
-        self.workers = min(workers, len(jobs))
+        self.waiting, self.batch = deque(jobs), batch
+        self.workers = min(workers, -(-len(jobs) // batch))
         self.calls: dict[Any, _Call] = {}
         self.deaths: Counter[int] = Counter()  # by episode
         self.unbuilt = 0  # workers in a row that died before they could play
         gpus = ray.cluster_resources().get("GPU", 0)
         share = min(1.0, gpus / workers) if gpus else 0
-        self.make = ray.remote(num_cpus=1, num_gpus=share, max_restarts=0, max_task_retries=0)(_Worker)
+        options = {"num_cpus": 1, "num_gpus": share, "max_restarts": 0, "max_task_retries": 0}
+        self.make = ray.remote(**options, **({"max_concurrency": batch} if batch > 1 else {}))(_Worker)
+        self.dead: set[Any] = set()
 
     def results(self) -> Iterator[Result]:
         """Yields results until the queue is empty and every actor is done."""
@@ -148,17 +165,24 @@ class _Dispatcher:
 
     def _start(self) -> None:
         actor = self.make.remote()
-        self.calls[actor.build.remote(self.spec)] = _Call(actor, "build")
+        self.calls[actor.build.remote(self.spec, self.batch)] = _Call(actor, "build")
 
     def _next(self, actor: Any) -> None:
-        if self.waiting:
+        """Gives a worker what it can take, or closes it when nothing is left. A suspect episode is played alone."""
+        playing = [call.job for call in self.calls.values() if call.actor is actor and call.job is not None]
+        while self.waiting and len(playing) < self.batch and not any(self.deaths[job[0]] for job in playing):
+            if playing and self.deaths[self.waiting[0][0]]:
+                return
             index, case = job = self.waiting.popleft()
             self.calls[actor.run.remote(index, case.task, case.seed)] = _Call(actor, "run", job)
-        else:
+            playing.append(job)
+        if not playing:
             self.calls[actor.close.remote()] = _Call(actor, "close")
 
     def _lost(self, call: _Call, error: Exception) -> Result | None:
         """Handles a worker's death: queues its episode again and starts another worker, or gives the episode up."""
+        first = call.actor not in self.dead
+        self.dead.add(call.actor)
         with suppress(Exception):
             self.ray.kill(call.actor)
         if call.doing == "close":
@@ -176,7 +200,7 @@ class _Dispatcher:
                 self.waiting.appendleft(call.job)
             else:
                 given_up = error_result(index, case, f"its worker died {self.deaths[index]} times: {reason}")
-        if self.waiting:
+        if self.waiting and (first or all(other.actor in self.dead for other in self.calls.values())):
             self._start()
         return given_up
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli import agent_options as of
-from homeostat.cli.eval_job import Job, agent_job, play, policy_job
+from homeostat.cli.eval_job import Job, Playing, agent_job, play, policy_job
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError, UnknownName
 from homeostat.foreign_text import shown
@@ -52,6 +52,9 @@ def evaluate(
     policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
     env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, help="How many episodes each process plays at once; their model calls share batches.")
+    ] = 1,
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster's address, or auto. Default: Ray on this machine.")
     ] = None,
@@ -95,7 +98,8 @@ def evaluate(
         from homeostat.cli.eval_table import run_table
 
         base = of.agent_from(agent, _BARE, model=model, base_url=base_url, limits=limits, **loading.chosen_options())
-        run_table(suite, base, out, rows=controllers, episodes=episodes, workers=workers, address=address)
+        how = Playing(workers, address, batch)
+        run_table(suite, base, out, rows=controllers, episodes=episodes, how=how)
         return
     changes = {"split": split, "episodes": episodes, "seed": seed, "controllers": controllers, "env": env}
     chosen = load_suite(suite, **changes)
@@ -103,6 +107,8 @@ def evaluate(
     if policy:
         if traces is not None:
             raise ConfigError(f"--traces {str(traces)!r} records a model's runs; leave it out with --policy {policy!r}")
+        if batch > 1:
+            raise ConfigError(f"--batch {batch} shares a model between episodes; leave it out with --policy {policy!r}")
         if limits is not None:
             raise ConfigError(f"limits {limits} bound a model; leave them out with --policy {policy!r}")
         job = policy_job(chosen, policy, controllers, model)
@@ -120,7 +126,7 @@ def evaluate(
             **loading.chosen_options(),
         )
         job = agent_job(chosen, spec, workers, traces)
-    results, begun = play(chosen, job, out, workers, address)
+    results, begun = play(chosen, job, out, Playing(workers, address, batch))
     _finish(results, chosen, job, out, export, begun)
 
 

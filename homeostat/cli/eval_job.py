@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from homeostat.agent.spec import AgentSpec
     from homeostat.envs.harness import Journal, Result, RunnerSpec, Suite
 
-__all__ = ["Job", "agent_job", "play", "policy_job", "suite_arguments", "suite_settings"]
+__all__ = ["Job", "Playing", "agent_job", "play", "policy_job", "suite_arguments", "suite_settings"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,21 @@ class Job:
     spec: RunnerSpec
     arguments: dict[str, Any]
     title: str
+
+
+@dataclass(frozen=True)
+class Playing:
+    """How a suite is played. It does not change the results.
+
+    Attributes:
+        workers: How many processes play.
+        address: A Ray cluster's address; None starts Ray on this machine if it is needed.
+        batch: How many episodes each process plays at once.
+    """
+
+    workers: int = 1
+    address: str | None = None
+    batch: int = 1
 
 
 def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None = None) -> Job:
@@ -137,7 +152,7 @@ def suite_settings(suite: Suite) -> dict[str, Any]:
     return {"env": suite.env, "split": suite.split, "options": dict(suite.options), **suite.limits.model_dump()}
 
 
-def play(suite: Suite, job: Job, out: Path | None, workers: int, address: str | None) -> tuple[list[Result], datetime]:
+def play(suite: Suite, job: Job, out: Path | None, how: Playing) -> tuple[list[Result], datetime]:
     """The results in order, and when the run began (before an interruption, if there was one)."""
     from homeostat.cli.ending import ends_in_time, terminate_like_ctrl_c
     from homeostat.cli.eval_view import progress
@@ -149,7 +164,7 @@ def play(suite: Suite, job: Job, out: Path | None, workers: int, address: str | 
         try:
             with (
                 progress(len(cases)) as tell,
-                closing(run_cases(job.spec, cases, journal, workers=workers, address=address)) as played,
+                closing(run_cases(job.spec, cases, journal, **asdict(how))) as played,
             ):
                 for result in played:
                     results.append(result)

@@ -11,6 +11,7 @@ from homeostat.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
     from homeostat.agent.spec import AgentSpec
+    from homeostat.cli.eval_job import Playing
     from homeostat.envs.harness.results import Result
 
 __all__ = ["run_table"]
@@ -23,8 +24,7 @@ def run_table(
     *,
     rows: str | None,
     episodes: int | None,
-    workers: int,
-    address: str | None,
+    how: Playing,
 ) -> None:
     """Play what of the table is not there yet, column by column, and write ``table.md`` and ``table.json``.
 
@@ -55,9 +55,9 @@ def run_table(
             if row in wanted:
                 count = min(table.episodes_of(row), episodes or table.episodes_of(row))
                 suite = load_suite(column, episodes=count, seed=table.seed, controllers=row)
-                job = agent_job(suite, agent.model_copy(update={"controllers": (row,)}), workers)
+                job = agent_job(suite, agent.model_copy(update={"controllers": (row,)}), how.workers)
                 typer.echo(f"{column}, {row}: {count} episodes", err=True)
-                results = play(suite, job, file, workers, address)[0]
+                results = play(suite, job, file, how)[0]
                 write_json({"arguments": {**job.arguments, "episodes": count}} | summary(results), file)
             elif file.exists():
                 results = read_results(file)
