@@ -108,7 +108,7 @@ class TraceWriter:
         digest = screen_digest(image)
         if digest not in self._known:
             with self._writing():
-                save_screen(self.folder / "screens", image)
+                save_screen(self.folder / "screens", image, digest)
             self._known.add(digest)
         return digest
 

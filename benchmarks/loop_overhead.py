@@ -6,26 +6,41 @@ Whole episodes on the phone are timed. The time inside ``model.generate`` and in
 subtracted, and the rest is divided by the number of steps. The model is a double that says prepared lines and returns
 attention masses of a realistic shape.
 
-JSON, medians over rounds: ``milliseconds_per_step`` is for a run as ``homeostat run`` makes it, with a trace,
-screenshots and an SQLite checkpoint after every node (bar: ≤ 15). ``milliseconds_per_step_memory`` is for a run without
-a folder, as evaluations use. The keys with ``_cpu`` count processor time only, which other work on the machine affects
-less. ``milliseconds_per_step_best`` is the fastest round on disk.
+Beside it, in the same rounds, runs what a user of LangGraph would write: a graph with one node, which makes the next
+step of the same state, with a checkpoint after it (``SqliteSaver``, in WAL mode, with LangGraph's own serialiser and
+``durability="sync"``). The values of its states are those of the run before: its actions, readings and decision. It
+writes no trace, no screenshots and no snapshots.
+
+JSON, medians over rounds: ``milliseconds_per_step`` is for a run as ``homeostat run`` makes it on the phone, with a
+trace, screenshots, snapshots and checkpoints (bar: ≤ 5), ``milliseconds_per_step_langgraph`` for the bare graph, and
+``loop_ratio`` is the median of the rounds' ratios (bar: ≤ 1.5). ``milliseconds_per_step_device`` is for an environment
+that can't be put back, for which every action is also written to a log before and after it.
+``milliseconds_per_step_memory`` is for a run without a folder, as evaluations use. The keys with ``_cpu`` count
+processor time only, which other work on the machine affects less. ``milliseconds_per_step_best`` is the fastest round
+on disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import END, START, StateGraph
 
 from homeostat.agent import VERBOSE, Agent
+from homeostat.agent.loop.checkpoint import serializer
+from homeostat.agent.loop.episode import stored_run
+from homeostat.agent.loop.state import EpisodeState
 from homeostat.envs.core import Env
 from homeostat.envs.phone import PhoneEnv
 from homeostat.observation import Observation
@@ -94,22 +109,31 @@ class Canned:
 
 
 class Timed:
-    """An environment whose calls are timed."""
+    """An environment whose calls are timed.
 
-    def __init__(self, env: Env, clock: Clock) -> None:
+    Attributes:
+        restores: Whether the loop is told that the environment can be put back.
+    """
+
+    def __init__(self, env: Env, clock: Clock, restores: bool) -> None:
         for name in ("reset_task", "act", "success", "snapshot", "restore"):
             setattr(self, name, clock.wrap(getattr(env, name)))
         self._observe = clock.wrap(env.observe)
+        self.restores = restores
 
     def observe(self) -> Observation:
         seen: Observation = self._observe()
         return seen
 
 
-def measure(steps: int, folder: Path | None) -> tuple[float, float]:
-    """Returns the loop's own milliseconds per step of one episode: wall-clock time and processor time."""
+Times = tuple[float, float]
+"""Milliseconds per step: wall-clock time and processor time."""
+
+
+def measure(steps: int, folder: Path | None, restores: bool = True) -> Times:
+    """Returns the loop's own time per step of one episode."""
     clock = Clock()
-    env: Any = Timed(PhoneEnv(task=None), clock)
+    env: Any = Timed(PhoneEnv(task=None), clock, restores)
     model: Any = Canned()
     model.generate = clock.wrap(model.generate)
     agent = Agent(model, [AttentionDrift(), Confidence()])
@@ -120,22 +144,77 @@ def measure(steps: int, folder: Path | None) -> tuple[float, float]:
     return 1000 * (whole - clock.seconds) / steps, 1000 * (worked - clock.cpu) / steps
 
 
+def bare(state: EpisodeState, file: Path) -> Times:
+    """Returns the time per step of a LangGraph graph of one node that makes the steps of an episode's last state."""
+    steps, done = state.step, state.subtask
+
+    def step(now: EpisodeState) -> dict[str, Any]:
+        n = now.step + 1
+
+        def until_here(items: tuple[Any, ...]) -> tuple[Any, ...]:
+            return items[: n * len(items) // steps]
+
+        grown = {name: until_here(getattr(done, name)) for name in ("history", "acted", "tried")}
+        return {
+            "step": n,
+            "phase": state.phase,
+            "subtask": done.model_copy(update={"steps": n, **grown}),
+            "now": state.now.model_copy(),
+            "proposal": state.proposal,
+            "readings": state.readings,
+            "decision": state.decision,
+            "decisions": until_here(state.decisions),
+            "costs": state.costs.model_copy(update={"calls": n}),
+            "emitted": n * state.emitted // steps,
+            "snapshot": state.snapshot,
+        }
+
+    graph = StateGraph(EpisodeState)
+    graph.add_node("step", step)
+    graph.add_edge(START, "step")
+    graph.add_conditional_edges("step", lambda now: "step" if now.step < steps else END, ["step", END])
+    first = EpisodeState(
+        run=state.run, task=state.task, judged=state.judged, seed=state.seed, instruction=state.instruction
+    )
+    with closing(sqlite3.connect(file, check_same_thread=False)) as connection:
+        saver = SqliteSaver(connection, serde=serializer())
+        saver.setup()
+        connection.execute("PRAGMA synchronous=NORMAL")
+        compiled = graph.compile(checkpointer=saver)
+        config: Any = {"configurable": {"thread_id": "bare"}, "recursion_limit": steps + 1}
+        begin, cpu = time.perf_counter(), time.process_time()
+        parts = sum(1 for _ in compiled.stream(first, config, stream_mode="updates", durability="sync"))
+        times = time.perf_counter() - begin, time.process_time() - cpu
+        assert parts == steps
+        assert connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0] > steps
+    return 1000 * times[0] / steps, 1000 * times[1] / steps
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
     parser.add_argument("--steps", type=int, default=40, help="The number of steps of an episode.")
     parser.add_argument("--rounds", type=int, default=7, help="The number of episodes of each kind.")
     options = parser.parse_args()
-    disk, memory = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        measure(3, None)  # imports and first compilations
+    disk, device, memory, plain = [], [], [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        measure(3, folder / "first")  # imports and first compilations
+        bare(stored_run(folder / "first").state, folder / "first.sqlite")
         for number in range(options.rounds):
-            disk.append(measure(options.steps, Path(folder) / str(number)))
+            disk.append(measure(options.steps, folder / str(number)))
+            plain.append(bare(stored_run(folder / str(number)).state, folder / f"{number}.sqlite"))
+            device.append(measure(options.steps, folder / f"device {number}", restores=False))
             memory.append(measure(options.steps, None))
     figures = {
         "milliseconds_per_step": statistics.median(clock for clock, _ in disk),
+        "milliseconds_per_step_langgraph": statistics.median(clock for clock, _ in plain),
+        "loop_ratio": statistics.median(ours[0] / theirs[0] for ours, theirs in zip(disk, plain, strict=True)),
+        "loop_ratio_cpu": statistics.median(ours[1] / theirs[1] for ours, theirs in zip(disk, plain, strict=True)),
+        "milliseconds_per_step_device": statistics.median(clock for clock, _ in device),
         "milliseconds_per_step_memory": statistics.median(clock for clock, _ in memory),
         "milliseconds_per_step_cpu": statistics.median(cpu for _, cpu in disk),
+        "milliseconds_per_step_langgraph_cpu": statistics.median(cpu for _, cpu in plain),
         "milliseconds_per_step_memory_cpu": statistics.median(cpu for _, cpu in memory),
         "milliseconds_per_step_best": min(disk)[0],
         "steps": options.steps,

@@ -27,19 +27,20 @@ def screen_digest(image: NDArray[np.uint8]) -> str:
     return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
-def save_screen(folder: Path, image: NDArray[np.uint8]) -> str:
+def save_screen(folder: Path, image: NDArray[np.uint8], digest: str = "") -> str:
     """Writes an image into a folder unless it is there already.
 
     Args:
         folder: An existing folder.
         image: (height, width, 3) uint8.
+        digest: The image's digest; "" computes it.
 
     Returns:
         The image's digest, which is the file's name without ``.png``.
     """
     from PIL import Image
 
-    digest = screen_digest(image)
+    digest = digest or screen_digest(image)
     path = folder / f"{digest}.png"
     if not path.exists():
         part = path.with_suffix(".part")

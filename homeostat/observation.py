@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ class Observation:
         """Whether there is a screenshot."""
         return bool(self.screenshot.size)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of the screen's content: 16 hexadecimal digits.
 

@@ -2,6 +2,10 @@
 
 Only types that the state can hold are deserialised (strict msgpack). Only the newest checkpoints are kept: each holds
 all the episode's readings, so keeping every one would grow with the square of the episode's length.
+
+Two things that LangGraph hands to a saver are not written, because they bring nothing back: what a node returned, just
+before the checkpoint that holds the same values; and the checkpoint after a look at the screen, which a resumed run
+takes anew in any case.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -28,7 +32,7 @@ from homeostat.errors import CheckpointError
 from homeostat.sensors import readings as _sensors
 from homeostat.sensors.steering.actuators import Actuator, Centric
 
-__all__ = ["FILE", "THREAD", "RunSaver", "memory_saver", "sqlite_saver"]
+__all__ = ["FILE", "THREAD", "RunSaver", "memory_saver", "serializer", "sqlite_saver"]
 
 FILE = "checkpoint.sqlite"
 """The checkpoint's name in a run's folder."""
@@ -37,6 +41,8 @@ THREAD: RunnableConfig = {"configurable": {"thread_id": "episode"}}
 _KEPT = 4
 _PRUNE_EVERY = 16
 _PATIENCE = 10.0
+_BRANCH = "branch:"  # LangGraph's channels that say which node is next
+_LOOKED = frozenset(("emitted", "told"))  # all that the node ``observe`` changes
 
 
 def _types() -> list[type]:
@@ -45,7 +51,8 @@ def _types() -> list[type]:
     return [Actuator, Centric, *(t for t in found if isinstance(t, type) and issubclass(t, BaseModel))]
 
 
-def _serializer() -> JsonPlusSerializer:
+def serializer() -> JsonPlusSerializer:
+    """Returns LangGraph's serialiser. It reads only the types that an episode's state can hold (strict msgpack)."""
     return JsonPlusSerializer(allowed_msgpack_modules=_types())
 
 
@@ -63,7 +70,7 @@ class RunSaver(SqliteSaver):
         Args:
             connection: The connection to the checkpoint's file. It has to be usable from any thread.
         """
-        super().__init__(connection, serde=_serializer())
+        super().__init__(connection, serde=serializer())
         self.stored = -1
         self.failure: Exception | None = None
         self._puts = 0
@@ -108,14 +115,18 @@ class RunSaver(SqliteSaver):
             The configuration that names the checkpoint.
         """
         try:
-            stored = super().put(config, checkpoint, metadata, new_versions)
+            if self.stored >= 0 and all(name in _LOOKED or name.startswith(_BRANCH) for name in new_versions):
+                named = {**config["configurable"], "checkpoint_id": checkpoint["id"]}
+                stored: RunnableConfig = {"configurable": named}
+            else:
+                stored = super().put(config, checkpoint, metadata, new_versions)
+                self._puts += 1
         except Exception as error:
             self._fail(error)
             raise
         with self._news:
             self.stored = max(self.stored, checkpoint["channel_values"].get("emitted", -1))
             self._news.notify_all()
-        self._puts += 1
         if self._puts % _PRUNE_EVERY:
             return stored
         with self.cursor() as cursor:
@@ -129,7 +140,7 @@ class RunSaver(SqliteSaver):
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Writes what a node returned.
+        """Writes questions, answers and errors. What a node returned stands in the checkpoint that follows.
 
         Args:
             config: LangGraph's configuration of the thread.
@@ -137,6 +148,8 @@ class RunSaver(SqliteSaver):
             task_id: The node's task.
             task_path: The node's place in the graph.
         """
+        if not any(channel in WRITES_IDX_MAP for channel, _ in writes):
+            return
         try:
             super().put_writes(config, writes, task_id, task_path)
         except Exception as error:
@@ -151,7 +164,7 @@ class RunSaver(SqliteSaver):
 
 def memory_saver() -> InMemorySaver:
     """Returns the saver of a run without a folder. A question can be answered, but nothing can be resumed."""
-    return InMemorySaver(serde=_serializer())
+    return InMemorySaver(serde=serializer())
 
 
 @contextmanager

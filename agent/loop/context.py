@@ -19,9 +19,9 @@ from homeostat.agent.loop.sensing import Sensing
 from homeostat.agent.loop.telemetry import RunTelemetry
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.cascade import Cascade
+from homeostat.controllers.contracts import Confirming, Refusing
 from homeostat.envs.screens import load_screen, screen_digest
 from homeostat.observation import Observation
-from homeostat.sensors.attempts import Attempt
 
 __all__ = ["RunContext"]
 
@@ -47,9 +47,9 @@ class RunContext:
         emitted: The number of events so far.
         spent: The seconds that the episode had run before it was resumed.
         observation: The present screen; None until the environment is asked for it.
-        attempt: The attempt between ``propose`` and ``sense``, whose arrays the state can't hold.
         run: The run's id, for logs.
         telemetry: The run's OpenTelemetry spans; None where nobody collects them.
+        judges_actions: Whether a controller may refuse an action or want the user's consent to it.
     """
 
     env: EnvCalls
@@ -64,15 +64,16 @@ class RunContext:
     emitted: int = 0
     spent: float = 0.0
     observation: Observation | None = None
-    attempt: Attempt | None = None
     run: str = ""
     telemetry: RunTelemetry | None = None
+    judges_actions: bool = field(init=False)
     _outbox: list[Event] = field(default_factory=list)
     _images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         """Lets the model calls keep the episode's budget of time, and make spans."""
+        self.judges_actions = any(isinstance(one, Refusing | Confirming) for one in self.cascade.controllers)
         self.calls = replace(self.calls, elapsed=self.elapsed, telemetry=self.telemetry)
 
     def emit(self, event: Event) -> None:

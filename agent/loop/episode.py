@@ -104,7 +104,7 @@ def drive(
                     start,
                     config,
                     context=context,
-                    stream_mode="updates",
+                    stream_mode="values",  # comes once the node's checkpoint is on its way, unlike "updates"
                     durability="async" if folder is not None else "exit",
                     control=control,
                 ):

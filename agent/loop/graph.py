@@ -1,16 +1,23 @@
 """The control loop as a LangGraph ``StateGraph``.
 
-    start ─► observe ─► propose ─► sense ─► control ─► act ─► observe …      (a step)
-                                    ▲          │
-                 remind, dispatch ──┘ ◄────────┼──► plan ─► control          (corrections)
-                                               ├──► report ─► control        (a screen read)
-                                               ├──► ask ─► propose           (interrupt)
-                                               ├──► confirm ─► act           (interrupt)
-                                               └──► finish                   (stop)
+    start ─► observe ─► attempt ─► act ─► observe …           (a step)
+                        ▲     │
+     remind, dispatch ──┘ ◄───┼──► plan ─► control            (corrections)
+                              ├──► report ─► control          (a screen read)
+                              ├──► sample ─► control          (further answers)
+                              ├──► ask ─► attempt             (interrupt)
+                              ├──► confirm ─► act             (interrupt)
+                              └──► finish                     (stop)
 
-Where a controller asks for it, the model reads rules between ``start`` and ``observe``. Before the first attempt the
-controllers are asked once (phase ``"start"``). The state is saved after every node. An
-episode ends within the task's own budget; LangGraph's recursion limit is set above the most nodes that this can take.
+The node ``attempt`` asks the model, lets the sensors read its answer and lets the controllers decide. The node
+``control`` lets them decide again, and leads wherever ``attempt`` does. Where a controller asks for it, the model reads
+rules between ``start`` and ``observe``. Before the first attempt the controllers are asked once (phase ``"start"``).
+
+Every node costs LangGraph a superstep. What can't be resumed in the middle is therefore one node: a process that dies
+between the model's answer and the decision asks the model again, because the answer's arrays are not saved.
+
+An episode ends within the task's own budget; LangGraph's recursion limit is set above the most nodes that this can
+take.
 """
 
 from __future__ import annotations
@@ -22,12 +29,13 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from homeostat.agent.loop import acting, confirming, controlling, nodes, planning, reading_rules
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.controlling import ACTING_PHASES
 from homeostat.agent.loop.limits import LoopLimits
-from homeostat.agent.loop.state import EpisodeState, checked
+from homeostat.agent.loop.state import EpisodeState
 from homeostat.controllers.decisions import (
     Ask,
     Choose,
@@ -49,7 +57,9 @@ from homeostat.envs.core import TaskInfo
 __all__ = ["compile_loop", "recursion_limit"]
 
 _HOLDS = 8  # the most controllers that hold attention at one attempt
-_Node = Callable[[EpisodeState, RunContext], dict[str, Any]]
+_AFTER_CONTROL = ("control", "attempt", "plan", "report", "sample", "ask", "confirm", "act", "finish")
+_Work = Callable[[EpisodeState, RunContext], nodes.Updates]
+_Next = Callable[[EpisodeState], str]
 
 
 def compile_loop(saver: BaseCheckpointSaver[Any]) -> Any:
@@ -81,45 +91,36 @@ def recursion_limit(task: TaskInfo, limits: LoopLimits) -> int:
 @cache
 def _graph() -> Any:
     graph = StateGraph(EpisodeState, context_schema=RunContext)
-    for node in (
-        reading_rules.read_rules,
-        nodes.observe,
-        nodes.propose,
-        nodes.sense,
-        controlling.control,
-        nodes.ask,
-        confirming.confirm,
-        nodes.sample,
-        planning.plan,
-        planning.report,
-        acting.act,
-        acting.finish,
-    ):
-        graph.add_node(node.__name__, _validated(node))  # type: ignore[call-overload]
     graph.add_conditional_edges(START, _at_start, ["read_rules", "observe"])
-    graph.add_edge("read_rules", "observe")
-    graph.add_conditional_edges("observe", _after_observe, ["control", "propose"])
-    graph.add_edge("propose", "sense")
-    graph.add_edge("sense", "control")
-    graph.add_conditional_edges(
-        "control", _after_control, ["control", "propose", "plan", "report", "sample", "ask", "confirm", "act", "finish"]
-    )
-    graph.add_edge("plan", "control")
-    graph.add_edge("report", "control")
-    graph.add_edge("sample", "control")
-    graph.add_edge("ask", "propose")
-    graph.add_edge("confirm", "act")
-    graph.add_conditional_edges("act", _after_act, ["observe", "finish"])
-    graph.add_edge("finish", END)
+    _add(graph, "read_rules", (reading_rules.read_rules,), lambda state: "observe", ("observe",))
+    _add(graph, "observe", (nodes.observe,), _after_observe, ("control", "attempt"))
+    _add(graph, "attempt", (nodes.attempt, controlling.control), _after_control, _AFTER_CONTROL)
+    _add(graph, "control", (controlling.control,), _after_control, _AFTER_CONTROL)
+    _add(graph, "sample", (nodes.sample,), lambda state: "control", ("control",))
+    _add(graph, "plan", (planning.plan,), lambda state: "control", ("control",))
+    _add(graph, "report", (planning.report,), lambda state: "control", ("control",))
+    _add(graph, "ask", (nodes.ask,), lambda state: "attempt", ("attempt",))
+    _add(graph, "confirm", (confirming.confirm,), lambda state: "act", ("act",))
+    _add(graph, "act", (acting.act,), _after_act, ("observe", "finish"))
+    _add(graph, "finish", (acting.finish,), lambda state: END, (END,))
     return graph
 
 
-def _validated(node: _Node) -> Callable[[EpisodeState, Runtime[RunContext]], dict[str, Any]]:
-    def run(state: EpisodeState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        updates = node(state, runtime.context)
-        return checked(state, {**updates, "emitted": runtime.context.emitted})
+def _add(graph: Any, name: str, works: tuple[_Work, ...], then: _Next, following: tuple[str, ...]) -> None:
+    """Adds a node: the functions that it runs, and which node comes after it.
 
-    return run
+    The node names its successor itself (a ``Command``). For a conditional edge, LangGraph would build the state anew.
+    """
+
+    def run(state: EpisodeState, runtime: Runtime[RunContext]) -> Command[Any]:
+        written: set[str] = {"emitted"}
+        for work in works:
+            updates = work(state, runtime.context)
+            written.update(updates)
+            state = state.changed({**updates, "emitted": runtime.context.emitted})
+        return Command(update={field: getattr(state, field) for field in written}, goto=then(state))
+
+    graph.add_node(name, run, destinations=following)
 
 
 def _at_start(state: EpisodeState) -> str:
@@ -128,15 +129,15 @@ def _at_start(state: EpisodeState) -> str:
 
 def _after_observe(state: EpisodeState) -> str:
     first = state.phase == "start" and state.costs.calls == len(state.model_rules) and state.decision is None
-    return "control" if first else "propose"
+    return "control" if first else "attempt"
 
 
 def _after_control(state: EpisodeState) -> str:
     match state.decision:
         case Proceed():
-            return "act" if state.phase in ACTING_PHASES else "propose"
+            return "act" if state.phase in ACTING_PHASES else "attempt"
         case Reminder() | Dispatch() | SteerAttention():
-            return "propose"
+            return "attempt"
         case HoldAttention():
             return "control"
         case Sample():

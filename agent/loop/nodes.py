@@ -25,7 +25,7 @@ from homeostat.errors import UnparsableAction
 from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.readings import Reading
 
-__all__ = ["Updates", "ask", "observe", "propose", "sample", "sense"]
+__all__ = ["Updates", "ask", "attempt", "observe", "sample"]
 
 Updates = dict[str, Any]
 """The fields of the state that a node changed."""
@@ -60,38 +60,25 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
     return {"told": len(turns)} if turns else {}
 
 
-def propose(state: EpisodeState, context: RunContext) -> Updates:
-    """Asks the model for an action.
+def attempt(state: EpisodeState, context: RunContext) -> Updates:
+    """Asks the model for an action, and lets every sensor read the answer.
 
     Args:
         state: The episode's state.
         context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
-        The proposal and the costs.
+        The proposal, its readings and the costs.
     """
-    attempt = context.calls.propose(fitted_prompt(state, context).prompt, state, _schema(context))
-    context.attempt = attempt
-    return {"phase": "attempt", "proposal": _parsed(attempt, state, context), "costs": state.costs.plus([attempt])}
-
-
-def sense(state: EpisodeState, context: RunContext) -> Updates:
-    """Lets every sensor read the attempt.
-
-    Args:
-        state: The episode's state.
-        context: The parts that the run works with: environment, models, sensors, controllers, trace.
-
-    Returns:
-        The proposal and its readings.
-    """
-    attempt, proposal, fitted = context.attempt, state.proposal, fitted_prompt(state, context)
-    if attempt is None or proposal is None:
-        # The run was resumed between propose and sense. The attempt's arrays are gone, so the model is asked again.
-        attempt = context.calls.propose(fitted.prompt, state, _schema(context))
-        proposal = _parsed(attempt, state, context)
-    context.attempt = None
-    return {"proposal": proposal, "readings": _read(attempt, proposal, fitted, state, context)}
+    fitted = fitted_prompt(state, context)
+    answer = context.calls.propose(fitted.prompt, state, _schema(context))
+    proposal = _parsed(answer, state, context)
+    return {
+        "phase": "attempt",
+        "proposal": proposal,
+        "readings": _read(answer, proposal, fitted, state, context),
+        "costs": state.costs.plus([answer]),
+    }
 
 
 def sample(state: EpisodeState, context: RunContext) -> Updates:

@@ -24,7 +24,7 @@ def refusal(action: Action | None, state: EpisodeState, context: RunContext) -> 
     Raises:
         ComponentError: A controller raised an error. The message names it.
     """
-    if action is None:
+    if action is None or not context.judges_actions:
         return None
     return context.cascade.refusal(action, state.context(context.observe(), context.elapsed()))
 
@@ -43,6 +43,6 @@ def confirmation(action: Action | None, state: EpisodeState, context: RunContext
     Raises:
         ComponentError: A controller raised an error. The message names it.
     """
-    if action is None or state.now.allowed:
+    if action is None or state.now.allowed or not context.judges_actions:
         return None
     return context.cascade.confirmation(action, state.context(context.observe(), context.elapsed()))

@@ -128,7 +128,7 @@ def started_episode(
         run = folder.name if folder is not None else uuid.uuid4().hex[:12]
         spans = stack.enter_context(tracing(parts.name, parts.model.name, run, folder))
         context = parts.context(env, trace, saver, on_ask, run, spans)
-        if folder is not None:
+        if folder is not None and not restores(env):
             context.intents = _intents(stack, folder)
         state = EpisodeState(
             run=run,
@@ -179,8 +179,9 @@ def resumed_episode(
         spans = stack.enter_context(tracing(parts.name, parts.model.name, state.run, folder, resumed=True))
         context = parts.context(env, trace, saver, on_ask, state.run, spans)
         context.env.restore(trace.load_snapshot(state.snapshot))
-        context.intents = _intents(stack, folder)
-        context.unsettled = None if restores(env) else context.intents.last()
+        if not restores(env):  # one that can be put back repeats the step
+            context.intents = _intents(stack, folder)
+            context.unsettled = context.intents.last()
         context.emitted, context.spent = state.emitted, state.costs.seconds
         saver.stored = state.emitted
         start: Any = None

@@ -1,8 +1,8 @@
 """The checkpointed state of an episode.
 
 The state holds small typed values only; it names images and snapshots of the environment by their hash. LangGraph does
-not validate what a node returns, so :func:`checked` does: a wrong value or an unknown field is an error at once, not
-only when the episode is resumed.
+not validate what a node returns, so :meth:`EpisodeState.changed` does: a wrong value or an unknown field is an error at
+once, not only when the episode is resumed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.readings import Reading
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["Costs", "EpisodeState", "Proposal", "Reply", "StepState", "SubtaskState", "checked"]
+__all__ = ["Costs", "EpisodeState", "Proposal", "Reply", "StepState", "SubtaskState"]
 
 
 class _Frozen(BaseModel):
@@ -240,20 +240,16 @@ class EpisodeState(BaseModel):
             failures=self.subtask.failures,
         )
 
+    def changed(self, updates: dict[str, Any]) -> EpisodeState:
+        """Changes fields, and validates the new values.
 
-def checked(state: EpisodeState, updates: dict[str, Any]) -> dict[str, Any]:
-    """Validates a node's updates.
+        Args:
+            updates: The fields that change.
 
-    Args:
-        state: The state before the node.
-        updates: The fields that the node changed.
+        Returns:
+            The new state.
 
-    Returns:
-        The updates, validated.
-
-    Raises:
-        pydantic.ValidationError: A field is unknown or has a wrong value.
-    """
-    values = {name: getattr(state, name) for name in EpisodeState.model_fields} | updates
-    new = EpisodeState.model_validate(values)
-    return {name: getattr(new, name) for name in updates}
+        Raises:
+            pydantic.ValidationError: A field is unknown or has a wrong value.
+        """
+        return EpisodeState.model_validate({**self.__dict__, **updates})

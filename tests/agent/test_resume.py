@@ -171,8 +171,9 @@ def test_a_signal_leaves_a_run_that_another_process_ends(tools: Any, tmp_path: P
     else:
         assert done.stdout == "paused 2\n", done.stderr
     env = tools.Lamp()
-    episode = Agent(tools.Scripted(LINES[2:]), [tools.Counter()]).resume(folder, env).result
-    assert (episode.ended, episode.steps) == ("success", 4)
+    rest = LINES[2:] if name == "SIGKILL" else LINES[3:]  # the loop stops once the third answer is read and judged
+    episode = Agent(tools.Scripted(rest), [tools.Counter()]).resume(folder, env).result
+    assert (episode.ended, episode.steps, episode.calls) == ("success", 4, 4)
     assert env.state["log"] == ["click", "click", "click", "terminate"]
     acts = [e for e in read_trace(folder).events if isinstance(e, Act)]
     assert [a.snapshot for a in acts] == [a.snapshot for a in whole.acts]
