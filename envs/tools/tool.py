@@ -23,6 +23,7 @@ __all__ = ["Tool", "ToolSource", "tool"]
 
 _MARK = "__homeostat_tool__"
 _LONGEST = 300  # characters of an error message about arguments, whatever the model wrote
+_ORDER = ("type", "description", "enum", "items", "properties", "required")
 Run = Callable[[dict[str, Any]], Any]
 
 
@@ -174,9 +175,28 @@ def _spec(documented: Any, settings: Mapping[str, bool]) -> ToolSpec:
     return ToolSpec(
         name=described["name"],
         description=described.get("description", ""),
-        parameters={"additionalProperties": False} | parameters,
+        parameters={"additionalProperties": False} | _ordered(parameters),
         **settings,
     )
+
+
+def _ordered(schema: Any) -> Any:
+    """A schema whose keys stand in the order of transformers' ``get_json_schema``, in which models were trained.
+
+    Pydantic sorts keys by the alphabet. A small model then copies what stands last, such as ``"type": "object"``, into
+    the arguments of its calls.
+    """
+    if not isinstance(schema, dict):
+        return [_ordered(item) for item in schema] if isinstance(schema, list) else schema
+    keys = sorted(schema, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
+    return {key: _reordered(key, schema[key]) for key in keys}
+
+
+def _reordered(key: str, value: Any) -> Any:
+    """The value of a schema's key; the names of properties and of definitions are no keys of a schema."""
+    if key in ("properties", "$defs"):
+        return {name: _ordered(schema) for name, schema in value.items()}
+    return value if key in ("default", "enum", "const", "examples") else _ordered(value)
 
 
 def _as_text(result: Any) -> str:

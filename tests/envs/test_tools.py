@@ -51,6 +51,33 @@ def test_a_function_becomes_a_schema() -> None:
     assert (Tool.of(send).spec.repeatable, Tool.of(send).spec.changes) == (False, True)
 
 
+def test_the_keys_of_a_schema_stand_in_the_order_of_transformers() -> None:
+    from transformers.utils import get_json_schema
+
+    def counts(city: str, days: int = 1, units: list[str] | None = None) -> str:
+        """
+        Counts the hours of sun.
+
+        Args:
+            city: The city's name.
+            days: How many days.
+            units: Which units.
+        """
+        return city
+
+    def order(schema: object) -> object:
+        return [(key, order(value)) for key, value in schema.items()] if isinstance(schema, dict) else None
+
+    theirs = get_json_schema(counts)["function"]["parameters"]
+    ours = dict(Tool.of(counts).spec.parameters)
+    assert ours.pop("additionalProperties") is False
+    assert list(ours) == list(theirs)
+    assert order(ours["properties"]["city"]) == order(theirs["properties"]["city"])
+    stay = Tool.of(book).spec.parameters["properties"]["stay"]
+    assert list(stay["properties"]) == ["nights", "city"]
+    assert stay["properties"]["city"] == {"type": "string", "default": "Paris"}
+
+
 def test_calls_and_results_are_turns() -> None:
     env = ToolEnv([get_weather, send, book], rules=["be kind"])
     assert env.reset_task(None, seed=3).rules == ("be kind",)
