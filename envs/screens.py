@@ -1,15 +1,21 @@
-"""Screenshots as PNG files that are named by the hash of their pixels, so that equal screens are stored once."""
+"""Screenshots as PNG files that are named by the hash of their pixels, so that equal screens are stored once.
+
+They are encoded here, because Pillow tries five filters on every row, which takes four times as long as all the rest.
+On screens, one filter for all rows ("Up", which most rows of a user interface repeat) gives files of about equal size.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import TraceError
+from homeostat.private_files import write_private
 
 __all__ = ["load_screen", "save_screen", "screen_digest"]
 
@@ -24,7 +30,9 @@ def screen_digest(image: NDArray[np.uint8]) -> str:
         64 hexadecimal digits.
     """
     pixels = np.ascontiguousarray(image)
-    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    found = hashlib.sha256(str(pixels.shape).encode())
+    found.update(pixels.data)
+    return found.hexdigest()
 
 
 def save_screen(folder: Path, image: NDArray[np.uint8], digest: str = "") -> str:
@@ -38,15 +46,25 @@ def save_screen(folder: Path, image: NDArray[np.uint8], digest: str = "") -> str
     Returns:
         The image's digest, which is the file's name without ``.png``.
     """
-    from PIL import Image
-
     digest = digest or screen_digest(image)
     path = folder / f"{digest}.png"
     if not path.exists():
-        part = path.with_suffix(".part")
-        Image.fromarray(np.ascontiguousarray(image)).save(part, format="png", compress_level=1)
-        os.replace(part, path)
+        write_private(path, _png(image))
     return digest
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """Encodes an RGB image as PNG (ISO/IEC 15948), with the filter "Up" on every row and compression level 1."""
+    height, width, _ = image.shape
+    pixels = image.reshape(height, 3 * width)
+    rows = np.empty((height, 3 * width + 1), np.uint8)
+    rows[:, 0] = 2  # the filter's number
+    rows[:1, 1:] = pixels[:1]
+    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+    header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    framed = (struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
 def load_screen(folder: Path, digest: str) -> NDArray[np.uint8]:
