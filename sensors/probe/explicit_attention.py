@@ -18,6 +18,9 @@ __all__ = ["AttentionScoring", "RowMask", "attend", "row_chunks", "visible"]
 CHUNK = 1 << 22
 """The largest number of weights that are held at once when rows are processed in chunks (16 MiB of float32)."""
 
+BLOCK = 1 << 18
+"""The number of key components that are converted to float32 at once (1 MiB)."""
+
 MASKED = -1e4
 """An additive mask below this value hides its key: exp(−1e4) is exactly 0 in float32."""
 
@@ -54,7 +57,8 @@ class AttentionScoring:
         Args:
             query: (B, H, R, D) queries.
             key: (B, G, K, D) keys.
-            mask: Broadcasts to (B, H, R, K): True for visible keys, or a float that is added to the logits.
+            mask: Broadcasts to (B, H, R, k): True for visible keys, or a float that is added to the logits. It is about
+                the last k ≤ K keys; every row sees the keys before them.
             bias: (B, H, R, K), added to the logits after the cap and after ``stretch``.
             stretch: (B, H, R, K) α: α |s| is added to each capped logit s.
 
@@ -62,18 +66,20 @@ class AttentionScoring:
             (B, H, R, K) float32 weights. The weights of a row that sees no key are uniform, as in the eager kernel;
             callers have to treat such rows apart.
         """
-        batch, heads, rows, dim = query.shape
-        folded = (query.float() * self.scale).reshape(batch * key.shape[1], -1, dim)
-        scores = torch.bmm(folded, key.float().flatten(0, 1).transpose(1, 2)).view(batch, heads, rows, key.shape[2])
+        batch, heads, rows, _ = query.shape
+        scores = _products(query, key, self.scale).view(batch, heads, rows, key.shape[2])
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         if stretch is not None:
             scores = scores + stretch * scores.abs()
         if bias is not None:
-            scores = scores + bias
+            scores += bias
         if mask is not None:
-            lowest = torch.finfo(torch.float32).min
-            scores = scores.masked_fill(~mask, lowest) if mask.dtype == torch.bool else scores + mask
+            blind = scores[..., scores.shape[-1] - mask.shape[-1] :]
+            if mask.dtype == torch.bool:
+                blind.masked_fill_(~mask, torch.finfo(torch.float32).min)
+            else:
+                blind += mask
         if self.sinks is None:
             return scores.softmax(-1)
         sinks = self.sinks.float().reshape(1, -1, 1, 1).expand(batch, heads, rows, 1)
@@ -121,6 +127,32 @@ class RowMask:
         row = torch.arange(start, stop, device=self.device)
         key = torch.arange(self.keys, device=self.device) if at is None else at
         return (key <= row[:, None])[None, None]
+
+
+def _products(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """(B·G, H/G·R, K) float32: the scaled products of all queries and keys of each key head.
+
+    Half-precision keys are converted in blocks that stay in the processor's cache, because a converted copy of all keys
+    would be written to memory and read again at every step.
+    """
+    asked = query.float().reshape(len(query) * key.shape[1], -1, query.shape[-1])
+    held = key.flatten(0, 1)
+    learning = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
+    if held.dtype == torch.float32 or held.device.type != "cpu" or learning:
+        return torch.bmm(asked * scale, held.float().transpose(1, 2))
+    heads, keys, size = held.shape
+    many = max(1, min(heads, BLOCK // max(1, keys * size)))
+    step = max(1, -(-keys // max(1, round(many * keys * size / BLOCK))))  # blocks of one length
+    scores = asked.new_empty(heads, asked.shape[1], keys)
+    block = asked.new_empty(many, step, size)
+    for head in range(0, heads, many):
+        mine = slice(head, head + many)
+        for first in range(0, keys, step):
+            some = held[mine, first : first + step]
+            converted = block[: some.shape[0], : some.shape[1]].copy_(some).transpose(1, 2)
+            out = scores[mine, :, first : first + step]
+            torch.baddbmm(out, asked[mine], converted, beta=0, alpha=scale, out=out)
+    return scores
 
 
 def visible(mask: Tensor) -> Tensor:
