@@ -4,6 +4,9 @@ A reader returns None where the text does not have its form, and raises Unparsab
 but no readable call. Special tokens may be missing from the text, because they are not decoded: Mistral's
 ``[TOOL_CALLS]`` and Llama's ``<|python_tag|>`` leave only JSON behind.
 
+A model that forgets the last brace of a call has still written all its arguments, so the call is read. Text that begins
+as a call of a known tool and breaks off within its arguments is no answer in words, so it raises the error, too.
+
 Sources: the chat templates of Qwen2.5, Qwen3-Coder, Hermes 3, Llama 3.1, Mistral Small 3.1, Gemma 3, FunctionGemma and
 gpt-oss.
 """
@@ -32,6 +35,7 @@ _GEMMA_PAIR = re.compile(r"([\w.-]+):(?:<escape>(.*?)<escape>|([^,]*))(?:,|$)", 
 _HARMONY = re.compile(r"to=functions\.([\w.-]+)")
 _FENCE = re.compile(r"```(?:tool_code|tool_call|python|json|tool)?[ \t]*\n(.*?)(?:```|$)", re.DOTALL)
 _NAMED = re.compile(r"\s*([\w.:-]+)\s*(?:\[CALL_ID\][\w-]*)?\s*(?:\[ARGS\])?\s*(?=\{)")
+_OPENED = re.compile(r'\{\s*"name"\s*:\s*"([\w.:-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*')
 _MARKER = re.compile(r"^\s*(?:\[TOOL_CALLS\]|<\|python_tag\|>|functools)\s*")
 
 
@@ -120,11 +124,14 @@ def plain(text: str, known: Collection[str]) -> list[Named] | None:
     (``tool_code`` with a Python call).
     """
     fenced = _FENCE.search(text)
-    bodies = [fenced[1]] if fenced else []
-    for body in (*bodies, _MARKER.sub("", text)):
-        found = _json_calls(body.strip()) or _mistral(body, known) or _python(body, known)
+    bodies = [body.strip() for body in (*([fenced[1]] if fenced else []), _MARKER.sub("", text))]
+    for body in bodies:
+        found = _json_calls(body) or _mistral(body, known) or _python(body, known)
         if found and all(name in known for name, _ in found):
             return found
+    for body in bodies:
+        if (opened := _OPENED.match(body.lstrip("[ \n"))) and opened[1] in known:
+            raise UnparsableAction(f"the call {_said(body)} breaks off or is no JSON; write one short call as JSON")
     return None
 
 
@@ -140,7 +147,8 @@ def _json_calls(body: str) -> list[Named]:
         try:
             value, at = decode_json(body, at)
         except ValueError:
-            return []
+            last = _unclosed(body, at)
+            return [*calls, last] if last is not None else []
         for item in value if isinstance(value, list) else [value]:
             call = call_of(item)
             if call is None:
@@ -148,6 +156,18 @@ def _json_calls(body: str) -> list[Named]:
             calls.append(call)
         at += len(body[at:]) - len(body[at:].lstrip(" \n\t;,"))
     return calls
+
+
+def _unclosed(body: str, at: int) -> Named | None:
+    """The call at the end of a text whose arguments are whole, but whose own brace is missing."""
+    opened = _OPENED.match(body, at)
+    if opened is None:
+        return None
+    try:
+        arguments, end = decode_json(body, opened.end())
+    except ValueError:
+        return None
+    return (opened[1], arguments) if isinstance(arguments, dict) and not body[end:].strip() else None
 
 
 def _mistral(body: str, known: Collection[str]) -> list[Named]:

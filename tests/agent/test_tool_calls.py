@@ -41,6 +41,9 @@ FORMS = {
     "gpt-oss": 'commentary to=functions.get_weather json{"city": "Paris", "days": 2}',
     "pythonic": '[get_weather(city="Paris", days=2)]',
     "fenced": '```json\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n```',
+    "without its last brace": '{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}',
+    "hermes, without its last brace": '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}\n'
+    "</tool_call>",
     "other case": '<tool_call>{"name": "getWeather", "arguments": {"city": "Paris", "days": 2}}</tool_call>',
 }
 
@@ -59,6 +62,7 @@ def test_every_form_is_read(form: str) -> None:
         '[{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}, {"name": "send", "arguments": {}}]',
         'get_weather[ARGS]{"city": "Paris", "days": 2}send[ARGS]{}',
         '[get_weather(city="Paris", days=2), send()]',
+        '{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n{"name": "send", "arguments": {}',
     ],
 )
 def test_several_calls_in_one_turn(text: str) -> None:
@@ -74,6 +78,8 @@ def test_several_calls_in_one_turn(text: str) -> None:
         "```python\nprint('hello')\n```",
         "[1, 2, 3]",
         "call get_weather to find out",
+        '{"name": "Paris", "arguments": {"of": "Fran',
+        '{"name": "get_weather"',
     ],
 )
 def test_what_calls_no_tool_is_an_answer(text: str) -> None:
@@ -94,6 +100,11 @@ def test_without_tools_every_text_is_an_answer() -> None:
         '<tool_call>{"name": "get_weather", "arguments": [1]}</tool_call>',
         '<tool_call>{"name": "get_weather", "arguments": {"days": NaN}}</tool_call>',
         '<tool_call>{"name": "get_weather", "arguments": {"days": 99999999999999999999}}</tool_call>',
+        '{"name": "get_weather", "arguments": {"city": "Par',
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}\n{"name": "send", "argum',
+        '[{"name": "get_weather", "arguments": {"city": "Paris"}}, {"name": "send", "arguments": {"to": ',
+        '```json\n{"name": "get_weather", "parameters": {"city": "Paris"',
+        '{"name": "get_weather", "arguments": {"city": "Paris}} and so on',
         "commentary to=functions.get_weather",
         "<start_function_call>get_weather",
         "<tool_call>" + "[" * 10_000,
