@@ -1,9 +1,10 @@
 """The fast path: trains from the lowest adapted layer upwards, on hidden states that were computed once.
 
-Compared with a plain implementation of DPO, a step saves five things: the forward and backward pass of the layers
-below, the reference's forward pass, the second pass over the prompt, the logits of the prompt, and every activation
-below the first adapter. The gradients are the same (``tests/alignment/test_sail.py``). The training loop is
-transformers' ``Trainer``, with its checkpoints, resuming, progress, reports and ``accelerate launch``.
+Compared with a plain implementation of DPO, a step saves six things: the forward and backward pass of the layers
+below, the reference's forward pass, the second pass over the prompt, the logits of the prompt, every activation below
+the first adapter, and the memory of the answers' logits. The gradients are the same
+(``tests/alignment/test_sail.py``). The training loop is transformers' ``Trainer``, with its checkpoints, resuming,
+progress, reports and ``accelerate launch``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from transformers import Trainer
 
 from homeostat.agent.models.branches import branch_mask
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.alignment.sail.answer_scores import answer_scores
 from homeostat.alignment.sail.cache import StateCache
 from homeostat.alignment.sail.loss import chosen_nll, weighted_dpo
 from homeostat.alignment.sail.states import (
@@ -124,19 +126,14 @@ def pair_logprobs(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         batch: A batch of :func:`collate`.
 
     Returns:
-        The log-probabilities (B, T) of both answers' tokens.
+        The log-probabilities (B, T) of both answers' tokens; 0 at padding.
     """
-    out = model(
-        inputs_embeds=batch["hidden"],
-        attention_mask=branch_mask(batch["branch"]),
-        position_ids=batch["positions"],
-        use_cache=False,
-        logits_to_keep=int(batch["keep"]),
-    )
-    at = batch["rows"][..., None].expand(-1, -1, out.logits.shape[-1])
-    scores = out.logits.gather(1, at).float().log_softmax(-1)
-    found: torch.Tensor = scores.gather(-1, batch["targets"][..., None])[..., 0]
-    return found
+    inputs = {
+        "inputs_embeds": batch["hidden"],
+        "attention_mask": branch_mask(batch["branch"]),
+        "position_ids": batch["positions"],
+    }
+    return answer_scores(model, inputs, int(batch["keep"]), batch["rows"], batch["targets"], batch["signs"] != 0)
 
 
 def pair_losses(

@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from homeostat.agent.models.branches import branch_mask
 from homeostat.agent.models.inputs import on_device
+from homeostat.alignment.sail.answer_scores import answer_scores, plain_head
 from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.tokens import Tokens, batches
 
@@ -182,6 +184,7 @@ def compute(
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         seen.append(args[0] if args else kwargs["hidden_states"])
 
+    plain_head(model)  # found out before the hook counts what passes the layer
     for group in batches([(t.prompt, (*t.chosen, *t.rejected)) for t in pairs], size):
         packed = [pack(pairs[n]) for n in group]
         width = max(len(p.ids) for p in packed)
@@ -193,19 +196,20 @@ def compute(
             if k not in ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids") and torch.is_tensor(v)
         }
         given = on_device(model, {"input_ids": ids, "position_ids": positions} | inputs)
+        answers = max(len(p.targets) - 1 for p in packed)
+        # Rows are counted from the right, because padding is on the left.
+        at = pad_sequence([p.rows - len(p.ids) + answers for p in packed], batch_first=True).to(model.device)
+        targets = pad_sequence([p.targets for p in packed], batch_first=True).to(model.device)
+        real = pad_sequence([p.signs != 0 for p in packed], batch_first=True).to(model.device)
         hook = layer.register_forward_pre_hook(keep, with_kwargs=True)
         try:
-            answers = max(len(p.targets) - 1 for p in packed)
-            out = model(
-                **given, attention_mask=branch_mask(branch).to(model.device), use_cache=False, logits_to_keep=answers
-            )
+            given["attention_mask"] = branch_mask(branch).to(model.device)
+            scores = answer_scores(model, given, answers, at, targets, real)
         finally:
             hook.remove()
         hidden = seen.pop()
-        scores = out.logits.float().log_softmax(-1)
         for row, (n, p) in enumerate(zip(group, packed, strict=True)):
-            at = p.rows.to(scores.device) - len(p.ids) + answers  # rows are counted from the right: padding is left
-            reference = scores[row, at].gather(-1, p.targets.to(scores.device)[:, None])[:, 0]
+            reference = scores[row, : len(p.targets)]
             take(n, {"hidden": hidden[row, width - len(p.ids) :].cpu().clone(), "reference": reference.cpu().clone()})
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from homeostat.alignment.preference.pairs import to_dataset
 from homeostat.alignment.sail.adapters import lora, lora_config
 from homeostat.alignment.sail.cache import StateCache
 from homeostat.alignment.sail.fast import FastTrainer, PairStates
@@ -85,20 +84,21 @@ def _fast(
 def _trl(prepared: Preparation, targets: Sequence[str], weights: Sequence[torch.Tensor]) -> Training:
     from trl import DPOConfig
 
-    from homeostat.alignment.sail.trl_path import WeightedDPOTrainer, with_weights
+    from homeostat.alignment.sail.trl_path import WeightedDPOTrainer, trl_dataset, with_weights
 
     s, train, held_out, renderer = prepared.settings, prepared.train, prepared.held_out, prepared.model.renderer
     common = {k: v for k, v in _arguments(prepared).items() if k not in ("label_names", "remove_unused_columns")}
     losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, s.nll]} if s.nll else {}
     args = DPOConfig(**common, **losses, beta=s.beta, max_length=None, gradient_checkpointing=False)
+    images = renderer.reads_images
     torch.manual_seed(s.seed)
     trainer = WeightedDPOTrainer(
         model=prepared.model.model,
         peft_config=lora_config(targets, r=s.r, alpha=s.alpha),  # given an adapter, TRL keeps a copy as the reference
         args=args,
-        train_dataset=with_weights(to_dataset(train.pairs), weights, [len(t.chosen) for t in train.tokens]),
-        eval_dataset=to_dataset(held_out.pairs) if held_out else None,
-        processing_class=renderer.templating if renderer.reads_images else renderer.tokenizer,
+        train_dataset=with_weights(trl_dataset(train.pairs, images), weights, [len(t.chosen) for t in train.tokens]),
+        eval_dataset=trl_dataset(held_out.pairs, images) if held_out else None,
+        processing_class=renderer.templating if images else renderer.tokenizer,
     )
     return Training(trainer.model, trainer, 0)
 

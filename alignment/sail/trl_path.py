@@ -11,15 +11,41 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from datasets import Dataset
 from peft import PeftModel
 from trl import DPOTrainer
 
+from homeostat.alignment.preference.pairs import Pair, to_dataset
 from homeostat.errors import ConfigError
 
-__all__ = ["COLUMNS", "WeightedDPOTrainer", "with_weights"]
+__all__ = ["COLUMNS", "WeightedDPOTrainer", "trl_dataset", "with_weights"]
 
 COLUMNS = ("chosen_weights", "rejected_weights")
 """The columns of a dataset that hold token weights."""
+
+
+def trl_dataset(pairs: Sequence[Pair], reads_images: bool) -> Any:
+    """Makes the dataset that TRL trains on.
+
+    Args:
+        pairs: The pairs.
+        reads_images: Whether the model reads images. The chat templates of such models take a message's parts; those of
+            most others take one string a message.
+
+    Returns:
+        A ``datasets.Dataset`` in TRL's preference format.
+    """
+    data = to_dataset(pairs)
+    if reads_images:
+        return data
+
+    def strings(row: dict[str, Any]) -> dict[str, Any]:
+        return {
+            side: [m | {"content": "".join(part["text"] or "" for part in m["content"])} for m in row[side]]
+            for side in ("prompt", "chosen", "rejected")
+        }
+
+    return Dataset.from_list([row | strings(row) for row in data])
 
 
 def with_weights(data: Any, weights: Sequence[torch.Tensor], chosen: Sequence[int]) -> Any:

@@ -118,6 +118,23 @@ def test_trl_path_has_the_same_loss_and_gradients(text_folder, chat_pairs, tmp_p
         assert torch.allclose(gradient, found[name], atol=1e-5, rtol=1e-4), name
 
 
+def test_trl_gets_chats_that_templates_of_text_models_can_render(text_folder, chat_pairs):
+    from homeostat.alignment.sail.trl_path import trl_dataset
+
+    white = TransformersModel.load(str(text_folder), "cpu", "float32", reuse=False)
+    tokenizer = white.renderer.tokenizer
+    tokenizer.chat_template = (  # like Qwen2.5's, which adds strings
+        "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    )
+    plain = TransformersModel(white.model, tokenizer, reuse=False)
+    for row, one in zip(trl_dataset(chat_pairs, False), tokenise(plain.renderer, chat_pairs), strict=True):
+        rendered = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False)
+        assert tokenizer(rendered, add_special_tokens=False).input_ids == list(one.prompt.ids)
+        assert [len(row["chosen"]), row["chosen"][0]["role"]] == [1, "assistant"]
+        assert isinstance(row["chosen"][0]["content"], str)
+
+
 def test_weights_of_one_are_dpo_and_lambda_zero_gives_them():
     ratio = torch.tensor([[0.4, -0.2, 0.7]])
     signs = torch.tensor([[1.0, 1.0, -1.0]])
