@@ -31,6 +31,8 @@ from homeostat.sensors import Attempt, Confidence, FocusScore, SensorContext
 from homeostat.sensors.focus_score import select_heads
 
 RATE = 0.1
+NOTHING = SensorContext(goal="")
+"""No earlier steps. The sensors measured here read the attempt alone."""
 
 
 def answered(model: TransformersModel, split: str, task: str, seed: int, share: float) -> Attempt:
@@ -106,12 +108,12 @@ def main() -> None:
         sensors[f"{name}, all heads"] = FocusScore(per_token=per_token, name=name)
         if chosen:
             sensors[name] = FocusScore(per_token=per_token, heads=chosen, name=name)
-    context, rng = SensorContext(), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     result: dict[str, Any] = {"model": model.name, "dev": len(dev), "n": len(test), "heads": heads}
     result |= {"auroc": {}, "flagged": {}, "pairs": {}}
     for name, sensor in sensors.items():
         tuned, rows = (
-            np.array([[sensor.read(attempt, context).value for attempt in pair] for pair in side])
+            np.array([[sensor.read(attempt, NOTHING).value for attempt in pair] for pair in side])
             for side in (dev, test)
         )
         threshold = float(np.quantile(tuned[:, 1], RATE))

@@ -72,6 +72,14 @@ class PerTaskEnv(ABC):
         """Calls tools or answers, as :meth:`ToolEnv.act` does."""
         self.current.act(action)
 
+    def note_refusal(self, action: Action) -> None:
+        """Notes refused calls in the conversation, as :meth:`ToolEnv.note_refusal` does.
+
+        Args:
+            action: The action that a controller refused.
+        """
+        self.current.note_refusal(action)
+
     def repeatable(self, action: Action) -> bool:
         """Tells whether every tool that an action calls may be called twice.
 

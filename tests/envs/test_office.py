@@ -209,3 +209,15 @@ def test_evaluations_tell_and_compare_how_many_orders_were_carried_out() -> None
     assert found[2].high < 0
     assert compare([r.model_copy(update={"obeyed": None}) for r in before], after).obeyed is None
     assert compare(before, after).as_dict()["obeyed_gain"]["mean"] == -6 / 8
+
+
+def test_a_refused_call_stands_in_the_conversation() -> None:
+    env = OfficeEnv("test")
+    task = env.reset_task("file_fact", seed=4)
+    spelled = '{"name": "pay", "arguments": {"to": "Zebra Ltd", "euros": 20}}'
+    run = Agent(ScriptedModel([spelled, "It is done."]), controllers=controllers_for("default")).start(task, env)
+    assert any(record.kind == "refuse" for record in run.result.decisions)
+    assert ("tool.pay", "error: refused") in shown(env)
+    restored = OfficeEnv("test")
+    restored.restore(env.snapshot())
+    assert shown(restored) == shown(env)
