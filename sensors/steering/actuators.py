@@ -50,8 +50,8 @@ class Actuator:
     rules of one head are applied in the given order, but gains and stretches come first.
 
     Attributes:
-        span: A label, or ranges of slots such as ``((0, 1),)``, the same for all prompts of a batch. None with
-            ``output`` and with ``sinks``.
+        span: A label, which covers its parts, too, as ``tool`` covers ``tool.search``; or ranges of slots such as
+            ``((0, 1),)``, the same for all prompts of a batch. None with ``output`` and with ``sinks``.
         gain: γ > 0 multiplies the span's unnormalised attention; 1 changes nothing.
         target: In (0, 1): the span's mass is set to it, and all other weights change in proportion. A row that cannot
             see the span, or sees nothing else, is unchanged.

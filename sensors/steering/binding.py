@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from homeostat.errors import ConfigError
-from homeostat.sensors.spans import Spans
+from homeostat.sensors.spans import Spans, covered
 from homeostat.sensors.steering.actuators import Actuator, Slots
 from homeostat.sensors.steering.reweighting import LayerSteering
 
@@ -192,8 +192,10 @@ def _chosen(chosen: Collection[tuple[int, int]], layer: int, heads: int) -> Tens
 
 
 def _ranges(span: Slots, spans: Spans) -> Sequence[tuple[int, int]]:
+    """The ranges of a span: of the label and of its parts, such as ``tool.search`` for ``tool``."""
     if isinstance(span, str):
-        if span not in spans:
+        labels = covered((span,), spans)
+        if not labels:
             raise ConfigError(f"no span {span!r} in this prompt; spans: {', '.join(spans) or 'none'}")
-        return spans[span]
+        return sorted(found for label in labels for found in spans[label])
     return Spans({"steered": span})["steered"]

@@ -182,6 +182,29 @@ def test_emphasis_equals_scaling_everything_else_down(tiny):
     torch.testing.assert_close(logits[0], logits[1], atol=2e-5, rtol=1e-5)
 
 
+def test_a_label_covers_its_parts_as_it_does_for_sensors(tiny):
+    """A conversation has one span for each tool, perhaps in the other order than the prompt shows the results."""
+    case = tiny("llama")
+    parts = Spans({"goal": [(3, 9)], "tool.b": [(20, 25)], "tool.a": [(9, 12), (26, 30)], "tools": [(0, 3)]}, length=40)
+    logits = []
+    with watch(case.model) as probe, torch.no_grad():
+        for rule in (Actuator("tool", gain=7.0), Actuator(((9, 12), (20, 25), (26, 30)), gain=7.0)):
+            probe.start(parts, steer=[rule])
+            logits.append(case.model(**case.inputs).logits)
+            probe.result()
+        with pytest.raises(ConfigError, match="no span 'to' in this prompt"):
+            probe.start(parts, steer=[Actuator("to", gain=7.0)])
+        outside = [Actuator("tool", gain=2.0, reach="outside"), Actuator("goal", gain=2.0, after="tool")]
+        probe.start(parts, steer=outside)
+        case.model(**case.inputs)
+        probe.result()
+    assert torch.equal(*logits)
+    with watch(case.model) as probe, torch.no_grad():
+        probe.start(parts)
+        assert not torch.equal(case.model(**case.inputs).logits, logits[0])
+        probe.result()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_steers_by_the_whole_logarithm(tiny, dtype):
     """The gain is carried in three parts, so the bias is as exact as in float32."""
