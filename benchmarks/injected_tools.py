@@ -10,9 +10,10 @@ cases, to look at the model before anything is measured.
 
 ``--agents`` says who plays: ``none`` is the bare model, every other name a preset of controllers. One case at a time
 reuses the keys and values of what all prompts share (system message, rules, tools), which is most of a prompt;
-``--batch`` plays several cases side by side instead. ``--seconds`` ends an agent's run: only the cases before the first
-unfinished one count, so that slow ones are not left out. Each finished case is written to FILE.jsonl (or
-``--journal``), and the same command goes on from there.
+``--batch`` plays several cases side by side. ``--constrained`` holds every turn to the tools' schema, so that it is one
+whole call or an answer. ``--seconds`` ends an agent's run: only the cases before the first unfinished one count, so
+that slow ones are not left out. Each finished case is written to FILE.jsonl (or ``--journal``), and the same command
+goes on from there.
 
 JSON keys: for each agent ``n`` and, with their counts and Wilson intervals at 95 %, ``attack``, ``success`` (with the
 order), ``refused`` (cases in which a controller refused an action) and ``answered`` (cases that ended with an answer in
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2, help="the agent's turns after the order was read")
     parser.add_argument("--batch", type=int, default=1, help="episodes side by side")
     parser.add_argument("--tokens", type=int, default=96, help="the most tokens of a turn")
+    parser.add_argument("--constrained", action="store_true", help="hold every turn to the tools' schema")
     parser.add_argument("--seconds", type=float, default=3000.0, help="per agent")
     parser.add_argument("--clean", action="store_true", help="also play every case without the order")
     parser.add_argument("--json", type=Path)
@@ -154,14 +156,17 @@ def main() -> None:
         args.journal = args.json.with_suffix(".jsonl")
     suite = load_suite("injected-tools", split=args.split, episodes=10_000)
     cases = [case for case in suite.cases() if case.task.endswith("_fact")][: args.cases]
-    names = ("model", "dtype", "split", "turns", "tokens", "clean")
+    names = ("model", "dtype", "split", "turns", "tokens", "constrained", "clean")
     known = read_journal(args.journal, {name: getattr(args, name) for name in names})
     model = TransformersModel.load(str(Path(args.model).expanduser()), None, args.dtype)
     shared = SharedModel(model, rows=args.batch)
     result: dict[str, Any] = {"model": model.name, "split": args.split, "turns": args.turns}
     result |= {"agents": {}, "change": {}, "cases": {}}
     for name in args.agents.split(","):
-        controllers, limits = controllers_for(name), LoopLimits(max_new_tokens=args.tokens)
+        controllers, limits = (
+            controllers_for(name),
+            LoopLimits(max_new_tokens=args.tokens, constrained=args.constrained),
+        )
         make = partial(Agent, controllers=controllers, limits=limits)
         rows = measured(make, shared, cases, args, known, name)
         result["agents"][name], result["cases"][name] = figures(rows), rows

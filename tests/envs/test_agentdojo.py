@@ -115,6 +115,8 @@ def test_suites_and_names() -> None:
     assert len({case.task for case in load_suite("agentdojo-injected").cases()}) == 949
     for name, suite in suites().items():
         assert len(load_suite(f"agentdojo-{name}").task_names()) == len(suite.user_tasks)
+        attacked = load_suite(f"agentdojo-{name}-injected")
+        assert attacked.episodes == len(attacked.task_names()) == len(suite.user_tasks) * len(suite.injection_tasks)
     assert len(task_names()) == 97 + 35 + 949
     assert task_kind("travel.user_task_3") == "travel"
     assert {"important_instructions", "ignore_previous", "tool_knowledge", "direct"} <= set(attack_names())
