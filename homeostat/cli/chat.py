@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +10,13 @@ import typer
 from homeostat.cli import agent_options as of
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.cli.run_settings import RunSettings, ToolNames, find_run, read_settings, write_settings
-from homeostat.errors import CheckpointError, ConfigError, EnvError, HomeostatError, TraceError
+from homeostat.cli.watched_run import closed_afterwards, loading_shown, new_folder, resume_with, rules_from, watch_run
+from homeostat.errors import ConfigError, EnvError
 from homeostat.foreign_text import shown
 from homeostat.model_options import ModelOptions
 
 if TYPE_CHECKING:
-    from homeostat.agent import Agent, AgentSpec, Episode, Run
+    from homeostat.agent import Agent, AgentSpec, Episode
     from homeostat.cli.chat_view import ChatTerminal
     from homeostat.envs.tools import ChatEnv, User
 
@@ -117,14 +116,14 @@ def chat(
         agent=_patient(spec),
         env="chat",
         seed=seed,
-        rules=_rules(rules, rule),
+        rules=rules_from(rules, rule),
         max_steps=max_turns or (_PLAYED if user_role else _TURNS),
         system=system,
         user_role=user_role,
         user_model=user_model,
         tools=named.resolved(),
     )
-    _chat(settings, runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", resuming=False)
+    _chat(settings, new_folder(runs), resuming=False)
 
 
 def _defaults() -> dict[str, Any]:
@@ -136,12 +135,6 @@ def _defaults() -> dict[str, Any]:
 def _patient(spec: AgentSpec) -> AgentSpec:
     """The agent without a deadline for the user."""
     return spec.model_copy(update={"limits": spec.limits.model_copy(update={"env_seconds": None})})
-
-
-def _rules(file: Path | None, more: list[str] | None) -> tuple[str, ...]:
-    from homeostat.agent.registry import load_rules
-
-    return (*(load_rules(file) if file is not None else ()), *(more or ()))
 
 
 def _chat(settings: RunSettings, folder: Path, *, resuming: bool) -> None:
@@ -160,13 +153,11 @@ def _chat(settings: RunSettings, folder: Path, *, resuming: bool) -> None:
 
     terminal = ChatTerminal(Console(highlight=False))
     env = ChatEnv(terminal, _tools(settings), system=settings.system)
-    try:
-        typer.echo(f"homeostat: loading {settings.agent.model}", err=True)
-        built = settings.agent.build()
+    with closed_afterwards(env):
+        with loading_shown(settings.agent.model):
+            built = settings.agent.build()
         terminal.user = _played(settings, built)
         _talk(settings, built, env, terminal, folder, resuming=resuming)
-    finally:
-        env.close()
 
 
 def _tools(settings: RunSettings) -> list[Any]:
@@ -197,8 +188,6 @@ def _talk(
     settings: RunSettings, built: Agent, env: ChatEnv, terminal: ChatTerminal, folder: Path, *, resuming: bool
 ) -> None:
     """Starts or resumes the chat, shows it, and says how it ended."""
-    from homeostat.cli.ending import ends_in_time
-
     if resuming:
         running = built.resume(folder, env, on_ask=terminal.ask)
     else:
@@ -218,33 +207,12 @@ def _talk(
             run_folder=folder,
             on_ask=terminal.ask,
         )
-    with ends_in_time() as ending:
-        episode = _shown(running, terminal, folder)
-    ending.result = _say_end(episode, folder, ending.interrupted)
-    raise typer.Exit(ending.result)
-
-
-def _shown(running: Run, terminal: ChatTerminal, folder: Path) -> Episode | None:
-    """Shows every event; the episode, None where it was interrupted."""
-    try:
-        with running:
-            for event in running:
-                terminal.show(event)
-            episode: Episode = running.result
-            return episode
-    except KeyboardInterrupt:
-        return None
-    except (CheckpointError, TraceError):
-        raise
-    except HomeostatError:
-        if (folder / "checkpoint.sqlite").is_file():
-            typer.echo(f"homeostat: the chat is saved; resume it with: homeostat chat --resume {folder}", err=True)
-        raise
+    watch_run(running, terminal, folder, "chat", _say_end)
 
 
 def _say_end(episode: Episode | None, folder: Path, interrupted: int = 130) -> int:
     """Prints one line on how the chat ended, and returns the exit status."""
-    again = f"resume it with: homeostat chat --resume {folder}"
+    again = resume_with("chat", folder)
     if episode is None or episode.ended in ("paused", "asked"):
         typer.echo(f"\ninterrupted; the chat is saved, {again}")
         return interrupted

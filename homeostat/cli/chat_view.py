@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.text import Text
@@ -83,6 +83,13 @@ class ChatTerminal:
                 if not self._types:
                     self._print(f"you: {shown(said, lines=True)}")
                 return said
+
+    def __enter__(self) -> Self:
+        """Changes nothing: the terminal stays as it is."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Changes nothing."""
 
     def show(self, event: Event) -> None:
         """Shows one event, as far as the conversation itself does not.

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +11,13 @@ import typer
 from homeostat.cli import agent_options as of
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.cli.run_settings import RunSettings, ToolNames, find_run, read_settings, write_settings
-from homeostat.errors import CheckpointError, ConfigError, HomeostatError, TraceError
+from homeostat.cli.watched_run import closed_afterwards, loading_shown, new_folder, resume_with, rules_from, watch_run
+from homeostat.errors import ConfigError
 from homeostat.foreign_text import shown
 from homeostat.model_options import ModelOptions
 
 if TYPE_CHECKING:
-    from homeostat.agent import Episode, Run
+    from homeostat.agent import Episode
     from homeostat.envs.core import Env, TaskInfo
 
 __all__ = ["run"]
@@ -134,19 +131,12 @@ def run(
         seed=seed,
         goal=goal,
         task=task,
-        rules=_rules(rules, rule),
+        rules=rules_from(rules, rule),
         max_steps=max_steps,
         serial=serial,
         tools=named.resolved() if env == "tools" else None,
     )
-    folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    _episode(settings, folder, plain=plain, answer=None, resuming=False)
-
-
-def _rules(file: Path | None, more: list[str] | None) -> tuple[str, ...]:
-    from homeostat.agent.registry import load_rules
-
-    return (*(load_rules(file) if file is not None else ()), *(more or ()))
+    _episode(settings, new_folder(runs), plain=plain, answer=None, resuming=False)
 
 
 def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool) -> None:
@@ -162,7 +152,7 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
             "model 'homeostat/nano' only knows the phone; give --model, such as Qwen/Qwen2.5-Coder-0.5B-Instruct"
         )
     world = environments.make_env(settings.env, options=settings.env_options())
-    with _closing(world):
+    with closed_afterwards(world):
         _episode_in(world, settings, folder, plain=plain, answer=answer, resuming=resuming)
 
 
@@ -171,7 +161,7 @@ def _episode_in(
 ) -> None:
     """Runs the episode in an environment, shows it, and says how it ended."""
     target = None if resuming else _target(settings, world)
-    with _loading(settings.agent.model):
+    with loading_shown(settings.agent.model):
         from homeostat.cli.live import view_for
 
         built = settings.agent.build()
@@ -195,12 +185,7 @@ def _episode_in(
             run_folder=folder,
             on_ask=on_ask,
         )
-    from homeostat.cli.ending import ends_in_time
-
-    with ends_in_time() as ending:
-        episode = _shown(running, view, folder)
-    ending.result = _say_end(episode, folder, ending.interrupted)
-    raise typer.Exit(ending.result)
+    watch_run(running, view, folder, "run", _say_end)
 
 
 def _settled(folder: Path, answer: str | None) -> Episode | None:
@@ -210,24 +195,6 @@ def _settled(folder: Path, answer: str | None) -> Episode | None:
     stored = stored_run(folder)
     waits = stored.question is not None and answer is None and not sys.stdin.isatty()
     return stored.episode(folder) if stored.ended or waits else None
-
-
-def _shown(running: Run, view: Any, folder: Path) -> Episode | None:
-    """Shows every event; the episode, None where it was interrupted."""
-    try:
-        with running, view:
-            for event in running:
-                view.show(event)
-            episode: Episode = running.result
-            return episode
-    except KeyboardInterrupt:
-        return None
-    except (CheckpointError, TraceError):
-        raise
-    except HomeostatError:
-        if (folder / "checkpoint.sqlite").is_file():
-            _say(f"homeostat: the run is saved; resume it with: homeostat run --resume {folder}")
-        raise
 
 
 def _target(settings: RunSettings, world: Env) -> TaskInfo | str:
@@ -257,7 +224,7 @@ def _say_end(episode: Episode | None, folder: Path, interrupted: int = 130) -> i
     Returns:
         0, or ``interrupted``.
     """
-    again = f"resume it with: homeostat run --resume {folder}"
+    again = resume_with("run", folder)
     if episode is None or episode.ended == "paused":
         typer.echo(f"interrupted; the run is saved, {again}")
         return interrupted
@@ -274,37 +241,6 @@ def _say_end(episode: Episode | None, folder: Path, interrupted: int = 130) -> i
     plural = "step" if episode.steps == 1 else "steps"
     typer.echo(f"{verdict[episode.success]} after {episode.steps} {plural}{against}; trace: {folder / 'trace.jsonl'}")
     return 0
-
-
-@contextmanager
-def _closing(world: Env) -> Iterator[None]:
-    """Closes an environment that holds something, such as an MCP server's program, when its use is over."""
-    from homeostat.envs.core import Closable
-
-    try:
-        yield
-    finally:
-        if isinstance(world, Closable):
-            world.close()
-
-
-@contextmanager
-def _loading(model: str) -> Iterator[None]:
-    """Says on stderr what is being loaded, with a spinner where stderr is a terminal."""
-    from rich.console import Console
-
-    console, begun = Console(stderr=True, highlight=False), time.monotonic()
-    if not console.is_terminal:
-        _say(f"homeostat: loading {model}")
-        yield
-        return
-    with console.status(f"loading {model} (the first import of torch takes some seconds)"):
-        yield
-    console.print(f"homeostat: loaded {model} in {time.monotonic() - begun:.1f} s")
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
 
 
 def _console() -> Any:
