@@ -71,7 +71,8 @@ class SpanMass:
         layers: The indices of the L probed layers.
         mass: (T, L, H, S) float32 in [0, 1]: the sum of the row's softmax weights over the span's keys.
         prompt_mass: (W, L, H, S): the same for the last W rows of the prompt, in order.
-        lengths: (S,): the number of keys in each span.
+        lengths: (S,): the number of keys in each span. A thinned cache holds fewer than the span has tokens; where its
+            heads differ, this is their mean.
         visible: (T,): the number of keys that row t can see. If layers differ (sliding windows), this is the largest
             number over the probed layers.
         sink: (T, L, H): the mass on attention sinks; None if sinks were not measured.
@@ -89,6 +90,8 @@ class SpanMass:
         outputs: (T, L, H, D): each head's output Σ p_s v_s, before the output projection.
         prompt: The number of prompt slots; generated token i lies in slot ``prompt + i``.
         spans: The spans that were read.
+        evicted: By label, the estimated mass that the span's evicted keys would get from the prompt's last rows, were
+            they still in the cache; None where the model has no memory that evicts keys.
     """
 
     labels: tuple[str, ...]
@@ -109,6 +112,7 @@ class SpanMass:
     outputs: NDArray[np.float32] | None = None
     prompt: int = 0
     spans: Spans | None = None
+    evicted: Mapping[str, float] | None = None
 
     @property
     def position(self) -> NDArray[np.int64]:

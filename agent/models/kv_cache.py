@@ -10,10 +10,13 @@ a prefix depend on more than the prefix.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from homeostat.sensors.chat.rendering import ImageRun, Rendered
+from homeostat.sensors.probe.thinned_keys import KeyReader
+from homeostat.sensors.spans import Spans
 
 __all__ = ["PLAIN_INPUTS", "KeyValueCache", "Prefill", "inputs_after", "shared_length"]
 
@@ -37,7 +40,15 @@ class Prefill:
 
 
 class KeyValueCache:
-    """One model's key-value cache between calls."""
+    """One model's key-value cache between calls.
+
+    Attributes:
+        reader: Who has to be told the weights of single keys while the model runs; None for nobody.
+        measures: Whether the probe has to read every call, also those that nobody watches.
+    """
+
+    reader: KeyReader | None = None
+    measures: bool = False
 
     def __init__(self, config: Any, *, enabled: bool = True) -> None:
         """Starts empty.
@@ -88,13 +99,14 @@ class KeyValueCache:
 
         return Prefill(DynamicCache(config=self._config), 0, dict(rendered.inputs))
 
-    def keep(self, cache: Any, tokens: Sequence[int], images: tuple[ImageRun, ...]) -> None:
+    def keep(self, cache: Any, tokens: Sequence[int], images: tuple[ImageRun, ...], spans: Spans | None = None) -> None:
         """Stores a cache for the next call, unless it can't be cropped.
 
         Args:
             cache: The transformers cache after a call.
             tokens: The tokens whose keys it holds: the prompt and what was generated behind it.
             images: The prompt's images.
+            spans: The prompt's spans, by which a memory thins the cache; None leaves it as it is.
         """
         from transformers.cache_utils import DynamicLayer
 
@@ -107,6 +119,21 @@ class KeyValueCache:
     def forget(self) -> None:
         """Drops what is stored."""
         self._cache, self._tokens, self._images = None, [], ()
+
+    def around(self) -> AbstractContextManager[None]:
+        """Returns what has to surround the model's forward passes in a call: nothing here."""
+        return nullcontext()
+
+    def evicted(self, spans: Spans) -> dict[str, float] | None:
+        """Estimates the attention on evicted keys.
+
+        Args:
+            spans: The prompt's spans.
+
+        Returns:
+            The shares by label; None, because this cache evicts nothing.
+        """
+        return None
 
     def can_reuse(self, rendered: Rendered) -> bool:
         """Returns whether the keys and values of a prefix depend on nothing behind the prefix.

@@ -23,7 +23,7 @@ from homeostat.agent.models.response_template import parsed_answer
 from homeostat.agent.models.tool_template import renders_tools
 from homeostat.agent.prompts import PromptStyle
 from homeostat.conversation import ToolSpec
-from homeostat.errors import CallInterrupted
+from homeostat.errors import CallInterrupted, ConfigError
 from homeostat.model_options import Quantization
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from homeostat.agent.memory.settings import SpanMemory
+    from homeostat.agent.memory.span_cache import SpanCache
     from homeostat.agent.models.stopping import CallStop
     from homeostat.sensors import Probe
 
@@ -69,6 +71,7 @@ class TransformersModel:
         style: PromptStyle | None = None,
         layers: Literal["all"] | Sequence[int] = "all",
         reuse: bool = True,
+        memory: SpanMemory | float | None = None,
     ) -> None:
         """Wraps a loaded model.
 
@@ -79,9 +82,12 @@ class TransformersModel:
             style: How its prompts are worded; None takes the general style.
             layers: The layers that the probe reads: ``"all"``, or indices.
             reuse: Whether the key-value cache is kept from call to call. Without it, every call prefills afresh.
+            memory: How the key-value cache is thinned at the end of each call, or its budget alone, such as 0.25; None
+                keeps all of it.
 
         Raises:
-            ModelError: The tokenizer is no fast one, or has no chat template.
+            ModelError: The tokenizer is no fast one, or has no chat template; or the model can't have a memory.
+            ConfigError: ``memory`` is no budget, or the other settings leave it nothing to work with.
         """
         self.name = name
         self.model = model
@@ -97,7 +103,7 @@ class TransformersModel:
                 self.style = self.style.model_copy(update={"conversation": told})
         self.stops = self._stop_tokens()
         self.reuse = reuse
-        self._cache = KeyValueCache(model.config.get_text_config(decoder=True), enabled=reuse)
+        self._cache = self._cache_of(memory, reuse)
         self.context = context_length(model, self.renderer.tokenizer)
         self._guidance: Any = None
         self._turn = threading.RLock()
@@ -115,6 +121,7 @@ class TransformersModel:
         quantization: Quantization | None = None,
         layers: Literal["all"] | Sequence[int] = "all",
         reuse: bool = True,
+        memory: SpanMemory | float | None = None,
     ) -> TransformersModel:
         """Loads a model.
 
@@ -128,6 +135,7 @@ class TransformersModel:
                 bitsandbytes; None leaves them whole.
             layers: The layers that the probe reads: ``"all"``, or indices.
             reuse: Whether the key-value cache is kept from call to call.
+            memory: How the key-value cache is thinned at the end of each call, or its budget alone; None keeps it all.
 
         Returns:
             The model.
@@ -139,11 +147,18 @@ class TransformersModel:
         source = resolve(name, revision)
         model, processor = load_weights(source, device, dtype, revision, quantization)
         style = load_style(source, model.config.model_type, processor)
-        return cls(model, processor, name=os.fspath(name), style=style, layers=layers, reuse=reuse)
+        return cls(model, processor, name=os.fspath(name), style=style, layers=layers, reuse=reuse, memory=memory)
 
     def forget(self) -> None:
         """Drops the key-value cache of earlier calls."""
         self._cache.forget()
+
+    @property
+    def memory(self) -> SpanCache | None:
+        """The thinned cache of earlier calls: what is evicted, and how much is held. None without a memory."""
+        from homeostat.agent.memory.span_cache import SpanCache
+
+        return self._cache if isinstance(self._cache, SpanCache) else None
 
     def generate(
         self,
@@ -306,13 +321,17 @@ class TransformersModel:
         start = self._cache.start_empty(rendered) if call.steer else self._cache.start(rendered, call.fresh_rows)
         decoder = Decoder(self.model, self._cache, self.stops, self.pad)
         masses: Sequence[SpanMass | None] = [None] * call.rows
-        with matching_images(self.name), self._watching(rendered, call) as probe:
+        with matching_images(self.name), self._cache.around(), self._watching(rendered, call) as probe:
             decoded = decoder.decode(rendered, start, call, stop, self._constraint(call, len(rendered.ids)))
             rows = [cut_at_stop(row, self.stops) for row in decoded.sequences[:, len(rendered.ids) :].tolist()]
             if probe is not None and call.watch is not False and decoded.whole:
                 masses = probe.results([len(tokens) for tokens, _ in rows])
+        spans = rendered.as_spans()
         if call.rows == 1 and not call.steer and decoded.whole:
-            self._cache.keep(start.cache, decoded.sequences[0].tolist(), rendered.images)
+            self._cache.keep(start.cache, decoded.sequences[0].tolist(), rendered.images, spans)
+        evicted = None if call.steer else self._cache.evicted(spans)
+        if evicted is not None:
+            masses = [None if mass is None else replace(mass, evicted=evicted) for mass in masses]
         tokenizer = self.renderer.tokenizer
         return [
             Attempt(
@@ -336,14 +355,15 @@ class TransformersModel:
     @contextlib.contextmanager
     def _watching(self, rendered: Rendered, call: GenerationCall) -> Iterator[Probe | None]:
         """The probe, attached where the call reads or steers attention."""
-        if call.watch is False and not call.steer:
+        measures = self._cache.measures and not call.steer
+        if call.watch is False and not call.steer and not measures:
             yield None
             return
         from homeostat import sensors
 
         readout = call.watch if isinstance(call.watch, Readout) else Readout()
         with sensors.watch(self.model, layers=self.layers, rows=PROBED_ROWS, readout=readout) as probe:
-            probe.start(rendered.as_spans(), steer=call.steer)
+            probe.start(rendered.as_spans(), steer=call.steer, reader=None if call.steer else self._cache.reader)
             yield probe
 
     def _constraint(self, call: GenerationCall, prompt_tokens: int) -> Any:
@@ -355,6 +375,20 @@ class TransformersModel:
         if self._guidance is None:
             self._guidance = guidance_tokenizer(self.renderer.tokenizer, self.stops)
         return JSONSchemaProcessor(self._guidance, call.schema, prompt_tokens)
+
+    def _cache_of(self, memory: SpanMemory | float | None, reuse: bool) -> KeyValueCache:
+        if memory is None:
+            return KeyValueCache(self.model.config.get_text_config(decoder=True), enabled=reuse)
+        from homeostat.agent.memory.settings import SpanMemory
+        from homeostat.agent.memory.span_cache import SpanCache
+
+        settings = SpanMemory.of(memory)
+        assert settings is not None
+        if not reuse:
+            raise ConfigError("memory=… needs the cache of earlier calls; leave reuse=False out")
+        if self.layers != "all":
+            raise ConfigError(f"memory=… needs every layer's attention; layers={self.layers!r} leaves some out")
+        return SpanCache(self.model, settings, self.name)
 
     def _stop_tokens(self) -> frozenset[int]:
         found: set[int] = set()

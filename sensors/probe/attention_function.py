@@ -20,8 +20,16 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from homeostat.errors import ProbeError
-from homeostat.sensors.probe.explicit_attention import AttentionScoring, RowMask, attend, row_chunks, visible
+from homeostat.sensors.probe.explicit_attention import (
+    AttentionScoring,
+    RowMask,
+    attend,
+    row_chunks,
+    row_ranges,
+    visible,
+)
 from homeostat.sensors.steering.moving import move
+from homeostat.sensors.steering.parts import attend_in_parts, can_attend_in_parts
 from homeostat.sensors.steering.settling import Settling
 
 if TYPE_CHECKING:
@@ -106,7 +114,15 @@ def probe_attention(
         if kwargs:
             _refuse(module, kwargs)
         recorder.open_layer()
-    explicit = not scoring.fused or (rules is not None and (rules.needs_weights or bool(dropout and rules.moves)))
+        if recorder.reader is not None:
+            first = recorder.forwards[-1].start
+            recorder.reader.queries(index, query, key, scale, first, recorder.slots())
+    in_parts = rules is not None and scoring.fused and not dropout and can_attend_in_parts(rules, query, key, value)
+    explicit = not scoring.fused or (
+        rules is not None
+        and not in_parts
+        and (rules.needs_weights or rules.moves_much or bool(dropout and rules.moves))
+    )
     if rules is not None and not rules.settled and (explicit or queries == 1):
         rules = _settled(scoring, query, key, rows, rules)
         if steering is not None:
@@ -117,7 +133,13 @@ def probe_attention(
         out = _attend_explicitly(scoring, query, key, value, rows, rules, recorder, dropout)
     else:
         if rules is not None and (rules.has_gains or rules.moves):
-            out, rules = _attend_steered(module, scoring, query, key, value, rows, rules, dropout, is_causal, kwargs)
+            if in_parts:
+                out, rules, again = attend_in_parts(rules, query, key, value, scoring, rows)
+            else:
+                settings = dropout, is_causal, kwargs
+                out, rules, again = _attend_widened(module, scoring, query, key, value, rows, rules, *settings)
+            for first, stop in row_ranges(again, query.shape[0] * query.shape[1] * key.shape[2]):
+                out[:, first:stop] = attend(_weights(scoring, query, key, rows, rules, first, stop), value)
         else:
             out, _ = sdpa_attention_forward(
                 module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs
@@ -142,7 +164,7 @@ def _decode(
     recorder: Recorder | None,
 ) -> Tensor:
     """(B, 1, H, D): attends with the only row, and records it. Computing its weights twice would double the cost."""
-    weights = _weights(scoring, query, key, rows.mask, rules, 0, 1)
+    weights = _weights(scoring, query, key, rows, rules, 0, 1)
     if recorder is not None:
         recorder.add(weights, rows, rows.mask, 0)
     return attend(weights, value)
@@ -164,8 +186,10 @@ def _attend_explicitly(
     parts = []
     for first, stop in row_chunks(0, queries, query.shape[0] * query.shape[1] * key.shape[2]):
         mask = rows.rows(first, stop)
-        weights = _weights(scoring, query, key, mask, rules, first, stop)
+        weights = _weights(scoring, query, key, rows, rules, first, stop)
         parts.append(attend(nn.functional.dropout(weights, dropout) if dropout else weights, value))
+        if recorder is not None and recorder.reader is not None and first < recorded:
+            recorder.read_unrecorded(weights[:, :, : recorded - first], first)
         if recorder is not None and stop > recorded:
             skip = max(recorded - first, 0)
             kept = mask[:, :, skip:] if mask is not None and mask.shape[2] > 1 else mask
@@ -173,7 +197,7 @@ def _attend_explicitly(
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
-def _attend_steered(
+def _attend_widened(
     module: nn.Module,
     scoring: AttentionScoring,
     query: Tensor,
@@ -184,8 +208,11 @@ def _attend_steered(
     dropout: float,
     is_causal: bool | None,
     settings: dict[str, Any],
-) -> tuple[Tensor, LayerSteering]:
-    """(B, Q, H, D) and the settled rules: steers beside the fused kernel, with gains as further channels."""
+) -> tuple[Tensor, LayerSteering, list[int]]:
+    """Steers beside the fused kernel, with gains as further channels.
+
+    Returns the (B, Q, H, D) output, the settled rules, and the rows that have to be computed from all weights instead.
+    """
     wide = rules.widen(query, key, value, scoring.scale)
     out, _ = sdpa_attention_forward(module, *wide, rows.mask, dropout, scoring.scale, is_causal, **settings)
     size = value.shape[-1]
@@ -196,11 +223,8 @@ def _attend_steered(
         for place, rule in enumerate(rules.raising, size + 1):
             found.add_mass(rule, channels[..., place].transpose(1, 2), valid, 0)
         rules = found.result()
-    if rules.moves:
-        for first, stop in move(rules, out, held, query, key, value, scoring, rows):
-            weights = _weights(scoring, query, key, rows.rows(first, stop), rules, first, stop)
-            out[:, first:stop] = attend(weights, value)
-    return out, rules
+    again = move(rules, out, held, query, key, value, scoring, rows) if rules.moves else []
+    return out, rules, again
 
 
 def _settled(
@@ -210,8 +234,8 @@ def _settled(
     found = Settling(rules)
     for first, stop in row_chunks(0, query.shape[2], query.shape[0] * query.shape[1] * key.shape[2]):
         mask = rows.rows(first, stop)
-        given = rules.bias(first, stop), rules.stretch(first, stop)
-        weights = scoring.weights(query[:, :, first:stop], key, mask, *given)
+        asked = query[:, :, first:stop]
+        weights = scoring.weights(asked, key, rows.last_keys(first, stop), rules.on_scores(first, stop))
         found.add(weights, None if mask is None else visible(mask), first)
     return found.result()
 
@@ -227,26 +251,30 @@ def _record_last_rows(
     """Computes the weights of the rows that the recorder wants once more, and records them."""
     queries = query.shape[2]
     row_size = query.shape[0] * query.shape[1] * key.shape[2]
+    if recorder.reader is not None and recorder.reader.every_row:
+        for first, stop in row_chunks(0, queries - recorder.wanted, row_size):
+            mask = rows.rows(first, stop)
+            recorder.read_unrecorded(_weights(scoring, query, key, rows, rules, first, stop), first)
     for first, stop in row_chunks(queries - recorder.wanted, queries, row_size):
         mask = rows.rows(first, stop)
-        recorder.add(_weights(scoring, query, key, mask, rules, first, stop), rows, mask, first)
+        recorder.add(_weights(scoring, query, key, rows, rules, first, stop), rows, mask, first)
 
 
 def _weights(
     scoring: AttentionScoring,
     query: Tensor,
     key: Tensor,
-    mask: Tensor | None,
+    rows: RowMask,
     rules: LayerSteering | None,
     first: int,
     stop: int,
 ) -> Tensor:
     """(B, H, r, K): the weights of the rows ``first`` to ``stop``, after steering if there are rules."""
     asked = query[:, :, first:stop]
+    mask = rows.last_keys(first, stop)
     if rules is None:
         return scoring.weights(asked, key, mask)
-    raw = scoring.weights(asked, key, mask, rules.bias(first, stop), rules.stretch(first, stop))
-    return rules.retarget(raw, first, stop)
+    return rules.retarget(scoring.weights(asked, key, mask, rules.on_scores(first, stop)), first, stop)
 
 
 def _refuse(module: nn.Module, settings: dict[str, Any]) -> None:

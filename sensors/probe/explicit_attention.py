@@ -7,13 +7,13 @@ Scores and softmax are computed in float32, whatever the model's data type.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["AttentionScoring", "RowMask", "attend", "row_chunks", "visible"]
+__all__ = ["AttentionScoring", "RowMask", "attend", "row_chunks", "row_ranges", "visible"]
 
 CHUNK = 1 << 22
 """The largest number of weights that are held at once when rows are processed in chunks (16 MiB of float32)."""
@@ -49,8 +49,7 @@ class AttentionScoring:
         query: Tensor,
         key: Tensor,
         mask: Tensor | None,
-        bias: Tensor | None = None,
-        stretch: Tensor | None = None,
+        change: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Computes softmax weights.
 
@@ -59,8 +58,7 @@ class AttentionScoring:
             key: (B, G, K, D) keys.
             mask: Broadcasts to (B, H, R, k): True for visible keys, or a float that is added to the logits. It is about
                 the last k ≤ K keys; every row sees the keys before them.
-            bias: (B, H, R, K), added to the logits after the cap and after ``stretch``.
-            stretch: (B, H, R, K) α: α |s| is added to each capped logit s.
+            change: What steering does to the (B, H, R, K) capped logits; None leaves them as they are.
 
         Returns:
             (B, H, R, K) float32 weights. The weights of a row that sees no key are uniform, as in the eager kernel;
@@ -70,10 +68,8 @@ class AttentionScoring:
         scores = _products(query, key, self.scale).view(batch, heads, rows, key.shape[2])
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
-        if stretch is not None:
-            scores = scores + stretch * scores.abs()
-        if bias is not None:
-            scores += bias
+        if change is not None:
+            scores = change(scores)
         if mask is not None:
             blind = scores[..., scores.shape[-1] - mask.shape[-1] :]
             if mask.dtype == torch.bool:
@@ -124,8 +120,26 @@ class RowMask:
             return mine if at is None else mine[..., at]
         if not self.causal or self.queries == 1:
             return None
+        return self._causal(start, stop, 0, at)
+
+    def last_keys(self, start: int, stop: int) -> Tensor | None:
+        """Returns the mask of some rows for the last keys alone, because all of these rows see the keys before them.
+
+        Args:
+            start: The first row.
+            stop: The row after the last.
+
+        Returns:
+            A mask that broadcasts to (B, H, stop − start, k), about the last k ≤ K keys; None if the rows see
+            everything.
+        """
+        if self.mask is None and self.causal and self.queries > 1:
+            return self._causal(start, stop, min(start + 1, self.keys))
+        return self.rows(start, stop)
+
+    def _causal(self, start: int, stop: int, first: int, at: Tensor | None = None) -> Tensor:
         row = torch.arange(start, stop, device=self.device)
-        key = torch.arange(self.keys, device=self.device) if at is None else at
+        key = torch.arange(first, self.keys, device=self.device) if at is None else at
         return (key <= row[:, None])[None, None]
 
 
@@ -182,6 +196,31 @@ def row_chunks(start: int, stop: int, row_size: int) -> Iterator[tuple[int, int]
     step = max(1, CHUNK // max(1, row_size))
     for first in range(start, stop, step):
         yield first, min(first + step, stop)
+
+
+def row_ranges(rows: Sequence[int], row_size: int) -> Iterator[tuple[int, int]]:
+    """Joins adjacent rows to chunks of at most :data:`CHUNK` weights, but at least one row.
+
+    Args:
+        rows: Ascending rows.
+        row_size: The number of weights of one row, B·H·K.
+
+    Yields:
+        The first row of each chunk, and the row after its last.
+    """
+    for start, stop in _adjacent(rows):
+        yield from row_chunks(start, stop, row_size)
+
+
+def _adjacent(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending row numbers as ranges [start, stop)."""
+    ranges: list[tuple[int, int]] = []
+    for row in rows:
+        if ranges and ranges[-1][1] == row:
+            ranges[-1] = (ranges[-1][0], row + 1)
+        else:
+            ranges.append((row, row + 1))
+    return ranges
 
 
 def attend(weights: Tensor, value: Tensor) -> Tensor:

@@ -29,6 +29,8 @@ from homeostat.sensors.probe.attention_function import PROBES, probe_attention
 from homeostat.sensors.probe.generation import compared_prompts
 from homeostat.sensors.probe.recorder import Recorder
 from homeostat.sensors.probe.results import first_tokens, follow_beams, span_masses
+from homeostat.sensors.probe.row_recorders import RowRecorders
+from homeostat.sensors.probe.thinned_keys import KeyReader, ThinnedKeys
 from homeostat.sensors.spans import OUTPUT, Spans
 from homeostat.sensors.steering.actuators import Actuator
 from homeostat.sensors.steering.binding import Steering
@@ -81,10 +83,12 @@ class Probe:
         self._every = every
         self._rows = rows
         self._sink_threshold = sink_threshold
-        self.recorder: Recorder | None = None
+        self.recorder: Recorder | RowRecorders | None = None
         self.steering: Steering | None = None
 
-    def start(self, spans: Spans | Sequence[Spans], *, steer: Iterable[Actuator] = ()) -> None:
+    def start(
+        self, spans: Spans | Sequence[Spans], *, steer: Iterable[Actuator] = (), reader: KeyReader | None = None
+    ) -> None:
         """Starts a run: the next forward or ``generate`` is read. An unfinished run is discarded.
 
         Args:
@@ -92,6 +96,7 @@ class Probe:
                 samples for each prompt, each Spans counts for n adjacent rows. With left padding, shift the spans.
             steer: The steering rules of this run. The run reads the steered attention. Keys and values that it leaves
                 in a cache come from a steered run, so an unsteered run must not reuse them.
+            reader: Is told the weights of single keys; None for nobody.
 
         Raises:
             ConfigError: No prompt is given, or a rule names a span or a layer that is missing.
@@ -102,6 +107,21 @@ class Probe:
         rules = tuple(steer)
         self.steering = Steering(rules, given, self.layers, self._depth) if rules else None
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
+        self.recorder.reader = reader
+
+    def start_rows(self) -> RowRecorders:
+        """Starts the runs of a batch whose rows come and go. Each row is read by itself, without its padding.
+
+        Returns:
+            What the runs are made by, and what is told which rows the next forward has.
+        """
+
+        def made(spans: Spans, readout: Readout) -> Recorder:
+            return Recorder(self.layers, (spans,), self._rows, self._sink_threshold, readout, self._every)
+
+        self.steering = None
+        rows = self.recorder = RowRecorders(made)
+        return rows
 
     def prepare(
         self,
@@ -173,7 +193,7 @@ class Probe:
             ConfigError: ``tokens`` or ``beams`` do not fit the batch.
         """
         recorder, self.recorder, self.steering = self.recorder, None, None
-        if recorder is None:
+        if not isinstance(recorder, Recorder):
             raise ProbeError("no run to read; call start(spans) before the model, and result() once after it")
         every = span_masses(recorder)
         if beams is not None:
@@ -197,6 +217,9 @@ class Probe:
             seen = cache.get_seq_length(self.layers[0])
             # A static cache counts on the device. Reading the count synchronises, so it is read only once per run.
             start = None if isinstance(seen, Tensor) and self.recorder.forwards else int(seen)
+        self.recorder.thinned = cache if isinstance(cache, ThinnedKeys) else None
+        if self.recorder.thinned is not None and self.steering is not None:
+            raise ProbeError("a steered run can't read a thinned cache; steer with a cache that holds every token")
         self.recorder.begin(start, hidden.shape[1])
 
 

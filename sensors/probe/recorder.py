@@ -20,6 +20,7 @@ from homeostat.sensors.attempts import Readout
 from homeostat.sensors.probe.explicit_attention import RowMask, visible
 from homeostat.sensors.probe.readout import ReadoutRecorder
 from homeostat.sensors.probe.sinks import SinkFinder
+from homeostat.sensors.probe.thinned_keys import KeyReader, ThinnedKeys, head_columns, spread
 from homeostat.sensors.spans import Spans
 
 __all__ = ["Forward", "Recorder", "repeat_rows"]
@@ -62,6 +63,9 @@ class Recorder:
         total: The number of slots seen so far.
         forwards: The recorded forwards.
         readouts: Records what else was asked for; None if only masses are.
+        thinned: The run's key-value cache, where it lacks the keys of some tokens; None where it holds all.
+        reader: Who is told the weights of single keys; None for nobody.
+        held: By layer, (G or 1, K) the slots of the keys that a thinned cache held in the last recorded forward.
     """
 
     def __init__(
@@ -103,6 +107,9 @@ class Recorder:
         self._generating = False
         self.forwards: list[Forward] = []
         self.readouts = ReadoutRecorder(readout, self.spans, len(self.layers)) if readout != Readout() else None
+        self.thinned: ThinnedKeys | None = None
+        self.reader: KeyReader | None = None
+        self.held: dict[int, Tensor] = {}
         self._columns: dict[torch.device, Tensor] = {}
 
     def begin_generation(self, length: int) -> None:
@@ -208,25 +215,76 @@ class Recorder:
         """
         forward = self.forwards[-1]
         batch, heads, count, keys = weights.shape
-        offset = max(self.total - keys, 0)  # a sliding window has dropped the first keys
-        columns = self._indicator(weights.device, offset + keys, batch)[:, offset : offset + keys]
-        if columns.shape[0] == 1:
+        slots = self.slots()
+        if slots is None:
+            offset = max(self.total - keys, 0)  # a sliding window has dropped the first keys
+            columns = self._indicator(weights.device, offset + keys, batch)[:, offset : offset + keys]
+        else:
+            offset = 0
+            columns = head_columns(self._indicator(weights.device, self.total, batch), slots)
+            self.held[self.layers[len(forward.mass) - 1]] = slots
+        if columns.ndim == 4:
+            folded = weights.detach().reshape(batch, columns.shape[1], -1, keys)
+            mass = folded @ columns.to(folded.dtype)
+        elif columns.shape[0] == 1:
             mass = weights.detach().reshape(-1, keys).mm(columns[0])
         else:
             mass = weights.detach().reshape(batch, heads * count, keys).bmm(columns)
-        forward.mass[-1].append(mass.view(batch, heads, count, -1))
+        forward.mass[-1].append(mass.reshape(batch, heads, count, -1))
         self._count_visible(forward, mask, rows, row, count, keys)
+        if self.reader is not None:
+            self.reader.weights(self._layer, weights.detach(), forward.start + row, slots, recorded=True)
+        in_prompt = self._in_prompt(forward)
+        if self.readouts is None and (self.sinks is None or not in_prompt):
+            return
         seen = None if mask is None else self._seen(forward, mask, rows, row)[0]
+        every: Tensor = weights.detach()
+        if slots is not None:
+            every = spread(every, slots, self.total)
+            seen = self._spread_seen(seen, slots, count, weights.device)
         if self.readouts is not None:
-            self.readouts.add(weights.detach(), forward.start + row, offset)
+            self.readouts.add(every, forward.start + row, offset)
             inside = count if self.length is None else min(self.length - forward.start - row, count)
             if inside > 0 and "received" in self.readouts.readout.statistics:
                 part = seen if seen is None or seen.shape[1] == 1 else seen[:, :inside]
-                self.readouts.receive(weights.detach()[:, :, :inside], part, offset)
-        if self.sinks is not None and self._in_prompt(forward):
+                self.readouts.receive(every[:, :, :inside], part, offset)
+        if self.sinks is not None and in_prompt:
             after = self.length - self.rows if self.length is not None and self.rows is not None else 0
             last = row + count == forward.queries
-            self.sinks.receive(weights.detach(), seen, forward.start + row, offset, self.total, after=after, last=last)
+            self.sinks.receive(every, seen, forward.start + row, offset, self.total, after=after, last=last)
+
+    def read_unrecorded(self, weights: Tensor, row: int) -> None:
+        """Tells the reader the weights of rows that are not recorded, if it listens to every row.
+
+        Args:
+            weights: (b, H, r, K) weights of the open layer.
+            row: The index of the first of these rows in the forward.
+        """
+        if self.reader is not None and self.reader.every_row:
+            start = self.forwards[-1].start + row
+            self.reader.weights(self._layer, weights.detach(), start, self.slots(), recorded=False)
+
+    def slots(self) -> Tensor | None:
+        """Returns the slots of the open layer's keys.
+
+        Returns:
+            (K,), or (G, K) where each key head holds keys of its own; None where the cache holds the key of every
+            token, or the last keys without a gap.
+        """
+        return None if self.thinned is None else self.thinned.key_slots(self._layer)
+
+    @property
+    def _layer(self) -> int:
+        """The index of the open layer."""
+        return self.layers[len(self.forwards[-1].mass) - 1]
+
+    def _spread_seen(self, seen: Tensor | None, slots: Tensor, count: int, device: torch.device) -> Tensor:
+        """(b, r, total) the share of the key heads whose key in the slot is held and seen by the row."""
+        groups = 1 if slots.ndim == 1 else len(slots)
+        given = torch.ones(1, count, slots.shape[-1], device=device) if seen is None else seen.float()
+        given = given.expand(-1, count, -1)
+        wide = spread(given[:, None].expand(-1, groups, -1, -1), slots, self.total)
+        return wide.mean(1)
 
     def add_outputs(self, out: Tensor) -> None:
         """Records the outputs of the open layer, if they are asked for.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors.attempts import SpanMass
 from homeostat.sensors.probe.recorder import Forward, Recorder, repeat_rows
-from homeostat.sensors.spans import OUTPUT
+from homeostat.sensors.spans import OUTPUT, Spans
 
 __all__ = ["first_tokens", "follow_beams", "span_masses"]
 
@@ -72,7 +72,7 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
                 layers=layers,
                 mass=np.ascontiguousarray(mass[b][tokens][..., columns]),
                 prompt_mass=np.ascontiguousarray(mass[b][prompt][..., columns]),
-                lengths=np.array([*(spans.tokens(s) for s in spans), recorder.total - length], np.int64),
+                lengths=np.array([*_held(recorder, spans), recorder.total - length], np.int64),
                 visible=seen[b][tokens],
                 sink=sinks,
                 sink_in_span=inside,
@@ -85,6 +85,20 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
             )
         )
     return tuple(found)
+
+
+def _held(recorder: Recorder, spans: Spans) -> list[int]:
+    """For each span, the number of its keys that the cache holds: all, or the mean over a thinned cache's heads."""
+    if not recorder.held:
+        return [spans.tokens(label) for label in spans]
+    found = []
+    for label in spans:
+        member = np.zeros(recorder.total, bool)
+        for start, stop in spans[label]:
+            member[start:stop] = True
+        shares = [member[slots.cpu().numpy()].sum(-1).mean() for slots in recorder.held.values()]
+        found.append(round(float(np.mean(shares))))
+    return found
 
 
 def first_tokens(mass: SpanMass, tokens: int) -> SpanMass:

@@ -53,7 +53,8 @@ class SinkFinder:
 
         Args:
             weights: (b, H, r, K) weights.
-            seen: (b or 1, r or 1, K): whether the row sees the key; None if every row sees every key.
+            seen: (b or 1, r or 1, K): whether the row sees the key, or the share of heads that hold a key that it sees;
+                None if every row sees every key.
             slot: The slot of the first row.
             offset: The slot of the first key.
             total: The number of slots so far.

@@ -1,0 +1,8 @@
+"""Memory for long episodes: the key-value cache is thinned at turn boundaries, by labelled span.
+
+Importing this package is cheap: every name is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

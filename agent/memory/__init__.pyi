@@ -1,0 +1,2 @@
+from .policies import POLICIES as POLICIES
+from .settings import SpanMemory as SpanMemory

@@ -1,0 +1,99 @@
+"""Brings evicted spans back: which ones the new tokens ask for, and how their keys are computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from homeostat import sensors
+from homeostat.agent.memory.summaries import EvictedMass, Summary
+from homeostat.agent.memory.thinned_cache import ThinnedCache
+from homeostat.agent.models.generation import PROBED_ROWS
+from homeostat.sensors.chat.rendering import Rendered
+
+__all__ = ["bring_back", "scan", "wanted"]
+
+
+def scan(model: Any, cache: ThinnedCache, rendered: Rendered, shared: int, summaries: list[Summary]) -> Tensor:
+    """Runs the prompt's new tokens, and estimates how much attention evicted segments would get from the last ones.
+
+    Args:
+        model: The transformers model.
+        cache: The cache of the first ``shared`` tokens. Afterwards it stands for the whole prompt.
+        rendered: The prompt.
+        shared: The number of tokens that the cache stands for.
+        summaries: The S evicted segments.
+
+    Returns:
+        (L, H, R, S) the share of each of the last R rows' attention that each segment would get.
+    """
+    ids = rendered.inputs["input_ids"].to(model.device)
+    reader = EvictedMass(summaries, min(PROBED_ROWS, ids.shape[1] - shared))
+    with sensors.watch(model, rows=1, sinks=False) as probe, torch.inference_mode():
+        probe.start(rendered.as_spans(), reader=reader)
+        model(input_ids=ids[:, shared:], attention_mask=_ones(ids), past_key_values=cache, logits_to_keep=1)
+    return reader.masses()
+
+
+def wanted(
+    summaries: Sequence[Summary], masses: Tensor | None, room: int, recall: float | None, asked: Collection[str]
+) -> list[Summary]:
+    """Chooses the segments to bring back, the most wanted first, as long as there is room.
+
+    A segment is wanted by the head that attends to it most, because few heads look things up (retrieval heads, arXiv
+    2404.15574) and the mean over all heads hides them.
+
+    Args:
+        summaries: The S evicted segments.
+        masses: (L, H, R, S) the estimated masses; None where there is no estimate.
+        room: The number of tokens that may come back.
+        recall: The estimated share of all attention above which anything is brought back; None for never.
+        asked: Labels whose segments were asked for. They come back whatever the estimate says.
+
+    Returns:
+        The chosen segments.
+    """
+    order = [one for one in summaries if one.segment.label in asked]
+    if masses is not None and recall is not None and float(masses.mean((0, 1, 2)).sum()) > recall:
+        best = masses.amax(2).flatten(0, 1)  # (L H, S)
+        scores = (
+            (best / best.sum(-1, keepdim=True).clamp(min=1e-6) * best).topk(min(8, len(best)), dim=0).values.mean(0)
+        )
+        ranked = [summaries[n] for n in scores.argsort(descending=True).tolist()]
+        order += [one for one in ranked if one not in order]
+    chosen = []
+    for one in order:
+        if one.segment.tokens <= room:
+            chosen.append(one)
+            room -= one.segment.tokens
+    return chosen
+
+
+def bring_back(model: Any, cache: ThinnedCache, rendered: Rendered, one: Summary) -> None:
+    """Computes the keys of an evicted segment again and puts them back in their place.
+
+    The segment is read behind the keys that are held in front of it, so its keys differ a little from the evicted ones
+    where something in front of it is still evicted.
+
+    Args:
+        model: The transformers model.
+        cache: The cache.
+        rendered: The prompt, which holds the segment's tokens.
+        one: The segment.
+    """
+    start, stop = one.segment.start, one.segment.stop
+    ids = rendered.inputs["input_ids"][:, :stop].to(model.device)
+    before = cache.before(start)
+    with torch.inference_mode():
+        model(input_ids=ids[:, start:], attention_mask=_ones(ids), past_key_values=before, logits_to_keep=1)
+    for layer, read in zip(cache.thinned, before.thinned, strict=True):
+        assert read.keys is not None
+        assert read.values is not None
+        layer.insert(read.keys[..., start - stop :, :], read.values[..., start - stop :, :], start)
+
+
+def _ones(ids: Tensor) -> Tensor:
+    return torch.ones_like(ids)
