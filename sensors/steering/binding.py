@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,8 +12,11 @@ from homeostat.errors import ConfigError
 from homeostat.sensors.spans import Spans, covered
 from homeostat.sensors.steering.actuators import Actuator, Slots
 from homeostat.sensors.steering.reweighting import LayerSteering
+from homeostat.sensors.steering.runs import Run, runs_of
 
 __all__ = ["Steering"]
+
+Ranges = Sequence[tuple[int, int]]
 
 
 class Steering:
@@ -59,9 +63,16 @@ class Steering:
             if rule.rows == "output":
                 assert self.length is not None
                 self.first = self.length - 1
-        self._members = _members([rule.span for rule in self.rules], spans, [rule.reach for rule in self.rules])
-        self._takers = _members([rule.to for rule in self.rules], spans)
-        self._looked = _members([None if rule.where is None else rule.where.span for rule in self.rules], spans)
+        named = [[rule.span, rule.to, None if rule.where is None else rule.where.span] for rule in self.rules]
+        # [members, takers, looked][rule][prompt]: the slots that a rule is about.
+        self._ranges = [
+            [
+                _resolved(one[role], spans, rule.reach if role == 0 else "span")
+                for rule, one in zip(self.rules, named, strict=True)
+            ]
+            for role in range(3)
+        ]
+        self._tables = [_table(ranges, len(spans)) for ranges in self._ranges]
         # (B, N): the first slot whose row is steered, by prompt and rule.
         self._after = torch.tensor(
             [
@@ -70,9 +81,12 @@ class Steering:
             ]
         )
         self._sinks: dict[tuple[int, int], Tensor] = {}
+        self._picked: dict[int, tuple[tuple[int, ...], tuple[tuple[int, ...] | None, ...]]] = {}
+        self._bound: dict[object, LayerSteering] = {}
+        self._shape: tuple[object, ...] = ()
 
     def bind(self, layer: int, query: Tensor, key: Tensor, total: int) -> LayerSteering | None:
-        """Binds the rules to one layer in one forward.
+        """Binds the rules to one layer in one forward. Layers that are steered alike share the result.
 
         Args:
             layer: The layer's index.
@@ -87,12 +101,41 @@ class Steering:
             ConfigError: A rule names a head that the layer does not have, or it needs the prompt's sinks and the
                 prompt does not come in one forward.
         """
-        batch, heads, queries, _ = query.shape
-        keys, device = key.shape[2], query.device
-        offset = max(total - keys, 0)  # a sliding window has dropped the first keys
-        picked = [i for i, rule in enumerate(self.rules) if self._reaches(rule, layer)]
+        if layer not in self._picked:
+            picked = tuple(i for i, rule in enumerate(self.rules) if self._reaches(rule, layer))
+            self._picked[layer] = picked, tuple(_heads(self.rules[i], layer) for i in picked)
+        picked, chosen = self._picked[layer]
         if not picked:
             return None
+        batch, heads, queries, _ = query.shape
+        keys = key.shape[2]
+        shape = total, batch, heads, queries
+        if shape != self._shape:
+            self._shape, self._bound = shape, {}
+        alike = picked, chosen, keys, query.device
+        bound = self._bound.get(alike)
+        if bound is None:
+            bound = self._bound[alike] = self._bind(picked, chosen, query, keys, total, layer)
+        sought = [n for n, i in enumerate(picked) if self.rules[i].sinks is not None]
+        if not sought:
+            return bound
+        offset = max(total - keys, 0)
+        sinks = {n: self._found(layer, picked[n], batch, keys, offset, total - queries) for n in sought}
+        return replace(bound, sinks=sinks)
+
+    def _bind(
+        self,
+        picked: tuple[int, ...],
+        chosen: tuple[tuple[int, ...] | None, ...],
+        query: Tensor,
+        keys: int,
+        total: int,
+        layer: int,
+    ) -> LayerSteering:
+        """The picked rules in one forward, for the chosen heads of each."""
+        batch, heads, queries, _ = query.shape
+        device = query.device
+        offset = max(total - keys, 0)  # a sliding window has dropped the first keys
 
         def on_keys(members: Tensor) -> Tensor:
             members = members[:, picked, offset : offset + keys].to(device)
@@ -101,23 +144,39 @@ class Steering:
 
         acting = torch.ones(1, len(picked), heads, queries, device=device)
         slots = torch.arange(total - queries, total, device=device)
-        late = (slots >= self.first).float()
         for n, i in enumerate(picked):
-            rule = self.rules[i]
-            if rule.heads is not None:
-                acting[:, n] *= _chosen(rule.heads, layer, heads).to(device)[:, None]
-            if rule.rows == "output":
-                acting[:, n] *= late
+            mine = chosen[n]
+            if mine is not None:
+                if max(mine) >= heads:
+                    raise ConfigError(f"head {(layer, max(mine))!r} does not exist: layer {layer} has {heads} heads")
+                acting[:, n] *= torch.zeros(heads, device=device).index_fill_(0, slots.new_tensor(mine), 1.0)[:, None]
+            if self.rules[i].rows == "output":
+                acting[:, n] *= (slots >= self.first).float()
         if any(self.rules[i].after is not None for i in picked):
             behind = (slots >= self._after[:, picked, None].to(device)).float()  # (b, n, Q)
             acting = acting * behind.repeat_interleave(batch // len(behind), 0)[:, :, None]
-        sinks = {
-            n: self._found(layer, i, batch, keys, offset, total - queries)
-            for n, i in enumerate(picked)
-            if self.rules[i].sinks is not None
-        }
-        masks = on_keys(self._members), on_keys(self._takers), on_keys(self._looked)
-        return LayerSteering(tuple(self.rules[i] for i in picked), *masks, acting, self.length, sinks)
+        masks = [on_keys(table) for table in self._tables]
+        firsts = [max(self.first * (self.rules[i].rows == "output"), int(self._after[:, i].min())) for i in picked]
+        spans = [self._ranges[0][i] if self.rules[i].sinks is None else [((offset, total),)] for i in picked]
+        return LayerSteering(
+            tuple(self.rules[i] for i in picked),
+            *masks,
+            acting,
+            self.length,
+            start=min(max(min(firsts) - (total - queries), 0), queries),
+            hulls=tuple(_hull(ranges, offset, keys) for ranges in spans),
+            runs=self._runs(picked, offset, keys) if queries > 1 else (),
+        )
+
+    def _runs(self, picked: tuple[int, ...], offset: int, keys: int) -> tuple[tuple[Run, ...], ...]:
+        """For each prompt, the runs of keys that no span begins or ends in, from the first key to the last."""
+        prompts = range(len(self._tables[0]))
+        return tuple(
+            runs_of(
+                ((a - offset, b - offset) for role in self._ranges for i in picked for a, b in role[i][prompt]), keys
+            )
+            for prompt in prompts
+        )
 
     def keep(self, layer: int, bound: LayerSteering) -> None:
         """Keeps the sinks that a layer's first forward found, for the rows of later forwards.
@@ -126,8 +185,7 @@ class Steering:
             layer: The layer's index.
             bound: The layer's rules after that forward.
         """
-        picked = [i for i, rule in enumerate(self.rules) if self._reaches(rule, layer)]
-        for n, i in enumerate(picked):
+        for n, i in enumerate(self._picked[layer][0]):
             found = bound.sinks.get(n)
             if found is not None and (layer, i) not in self._sinks:
                 self._sinks[layer, i] = found
@@ -154,23 +212,31 @@ class Steering:
         return rule.from_layer <= layer < end and chosen and (rule.layers is None or layer in rule.layers)
 
 
-def _members(wanted: Sequence[Slots | None], spans: Sequence[Spans], reach: Sequence[str] | None = None) -> Tensor:
-    """(B, N, K): 1 if the key belongs to the n-th wanted span; K ends with the last such key."""
-    reach = ["span"] * len(wanted) if reach is None else reach
-    ranges = [
-        [() if one is None else _reached(how, _ranges(one, prompt), prompt.length) for prompt in spans]
-        for one, how in zip(wanted, reach, strict=True)
-    ]
-    end = max((stop for prompts in ranges for found in prompts for _, stop in found), default=0)
-    members = torch.zeros(len(spans), len(wanted), end)
-    for i, prompts in enumerate(ranges):
-        for b, found in enumerate(prompts):
+def _resolved(wanted: Slots | None, spans: Sequence[Spans], reach: str = "span") -> list[Ranges]:
+    """By prompt, the ranges of slots of a wanted span; none if no span is wanted."""
+    return [() if wanted is None else _reached(reach, _ranges(wanted, prompt), prompt.length) for prompt in spans]
+
+
+def _table(ranges: Sequence[Sequence[Ranges]], prompts: int) -> Tensor:
+    """(B, N, K): 1 if the key belongs to the n-th rule's ranges; K ends with the last such key."""
+    end = max((stop for each in ranges for found in each for _, stop in found), default=0)
+    members = torch.zeros(prompts, len(ranges), end)
+    for i, each in enumerate(ranges):
+        for b, found in enumerate(each):
             for start, stop in found:
                 members[b, i, start:stop] = 1
     return members
 
 
-def _reached(how: str, ranges: Sequence[tuple[int, int]], length: int | None) -> Sequence[tuple[int, int]]:
+def _hull(ranges: Sequence[Ranges], offset: int, keys: int) -> tuple[int, int]:
+    """The first key of a rule's ranges, and the key after the last, over all prompts."""
+    starts = [start - offset for found in ranges for start, _ in found]
+    stops = [stop - offset for found in ranges for _, stop in found]
+    first = min(max(min(starts, default=0), 0), keys)
+    return first, max(min(max(stops, default=0), keys), first)
+
+
+def _reached(how: str, ranges: Ranges, length: int | None) -> Ranges:
     """The slots that a rule is about, from the sorted ranges of its span."""
     if how == "span":
         return ranges
@@ -181,17 +247,12 @@ def _reached(how: str, ranges: Sequence[tuple[int, int]], length: int | None) ->
     return [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
 
 
-def _chosen(chosen: Collection[tuple[int, int]], layer: int, heads: int) -> Tensor:
-    """(H,) 1 for the chosen heads of a layer."""
-    mine = [head for index, head in chosen if index == layer]
-    if mine and max(mine) >= heads:
-        raise ConfigError(f"head {(layer, max(mine))!r} does not exist: layer {layer} has {heads} heads")
-    out = torch.zeros(heads)
-    out[mine] = 1
-    return out
+def _heads(rule: Actuator, layer: int) -> tuple[int, ...] | None:
+    """The heads of a layer that a rule steers; None for all."""
+    return None if rule.heads is None else tuple(sorted(head for index, head in rule.heads if index == layer))
 
 
-def _ranges(span: Slots, spans: Spans) -> Sequence[tuple[int, int]]:
+def _ranges(span: Slots, spans: Spans) -> Ranges:
     """The ranges of a span: of the label and of its parts, such as ``tool.search`` for ``tool``."""
     if isinstance(span, str):
         labels = covered((span,), spans)

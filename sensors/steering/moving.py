@@ -12,7 +12,6 @@ or if a logit is stretched, the output is computed from all weights, in row chun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,7 +36,7 @@ def move(
     value: Tensor,
     scoring: AttentionScoring,
     rows: RowMask,
-) -> list[tuple[int, int]]:
+) -> list[int]:
     """Moves masses in the fused kernel's output, in place.
 
     Args:
@@ -51,16 +50,15 @@ def move(
         rows: Which keys each row sees.
 
     Returns:
-        The ranges [first, stop) of rows that have to be computed from all weights instead, because rounding would
-        show.
+        The rows that have to be computed from all weights instead, because rounding would show.
     """
     at, few = rules.named, rules.few
     keys, values = key[:, :, at], value[:, :, at].float()
-    steep = []
+    steep: list[int] = []
     for first, stop in row_chunks(0, query.shape[2], query.shape[0] * query.shape[1] * len(at)):
         seen = rows.rows(first, stop, at)
         share = held[:, first:stop].float().transpose(1, 2)[..., None].clamp(0, 1)  # (B, H, r, 1)
-        old = scoring.weights(query[:, :, first:stop], keys, seen, few.bias(first, stop)[..., :-1]) * share
+        old = scoring.weights(query[:, :, first:stop], keys, seen, few.on_scores(first, stop)) * share
         new = few.retarget(torch.cat([old, 1 - share], -1), first, stop)
         rest = new[..., -1:] / (1 - share).clamp(min=1e-6)
         there = out[:, first:stop].float()
@@ -68,15 +66,4 @@ def move(
         same = (new[..., :-1] == old).all(-1)[..., None].transpose(1, 2)  # no rule acted: keep every bit
         out[:, first:stop] = torch.where(same, there, moved).to(out.dtype)
         steep += [first + int(row) for row in ((rest > _STEEP).any(1).any(0)).flatten().nonzero()]
-    return _runs(steep)
-
-
-def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Ascending row numbers as ranges [first, stop)."""
-    runs: list[tuple[int, int]] = []
-    for row in rows:
-        if runs and runs[-1][1] == row:
-            runs[-1] = (runs[-1][0], row + 1)
-        else:
-            runs.append((row, row + 1))
-    return runs
+    return steep

@@ -14,17 +14,13 @@ ACT (2406.15765) and VAR (2503.03321) scale a mass, m' = s m. The difference goe
 span, in proportion to their weights. PAINT (2501.12206, for local and summary image tokens) adds α |s| to logits s; VHR
 (2412.13949) multiplies a head's output.
 
-*Gains beside the fused kernel.* When torch's fused kernel computes the output, log γ is passed in additional channels
-of queries and keys: the query's channel holds log γ / scale, and the key's channel is 1 if the key is in S. Nothing is
-approximated, and causal masks and grouped heads work unchanged. The cost is a larger head size (by 8 for up to two
-rules).
-
-*Moved masses* are in ``moving.py``.
+``parts.py`` applies the rules beside torch's fused kernel, in prefill. Where it can't, ``channels.py`` and
+``moving.py`` do. In decoding, and where a rule is about single keys, the weights themselves are changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import log
@@ -33,12 +29,12 @@ import torch
 from torch import Tensor
 
 from homeostat.sensors.steering.actuators import Actuator
+from homeostat.sensors.steering.channels import key_channels, query_channels
+from homeostat.sensors.steering.runs import Run
 
 __all__ = ["LayerSteering"]
 
 _SMALL = 4  # masses are moved beside the fused kernel if the named keys are at most 1/_SMALL of all keys
-_PARTS = 3  # channels per rule: a 24-bit significand is three of 8 bits, which is what bfloat16 holds
-_WIDTH = 8  # fused kernels need a head size that is a multiple of this
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,9 @@ class LayerSteering:
         length: The number of slots of the prompt; None if it is unknown.
         sinks: (B, H, K) by rule: 1 if the key is a sink of the head; None for a rule whose sinks are still to be found.
         factors: (B,) by rule: the factor of a rule with ``floor``; empty until it is settled.
+        start: The first row that some rule applies to.
+        hulls: By rule, the first key of its span and the key after the last, over all prompts.
+        runs: For each prompt, the runs of keys from the first to the last; empty in decoding.
     """
 
     rules: tuple[Actuator, ...]
@@ -64,27 +63,35 @@ class LayerSteering:
     length: int | None = None
     sinks: Mapping[int, Tensor | None] = field(default_factory=dict)
     factors: Mapping[int, Tensor] = field(default_factory=dict)
+    start: int = 0
+    hulls: tuple[tuple[int, int], ...] = ()
+    runs: tuple[tuple[Run, ...], ...] = ()
 
-    @property
+    @cached_property
     def needs_weights(self) -> bool:
-        """Whether the output has to be computed from all weights."""
-        whole = any(
-            (rule.stretch is not None or rule.sinks is not None) and self._acts(i) for i, rule in enumerate(self.rules)
+        """Whether a rule that applies here needs the logit or the weight of every key by itself."""
+        return any(
+            (rule.stretch is not None or rule.sinks is not None) and self._applies[i]
+            for i, rule in enumerate(self.rules)
         )
-        return whole or (self.moves and len(self.named) * _SMALL > self.members.shape[-1])
+
+    @cached_property
+    def moves_much(self) -> bool:
+        """Whether masses are moved over so many keys that computing all weights costs less than ``moving.py`` does."""
+        return self.moves and len(self.named) * _SMALL > self.members.shape[-1]
 
     @cached_property
     def moves(self) -> bool:
         """Whether a rule that applies here moves a mass."""
         return any(
-            (rule.target is not None or rule.floor is not None or rule.scale is not None) and self._acts(i)
+            (rule.target is not None or rule.floor is not None or rule.scale is not None) and self._applies[i]
             for i, rule in enumerate(self.rules)
         )
 
     @cached_property
     def raising(self) -> tuple[int, ...]:
         """The rules whose factor depends on the mean mass of their span."""
-        return tuple(i for i, rule in enumerate(self.rules) if rule.floor is not None and self._acts(i))
+        return tuple(i for i, rule in enumerate(self.rules) if rule.floor is not None and self._applies[i])
 
     @property
     def searching(self) -> tuple[int, ...]:
@@ -101,41 +108,54 @@ class LayerSteering:
         """The indices of the keys that some rule names, in some prompt of the batch."""
         return (self.members + self.takers + self.looked).sum((0, 1)).nonzero().flatten()
 
-    def _acts(self, rule: int) -> bool:
-        return bool(self.acting[:, rule].any())
+    @cached_property
+    def _applies(self) -> tuple[bool, ...]:
+        """For each rule, whether it applies to some head and row."""
+        return tuple(self.acting.any(-1).any(-1).any(0).tolist())
 
-    @property
+    @cached_property
     def has_gains(self) -> bool:
         """Whether some rule has a gain."""
         return any(rule.gain is not None for rule in self.rules)
 
-    def bias(self, first: int, stop: int) -> Tensor:
-        """Computes what the gains add to the logits.
+    @cached_property
+    def lowers(self) -> bool:
+        """Whether a rule can take mass from the keys that it names."""
+        return not all(
+            rule.output is not None
+            or rule.raise_only
+            or rule.floor is not None
+            or (rule.gain or rule.scale or 0.0) >= 1
+            for rule in self.rules
+        )
+
+    def on_scores(self, first: int, stop: int) -> Callable[[Tensor], Tensor] | None:
+        """Returns what gains and stretches do to the logits of some rows.
 
         Args:
             first: The first row.
             stop: The row after the last.
 
         Returns:
-            (B, H, r, K) log γ on each rule's keys, 0 elsewhere.
+            A function from (B, H, r, K) logits to logits with log γ and α |s| added, which may change its argument;
+            None if no rule has a gain or a stretch.
         """
-        return _on_keys(self._logs()[..., first:stop], self.members)
-
-    def stretch(self, first: int, stop: int) -> Tensor | None:
-        """Computes the factors of the stretches.
-
-        Args:
-            first: The first row.
-            stop: The row after the last.
-
-        Returns:
-            (B, H, r, K) α on each rule's keys, 0 elsewhere; None if no rule stretches logits.
-        """
-        if all(rule.stretch is None for rule in self.rules):
+        alphas = [(rule.stretch or 0.0) * applies for rule, applies in zip(self.rules, self._applies, strict=True)]
+        if not self.has_gains and not any(alphas):
             return None
-        alphas = [rule.stretch or 0.0 for rule in self.rules]
-        acting = self.acting * torch.tensor(alphas, device=self.acting.device)[:, None, None]
-        return _on_keys(acting[..., first:stop], self.members)
+
+        def change(scores: Tensor) -> Tensor:
+            if any(alphas):
+                acting = self.acting * torch.tensor(alphas, device=self.acting.device)[:, None, None]
+                scores = scores + _on_keys(acting[..., first:stop], self.members) * scores.abs()
+            for i, rule in enumerate(self.rules):
+                if rule.gain is not None:
+                    mine = slice(*self.hulls[i])
+                    rows = self.acting[:, i, :, first:stop, None]
+                    scores[..., mine].addcmul_(rows, self.members[:, i, None, None, mine], value=log(rule.gain))
+            return scores
+
+        return change
 
     def outputs(self, out: Tensor) -> Tensor:
         """Multiplies the heads' outputs.
@@ -165,59 +185,82 @@ class LayerSteering:
         for i, rule in enumerate(self.rules):
             if rule.target is None and rule.scale is None and i not in self.factors:
                 continue
-            member = self._member(i)
-            mass = (weights * member).sum(-1, keepdim=True)
+            mine, member = slice(*self.hulls[i]), self._member(i)
+            mass = (weights[..., mine] * member).sum(-1, keepdim=True)
             acts = self.acting[:, i, :, first:stop, None].bool() & (mass > 0)
             if rule.sinks is None:  # a head may have next to nothing beside its sinks, and the paper scales even that
                 acts = acts & (mass < 1 - 1e-6)
             if rule.where is not None:
                 looked = self.looked[:, i, None, None]
                 seen = (weights * looked).sum(-1, keepdim=True)
-                wasted = (weights * looked * member).sum(-1, keepdim=True)
+                wasted = (weights[..., mine] * looked[..., mine] * member).sum(-1, keepdim=True)
                 acts = acts & (seen >= rule.where.least) & (wasted <= rule.where.most * seen)
-            if rule.target is not None:
-                if rule.raise_only:
-                    acts = acts & (mass < rule.target)
-                moved = _at_mass(weights, member, mass, torch.full_like(mass, rule.target))
-            elif rule.floor is not None:
+            if rule.scale is not None and (rule.to is not None or rule.sinks is not None):
+                weights = self._handed_over(weights, i, rule.scale, mass, acts)
+                continue
+            if rule.floor is not None:
                 more = self.factors[i][:, None, None, None] - 1
                 acts = acts & (more > 0)
-                moved = weights * (1 + more * member) / (1 + more * mass)
             else:
-                assert rule.scale is not None
-                moved = self._scaled(weights, i, rule.scale, mass)
-            weights = torch.where(acts, moved, weights)
+                new = torch.full_like(mass, rule.target) if rule.scale is None else rule.scale * mass
+                if rule.raise_only:
+                    acts = acts & (mass < new)
+                new, inside = new.clamp(max=1 - 1e-6), mass.clamp(1e-12, 1 - 1e-6)
+                more = new / (1 - new) * (1 - inside) / inside - 1
+            more = torch.where(acts, more, 0.0)
+            weights = weights / (1 + more * mass)
+            weights[..., mine].mul_(1 + more * member)
         return weights
 
     @cached_property
     def few(self) -> LayerSteering:
         """The same rules on the named keys only, with one more key that stands for all others."""
+        pad = torch.nn.functional.pad
+        return self._on(lambda members: pad(members[..., self.named], (0, 1)), len(self.named))
 
-        def on(members: Tensor) -> Tensor:
-            return torch.nn.functional.pad(members[..., self.named], (0, 1))
+    def of_parts(self, runs: Sequence[Run], prompt: int) -> LayerSteering:
+        """The same rules on parts of the keys, which they change as a whole.
 
-        return replace(self, members=on(self.members), takers=on(self.takers), looked=on(self.looked))
+        Args:
+            runs: The runs of keys, one for each part.
+            prompt: The prompt that the runs belong to.
+
+        Returns:
+            The rules for that prompt's rows of the batch; a part takes the place of a key.
+        """
+        each = len(self.members) // len(self.runs)
+        rows = slice(prompt * each, (prompt + 1) * each)
+        firsts = [run.start for run in runs]
+        one = self._on(lambda members: members[rows][..., firsts], len(runs))
+        acting = self.acting if len(self.acting) == 1 else self.acting[rows]
+        return replace(one, acting=acting, factors={i: factor[rows] for i, factor in self.factors.items()})
+
+    def _on(self, pick: Callable[[Tensor], Tensor], keys: int) -> LayerSteering:
+        """The same rules on other keys."""
+        hulls = ((0, keys),) * len(self.rules)
+        masks = [pick(members) for members in (self.members, self.takers, self.looked)]
+        return replace(self, members=masks[0], takers=masks[1], looked=masks[2], hulls=hulls)
 
     def _member(self, rule: int) -> Tensor:
-        """(B, H or 1, 1, K): 1 if the rule is about the key."""
+        """(B, H or 1, 1, k): 1 if the rule is about the key, for the k keys of its hull."""
         found = self.sinks.get(rule)
-        return self.members[:, rule, None, None] if found is None else found[:, :, None]
+        every = self.members[:, rule, None, None] if found is None else found[:, :, None]
+        return every[..., slice(*self.hulls[rule])]
 
-    def _scaled(self, weights: Tensor, rule: int, scale: float, mass: Tensor) -> Tensor:
-        """Multiplies the rule's mass by ``scale``; the difference goes to the rule's ``to``, or to all other keys."""
-        member, new = self._member(rule), (scale * mass).clamp(max=1 - 1e-6)
-        if self.rules[rule].to is None and self.rules[rule].sinks is None:
-            return _at_mass(weights, member, mass, new)
+    def _handed_over(self, weights: Tensor, rule: int, scale: float, mass: Tensor, acts: Tensor) -> Tensor:
+        """Multiplies a mass by ``scale``; the difference goes to the span ``to``, or from sinks to all other keys."""
+        found = self.sinks.get(rule)
+        member = self.members[:, rule, None, None] if found is None else found[:, :, None]
         taker = 1 - member
         if self.rules[rule].to is not None:
             taker = self.takers[:, rule, None, None] * taker
+        new = (scale * mass).clamp(max=1 - 1e-6)
         given = (weights * taker).sum(-1, keepdim=True)
         factor = 1 + (mass - new) / given.clamp(min=1e-30)
-        moved = weights * torch.where(
-            member.bool(), new / mass.clamp(min=1e-12), torch.where(taker.bool(), factor, 1.0)
-        )
         # The row is unchanged if ``to`` has no weight, or too little to give.
-        return torch.where((given > 0) & (factor >= 0), moved, weights)
+        acts = acts & (given > 0) & (factor >= 0)
+        inside = torch.where(acts, new / mass.clamp(min=1e-12) - 1, 0.0)
+        return weights * (1 + inside * member + torch.where(acts, factor - 1, 0.0) * taker)
 
     def widen(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
         """Adds the gains as further channels, for the fused kernel.
@@ -234,26 +277,14 @@ class LayerSteering:
         Returns:
             Queries, keys and values of a larger head size.
         """
-        rest = self._logs() / scale
-        parts = []
-        for _ in range(_PARTS):
-            parts.append(rest.to(query.dtype))
-            rest = rest - parts[-1].float()
-        asked = torch.cat(parts, 1).permute(0, 2, 3, 1).expand(query.shape[0], -1, -1, -1)
-        held = self.members.repeat(1, _PARTS, 1).transpose(1, 2)[:, None].to(key.dtype)
-        used = len(self.rules) * _PARTS
-        width = -used % _WIDTH
-        pad = torch.nn.functional.pad
-        wide = pad(value, (0, used + width))
+        asked = query_channels(self._logs() / scale, query)
+        held = key_channels(self.members, key)
+        wide = torch.nn.functional.pad(value, (0, held.shape[-1]))
         if self.moves:
             wide[:, :, self.named, value.shape[-1]] = 1
             for place, rule in enumerate(self.raising, value.shape[-1] + 1):
                 wide[..., place] = self.members[:, None, rule].to(wide.dtype)
-        return (
-            torch.cat([query, pad(asked, (0, width))], -1),
-            torch.cat([key, pad(held.expand(-1, key.shape[1], -1, -1), (0, width))], -1),
-            wide,
-        )
+        return torch.cat([query, asked], -1), torch.cat([key, held], -1), wide
 
     def _logs(self) -> Tensor:
         """(B or 1, N, H, Q) log γ of every rule with a gain, 0 for heads and rows that it does not apply to."""
@@ -264,10 +295,3 @@ class LayerSteering:
 def _on_keys(rows: Tensor, members: Tensor) -> Tensor:
     """(B, H, r, K): the (B or 1, N, H, r) numbers of the rules, on the (B, N, K) keys that they are about."""
     return torch.einsum("bnhr,bnk->bhrk", rows.expand(len(members), -1, -1, -1), members)
-
-
-def _at_mass(weights: Tensor, member: Tensor, mass: Tensor, new: Tensor) -> Tensor:
-    """The weights with the members' mass set to ``new``, and all others changed in proportion."""
-    inside = mass.clamp(1e-12, 1 - 1e-6)
-    gain = new / (1 - new) * (1 - inside) / inside
-    return weights * (1 + (gain - 1) * member) / (1 + (gain - 1) * mass)
