@@ -118,7 +118,10 @@ def harmony(text: str, known: Collection[str]) -> list[Named] | None:
 
 
 def plain(text: str, known: Collection[str]) -> list[Named] | None:
-    """JSON or a Python call that is the whole text, perhaps in a code fence or behind a marker, of known tools only.
+    """JSON or a Python call that is the whole text, perhaps in a code fence or behind a marker.
+
+    It names known tools, so that an answer in JSON stays an answer; or it is an object that has the keys of a call and
+    no others, so that whoever calls an unknown tool is told so.
 
     Covers Llama 3.1 (``{"name", "parameters"}``), Mistral (a list of calls, or ``NAME{…}``), and Gemma 3
     (``tool_code`` with a Python call).
@@ -127,11 +130,12 @@ def plain(text: str, known: Collection[str]) -> list[Named] | None:
     bodies = [body.strip() for body in (*([fenced[1]] if fenced else []), _MARKER.sub("", text))]
     for body in bodies:
         found = _json_calls(body) or _mistral(body, known) or _python(body, known)
-        if found and all(name in known for name, _ in found):
+        if found and (all(name in known for name, _ in found) or _is_a_call(body)):
             return found
     for body in bodies:
         if (opened := _OPENED.match(body.lstrip("[ \n"))) and opened[1] in known:
-            raise UnparsableAction(f"the call {_said(body)} breaks off or is no JSON; write one short call as JSON")
+            # Nothing is quoted: a reminder of an order that the model has copied would lend it our authority.
+            raise UnparsableAction("the tool call breaks off or is no JSON; write one short call as JSON")
     return None
 
 
@@ -156,6 +160,15 @@ def _json_calls(body: str) -> list[Named]:
             calls.append(call)
         at += len(body[at:]) - len(body[at:].lstrip(" \n\t;,"))
     return calls
+
+
+def _is_a_call(body: str) -> bool:
+    """Whether a text begins with a JSON object that has a call's keys and no others."""
+    try:
+        value = decode_json(body)[0]
+    except ValueError:
+        return False
+    return isinstance(value, dict) and set(value) in ({"name", "arguments"}, {"name", "parameters"})
 
 
 def _unclosed(body: str, at: int) -> Named | None:

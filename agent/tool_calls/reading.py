@@ -26,8 +26,8 @@ def read_turn(text: str, tools: Sequence[ToolSpec], *, thinks: bool = True) -> A
 
     Args:
         text: The assistant's text.
-        tools: The tools that may be called. JSON without a marker counts as a call only if it names one of these, so
-            that an answer in JSON stays an answer.
+        tools: The tools that may be called. JSON without a marker counts as a call only if it names one of these or has
+            the keys of a call and no others, so that an answer in JSON stays an answer.
         thinks: Whether a part that ends with ``</think>`` is left out of the text first.
 
     Returns:
