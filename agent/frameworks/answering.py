@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from homeostat.actions import Answer, Call, Question, calls_of
 from homeostat.agent.agent import Agent
 from homeostat.agent.events import Decide, Event, Finish, Sense
-from homeostat.agent.frameworks.chat_request import ChatRequest, read_messages
+from homeostat.agent.frameworks.chat_request import read_messages
+from homeostat.agent.request_env import RequestEnv
 from homeostat.agent.tool_calls import read_turn
 from homeostat.controllers.decisions import Decision, Proceed, Refuse
 from homeostat.conversation import ToolSpec
@@ -103,7 +104,7 @@ def answer_chat(
         ComponentError: A sensor or a controller failed.
     """
     request = read_messages(messages, tools)
-    env = ChatRequest(request.conversation)
+    env = RequestEnv(request.conversation, checks="nothing")
     run = agent.limited(**(settings or {})).start(
         request.goal, env, seed=seed, rules=rules, earlier=earlier, max_steps=3
     )
@@ -130,7 +131,7 @@ def earlier_readings(data: Sequence[Any]) -> tuple[Reading, ...]:
 
 
 def _answered(
-    env: ChatRequest, events: Sequence[Event], tools: Sequence[ToolSpec], stop: Sequence[str], thinks: bool
+    env: RequestEnv, events: Sequence[Event], tools: Sequence[ToolSpec], stop: Sequence[str], thinks: bool
 ) -> Answered:
     senses = [event for event in events if isinstance(event, Sense)]
     taken = tuple(e.decision for e in events if isinstance(e, Decide) and not isinstance(e.decision, Proceed))

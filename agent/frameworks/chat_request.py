@@ -1,8 +1,4 @@
-"""A chat of another framework as an environment: the agent's loop answers it once, and the framework goes on.
-
-The framework itself calls the tools. So the episode ends with the first action that no controller refuses: an answer, a
-question, or tool calls.
-"""
+"""Reads the chats and the tools of other frameworks, which are in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -13,14 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from homeostat.actions import Action, Answer, Call, Calls, Question, action_from_dict
+from homeostat.actions import Call
 from homeostat.conversation import Conversation, ToolSpec, Turn
-from homeostat.envs.core import TaskInfo
-from homeostat.errors import ActionError, ConfigError
+from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped
-from homeostat.observation import Observation
 
-__all__ = ["ChatRequest", "Request", "read_messages", "read_tools"]
+__all__ = ["Request", "read_messages", "read_tools"]
 
 
 @dataclass(frozen=True)
@@ -34,61 +28,6 @@ class Request:
 
     goal: str
     conversation: Conversation
-
-
-class ChatRequest:
-    """The environment of one request.
-
-    Attributes:
-        action: What the agent did; None until then.
-    """
-
-    restores = True
-
-    def __init__(self, conversation: Conversation) -> None:
-        """Shows a conversation.
-
-        Args:
-            conversation: The conversation so far.
-        """
-        self._conversation = conversation
-        self.action: Action | None = None
-
-    def reset_task(self, task: str | None = None, *, seed: int | None = None) -> TaskInfo:
-        """Starts anew. There are no named tasks: ``task`` is ignored."""
-        self.action = None
-        return TaskInfo(name="free", goal="", seed=seed or 0, optimal_steps=1, max_steps=1)
-
-    def observe(self) -> Observation:
-        """Returns the conversation."""
-        return Observation(conversation=self._conversation)
-
-    def act(self, action: Action) -> None:
-        """Takes note of an answer, a question or tool calls.
-
-        Raises:
-            ActionError: It is another action.
-        """
-        if not isinstance(action, Answer | Question | Call | Calls):
-            raise ActionError(f"{action.kind!r} is no action of a conversation; call a tool, or answer")
-        self.action = action
-
-    @property
-    def ended(self) -> str:
-        """The reason why the episode is over; "" while it goes on."""
-        return "" if self.action is None else "the assistant's turn is complete"
-
-    def success(self) -> bool:
-        """Returns False: nothing judges a request."""
-        return False
-
-    def snapshot(self) -> dict[str, Any]:
-        """What was done so far."""
-        return {"action": None if self.action is None else self.action.model_dump(mode="json")}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Restores what was done."""
-        self.action = None if snapshot["action"] is None else action_from_dict(snapshot["action"])
 
 
 def read_messages(

@@ -12,7 +12,7 @@ from homeostat.agent.events import Act, Decide, Event, Sense, Started
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.models.callers import Caller
-from homeostat.agent.serving.environment import RequestEnv
+from homeostat.agent.request_env import RequestEnv
 from homeostat.agent.serving.errors import ApiError
 from homeostat.controllers.cascade import Cascade
 from homeostat.conversation import Conversation
@@ -90,7 +90,7 @@ def answered(
     Raises:
         HomeostatError: The model, a sensor or a controller failed, or the time was over before the first token.
     """
-    env = RequestEnv(asked.conversation, checks=asked.steps > 1)
+    env = RequestEnv(asked.conversation, checks="arguments" if asked.steps > 1 else "names")
     agent = Agent(model, sensors, cascade, limits=asked.limits, allow_degraded=True)
     task = TaskInfo(
         name="request", goal=asked.goal, rules=asked.rules, seed=asked.seed, optimal_steps=0, max_steps=asked.steps

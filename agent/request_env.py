@@ -1,23 +1,31 @@
-"""``RequestEnv``: the environment of one request. The assistant's answer, or its tool calls, end the episode."""
+"""``RequestEnv``: the environment of one request, of a server's client or of another framework.
+
+Whoever asks calls the tools. So the episode ends with the first action that no controller refuses: an answer, a
+question, or tool calls.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from homeostat.actions import Action, Answer, Call, Question, calls_of
+from homeostat.actions import Action, Answer, Call, Calls, Question, action_from_dict, calls_of
 from homeostat.conversation import Conversation
 from homeostat.envs.core import TaskInfo
+from homeostat.envs.tools.arguments import misfit
 from homeostat.errors import ActionError, UnknownName
 from homeostat.observation import Observation
 
-__all__ = ["RequestEnv"]
+__all__ = ["Checks", "RequestEnv"]
+
+Checks = Literal["nothing", "names", "arguments"]
+"""What is checked of a call: nothing, that the tool is known, or also that the arguments fit the tool's schema."""
 
 
 class RequestEnv:
     """A chat that waits for the assistant's turn.
 
-    The tools are the client's: a call is not made here but returned. A call that can't be made stays in the chat, with
-    the reason as its result, so that the model can correct itself.
+    A call is not made here but returned. A call that the checks refuse stays in a chat of messages, with the reason as
+    its result, so that the model can correct itself.
 
     Attributes:
         restores: Always True: nothing outside is touched.
@@ -28,12 +36,12 @@ class RequestEnv:
 
     restores = True
 
-    def __init__(self, conversation: Conversation, *, checks: bool = True) -> None:
+    def __init__(self, conversation: Conversation, *, checks: Checks = "arguments") -> None:
         """Begins before the assistant's turn.
 
         Args:
             conversation: The chat and the tools.
-            checks: Whether calls whose arguments don't fit the tool's schema are refused.
+            checks: Which calls are refused: none, those of unknown tools, or also those whose arguments don't fit.
         """
         self._conversation, self._checks = conversation, checks
         self._tools = {tool.name: tool for tool in conversation.tools}
@@ -56,7 +64,7 @@ class RequestEnv:
         """Takes the assistant's turn.
 
         Raises:
-            ActionError: A tool is unknown, its arguments don't fit, or the action is one on a screen.
+            ActionError: The checks refuse a call, or the action is one on a screen.
         """
         self.problem = self._problem(action)
         if self.problem:
@@ -79,19 +87,21 @@ class RequestEnv:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Puts the assistant's turn back."""
-        from homeostat.actions import action_from_dict
-
         self.action = action_from_dict(snapshot["action"]) if snapshot["action"] is not None else None
 
     def _problem(self, action: Action) -> str:
         if isinstance(action, Answer | Question):
             return ""
         calls = calls_of(action)
-        if not calls:
+        if not isinstance(action, Call | Calls):
             return f"{action.kind!r} is no action of a conversation; call a tool, or answer"
+        if self._checks == "nothing":
+            return ""
         if unknown := next((call.tool for call in calls if call.tool not in self._tools), None):
             return str(UnknownName.of("tool", unknown, self._tools))
-        found = next((problem for call in calls if (problem := self._misfit(call))), "") if self._checks else ""
+        if self._checks == "names":
+            return ""
+        found = next((problem for call in calls if (problem := self._misfit(call))), "")
         if found:
             self.misfit = action
         return found
@@ -110,11 +120,5 @@ class RequestEnv:
         return (*chat, said, *results) if calls else tuple(chat)
 
     def _misfit(self, call: Call) -> str:
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
-
-        error = best_match(Draft202012Validator(self._tools[call.tool].parameters).iter_errors(call.arguments))
-        if error is None:
-            return ""
-        where = ".".join(map(str, error.absolute_path))
-        return f"the arguments of {call.tool!r} don't fit: {where + ': ' if where else ''}{error.message[:200]}"
+        wrong = misfit(self._tools[call.tool].parameters, call.arguments)
+        return f"the arguments of {call.tool!r} don't fit: {wrong}" if wrong else ""
