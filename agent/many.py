@@ -21,6 +21,7 @@ from homeostat.agent.loop.episode import Episode
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.shared_model import SharedModel
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.agent.models.turns import Turns
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.errors import ConfigError
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SharedAgent", "run_many"]
 
 _PATIENCE = 0.5
-"""How long a batch waits for episodes that are between two calls, as a share of the time of the last batch."""
+"""How long a static batch waits for episodes between two calls, as a share of the time of the last batch."""
 
 
 class SharedAgent:
@@ -52,10 +53,10 @@ class SharedAgent:
             ConfigError: A batch has no rows.
         """
         self.agent, self.batch = agent, batch
-        turn = threading.Lock()  # two models at once would wait for each other's threads
+        turns = Turns()
         local = {id(m): m for m in (agent.model, agent.planner) if isinstance(m, TransformersModel)}
         self._shared = {
-            key: SharedModel(model, rows=batch, batch_samples=False, patience=_PATIENCE, turn=turn)
+            key: SharedModel(model, rows=batch, batch_samples=False, patience=_PATIENCE, turns=turns)
             for key, model in local.items()
         }
 

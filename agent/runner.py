@@ -78,7 +78,14 @@ class AgentRunner:
         self._player: Callable[[], AbstractContextManager[Agent]] = lambda: nullcontext(self.agent)
 
     def share(self, episodes: int) -> Callable[[], AgentRunner]:
-        """Prepares to play several episodes at once (see :class:`~homeostat.envs.harness.runner.Sharing`)."""
+        """Prepares to play several episodes at once, on one model.
+
+        Args:
+            episodes: The most episodes at a time.
+
+        Returns:
+            A function that makes a runner for one thread.
+        """
         shared = self._shared = SharedAgent(self.agent, episodes)
 
         def make() -> AgentRunner:

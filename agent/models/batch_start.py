@@ -26,7 +26,7 @@ from homeostat.sensors.chat.rendered import Rendered
 if TYPE_CHECKING:
     from homeostat.agent.models.transformers_model import TransformersModel
 
-__all__ = ["BatchStart", "keep_rows", "start_batch"]
+__all__ = ["BatchStart", "start_batch"]
 
 _ONE_MORE_PASS = 48
 """``a`` in the module's formula, in tokens."""
@@ -41,13 +41,13 @@ class BatchStart:
     Attributes:
         prompts: The prompts, with the inputs that ``generate`` takes: all tokens, and the pixels that still have to be
             run.
-        cache: The cache of what need not run again; None lets the model make its own.
+        cache: The cache of what need not run again.
         cached: For each row, the number of its tokens that were not run again.
     """
 
     prompts: RenderedBatch
-    cache: Any = field(default=None, repr=False)
-    cached: tuple[int, ...] = ()
+    cache: Any = field(repr=False)
+    cached: tuple[int, ...]
 
 
 def start_batch(
@@ -55,7 +55,8 @@ def start_batch(
     rows: Sequence[Rendered],
     owners: Sequence[Hashable],
     fresh: int,
-    pool: PrefixPool | None,
+    pool: PrefixPool,
+    known: Sequence[Prefix] = (),
 ) -> BatchStart:
     """Prepares a batch, so that only what is new runs.
 
@@ -64,7 +65,8 @@ def start_batch(
         rows: The B prompts.
         owners: The caller of each row.
         fresh: The number of the last tokens of each prompt that have to run in any case.
-        pool: The keys and values of earlier prompts; None runs everything.
+        pool: The keys and values of earlier prompts.
+        known: Further keys and values that rows may start from.
 
     Returns:
         Where the batch starts.
@@ -72,17 +74,16 @@ def start_batch(
     Raises:
         ModelError: The prompts' inputs can't be put into one batch.
     """
-    dynamic = model.model._supports_default_dynamic_cache()
-    if pool is None or not dynamic or not pool.fits(rows):
-        return BatchStart(batch(rows, model.pad), None, (0,) * len(rows))
-    known = [pool.longest(row, owner, max(len(row.ids) - fresh, 0)) for row, owner in zip(rows, owners, strict=True)]
-    together = _rows_together(rows, [length for _, length in known], fresh)
+    begun = [
+        pool.longest(row, owner, max(len(row.ids) - fresh, 0), known) for row, owner in zip(rows, owners, strict=True)
+    ]
+    together = _rows_together(rows, [length for _, length in begun], fresh)
     cuts = [max(len(row.ids) - together, 0) for row in rows]
     if not max(cuts):
         return BatchStart(batch(rows, model.pad), pool.empty_cache(), (0,) * len(rows))
     done: list[Prefix] = []
     cached = []
-    for row, cut, (prefix, length) in zip(rows, cuts, known, strict=True):
+    for row, cut, (prefix, length) in zip(rows, cuts, begun, strict=True):
         best, shared = prefix, min(length, cut)
         for other in done if cut - shared > _WORTH_A_LOOK else ():
             if (more := other.shared(row, cut)) > shared:
@@ -91,32 +92,6 @@ def start_batch(
         cached.append(shared)
     behind = batch([_behind(row, cut) for row, cut in zip(rows, cuts, strict=True)], model.pad)
     return BatchStart(RenderedBatch(tuple(rows), behind.inputs), _merged(pool, done, cuts), tuple(cached))
-
-
-def keep_rows(
-    start: BatchStart, owners: Sequence[Hashable], answers: Sequence[Sequence[int]], pool: PrefixPool | None
-) -> None:
-    """Stores what a batch has computed, for the callers' next prompts.
-
-    Args:
-        start: Where the batch started.
-        owners: The caller of each row.
-        answers: The tokens of each row's answer.
-        pool: Where it is stored; None keeps nothing.
-    """
-    cache, rows = start.cache, start.prompts.rows
-    if pool is None or cache is None:
-        return
-    longest, columns = max(len(row.ids) for row in rows), cache.get_seq_length()
-    for number, (row, owner, answer) in enumerate(zip(rows, owners, answers, strict=True)):
-        first = longest - len(row.ids)
-        tokens = [*row.ids, *answer[: columns - longest]]
-        last = first + len(tokens)
-        one = slice(number, number + 1)
-        layers = [
-            (layer.keys[one, :, first:last].clone(), layer.values[one, :, first:last].clone()) for layer in cache.layers
-        ]
-        pool.keep(owner, Prefix(tokens, row.images, layers))
 
 
 def _rows_together(rows: Sequence[Rendered], known: Sequence[int], fresh: int) -> int:

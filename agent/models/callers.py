@@ -117,7 +117,15 @@ class LocalCaller(Caller):
         self._last: tuple[Prompt, Rendered] | None = None
 
     def excess(self, prompt: Prompt, max_new_tokens: int) -> int:
-        """Counts the tokens that do not fit the context (see :class:`~homeostat.agent.models.protocol.Measuring`)."""
+        """Counts the tokens by which a prompt and its answer exceed the context.
+
+        Args:
+            prompt: The prompt.
+            max_new_tokens: The most tokens of the answer.
+
+        Returns:
+            The number of tokens; 0 where both fit.
+        """
         if self._local.context is None:
             return 0
         if self._last is None or self._last[0] is not prompt:
@@ -125,7 +133,15 @@ class LocalCaller(Caller):
         return max(len(self._last[1].ids) + max_new_tokens - self._local.context, 0)
 
     def parse_answer(self, attempt: Attempt, tools: Sequence[ToolSpec]) -> dict[str, Any] | None:
-        """Reads an answer (see :class:`~homeostat.agent.models.protocol.ParsingAnswers`)."""
+        """Reads an answer by the tokenizer's own ``response_template``.
+
+        Args:
+            attempt: The answer.
+            tools: The tools that the prompt offered.
+
+        Returns:
+            The message; None where the tokenizer has no such template, or the answer does not fit it.
+        """
         return self._local.parse_answer(attempt, tools)
 
     def _known(self, prompt: Prompt) -> Rendered | None:

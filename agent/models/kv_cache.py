@@ -181,7 +181,7 @@ def shared_length(
     Returns:
         The number of tokens. It never falls inside an image, nor between two images of the new prompt.
     """
-    limit = min(len(old), most)
+    limit = min(len(old), len(new), most)
     shared = next((k for k in range(limit) if old[k] != new[k]), limit)
     for k, image in enumerate(new_images):
         if image.start >= shared:

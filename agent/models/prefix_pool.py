@@ -80,24 +80,27 @@ class PrefixPool:
             dimensions), or where the model's cache can't be cut (sliding windows, linear attention).
         """
         if self._usable is None:
-            from transformers.cache_utils import DynamicLayer
+            from homeostat.agent.models.roomy_cache import can_be_cut
 
-            self._usable = all(type(layer) is DynamicLayer for layer in self.empty_cache().layers)
+            self._usable = can_be_cut(self.empty_cache())
         return self._usable and all(set(row.inputs) <= PLAIN_INPUTS for row in rows)
 
     def empty_cache(self) -> Any:
         """Makes an empty cache for the model."""
-        from transformers import DynamicCache
+        from homeostat.agent.models.roomy_cache import roomy_cache
 
-        return DynamicCache(config=self._config)
+        return roomy_cache(self._config)
 
-    def longest(self, rendered: Rendered, owner: Hashable, most: int) -> tuple[Prefix | None, int]:
+    def longest(
+        self, rendered: Rendered, owner: Hashable, most: int, others: Sequence[Prefix] = ()
+    ) -> tuple[Prefix | None, int]:
         """Finds the entry that shares most with a prompt.
 
         Args:
             rendered: The prompt.
             owner: The caller.
             most: The most tokens that may be shared.
+            others: What may be shared besides the entries.
 
         Returns:
             The entry and the number of shared tokens; None and 0 where nothing is shared.
@@ -105,7 +108,7 @@ class PrefixPool:
         own = self._entries.get(owner)
         found, best = (own, own.shared(rendered, most)) if own is not None else (None, 0)
         if own is None or best < min(most, _OWN * len(own.tokens)):
-            for entry in self._entries.values():
+            for entry in (*self._entries.values(), *others):
                 length = entry.shared(rendered, most) if entry is not own else 0
                 if length > best:
                     found, best = entry, length

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,14 +14,16 @@ from homeostat.agent.models.capacity import check_length, free_memory, is_out_of
 from homeostat.agent.models.generation import GenerationCall
 from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.protocol import Model
-from homeostat.agent.models.side_by_side import Row, answer_rows
+from homeostat.agent.models.rolling_batch import RollingBatch
+from homeostat.agent.models.rows import Row
+from homeostat.agent.models.side_by_side import answer_rows, rolls
 from homeostat.agent.models.text_stream import cut_text
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.errors import CallInterrupted, ModelError
 from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
 
-__all__ = ["Job", "Wishes", "answer_alone", "ready_jobs", "run_batch", "settle"]
+__all__ = ["Job", "Wishes", "answer_alone", "ready_jobs", "roll_jobs", "run_batch", "settle"]
 
 
 @dataclass(frozen=True)
@@ -92,30 +96,83 @@ def ready_jobs(model: TransformersModel, jobs: Sequence[Job]) -> list[Job]:
     return ready
 
 
-def run_batch(
+def roll_jobs(
     model: TransformersModel,
     jobs: Sequence[Job],
+    pool: PrefixPool,
+    slots: int,
+    join: Callable[[int], Sequence[Job]],
     on_batch: Callable[[int], None] | None,
-    pool: PrefixPool | None = None,
-) -> None:
-    """Answers jobs together; where that is impossible, in smaller batches.
+    rendering: AbstractContextManager[Any],
+) -> list[Job]:
+    """Answers jobs in a batch that further ones join.
+
+    Args:
+        model: The model.
+        jobs: The first jobs; each has a row.
+        pool: The keys and values of earlier calls.
+        slots: The most rows at a time.
+        join: Gives further jobs with rows, at most so many.
+        on_batch: Told how many jobs begin together; None for nobody.
+        rendering: Held while prompts are rendered.
+
+    Returns:
+        The jobs that can't be answered so, with their prompts rendered.
+    """
+    waiting, left = deque[Job](), list[Job]()
+    by_row: dict[int, Job] = {}
+
+    def add(more: Sequence[Job]) -> None:
+        if not more:
+            return
+        with rendering:
+            ready = ready_jobs(model, more)
+        for job in ready:
+            assert job.row is not None
+            assert job.row.rendered is not None
+            (waiting if rolls(model, [job.row.rendered], pool) else left).append(job)
+
+    def source(room: int, running: bool) -> list[Row]:
+        if running and not waiting:
+            add(join(room))
+        new = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+        if new and on_batch is not None:
+            on_batch(len(new))
+        by_row.update({id(job.row): job for job in new})
+        return [job.row for job in new if job.row is not None]
+
+    def done(row: Row, answers: list[Attempt] | Exception) -> None:
+        job = by_row.pop(id(row))
+        if isinstance(answers, Exception):
+            job.result.set_exception(answers)
+        else:
+            job.result.set_result(answers)
+
+    add(jobs)
+    if waiting:
+        RollingBatch(model, pool, slots).run(source, done)
+    for job in (*waiting, *by_row.values()):  # the model was interrupted
+        job.result.set_exception(CallInterrupted(f"{model.name!r}: a batch was interrupted; call it again"))
+    return left
+
+
+def run_batch(model: TransformersModel, jobs: Sequence[Job], on_batch: Callable[[int], None] | None) -> None:
+    """Answers jobs together, in a static batch; where that is impossible, in smaller ones.
 
     Args:
         model: The model.
         jobs: The jobs, rendered by :func:`ready_jobs`.
         on_batch: Told the number of calls of every batch; None for nobody.
-        pool: The keys and values of earlier calls; it is emptied where memory does not suffice.
     """
     rows = [job.row for job in jobs if job.row is not None]
     if on_batch is not None:
         on_batch(len(rows))
     try:
-        answers = answer_rows(model, rows, pool)
+        answers = answer_rows(model, rows)
     except Exception as error:
         out = is_out_of_memory(error)
         apart = out or (isinstance(error, ModelError) and not isinstance(error, CallInterrupted))
-        full = out and pool is not None and len(pool) > 0  # without what is kept, memory may suffice
-        if not full and (not apart or len(jobs) == 1):
+        if not apart or len(jobs) == 1:
             failed = out_of_memory(model.name, max(len(job.row.rendered.ids) for job in jobs)) if out else error  # type: ignore[union-attr]
             for job in jobs:
                 job.result.set_exception(failed)
@@ -124,15 +181,10 @@ def run_batch(
         for job, found in zip(jobs, answers, strict=True):
             job.result.set_result(found)
         return
-    if pool is not None:
-        pool.forget()
     free_memory()  # behind the except block, so that the error holds no tensors any more
-    if full:
-        run_batch(model, jobs, on_batch, pool)
-        return
     half = len(jobs) // 2
-    run_batch(model, jobs[:half], on_batch, pool)
-    run_batch(model, jobs[half:], on_batch, pool)
+    run_batch(model, jobs[:half], on_batch)
+    run_batch(model, jobs[half:], on_batch)
 
 
 def answer_alone(model: Model, prompt: Prompt, call: GenerationCall, wishes: Wishes) -> list[Attempt]:

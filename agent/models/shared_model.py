@@ -3,10 +3,11 @@
 Calls from many threads meet in a queue. One thread owns the model: it takes what waits, answers calls that fit a batch
 together, and runs every other call alone. Notable choices:
 
-- Batches are static: a call that arrives while a batch runs waits for its end. Rows of a batch end one by one, at their
-  own length, stop text or deadline, or because their caller has gone.
-- The thread waits a little for callers that are known to be at work, because a batch costs little more than one
-  row. It waits for at most a share (``patience``) of the time that the last batch took, so waiting can't cost more.
+- Calls enter a batch and leave it while the others go on (:mod:`~homeostat.agent.models.rolling_batch`). A call that
+  can't share a batch ends it: no call enters any more until it had its turn.
+- Models whose cache can't be cut have static batches, answered by ``generate``: a call that arrives meanwhile waits.
+  For these the thread waits a little for callers that are known to be at work, at most a share (``patience``) of the
+  time that the last batch took.
 - A prompt that can't be rendered fails by itself; the others of its batch are answered.
 - Each caller's next prompt starts from the keys and values of its last one, and a new caller's from what it shares with
   the others' (:mod:`~homeostat.agent.models.prefix_pool`).
@@ -21,7 +22,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,19 @@ from homeostat.agent.models.callers import Caller, LocalCaller
 from homeostat.agent.models.generation import GenerationCall
 from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.protocol import Interruptible, Model
-from homeostat.agent.models.shared_jobs import Job, Wishes, answer_alone, ready_jobs, run_batch, settle
-from homeostat.agent.models.side_by_side import Row, fits_a_batch
+from homeostat.agent.models.rows import Row, fits_a_batch
+from homeostat.agent.models.shared_jobs import (
+    Job,
+    Wishes,
+    answer_alone,
+    ready_jobs,
+    roll_jobs,
+    run_batch,
+    settle,
+)
+from homeostat.agent.models.side_by_side import rolls
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.agent.models.turns import Turns
 from homeostat.errors import CallInterrupted, ConfigError, ModelError
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.messages import Prompt
@@ -46,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["SharedModel", "Wishes"]
 
 _LEAST_PATIENCE = 0.005  # seconds
+_FIRST_SECONDS = 1.0  # what a batch is thought to take before one was seen
 
 
 class SharedModel:
@@ -68,7 +79,7 @@ class SharedModel:
         on_batch: Callable[[int], None] | None = None,
         batch_samples: bool = True,
         patience: float = 0.05,
-        turn: AbstractContextManager[Any] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """Starts the thread that owns the model.
 
@@ -79,7 +90,7 @@ class SharedModel:
             on_batch: Told the number of calls of every batch.
             batch_samples: Whether calls that sample share batches too.
             patience: How long a batch waits for callers that are at work, as a share of the time of the last batch.
-            turn: Entered for every batch, so that several shared models can take turns; None for one model.
+            turns: The turns that several shared models take on one machine; None for a model of its own.
 
         Raises:
             ConfigError: A batch has no rows.
@@ -88,8 +99,9 @@ class SharedModel:
             raise ConfigError(f"rows={rows!r} leaves a batch without a call; give 1 or more")
         self.inner, self.rows, self.on_batch = model, rows, on_batch
         self._batch_samples, self._patience = batch_samples, patience
-        self._turn = turn if turn is not None else nullcontext()
+        self._turns = turns if turns is not None else Turns()
         self._pool = _pool_for(model, rows)
+        self._rolls = isinstance(model, TransformersModel) and self._pool is not None and rolls(model, (), self._pool)
         self._rendering = threading.Lock()
         self.name, self.style = model.name, model.style
         self.capabilities = model.capabilities - (frozenset() if isinstance(model, WhiteBox) else {"model"})
@@ -98,7 +110,7 @@ class SharedModel:
         self._alone_now: Job | None = None
         self._callers = 0
         self._closed = False
-        self._last_rows, self._last_end, self._last_seconds = 0, 0.0, 0.0
+        self._last_rows, self._last_end, self._last_seconds = 0, 0.0, _FIRST_SECONDS
         self._thread = threading.Thread(target=self._work, name="homeostat-model", daemon=True)
         self._thread.start()
 
@@ -294,13 +306,15 @@ class SharedModel:
                 jobs = self._taken()
             begin = time.monotonic()
             if jobs:
-                with self._turn:
-                    self._run(jobs)
+                with self._turns:
+                    self._run_safely(jobs)
                 self._last_rows, self._last_end = len(jobs), time.monotonic()
                 self._last_seconds = self._last_end - begin
 
     def _gather(self) -> None:
-        """Waits a little until those who are at work have asked."""
+        """Waits a little until those who are at work have asked, where they could not join a running batch."""
+        if self._rolls:
+            return
         patience = max(self._last_seconds * self._patience, _LEAST_PATIENCE)
         begin = time.monotonic()
         recent = self._last_rows if begin - self._last_end < patience else 0
@@ -311,7 +325,16 @@ class SharedModel:
             self._changed.wait(left)
 
     def _taken(self) -> list[Job]:
-        """The jobs of the next batch, in the order in which they came. Those that nobody wants are told so."""
+        """The jobs of the next batch, in the order in which they came."""
+        wanted = self._wanted()
+        first = list(wanted)[:1]
+        if first and first[0].row is not None:
+            first = [job for job in wanted if job.row is not None][: self.rows]
+        self._waiting = deque(job for job in wanted if job not in first)
+        return first
+
+    def _wanted(self) -> deque[Job]:
+        """The jobs that wait. Those that nobody wants any more are told so."""
         now, wanted = time.monotonic(), deque[Job]()
         for job in self._waiting:
             if job.gone.is_set():
@@ -321,19 +344,39 @@ class SharedModel:
                 job.result.set_exception(CallInterrupted(late))
             else:
                 wanted.append(job)
-        first = list(wanted)[:1]
-        if first and first[0].row is not None:
-            first = [job for job in wanted if job.row is not None][: self.rows]
-        self._waiting = deque(job for job in wanted if job not in first)
-        return first
+        return wanted
+
+    def _join(self, room: int) -> list[Job]:
+        """The jobs that may join the present batch: those in front of the first one that can't share it."""
+        found: list[Job] = []
+        with self._changed:
+            if self._turns.wanted or self._closed:
+                return found
+            self._waiting = self._wanted()
+            while len(found) < room and self._waiting and self._waiting[0].row is not None:
+                found.append(self._waiting.popleft())
+        return found
+
+    def _run_safely(self, jobs: list[Job]) -> None:
+        """Runs jobs. An error that nobody was told of goes to all that are left, and the thread lives on."""
+        try:
+            self._run(jobs)
+        except Exception as error:
+            for job in jobs:
+                if not job.result.done():
+                    job.result.set_exception(error)
 
     def _run(self, jobs: list[Job]) -> None:
         """Runs jobs and hands every one its result or its error."""
         if isinstance(self.inner, TransformersModel) and jobs[0].row is not None:
-            with self._rendering:
-                ready = ready_jobs(self.inner, jobs)
-            if ready:
-                run_batch(self.inner, ready, self.on_batch, self._pool)
+            left = jobs
+            if self._pool is not None:
+                left = roll_jobs(self.inner, jobs, self._pool, self.rows, self._join, self.on_batch, self._rendering)
+            else:
+                with self._rendering:
+                    left = ready_jobs(self.inner, jobs)
+            if left:
+                run_batch(self.inner, left, self.on_batch)
             return
         for job in jobs:
             if self.on_batch is not None:

@@ -14,8 +14,10 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from homeostat import TransformersModel
 from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.prefix_pool import PrefixPool
+from homeostat.agent.models.rows import Row
 from homeostat.agent.models.shared_model import SharedModel, Wishes
-from homeostat.agent.models.side_by_side import Row, answer_rows
+from homeostat.agent.models.side_by_side import answer_rows
 from homeostat.errors import CallInterrupted, ModelError, PromptTooLong
 from homeostat.sensors import Prompt
 from homeostat.testing import ScriptedModel
@@ -41,6 +43,12 @@ def model(chat_tools: Any) -> TransformersModel:
     return TransformersModel(Qwen3ForCausalLM(config).eval(), tokenizer)
 
 
+@pytest.fixture(params=["static", "rolling"])
+def pool(request: pytest.FixtureRequest, model: TransformersModel) -> PrefixPool | None:
+    """Where rows start from. Without it all go on to the end of the last one; with it each leaves at its end."""
+    return PrefixPool(model.model.config, 8) if request.param == "rolling" else None
+
+
 def prompt(text: str) -> Prompt:
     return Prompt.from_chat([{"role": "user", "content": text}])
 
@@ -49,9 +57,9 @@ def text_of(model: TransformersModel, tokens: Any) -> str:
     return str(model.renderer.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def test_rows_of_a_batch_equal_calls_one_by_one(model: TransformersModel) -> None:
+def test_rows_of_a_batch_equal_calls_one_by_one(model: TransformersModel, pool: PrefixPool | None) -> None:
     calls = [GenerationCall(max_new_tokens=n) for n in (4, 9, 14, 20)]
-    found = answer_rows(model, [Row(prompt(w), call) for w, call in zip(WORDS, calls, strict=True)])
+    found = answer_rows(model, [Row(prompt(w), call) for w, call in zip(WORDS, calls, strict=True)], pool)
     for words, call, (row,) in zip(WORDS, calls, found, strict=True):
         (alone,) = model.generate(prompt(words), max_new_tokens=call.max_new_tokens)
         assert row.tokens == alone.tokens
@@ -62,7 +70,7 @@ def test_rows_of_a_batch_equal_calls_one_by_one(model: TransformersModel) -> Non
         np.testing.assert_allclose(row.logprobs, alone.logprobs, atol=1e-4)
 
 
-def test_a_row_ends_at_its_stop_text_and_tells_its_text(model: TransformersModel) -> None:
+def test_a_row_ends_at_its_stop_text_and_tells_its_text(model: TransformersModel, pool: PrefixPool | None) -> None:
     (whole,) = model.generate(prompt(WORDS[0]), max_new_tokens=30)
     stop = whole.text[8:11]
     cut = whole.text[: whole.text.index(stop)]
@@ -71,43 +79,43 @@ def test_a_row_ends_at_its_stop_text_and_tells_its_text(model: TransformersModel
         Row(prompt(WORDS[0]), GenerationCall(max_new_tokens=30), stop=(stop, "never"), on_text=told.append),
         Row(prompt(WORDS[1]), GenerationCall(max_new_tokens=12)),
     ]
-    (row,), (other,) = answer_rows(model, rows)
+    (row,), (other,) = answer_rows(model, rows, pool)
     assert (row.text, row.finish) == (cut, "stop")
     assert "".join(told) == cut
     assert len(row.tokens) < 30
     assert other.tokens == model.generate(prompt(WORDS[1]), max_new_tokens=12)[0].tokens
 
 
-def test_the_text_is_told_piece_by_piece(model: TransformersModel) -> None:
+def test_the_text_is_told_piece_by_piece(model: TransformersModel, pool: PrefixPool | None) -> None:
     told: list[str] = []
     row = Row(prompt(WORDS[2]), GenerationCall(max_new_tokens=25), on_text=told.append)
-    ((found,),) = answer_rows(model, [row])
+    ((found,),) = answer_rows(model, [row], pool)
     assert "".join(told) == found.text
     assert len(told) > 5
 
 
-def test_a_cancelled_row_ends_and_the_others_go_on(model: TransformersModel) -> None:
+def test_a_cancelled_row_ends_and_the_others_go_on(model: TransformersModel, pool: PrefixPool | None) -> None:
     seen: list[str] = []
     rows = [
         Row(prompt(WORDS[0]), GenerationCall(max_new_tokens=40), on_text=seen.append, cancelled=lambda: len(seen) >= 3),
         Row(prompt(WORDS[1]), GenerationCall(max_new_tokens=20)),
     ]
-    (gone,), (other,) = answer_rows(model, rows)
+    (gone,), (other,) = answer_rows(model, rows, pool)
     assert len(gone.tokens) < 20
     assert other.tokens == model.generate(prompt(WORDS[1]), max_new_tokens=20)[0].tokens
 
 
-def test_a_seed_gives_the_same_answer_in_any_company(model: TransformersModel) -> None:
+def test_a_seed_gives_the_same_answer_in_any_company(model: TransformersModel, pool: PrefixPool | None) -> None:
     def row(words: str, seed: int) -> Row:
         return Row(prompt(words), GenerationCall(temperature=1.0, max_new_tokens=12, seed=seed), top_p=0.9)
 
-    ((alone,),) = answer_rows(model, [row(WORDS[0], 3)])
-    found = answer_rows(model, [row(WORDS[2], 5), row(WORDS[0], 3), row(WORDS[0], 4)])
+    ((alone,),) = answer_rows(model, [row(WORDS[0], 3)], pool)
+    found = answer_rows(model, [row(WORDS[2], 5), row(WORDS[0], 3), row(WORDS[0], 4)], pool)
     assert found[1][0].tokens == alone.tokens
     assert found[2][0].tokens != alone.tokens
 
 
-def test_the_nucleus_keeps_the_likeliest_tokens(model: TransformersModel) -> None:
+def test_the_nucleus_keeps_the_likeliest_tokens(model: TransformersModel, pool: PrefixPool | None) -> None:
     calls = [GenerationCall(temperature=1.0, max_new_tokens=1, seed=seed) for seed in range(300)]
     rendered = model.renderer.render(prompt(WORDS[0]))
     with torch.inference_mode():
@@ -115,10 +123,11 @@ def test_the_nucleus_keeps_the_likeliest_tokens(model: TransformersModel) -> Non
     ordered, order = shares.sort(descending=True)
     kept = int((ordered.cumsum(0) < 0.5).sum()) + 1
     nucleus = set(order[:kept].tolist())
-    drawn = [found[0].tokens[0] for found in answer_rows(model, [Row(prompt(WORDS[0]), c, top_p=0.5) for c in calls])]
+    few = answer_rows(model, [Row(prompt(WORDS[0]), c, top_p=0.5) for c in calls], pool)
+    drawn = [found[0].tokens[0] for found in few]
     assert set(drawn) <= nucleus
     assert len(set(drawn)) > 1
-    free = {found[0].tokens[0] for found in answer_rows(model, [Row(prompt(WORDS[0]), c) for c in calls])}
+    free = {found[0].tokens[0] for found in answer_rows(model, [Row(prompt(WORDS[0]), c) for c in calls], pool)}
     assert not free <= nucleus
     shared = len(drawn) * (ordered[0] / ordered[:kept].sum()).item()
     assert abs(drawn.count(order[0].item()) - shared) < 4 * shared**0.5
