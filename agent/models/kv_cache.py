@@ -95,9 +95,9 @@ class KeyValueCache:
         Returns:
             Where the call starts: at the prompt's first token.
         """
-        from transformers import DynamicCache
+        from homeostat.agent.models.roomy_cache import roomy_cache
 
-        return Prefill(DynamicCache(config=self._config), 0, dict(rendered.inputs))
+        return Prefill(roomy_cache(self._config), 0, dict(rendered.inputs))
 
     def keep(self, cache: Any, tokens: Sequence[int], images: tuple[ImageRun, ...], spans: Spans | None = None) -> None:
         """Stores a cache for the next call, unless it can't be cropped.
@@ -108,10 +108,9 @@ class KeyValueCache:
             images: The prompt's images.
             spans: The prompt's spans, by which a memory thins the cache; None leaves it as it is.
         """
-        from transformers.cache_utils import DynamicLayer
+        from homeostat.agent.models.roomy_cache import can_be_cut
 
-        plain = all(type(layer) is DynamicLayer for layer in cache.layers)
-        if not (self._enabled and plain):
+        if not (self._enabled and can_be_cut(cache)):
             return
         length = cache.get_seq_length()
         self._cache, self._tokens, self._images = cache, list(tokens[:length]), images

@@ -9,6 +9,7 @@ together, and runs every other call alone. Notable choices:
   For these the thread waits a little for callers that are known to be at work, at most a share (``patience``) of the
   time that the last batch took.
 - A prompt that can't be rendered fails by itself; the others of its batch are answered.
+- A model with a memory, which thins its cache, answers call by call.
 - Each caller's next prompt starts from the keys and values of its last one, and a new caller's from what it shares with
   the others' (:mod:`~homeostat.agent.models.prefix_pool`).
 - Calls that sample draw from random streams of their own, so a seed gives the same answer, whatever else is asked at
