@@ -1,7 +1,9 @@
 """``SimulatedUser``: a model that plays the user of a conversation.
 
 It sees the conversation from the other side: the assistant's turns are what it is told, its own earlier turns are what
-it has said. Tool calls and their results are no part of what a user sees. The wording is ours; users that a model plays
+it has said. Tool calls and their results are no part of what a user sees. Two habits of small models are mended: a turn
+that repeats an earlier one is drawn again by sampling, and a turn that the token limit cut off ends with its last whole
+sentence. The wording is ours; users that a model plays
 were introduced for tool-calling agents by τ-bench (Yao et al., arXiv 2406.12045, section 3).
 """
 
@@ -26,6 +28,9 @@ _SYSTEM = (
 _ENDING = "\nOnce you have what you want, write only [END]."
 _BEGIN = "Begin the conversation: write your first message to the assistant."
 _END = re.compile(r"\[END\]", re.IGNORECASE)
+_SENTENCES = re.compile(r".*[.!?…。！？][\"'”’)]*(?=\s|$)", re.DOTALL)
+_HOT = 1.0
+"""The least temperature at which a turn that repeats an earlier one is drawn again."""
 _THINKING = re.compile(r"^\s*(?:<think>)?(?:(?!<think>).)*?</think>", re.DOTALL)
 
 
@@ -59,7 +64,7 @@ class SimulatedUser:
             model: Any model: the agent's own one, another one, or one on a server.
             role: Who the user is, and what the user wants.
             turns: The most turns; the conversation ends after them.
-            temperature: The sampling temperature; 0 decodes greedily.
+            temperature: The sampling temperature; 0 decodes greedily, but for a turn that would repeat an earlier one.
             max_new_tokens: The most tokens of a turn.
             seconds: The most seconds of a turn; None for no bound.
             seed: Makes sampling repeatable.
@@ -90,20 +95,28 @@ class SimulatedUser:
         number = sum(turn.role == "user" for turn in turns)
         if number >= self.turns:
             return None
+        said = self._said(turns, number, self._heat)
+        if any(turn.text == said for turn in turns if turn.role == "user"):
+            said = self._said(turns, number, max(self._heat, _HOT))
+        return said or None
+
+    def _said(self, turns: Sequence[Turn], number: int, heat: float) -> str:
+        """What the model says; "" once it ends the conversation."""
         found = self.model.generate(
             self.prompt(turns),
-            temperature=self._heat,
+            temperature=heat,
             max_new_tokens=self._most,
             watch=False,
             deadline=None if self._seconds is None else time.monotonic() + self._seconds,
             seed=(self._seed + number) & 0x7FFFFFFF,
-        )
-        if found[0].finish == "length" and not found[0].text.strip():
+        )[0]
+        if found.finish == "length" and not found.text.strip():
             raise CallInterrupted(
                 f"the user that {self.model.name!r} plays was cut short; resume, or give more seconds"
             )
-        said = _THINKING.sub("", found[0].text, count=1)
-        return _END.split(said, maxsplit=1)[0].strip() or None
+        said, *more = _END.split(_THINKING.sub("", found.text, count=1), maxsplit=1)
+        whole = _SENTENCES.match(said) if found.finish == "length" and not more else None
+        return (whole[0] if whole is not None else said).strip()
 
     def prompt(self, turns: Sequence[Turn]) -> Prompt:
         """Builds the prompt for the user's next turn.

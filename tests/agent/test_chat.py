@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -176,6 +177,23 @@ def test_a_chat_that_a_crash_interrupted_goes_on_where_it_was(tmp_path: Path) ->
         turn.text for event in read_trace(tmp_path / "run").events if event.kind == "observe" for turn in event.turns
     ]
     assert turns == ["Hello!", "How are you?"]
+
+
+def test_a_simulated_user_does_not_repeat_itself_and_ends_with_a_whole_sentence() -> None:
+    class Small(ScriptedModel):
+        heats: ClassVar[list[float]] = []
+
+        def generate(self, prompt: Prompt, **settings: Any) -> list[Attempt]:
+            self.heats.append(settings["temperature"])
+            return [replace(found, finish="length") for found in super().generate(prompt, **settings)]
+
+    user = SimulatedUser(Small(["Hi! I want", "Hi! I need a", 'A "table." For', "for two"]), "You are in a hurry.")
+    said = [Turn(role="user", text=str(user(())))]
+    for _ in range(2):
+        said += [Turn(role="assistant", text="Yes?")]
+        said += [Turn(role="user", text=str(user(said)))]
+    assert [turn.text for turn in said if turn.role == "user"] == ["Hi!", 'A "table."', "for two"]
+    assert Small.heats == [0.0, 0.0, 1.0, 0.0]
 
 
 def test_drift_is_read_in_every_turn_and_shown_as_a_table(small: TransformersModel) -> None:
