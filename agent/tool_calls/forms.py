@@ -5,7 +5,7 @@ but no readable call. Special tokens may be missing from the text, because they 
 ``[TOOL_CALLS]`` and Llama's ``<|python_tag|>`` leave only JSON behind.
 
 A model that forgets the last brace of a call has still written all its arguments, so the call is read. Text that begins
-as a call of a known tool and breaks off within its arguments is no answer in words, so it raises the error, too.
+as a call of a known tool and breaks off, or goes on with something else, is no answer in words: it raises the error.
 
 Sources: the chat templates of Qwen2.5, Qwen3-Coder, Hermes 3, Llama 3.1, Mistral Small 3.1, Gemma 3, FunctionGemma and
 gpt-oss.
@@ -135,7 +135,7 @@ def plain(text: str, known: Collection[str]) -> list[Named] | None:
     for body in bodies:
         if (opened := _OPENED.match(body.lstrip("[ \n"))) and opened[1] in known:
             # Nothing is quoted: a reminder of an order that the model has copied would lend it our authority.
-            raise UnparsableAction("the tool call breaks off or is no JSON; write one short call as JSON")
+            raise UnparsableAction("a tool call breaks off, or other text stands behind it; write one call as JSON")
     return None
 
 

@@ -118,6 +118,7 @@ def test_without_tools_every_text_is_an_answer() -> None:
         '[{"name": "get_weather", "arguments": {"city": "Paris"}}, {"name": "send", "arguments": {"to": ',
         '```json\n{"name": "get_weather", "parameters": {"city": "Paris"',
         '{"name": "get_weather", "arguments": {"city": "Paris}} and so on',
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}\n{"weather": "It rains."}',
         "commentary to=functions.get_weather",
         "<start_function_call>get_weather",
         "<tool_call>" + "[" * 10_000,
