@@ -2,12 +2,12 @@
 
     python benchmarks/memory_quality.py --model ~/.cache/homeostat/real-models/qwen0.5b --dtype bfloat16 --json FILE
 
-Each conversation (``memory_tasks.py``) is read once, before any question is known. Then every policy thins a copy of the
-cache to the budget, each question is put behind it, and the model answers greedily. An answer is right if it holds the
-exact value. ``full`` is the whole cache. ``ours`` is ``SpanMemory`` with its defaults: it evicts spans by their label,
-and brings spans back that the question asks for; the budget counts what it brings back and its summaries.
-``ours, nothing brought back`` is the same without that. The others keep what their paper or kvpress says, and pin
-nothing. After every conversation the file is written, and a second run goes on where the first one ended.
+Each conversation (``memory_tasks.py``) is read once, before any question is known. Every policy then thins a copy of
+the cache to the budget, each question is put behind it, and the model answers greedily. An answer is right if it
+holds the exact value. ``full`` is the whole cache. ``ours`` is ``SpanMemory`` with its defaults: it evicts spans by
+their label, and brings spans back that the question asks for; the budget counts what it brings back and its
+summaries. ``ours, nothing brought back`` is the same without that. The others keep what their paper or kvpress says,
+and pin nothing. After every conversation the file is written, and a second run goes on where the first one ended.
 
 JSON: ``accuracy`` by row and kind of conversation; ``memory_quality`` is ours minus full in points, with a 95 %
 bootstrap interval over conversations and their questions (``against`` has the same for the other rows, as ours minus

@@ -8,8 +8,9 @@ that enter the layer, which are noted while the model reads a prompt.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ def kvpress_policy(name: str) -> Policy:
     if name not in (*_FROM_KEYS, *_FROM_STATES):
         raise UnknownName.of("kvpress scorer", name, (*_FROM_KEYS, *_FROM_STATES))
     try:
-        kvpress = importlib.import_module("kvpress")
+        kvpress = _kvpress()
     except ImportError as error:
         raise ConfigError(
             f"policy 'kvpress:{name}' needs kvpress ({error}); run: pip install --no-deps kvpress==0.5.5 fire"
@@ -54,6 +55,19 @@ def kvpress_policy(name: str) -> Policy:
         return Policy(_KeyScores(press), all_layers=True, measures=False)
     states = _StateScores(press)
     return Policy(states, all_layers=True, measures=False, around=states.around)
+
+
+def _kvpress() -> Any:
+    """The package. Its import wraps every attention function, which only its own caches need: that is taken back."""
+    if "kvpress" in sys.modules:
+        return sys.modules["kvpress"]
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    package = importlib.import_module("kvpress")
+    for name in list(ALL_ATTENTION_FUNCTIONS):
+        with suppress(KeyError):
+            del ALL_ATTENTION_FUNCTIONS[name]  # the wrapped function, which hid transformers' own
+    return package
 
 
 class _KeyScores:

@@ -18,7 +18,7 @@ from homeostat.agent.memory.segments import Segment
 __all__ = ["EvictedMass", "Summary", "summarised"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """One evicted segment.
 
