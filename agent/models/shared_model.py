@@ -214,6 +214,8 @@ class SharedModel:
             and fits_a_batch(call)
             and (self._batch_samples or call.temperature == 0)
         )
+        if batched and rendered is None:
+            rendered = self.rendered(prompt)  # in the caller's thread, while the model is at work
         settings = (wishes.top_p, wishes.stop, wishes.on_text, gone.is_set, rendered, owner)
         row = Row(prompt, call, *settings) if batched else None
         job = Job(lambda: answer_alone(self.inner, prompt, call, wishes), row, gone, call.deadline, wishes.shortens)
