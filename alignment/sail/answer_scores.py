@@ -23,7 +23,6 @@ from torch.nn import functional as F
 
 __all__ = ["answer_scores", "plain_head", "token_scores"]
 
-_ELEMENTS = 2**23  # logits that are in memory at a time: 32 MiB in float32
 _PLAIN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
@@ -32,17 +31,26 @@ class _TokenScores(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        elements: int,
     ) -> torch.Tensor:
         found = hidden.new_empty(len(hidden), dtype=torch.float32)
         slopes = torch.empty_like(hidden, dtype=torch.float32) if ctx.needs_input_grad[0] else None
-        rows = max(1, _ELEMENTS // len(weight))
+        rows = max(1, elements // len(weight))
         for start in range(0, len(hidden), rows):
             some = slice(start, start + rows)
-            scores = F.linear(hidden[some], weight, bias).float().log_softmax(-1)
-            found[some] = scores.gather(-1, targets[some, None])[:, 0]
+            logits = F.linear(hidden[some], weight, bias).float()
+            own = logits.gather(-1, targets[some, None])
+            top = logits.amax(-1, keepdim=True)
+            shares = logits.sub_(top).exp_()  # in place: there is one table of this size, two in 16 bits
+            whole = shares.sum(-1, keepdim=True)
+            found[some] = (own - top - whole.log())[:, 0]
             if slopes is not None:
-                mean = scores.exp_().to(weight.dtype) @ weight
+                mean = shares.div_(whole).to(weight.dtype) @ weight
                 slopes[some] = weight[targets[some]].float() - mean.float()
         ctx.save_for_backward(slopes)
         ctx.dtype = hidden.dtype
@@ -51,11 +59,15 @@ class _TokenScores(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
         (slopes,) = ctx.saved_tensors
-        return (gradient[:, None] * slopes).to(ctx.dtype), None, None, None
+        return (gradient[:, None] * slopes).to(ctx.dtype), None, None, None, None
 
 
 def token_scores(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    targets: torch.Tensor,
+    elements: int = 2**25,
 ) -> torch.Tensor:
     """Computes log-probabilities of tokens from hidden states, a few tokens at a time.
 
@@ -64,11 +76,13 @@ def token_scores(
         weight: The output head (V, D); it gets no gradient.
         bias: The head's bias (V,), which gets no gradient either; None without one.
         targets: The tokens (T,).
+        elements: The number of logits that are in memory at a time. The default takes 128 MiB; with fewer, the whole
+            head is read more often.
 
     Returns:
         log p (T,) in nats, float32.
     """
-    found: torch.Tensor = _TokenScores.apply(hidden, weight, bias, targets)  # type: ignore[no-untyped-call]
+    found: torch.Tensor = _TokenScores.apply(hidden, weight, bias, targets, elements)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -109,12 +123,12 @@ def plain_head(model: Any) -> bool:
         model: A transformers model, with or without an adapter.
 
     Returns:
-        False for a head that is trained, or no plain matrix (quantised or adapted), for models that scale or cap their
-        logits, and for those that can't run on tokens alone.
+        False for a head that is trained, or no plain matrix (quantised, adapted or sharded), for models that scale or
+        cap their logits, and for those that can't run on tokens alone.
     """
     head = model.get_output_embeddings()
-    if type(head) is not nn.Linear or not head.weight.is_floating_point():
-        return False
+    if type(head) is not nn.Linear or type(head.weight.data) is not torch.Tensor:
+        return False  # adapted or quantised, or spread over several devices
     if torch.is_grad_enabled() and head.weight.requires_grad:
         return False
     if head not in _PLAIN:

@@ -101,7 +101,8 @@ def prepare(settings: AlignSettings) -> Preparation:
     layers = _layers(settings, localization, len(find_decoder(network)))
     adapter_targets(network, layers, settings.targets)
     tokens = tokenise(model.renderer, train)
-    reason = "" if settings.path == "trl" else why_not(model, min(layers), tokens[0]) or ""
+    shortest = min(tokens, key=lambda one: len(one.prompt.ids) + len(one.chosen) + len(one.rejected))
+    reason = "" if settings.path == "trl" else why_not(model, min(layers), shortest) or ""
     if reason and settings.path == "fast":
         raise ConfigError(f"path 'fast' does not apply: {reason}; give auto or trl")
     path = "trl" if settings.path == "trl" or reason else "fast"

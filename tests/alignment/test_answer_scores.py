@@ -15,16 +15,17 @@ from homeostat.alignment.sail.tokens import tokenise
 @pytest.mark.parametrize("bias", [True, False])
 def test_scores_and_gradients_are_those_of_autograd(bias):
     torch.manual_seed(0)
-    # So many words that the tokens need three parts of the logits.
-    hidden, head = torch.randn(70, 8, requires_grad=True), torch.randn(300_000, 8)
-    shift = torch.randn(300_000) if bias else None
-    targets, weights = torch.randint(0, 300_000, (70,)), torch.randn(70)
-    wanted = F.linear(hidden, head, shift).log_softmax(-1)[torch.arange(70), targets]
+    words, count = 3_000, 50
+    hidden, head = torch.randn(count, 4, requires_grad=True), torch.randn(words, 4)
+    shift = torch.randn(words) if bias else None
+    targets, weights = torch.randint(0, words, (count,)), torch.randn(count)
+    wanted = F.linear(hidden, head, shift).log_softmax(-1)[torch.arange(count), targets]
     (slope,) = torch.autograd.grad((weights * wanted).sum(), hidden)
-    found = token_scores(hidden, head, shift, targets)
-    assert torch.allclose(found, wanted, atol=1e-5)
-    (gradient,) = torch.autograd.grad((weights * found).sum(), hidden)
-    assert torch.allclose(gradient, slope, atol=1e-5)
+    for elements in (2**25, 20 * words, 1):  # all tokens at once, in three parts, and one by one
+        found = token_scores(hidden, head, shift, targets, elements)
+        assert torch.allclose(found, wanted, atol=1e-5)
+        (gradient,) = torch.autograd.grad((weights * found).sum(), hidden)
+        assert torch.allclose(gradient, slope, atol=1e-5)
     with torch.no_grad():
         assert torch.allclose(token_scores(hidden, head, shift, targets), wanted, atol=1e-5)
 
