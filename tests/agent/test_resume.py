@@ -111,6 +111,38 @@ def test_a_resume_between_attempt_and_reading_makes_the_attempt_again(tools: Any
     assert episode.success
 
 
+@pytest.mark.parametrize(("kind", "asked"), [("observe", 3), ("sense", 2), ("decide", 2), ("act", 2)])
+def test_a_run_that_is_closed_at_an_event_has_the_events_state(
+    tools: Any, lamp: Any, tmp_path: Path, whole: Any, kind: str, asked: int
+) -> None:
+    folder = tmp_path / "run"
+    with Agent(tools.Scripted(LINES), [tools.Counter()]).start(
+        lamp.reset_task("lamp_on"), lamp, run_folder=folder
+    ) as run:
+        for event in run:
+            if event.kind == kind and event.step == 1:
+                break
+    rest = tools.Scripted(LINES[-asked:])
+    episode = Agent(rest, [tools.Counter()]).resume(folder, tools.Lamp()).result
+    assert (episode.ended, episode.steps, episode.calls) == ("success", 4, 4)
+    assert len(rest.prompts) == asked  # an answer that was read and judged is not asked for again
+    assert plain(read_trace(folder).events)[1:] == plain(whole.events)[1:]
+
+
+def test_nothing_is_written_that_brings_nothing_back(tools: Any, lamp: Any, tmp_path: Path) -> None:
+    import sqlite3
+
+    folder = tmp_path / "run"
+    Agent(tools.Scripted(LINES)).run(lamp.reset_task("lamp_on"), lamp, run_folder=folder)
+    assert not (folder / "intents.jsonl").exists()  # the lamp can be put back
+    with sqlite3.connect(folder / "checkpoint.sqlite") as connection:
+        counts = [connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("checkpoints", "writes")]
+    connection.close()
+    # The input twice (LangGraph's own and the state's), the decision before the first attempt, two in each of the four
+    # steps (the decision and the action), and the end. A node's writes stand in its checkpoint.
+    assert counts == [2 + 1 + 2 * 4 + 1, 0]
+
+
 def test_an_ended_run_is_returned_as_it_ended(tools: Any, lamp: Any, tmp_path: Path) -> None:
     model = tools.Scripted(LINES)
     first = Agent(model).run(lamp.reset_task("lamp_on"), lamp, run_folder=tmp_path / "run")
