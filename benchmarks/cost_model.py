@@ -218,7 +218,7 @@ def plot(figures: dict[str, Any], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, panels = pyplot.subplots(3, 3, figsize=(9, 8.4), layout="constrained")
     for axes, (name, found) in zip(panels.flat, figures.items(), strict=True):
@@ -229,7 +229,9 @@ def plot(figures: dict[str, Any], file: Path) -> None:
             fill = {"facecolors": "none", "edgecolors": "C0"} if key == "fitted" else {"color": "C1"}
             measured, predicted = [p["measured"] for p in some], [p["predicted"] for p in some]
             axes.scatter(measured, predicted, marker=mark, label=label, **fill)
-        axes.set_title(f"{name}: at most {found['largest_error']:.0%} off", fontsize=9)
+        axes.set_title(f"{name}: at most {found['largest_error']:.0%} off", fontsize=8)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(ticker.NullFormatter())
         axes.set_xlabel("measured", fontsize=8)
         axes.set_ylabel("predicted", fontsize=8)
     panels.flat[0].legend(fontsize=8)
