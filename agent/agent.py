@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self
 
 from pydantic import ValidationError
 
+from homeostat.agent.events import Event
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.running import Parts, resumed_episode, started_episode
@@ -232,6 +233,7 @@ class Agent:
         run_folder: str | os.PathLike[str] | None = None,
         on_ask: Callable[[str], str] | None = None,
         on_end: Callable[[int, Episode], None] | None = None,
+        on_event: Callable[[int, Event], None] | None = None,
         return_exceptions: bool = False,
     ) -> list[Episode]:
         """Runs many episodes side by side and answers their model calls in batches.
@@ -247,6 +249,7 @@ class Agent:
             run_folder: A folder in which every run gets one of its own (``00000``, …); None keeps everything in memory.
             on_ask: Answers the controllers' questions, in the thread of the episode that asks.
             on_end: Told the number and the result of each episode when it ends.
+            on_event: Told the number of an episode and each of its events, in the episode's thread.
             return_exceptions: Whether an error stands in the list in its episode's place. Otherwise the first one is
                 raised when all episodes have ended.
 
@@ -256,11 +259,11 @@ class Agent:
         Raises:
             ConfigError: ``batch`` is below 1, or two episodes share an environment.
         """
-        from homeostat.agent.many import run_many
+        from homeostat.agent.many import Listeners, run_many
 
         settings = {"seed": seed, "max_steps": max_steps, "on_ask": on_ask}
         folder = Path(run_folder) if run_folder is not None else None
-        return run_many(self, episodes, batch, folder, return_exceptions, on_end, settings)
+        return run_many(self, episodes, batch, folder, return_exceptions, Listeners(on_end, on_event), settings)
 
     def resume(
         self,

@@ -14,9 +14,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homeostat.agent.events import Event
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.shared_model import SharedModel
@@ -28,7 +30,7 @@ from homeostat.errors import ConfigError
 if TYPE_CHECKING:
     from homeostat.agent.agent import Agent
 
-__all__ = ["SharedAgent", "run_many"]
+__all__ = ["Listeners", "SharedAgent", "run_many"]
 
 _PATIENCE = 0.5
 """How long a static batch waits for episodes between two calls, as a share of the time of the last batch."""
@@ -86,13 +88,26 @@ class SharedAgent:
             shared.close()
 
 
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what happens.
+
+    Attributes:
+        on_end: Told the number and the result of each episode when it ends, one at a time.
+        on_event: Told the number of an episode and each of its events, in the episode's thread.
+    """
+
+    on_end: Callable[[int, Episode], None] | None = None
+    on_event: Callable[[int, Event], None] | None = None
+
+
 def run_many(
     agent: Agent,
     episodes: Sequence[tuple[TaskInfo | str, Env]],
     batch: int,
     run_folder: Path | None,
     return_exceptions: bool,
-    on_end: Callable[[int, Episode], None] | None,
+    listeners: Listeners,
     settings: dict[str, Any],
 ) -> list[Any]:
     """Runs episodes side by side (see :meth:`homeostat.agent.Agent.run_many`).
@@ -103,7 +118,7 @@ def run_many(
         batch: The most episodes at a time.
         run_folder: Where each run gets a folder of its own; None keeps everything in memory.
         return_exceptions: Whether an episode's error stands in the list instead of being raised.
-        on_end: Told the number and the result of each episode when it ends.
+        listeners: Who is told of events and ends.
         settings: The other parameters of :meth:`homeostat.agent.Agent.start`.
 
     Returns:
@@ -124,12 +139,16 @@ def run_many(
         folder = run_folder / f"{number:05d}" if run_folder is not None else None
         try:
             with shared.one() as mine:
-                episode = mine.start(task, env, run_folder=folder, **settings).result
+                run = mine.start(task, env, run_folder=folder, **settings)
+                if listeners.on_event is not None:
+                    for event in run:
+                        listeners.on_event(number, event)
+                episode = run.result
         except Exception as error:
             return error
-        if on_end is not None:
+        if listeners.on_end is not None:
             with ended:
-                on_end(number, episode)
+                listeners.on_end(number, episode)
         return episode
 
     try:

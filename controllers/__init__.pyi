@@ -42,6 +42,7 @@ from .plan import Fact as Fact, Plan as Plan, Subtask as Subtask
 from .plan_format import parse_plan as parse_plan, plan_schema as plan_schema
 from .presets import PRESETS as PRESETS, Preset as Preset
 from .profiles import HeadProfile as HeadProfile
+from .pull import Pull as Pull
 from .recalibrate import Recalibrate as Recalibrate
 from .reconsider import Reconsider as Reconsider
 from .registry import (

@@ -8,6 +8,7 @@ from .chat.messages import Message as Message, Part as Part, Prompt as Prompt
 from .chat.rendering import Rendered as Rendered, Renderer as Renderer
 from .check import check_sensor as check_sensor
 from .confidence import Confidence as Confidence
+from .conflict_probe import ConflictProbe as ConflictProbe, ProbeWeights as ProbeWeights
 from .context import SensorContext as SensorContext
 from .contracts import (
     Capability as Capability,
@@ -19,6 +20,7 @@ from .contracts import (
 )
 from .dormant_heads import DormantHeads as DormantHeads
 from .element_gaze import ElementGaze as ElementGaze
+from .evicted_mass import EvictedMass as EvictedMass
 from .focus_score import FocusScore as FocusScore
 from .goal_drift import GoalDrift as GoalDrift
 from .probe.probe import Probe as Probe, watch as watch

@@ -3,7 +3,8 @@
 The two instructions of a conflict exclude each other, and a program can check which one an answer follows. They are
 modelled on the pairs of Control Illusion (arXiv 2502.15851): English or French, short or long, with or without a
 keyword. Every conflict has an aligned twin with the same system text. The texts are in ``chats.yaml``; training, dev
-and test data share no wording, fact or name.
+and test data share no wording, fact or name. ``hierarchy.yaml`` has eight, three and four wordings of each kind of
+conflict between the system and the user, for what is learned or chosen on some wordings and measured on others.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from homeostat.errors import UnknownName
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.context import Truth
 
-__all__ = ["CHAT_KINDS", "chat_twins", "is_french"]
+__all__ = ["CHAT_KINDS", "HIERARCHY_KINDS", "chat_twins", "hierarchy_twins", "is_french"]
 
 CHAT_KINDS: dict[str, Level] = {
     "verbosity": "system/user",
@@ -39,9 +40,20 @@ CHAT_KINDS: dict[str, Level] = {
 }
 
 
+HIERARCHY_KINDS = ("verbosity", "language", "format", "forbidden_action", "role", "secrecy")
+"""The kinds of which ``hierarchy.yaml`` has wordings."""
+
+
 @cache
 def _texts() -> dict[str, Any]:
     data: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("chats.yaml").read_text(encoding="utf-8"))
+    return data
+
+
+@cache
+def _wordings() -> dict[str, Any]:
+    path = Path(__file__).with_name("hierarchy.yaml")
+    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return data
 
 
@@ -84,19 +96,49 @@ def chat_twins(split: Split, seed: int = 0, kinds: Sequence[str] = tuple(CHAT_KI
             number += 1
 
 
+def hierarchy_twins(split: Split, seed: int = 0, kinds: Sequence[str] = HIERARCHY_KINDS) -> Iterator[Twins]:
+    """Generates twins in the many wordings of ``hierarchy.yaml`` without end, taking kinds and wordings in turn.
+
+    Args:
+        split: The data split.
+        seed: The random seed.
+        kinds: Names from :data:`HIERARCHY_KINDS`.
+
+    Yields:
+        Twins, whose ``variant`` names the wording; the same arguments give the same twins.
+
+    Raises:
+        UnknownName: A kind is not in :data:`HIERARCHY_KINDS`.
+    """
+    for kind in kinds:
+        if kind not in HIERARCHY_KINDS:
+            raise UnknownName.of("conflict kind", kind, HIERARCHY_KINDS)
+    rng = random.Random(f"hierarchy {split} {seed}")
+    number = 0
+    while True:
+        for kind in kinds:
+            rows = _wordings()[kind][split]
+            place = number // len(kinds) % len(rows)
+            yield _twins(kind, rng, split, number, rows[place], f"{kind}.{split}.{place}")
+            number += 1
+
+
 Check = Callable[[str], bool]
 
 
-def _twins(kind: str, rng: random.Random, split: Split, number: int) -> Twins:
+def _twins(
+    kind: str, rng: random.Random, split: Split, number: int, wording: Sequence[str] = (), variant: str = ""
+) -> Twins:
+    """Twins in a given wording, or in a drawn one of ``chats.yaml``."""
     data = _texts()
     facts = data["facts"]
     half, three = len(facts) // 2, 3 * len(facts) // 4
     fact = rng.choice({"train": facts[:half], "dev": facts[half:three], "test": facts[three:]}[split])
     slots = {n: rng.choice(data[f"{n}s"][split]) for n in ("name", "role", "tool")}
-    system, against, along = (t.format(**slots) for t in rng.choice(data["rules"][kind][split]))
+    system, against, along = (t.format(**slots) for t in wording or rng.choice(data["rules"][kind][split]))
     return Twins(
-        _Exchange(kind, False, fact, slots, system, against).case(number),
-        _Exchange(kind, True, fact, slots, system, along).case(number),
+        _Exchange(kind, False, fact, slots, system, against, variant).case(number),
+        _Exchange(kind, True, fact, slots, system, along, variant).case(number),
     )
 
 
@@ -110,6 +152,7 @@ class _Exchange:
     slots: dict[str, str]
     system: str
     instruction: str
+    variant: str = ""
 
     def case(self, number: int) -> Case:
         prompt, higher, lower = self._prompt()
@@ -129,6 +172,7 @@ class _Exchange:
             chosen=chosen,
             rejected=rejected,
             task=f"{self.kind} {number}",
+            variant=self.variant,
         )
 
     def _prompt(self) -> tuple[Prompt, tuple[str, ...], tuple[str, ...]]:

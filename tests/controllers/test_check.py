@@ -209,6 +209,7 @@ def test_the_public_names_are_these() -> None:
         "Preset",
         "Proceed",
         "Prohibition",
+        "Pull",
         "ReadingRules",
         "Recalibrate",
         "Reconsider",

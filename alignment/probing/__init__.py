@@ -1,0 +1,1 @@
+"""Learned readings: linear probes on per-head attention masses, fitted on conflicts and their aligned twins."""
