@@ -18,7 +18,7 @@ __all__ = ["RoomyLayer", "can_be_cut", "roomy_cache"]
 _LEAST_ROOM, _SHARE = 64, 8  # tokens, and one in so many of what is held
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """One layer's keys and values, with room behind them.
 
     ``keys`` and ``values`` are views of the beginning of two larger tensors. Where something else puts other tensors
@@ -27,7 +27,7 @@ class RoomyLayer(DynamicLayer):
 
     def __init__(self) -> None:
         """Starts empty, without room."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._room: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -47,6 +47,8 @@ class RoomyLayer(DynamicLayer):
         have = self.get_seq_length()
         length = have + key_states.shape[-2]
         if self._room is None or not self._fits(length):
+            assert self.keys is not None
+            assert self.values is not None
             self._room = (_room(self.keys, key_states, have), _room(self.values, value_states, have))
         for room, new in zip(self._room, (key_states, value_states), strict=True):
             room[..., have:length, :] = new
@@ -61,6 +63,8 @@ class RoomyLayer(DynamicLayer):
     def _fits(self, length: int) -> bool:
         """Whether the keys and values still are the beginning of the room, which has a place for ``length`` tokens."""
         assert self._room is not None
+        assert self.keys is not None
+        assert self.values is not None
         return all(
             room.shape[-2] >= length
             and room.data_ptr() == now.data_ptr()

@@ -70,7 +70,7 @@ def fit_probe(
     found = {penalty: auroc(values[conflict], values[~conflict]) for penalty, values in scores.items()}
     penalty = max(found, key=lambda one: (found[one], one))
     mean, scale = features.mean(0), features.std(0) + 1e-6
-    coefficients, intercept = _ridge((features - mean) / scale, conflict - 0.5, penalty)
+    coefficients, intercept = _ridge((features - mean) / scale, conflict.astype(np.float64) - 0.5, penalty)
     elsewhere = (aligned_elsewhere - mean) / scale @ coefficients + intercept
     return ProbeWeights(
         model=model,
@@ -115,7 +115,7 @@ def _left_out(
         if not conflict[outside].any() or conflict[outside].all():
             continue
         mean, scale = features[outside].mean(0), features[outside].std(0) + 1e-6
-        coefficients, intercept = _ridge((features[outside] - mean) / scale, conflict[outside] - 0.5, penalty)
+        coefficients, intercept = _ridge((features[outside] - mean) / scale, conflict[outside].astype(np.float64) - 0.5, penalty)
         values[inside] = (features[inside] - mean) / scale @ coefficients + intercept
     return values
 
