@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from homeostat.agent.loop.limits import LoopLimits
+from homeostat.agent.memory.settings import SpanMemory
 from homeostat.agent.models.server_names import is_served, served_model
 from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
@@ -46,6 +47,8 @@ class AgentSpec(ModelOptions):
         calibration: A file of alarm thresholds, as ``homeostat calibrate`` writes it. None takes the model's own
             ``calibration.json``, where it has one.
         limits: The limits of an episode.
+        memory: How the acting model's key-value cache is thinned in long episodes: a share of the tokens such as 0.25,
+            or the fields of :class:`~homeostat.agent.memory.SpanMemory`. None keeps every key.
         redact: Whether secrets of known forms are replaced in traces and on the terminal
             (:mod:`homeostat.redaction`). Building the agent sets it for the whole process. What the model sees and the
             environment gets is never changed.
@@ -61,6 +64,7 @@ class AgentSpec(ModelOptions):
     heads: Path | None = None
     calibration: Path | None = None
     limits: LoopLimits = LoopLimits()
+    memory: SpanMemory | Annotated[float, Field(gt=0)] | None = None
     redact: bool = True
 
     @field_validator("sensors", "controllers", mode="before")
@@ -125,7 +129,8 @@ class AgentSpec(ModelOptions):
         cascade = self._cascade()
         self._sensors(frozenset())
         self._check_served()
-        model = load_model(self.model, **self._options_of(self.model, self.load_options()))
+        options = self.load_options() if self.memory is None else {**self.load_options(), "memory": self.memory}
+        model = load_model(self.model, **self._options_of(self.model, options))
         sensors = calibrated(self._sensors(model.capabilities), self.model, self.calibration)
         name = (self.planner or model.style.planner) if cascade.plans else None
         planner = load_model(name, **self._options_of(name, self.other_load_options())) if name else None
@@ -146,6 +151,8 @@ class AgentSpec(ModelOptions):
             served_model(name, self.base_url if name.startswith("openai:") else None)
         if self.base_url is not None and not any(name.startswith("openai:") for name in served):
             raise ConfigError(f"base_url={self.base_url!r} goes with a model on a server; name it openai:NAME")
+        if self.memory is not None and is_served(self.model):
+            raise ConfigError(f"memory={self.memory!r} thins a cache of this process; {self.model!r} is on a server")
         if is_served(self.model) and (self.planner is None or is_served(self.planner)):
             for option, value in self.chosen_options().items():
                 raise ConfigError(f"{option}={value!r} says how weights are loaded, but {self.model!r} is on a server")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import json
 import time
 from pathlib import Path
@@ -65,7 +66,7 @@ def read(model: TransformersModel, rendered: Rendered, caches: dict[str, SpanCac
     whole.keep(cache, rendered.ids, (), rendered.as_spans())
     for one in caches.values():
         twin = whole.fork()
-        one.evidence = twin.evidence
+        one.evidence = copy.deepcopy(evidence)
         one.keep(twin.start(rendered, 0).cache, rendered.ids, (), rendered.as_spans())
 
 

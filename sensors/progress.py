@@ -131,7 +131,9 @@ class Progress:
     ``value`` is their number. The sensor takes the subtasks' checks before the action (V_i), their apps, the action and
     the optimal number of steps from the context; the app in the foreground from the observation; and V_i of the
     previous step from its own last reading. An attempt is not judged if the environment does not report subtasks.
-    ``detail`` holds the number of failures of each kind: ``under``, ``over`` and ``drift``.
+    ``detail`` holds the number of failures of each kind: ``under``, ``over`` and ``drift``. If the model has a memory,
+    it also holds ``evicted``, the estimated share of the attention that evicted keys would get: a failure may come
+    from what was evicted.
     """
 
     needs: frozenset[Need] = frozenset({"text"})
@@ -171,6 +173,8 @@ class Progress:
         counts = {kind: float(sum(one.kind == kind for one in found)) for kind in ("under", "over", "drift")}
         counts["over"] += over
         value = sum(counts.values())
+        if attempt.spans is not None and attempt.spans.evicted is not None:
+            counts["evicted"] = sum(attempt.spans.evicted.values())
         return Reading(
             sensor=self.name,
             value=value,

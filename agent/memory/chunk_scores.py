@@ -23,6 +23,12 @@ def flex_prefill(view: View) -> Tensor:
     keys, if that estimate is within τ of the true distribution over blocks by the Jensen-Shannon distance. Otherwise a
     key's score is the weight that it gets from these queries. The paper skips computation by these scores until a share
     γ of the mass is covered; here the budget decides how many keys stay.
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     found = []
     for layer, (key, _, slots) in enumerate(view.tensors()):
@@ -51,6 +57,12 @@ def dhsa(view: View) -> Tensor:
     A chunk's vector is the mean of its keys times the square root of its length; the newest queries are one chunk, too.
     The dot product of the two is the score of every token of the chunk. The paper learns where chunks end; here a chunk
     is a span of the prompt, because the turns are known.
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     segment = view.segment_of()
     found = []

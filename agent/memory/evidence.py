@@ -39,7 +39,16 @@ class Evidence:
         self._groups: dict[int, int] = {}
 
     def queries(self, layer: int, query: Tensor, key: Tensor, scale: float, first: int, slots: Tensor | None) -> None:
-        """Keeps the last queries of a prompt."""
+        """Keeps the last queries of a prompt.
+
+        Args:
+            layer: The layer's index.
+            query: (B, H, Q, D) queries.
+            key: (B, G, K, D) keys.
+            scale: The factor of q·k.
+            first: The slot of the first query.
+            slots: The slots of the keys; None where key j lies in slot j.
+        """
         self._groups[layer] = key.shape[1]
         count = query.shape[2]
         if count > 1:
@@ -47,7 +56,15 @@ class Evidence:
             self.last_queries[layer] = query[0, :, -last:].clone(), first + count - last
 
     def weights(self, layer: int, weights: Tensor, first: int, slots: Tensor | None, *, recorded: bool) -> None:
-        """Adds the weights of some rows."""
+        """Adds the weights of some rows.
+
+        Args:
+            layer: The layer's index.
+            weights: (B, H, r, K) weights.
+            first: The slot of the first of these rows.
+            slots: (K,) or (G, K) the slots of the keys; None where key j lies in slot j.
+            recorded: Whether the probe records these rows.
+        """
         groups = self._groups[layer]
         batch, heads, rows, keys = weights.shape
         given = weights.view(batch, groups, heads // groups, rows, keys).sum(3).mean((0, 2))  # (G, K)

@@ -26,6 +26,12 @@ def task_kv(view: View) -> Tensor:
     A cache of one tensor for a layer holds the same number of keys in each head, so two things differ here: a
     heterogeneous head keeps within the budget what its queries attend to most, instead of everything; and the heads
     that are compared are key heads, whose query heads are averaged.
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     found = []
     for layer, (key, value, slots) in enumerate(view.tensors()):

@@ -97,7 +97,14 @@ class _StateScores:
 
     @contextmanager
     def around(self, model: Any) -> Iterator[None]:
-        """Listens to the attention layers while the model runs."""
+        """Listens to the attention layers while the model runs.
+
+        Args:
+            model: The transformers model.
+
+        Yields:
+            Nothing.
+        """
         inner = model.get_decoder()
         modules = [layer.self_attn for layer in inner.layers]
         hooks = []

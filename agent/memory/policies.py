@@ -51,6 +51,12 @@ def label_mass(view: View) -> Tensor:
 
     Ours: no paper or library evicts by label. The order by worth per token is the greedy rule for the knapsack problem
     (G. Dantzig, Discrete-Variable Extremum Problems, 1957).
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     per_token = view.evidence.measured(view.length).mean((0, 1)).to(view.device)
     whole = view.held.all(0).all(0)
@@ -78,6 +84,12 @@ def token_mass(view: View) -> Tensor:
     The measure is that of :func:`label_mass`, token by token: the mean over layers and heads of what the prompt's last
     rows and the answer's rows attended to. Without the mean over heads this is SnapKV's rule (arXiv 2404.14469,
     section 4).
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     return view.best(view.evidence.measured(view.length).mean((0, 1)))
 
@@ -89,6 +101,12 @@ def h2o(view: View) -> Tensor:
 
     A heavy hitter is a key with a large sum of weights over all queries so far, counted in each head by itself. Query
     heads that share a key head are added up.
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     scores = view.evidence.accumulated(view.length).clone()
     scores[..., view.length - view.budget // 2 :] = float("inf")
@@ -100,6 +118,12 @@ def recency(view: View) -> Tensor:
 
     The number of first tokens is that of ``sinks``. Unlike the paper, positions stay those of the whole text, because a
     turn boundary is no stream.
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     scores = torch.arange(view.length, device=view.device, dtype=torch.float32)
     scores[: view.memory.sinks] = float("inf")
@@ -112,6 +136,12 @@ def recycled(view: View) -> Tensor:
     In the paper all keys stay in memory, and every S-th step attends to all of them; between, a head attends to the
     keys of the last full step. Here a turn is a step: set ``refresh`` to S, and every S-th call reads the prompt again.
     Query heads that share a key head are averaged.
+
+    Args:
+        view: The cache at a turn boundary.
+
+    Returns:
+        (L, G, N): True for the keys that stay.
     """
     found = []
     for layer, (key, _, slots) in enumerate(view.tensors()):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from homeostat import sensors
-from homeostat.agent.memory.summaries import EvictedMass, Summary
+from homeostat.agent.memory.summaries import MassEstimate, Summary
 from homeostat.agent.memory.thinned_cache import ThinnedCache
 from homeostat.agent.models.generation import PROBED_ROWS
 from homeostat.sensors.chat.rendering import Rendered
@@ -31,7 +31,7 @@ def scan(model: Any, cache: ThinnedCache, rendered: Rendered, shared: int, summa
         (L, H, R, S) the share of each of the last R rows' attention that each segment would get.
     """
     ids = rendered.inputs["input_ids"].to(model.device)
-    reader = EvictedMass(summaries, min(PROBED_ROWS, ids.shape[1] - shared))
+    reader = MassEstimate(summaries, min(PROBED_ROWS, ids.shape[1] - shared))
     with sensors.watch(model, rows=1, sinks=False) as probe, torch.inference_mode():
         probe.start(rendered.as_spans(), reader=reader)
         model(input_ids=ids[:, shared:], attention_mask=_ones(ids), past_key_values=cache, logits_to_keep=1)

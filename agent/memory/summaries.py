@@ -15,7 +15,7 @@ from torch import Tensor
 
 from homeostat.agent.memory.segments import Segment
 
-__all__ = ["EvictedMass", "Summary", "summarised"]
+__all__ = ["MassEstimate", "Summary", "summarised"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def summarised(segment: Segment, slots: Tensor, keys: list[Tensor], block: int, 
     return Summary(segment, slots, means, variances, torch.tensor([float(len(p)) for p in parts]), mass)
 
 
-class EvictedMass:
+class MassEstimate:
     """Estimates, while the model reads new tokens, how much attention evicted segments would get.
 
     It is a :class:`~homeostat.sensors.probe.thinned_keys.KeyReader`. The rows are the last ones of the prompt.
@@ -94,7 +94,16 @@ class EvictedMass:
         self._owner = torch.arange(len(summaries)).repeat_interleave(counts)
 
     def queries(self, layer: int, query: Tensor, key: Tensor, scale: float, first: int, slots: Tensor | None) -> None:
-        """Estimates one layer's masses."""
+        """Estimates one layer's masses.
+
+        Args:
+            layer: The layer's index.
+            query: (B, H, Q, D) queries.
+            key: (B, G, K, D) keys.
+            scale: The factor of q·k.
+            first: The slot of the first query.
+            slots: The slots of the keys; None where key j lies in slot j.
+        """
         asked = query[0, :, -self._rows :].float() * scale
         heads, rows, dim = asked.shape
         keys = key[0].float()
@@ -116,7 +125,15 @@ class EvictedMass:
         self._shares.append(mass)
 
     def weights(self, layer: int, weights: Tensor, first: int, slots: Tensor | None, *, recorded: bool) -> None:
-        """Needs none."""
+        """Ignores the weights: the estimate needs none.
+
+        Args:
+            layer: The layer's index.
+            weights: (B, H, r, K) weights.
+            first: The slot of the first of these rows.
+            slots: (K,) or (G, K) the slots of the keys; None where key j lies in slot j.
+            recorded: Whether the probe records these rows.
+        """
 
     def masses(self) -> Tensor:
         """Returns the estimates.

@@ -45,22 +45,42 @@ class ThinnedLayer(DynamicLayer):
         self.kept, self.base, self.length = kept, base, length
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Appends the keys and values of new tokens, and returns all."""
+        """Appends the keys and values of new tokens.
+
+        Args:
+            key_states: (B, G, n, D) the new keys.
+            value_states: The new values.
+            args: What else transformers passes.
+            kwargs: What else transformers passes, by name.
+
+        Returns:
+            All keys and all values.
+        """
         self.length += key_states.shape[-2]
         return super().update(key_states, value_states, *args, **kwargs)
 
     def get_seq_length(self) -> int:
-        """The virtual length."""
+        """Returns the virtual length."""
         return self.length
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """The number of keys after a forward on so many tokens, and the number of tokens that have none."""
+        """Returns what transformers builds the mask from.
+
+        Args:
+            query_length: The number of new tokens.
+
+        Returns:
+            The number of keys after the forward pass, and the number of tokens that have none.
+        """
         assert self.keys is not None
         held = self.keys.shape[-2]
         return held + query_length, self.length - held
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Removes the last tokens, given as a negative number.
+        """Removes the last tokens.
+
+        Args:
+            tokens_to_remove: The number of tokens, as a negative number.
 
         Raises:
             ValueError: The key heads would hold different numbers of keys; :meth:`can_crop` tells before.

@@ -22,6 +22,7 @@ __all__ = [
     "EpisodeTokens",
     "Heads",
     "MaxNewTokens",
+    "Memory",
     "Model",
     "Planner",
     "agent_from",
@@ -62,6 +63,13 @@ Heads = Annotated[
 Calibration = Annotated[
     Path | None,
     typer.Option(help="Alarm thresholds, as 'homeostat calibrate' writes them. Default: the model's own file."),
+]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        help="Thin the model's key-value cache after every call to this share of the tokens (or, above 1, to so many). "
+        "Default: keep everything."
+    ),
 ]
 CallSeconds = Annotated[
     float | None,

@@ -51,6 +51,7 @@ def chat(
     heads: of.Heads = None,
     calibration: of.Calibration = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
+    memory: of.Memory = None,
     seed: Annotated[int, typer.Option(help="The seed of sampling.")] = 0,
     max_turns: Annotated[
         int | None,
@@ -105,6 +106,7 @@ def chat(
         heads=heads,
         calibration=calibration,
         limits=limits,
+        memory=memory,
         **loading.chosen_options(),
     )
     if spec.model.startswith("homeostat/"):

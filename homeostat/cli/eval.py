@@ -16,6 +16,7 @@ from homeostat.foreign_text import shown
 from homeostat.model_options import ModelOptions
 
 if TYPE_CHECKING:
+    from homeostat.agent.spec import AgentSpec
     from homeostat.envs.harness import Result, Suite
 
 __all__ = ["evaluate"]
@@ -43,6 +44,7 @@ def evaluate(
     planner: of.Planner = None,
     heads: of.Heads = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
+    memory: of.Memory = None,
     call_seconds: of.CallSeconds = None,
     env_seconds: of.EnvSeconds = None,
     attempts: of.Attempts = None,
@@ -97,7 +99,10 @@ def evaluate(
     if is_table(suite):
         from homeostat.cli.eval_table import run_table
 
-        base = of.agent_from(agent, _BARE, model=model, base_url=base_url, limits=limits, **loading.chosen_options())
+        base = of.agent_from(
+            agent, _BARE, model=model, base_url=base_url, limits=limits, memory=memory, **loading.chosen_options()
+        )
+        _check_batch(base, batch)
         how = Playing(workers, address, batch)
         run_table(suite, base, out, rows=controllers, episodes=episodes, how=how)
         return
@@ -123,11 +128,19 @@ def evaluate(
             planner=planner,
             heads=heads,
             limits=limits,
+            memory=memory,
             **loading.chosen_options(),
         )
+        _check_batch(spec, batch)
         job = agent_job(chosen, spec, workers, traces)
     results, begun = play(chosen, job, out, Playing(workers, address, batch))
     _finish(results, chosen, job, out, export, begun)
+
+
+def _check_batch(spec: AgentSpec, batch: int) -> None:
+    """A memory belongs to one episode at a time."""
+    if spec.memory is not None and batch > 1:
+        raise ConfigError(f"memory={spec.memory!r} thins the cache of one episode; leave --batch {batch} out")
 
 
 def _finish(

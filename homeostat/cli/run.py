@@ -49,6 +49,7 @@ def run(
     heads: of.Heads = None,
     calibration: of.Calibration = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
+    memory: of.Memory = None,
     seed: Annotated[int, typer.Option(help="The seed of the initial state.")] = 0,
     max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget. Default: the task's own.")] = None,
     call_seconds: of.CallSeconds = None,
@@ -125,6 +126,7 @@ def run(
             heads=heads,
             calibration=calibration,
             limits=limits,
+            memory=memory,
             **loading.chosen_options(),
         ),
         env=env,

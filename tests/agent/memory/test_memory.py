@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from homeostat import TransformersModel
+from homeostat import AgentSpec, TransformersModel
 from homeostat.agent.memory import POLICIES, SpanMemory
 from homeostat.agent.models.generation import PROBED_ROWS
 from homeostat.errors import ConfigError, ModelError, UnknownName
-from homeostat.sensors import Actuator, Prompt
+from homeostat.sensors import Actuator, EvictedMass, Progress, Prompt, SensorContext, check_sensor
 
 WORDS = ["open the settings", "turn the screen on and click it", "done so far: nothing", "user assistant system rules"]
 NEVER = 0.999  # no estimate exceeds it, so nothing is brought back
@@ -288,3 +288,28 @@ def test_what_is_refused(chat_tools: Any) -> None:
         TransformersModel(model.model, tokenizer, memory=0.5, reuse=False)
     with pytest.raises(ConfigError, match="layers"):
         TransformersModel(model.model, tokenizer, memory=0.5, layers=[0])
+
+
+def test_the_reading_names_what_is_evicted(chat_tools: Any) -> None:
+    model, plain = built(chat_tools, memory=SpanMemory(budget=0.4, recall=NEVER, piece=16)), built(chat_tools)
+    attempt, other = episode(model, 7)[-1], episode(plain, 1)[-1]
+    reading = EvictedMass(0.0).read(attempt, SensorContext())
+    assert reading.alarm
+    assert reading.value == pytest.approx(sum(attempt.spans.evicted.values()))
+    assert reading.span in attempt.spans.evicted
+    assert not EvictedMass(0.0).read(other, SensorContext()).judged
+    context = SensorContext(subtasks=(False,), subtask_apps=("",))
+    assert Progress().read(attempt, context).detail["evicted"] == pytest.approx(reading.value)
+    assert "evicted" not in Progress().read(other, context).detail
+    check_sensor(EvictedMass())
+
+
+def test_an_agents_file_sets_the_memory(tmp_path: Any) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text("memory: {budget: 0.3, policy: h2o}\n")
+    assert AgentSpec.load(file).memory == SpanMemory(budget=0.3, policy="h2o")
+    file.write_text("memory: 0.25\n")
+    assert AgentSpec.load(file).memory == 0.25
+    file.write_text("memory: -3\n")
+    with pytest.raises(ConfigError, match="memory"):
+        AgentSpec.load(file)
