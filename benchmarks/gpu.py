@@ -40,7 +40,8 @@ import torch
 from transformers import GemmaConfig, GemmaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from homeostat.agent.models.generation import GenerationCall
-from homeostat.agent.models.side_by_side import Row, answer_rows
+from homeostat.agent.models.rows import Row
+from homeostat.agent.models.side_by_side import answer_rows
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.nano.processor import build_processor
 from homeostat.sensors import Actuator, watch

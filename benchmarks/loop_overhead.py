@@ -13,17 +13,18 @@ writes no trace, no screenshots and no snapshots.
 
 JSON, medians over rounds: ``milliseconds_per_step`` is for a run as ``homeostat run`` makes it on the phone, with a
 trace, screenshots, snapshots and checkpoints (bar: ≤ 5), ``milliseconds_per_step_langgraph`` for the bare graph, and
-``loop_ratio`` is the median of the rounds' ratios (bar: ≤ 1.5). ``milliseconds_per_step_device`` is for an environment
+``loop_ratio`` is the ratio of the two (bar: ≤ 1.5). ``milliseconds_per_step_device`` is for an environment
 that can't be put back, for which every action is also written to a log before and after it.
 ``milliseconds_per_step_memory`` is for a run without a folder, as evaluations use. The keys with ``_cpu`` count
 processor time only, which other work on the machine affects less. ``milliseconds_per_step_best`` is the fastest round
-on disk.
+on disk, and ``loop_ratio_best`` the ratio of the fastest rounds. ``load`` is the machine's load average at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
 import statistics
 import tempfile
@@ -176,17 +177,18 @@ def bare(state: EpisodeState, file: Path) -> Times:
     first = EpisodeState(
         run=state.run, task=state.task, judged=state.judged, seed=state.seed, instruction=state.instruction
     )
+    config: Any = {"configurable": {"thread_id": "bare"}, "recursion_limit": steps + 1}
+    begin, cpu = time.perf_counter(), time.process_time()
     with closing(sqlite3.connect(file, check_same_thread=False)) as connection:
         saver = SqliteSaver(connection, serde=serializer())
         saver.setup()
         connection.execute("PRAGMA synchronous=NORMAL")
-        compiled = graph.compile(checkpointer=saver)
-        config: Any = {"configurable": {"thread_id": "bare"}, "recursion_limit": steps + 1}
-        begin, cpu = time.perf_counter(), time.process_time()
-        parts = sum(1 for _ in compiled.stream(first, config, stream_mode="updates", durability="sync"))
-        times = time.perf_counter() - begin, time.process_time() - cpu
-        assert parts == steps
-        assert connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0] > steps
+        stream = graph.compile(checkpointer=saver).stream(first, config, stream_mode="updates", durability="sync")
+        parts = sum(1 for _ in stream)
+        kept = connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
+    times = time.perf_counter() - begin, time.process_time() - cpu
+    assert parts == steps
+    assert kept > steps
     return 1000 * times[0] / steps, 1000 * times[1] / steps
 
 
@@ -206,17 +208,17 @@ def main() -> None:
             plain.append(bare(stored_run(folder / str(number)).state, folder / f"{number}.sqlite"))
             device.append(measure(options.steps, folder / f"device {number}", restores=False))
             memory.append(measure(options.steps, None))
-    figures = {
-        "milliseconds_per_step": statistics.median(clock for clock, _ in disk),
-        "milliseconds_per_step_langgraph": statistics.median(clock for clock, _ in plain),
-        "loop_ratio": statistics.median(ours[0] / theirs[0] for ours, theirs in zip(disk, plain, strict=True)),
-        "loop_ratio_cpu": statistics.median(ours[1] / theirs[1] for ours, theirs in zip(disk, plain, strict=True)),
-        "milliseconds_per_step_device": statistics.median(clock for clock, _ in device),
-        "milliseconds_per_step_memory": statistics.median(clock for clock, _ in memory),
-        "milliseconds_per_step_cpu": statistics.median(cpu for _, cpu in disk),
-        "milliseconds_per_step_langgraph_cpu": statistics.median(cpu for _, cpu in plain),
-        "milliseconds_per_step_memory_cpu": statistics.median(cpu for _, cpu in memory),
+    figures: dict[str, float] = {}
+    for name, runs in (("", disk), ("_langgraph", plain), ("_device", device), ("_memory", memory)):
+        figures[f"milliseconds_per_step{name}"] = statistics.median(clock for clock, _ in runs)
+        figures[f"milliseconds_per_step{name}_cpu"] = statistics.median(cpu for _, cpu in runs)
+    for which in ("", "_cpu"):
+        ours, theirs = (figures[f"milliseconds_per_step{name}{which}"] for name in ("", "_langgraph"))
+        figures[f"loop_ratio{which}"] = ours / theirs
+    figures |= {
         "milliseconds_per_step_best": min(disk)[0],
+        "loop_ratio_best": min(disk)[0] / min(plain)[0],
+        "load": os.getloadavg()[0],
         "steps": options.steps,
         "rounds": options.rounds,
     }
