@@ -118,6 +118,7 @@ def asked(model: TransformersModel, story: Story, args: argparse.Namespace, rows
                     "tokens": cache.held_tokens() / len(rendered.ids),
                     "bytes": (cache.held_bytes() - (cache.evidence.bytes() if row == "full" else 0)) / full,
                     "recalled": len(back),
+                    "estimate": fork.estimate,
                     "recalled_right": any(value in text for text in said),
                 }
             )

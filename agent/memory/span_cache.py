@@ -40,6 +40,8 @@ class SpanCache(KeyValueCache):
         memory: The settings.
         summaries: The evicted segments that can be brought back.
         recalled: The segments that the present or last call brought back.
+        estimate: The estimated share of the attention on evicted spans, before anything was brought back in the last
+            call; None where nothing was estimated.
         evidence: What was measured of every key.
     """
 
@@ -64,6 +66,7 @@ class SpanCache(KeyValueCache):
         self.evidence = Evidence(every_row=self._policy.every_row)
         self.summaries: list[Summary] = []
         self.recalled: list[Summary] = []
+        self.estimate: float | None = None
         self._estimates: dict[int, float] = {}  # by the start of an evicted segment
         self._asked: set[str] = set()
         self._calls = 0
@@ -104,7 +107,7 @@ class SpanCache(KeyValueCache):
             raise ModelError(f"{self._name!r}: a prompt with token types can't be thinned; leave memory=… out")
         cache, tokens, images = self._cache, self._tokens, self._images
         KeyValueCache.forget(self)
-        self.recalled, self._estimates = [], {}
+        self.recalled, self._estimates, self.estimate = [], {}, None
         self._calls += 1
         refreshed = self.memory.refresh and self._calls % self.memory.refresh == 0
         shared = 0
@@ -232,6 +235,7 @@ class SpanCache(KeyValueCache):
         if self.memory.recall is not None and (not rendered.images or rendered.images[-1].stop <= shared):
             masses = scan(self._model, cache, rendered, shared, self.summaries)
             by_segment = masses.mean((0, 1, 2)).tolist()
+            self.estimate = sum(by_segment)
             self._estimates = {s.segment.start: m for s, m in zip(self.summaries, by_segment, strict=True)}
         chosen = wanted(self.summaries, masses, room, self.memory.recall, asked)
         if chosen:
