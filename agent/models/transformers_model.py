@@ -317,6 +317,8 @@ class TransformersModel:
         from homeostat.agent.models.decoding import Decoder, matching_images
 
         begin = time.monotonic()
+        memory = self.memory
+        spare = None if memory is None or call.rows == 1 else memory.fork()  # several rows can't be kept as one
         # The keys and values of a steered call are of no use to another one.
         start = self._cache.start_empty(rendered) if call.steer else self._cache.start(rendered, call.fresh_rows)
         decoder = Decoder(self.model, self._cache, self.stops, self.pad)
@@ -330,6 +332,7 @@ class TransformersModel:
         if call.rows == 1 and not call.steer and decoded.whole:
             self._cache.keep(start.cache, decoded.sequences[0].tolist(), rendered.images, spans)
         evicted = None if call.steer else self._cache.evicted(spans)
+        self._cache = spare or self._cache
         if evicted is not None:
             masses = [None if mass is None else replace(mass, evicted=evicted) for mass in masses]
         tokenizer = self.renderer.tokenizer

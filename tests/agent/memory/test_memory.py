@@ -270,6 +270,7 @@ def test_steered_and_sampled_calls(chat_tools: Any) -> None:
     drawn = model.generate(chat(7), n=3, temperature=1.0, seed=1, max_new_tokens=4)
     assert len(drawn) == 3
     assert all(row.cached_tokens > 0 and row.spans is not None for row in drawn)
+    assert model.generate(chat(7), max_new_tokens=4)[0].cached_tokens > 0  # sampling leaves the memory as it was
 
 
 def test_what_is_refused(chat_tools: Any) -> None:
@@ -299,12 +300,12 @@ def test_what_is_refused(chat_tools: Any) -> None:
 def test_the_reading_names_what_is_evicted(chat_tools: Any) -> None:
     model, plain = built(chat_tools, memory=SpanMemory(budget=0.4, recall=NEVER, piece=16)), built(chat_tools)
     attempt, other = episode(model, 7)[-1], episode(plain, 1)[-1]
-    reading = EvictedMass(0.0).read(attempt, SensorContext())
+    reading = EvictedMass(0.0).read(attempt, SensorContext(goal=""))
     assert reading.alarm
     assert reading.value == pytest.approx(sum(attempt.spans.evicted.values()))
     assert reading.span in attempt.spans.evicted
-    assert not EvictedMass(0.0).read(other, SensorContext()).judged
-    context = SensorContext(subtasks=(False,), subtask_apps=("",))
+    assert not EvictedMass(0.0).read(other, SensorContext(goal="")).judged
+    context = SensorContext(goal="", subtasks=(False,), subtask_apps=("",))
     assert Progress().read(attempt, context).detail["evicted"] == pytest.approx(reading.value)
     assert "evicted" not in Progress().read(other, context).detail
     check_sensor(EvictedMass())
