@@ -4,8 +4,8 @@
 
 Needs the focal heads of ``homeostat localize --suite chat``. The steps, each kept in ``--out`` and done once:
 
-1. *fit*: ``homeostat.alignment.probing`` fits a probe on train wordings of ``hierarchy_twins``; dev wordings set its
-   threshold at ``--rate``.
+1. *fit*: as ``homeostat fit-probe`` does, on train wordings of ``hierarchy_twins``; dev wordings set the threshold at
+   ``--rate``.
 2. *dev*: every row of ``--rows`` answers dev conflicts and twins. Choose a row by these figures.
 3. *test*: the rows of ``--test`` answer test conflicts and twins, once.
 
@@ -31,17 +31,15 @@ import numpy as np
 
 from homeostat import Agent, TransformersModel
 from homeostat.agent.loop.limits import LoopLimits
-from homeostat.agent.models.loading import weights_hash
 from homeostat.alignment.conflicts.chat import hierarchy_twins
 from homeostat.alignment.conflicts.core import Case
 from homeostat.alignment.diagnosis.agents import agent_answers
-from homeostat.alignment.probing.fit import auroc, fit_probe
-from homeostat.alignment.probing.reading import first_masses
+from homeostat.alignment.probing.fit import auroc
+from homeostat.alignment.probing.learn import case_features, learn_probe
 from homeostat.alignment.sail.localization import Localization
 from homeostat.controllers import Pull, Steer
 from homeostat.envs.harness import newcombe_paired, wilson
 from homeostat.sensors import Actuator, ConflictProbe, ProbeWeights
-from homeostat.sensors.conflict_probe import head_features
 
 HIGHER, LOWER = ("system",), ("user",)
 
@@ -51,38 +49,14 @@ def cases_of(split: Any, count: int) -> list[Case]:
     return [case for both in islice(hierarchy_twins(split), count) for case in (both.conflict, both.aligned)]
 
 
-def features_of(model: TransformersModel, cases: list[Case], heads: Any) -> np.ndarray:
-    """(n, 2 N) features of the cases' prompts."""
-    found = [head_features(mass, heads, HIGHER, LOWER) for mass in first_masses(model, [c.prompt for c in cases])]
-    assert all(one is not None for one in found)
-    return np.stack([one for one in found if one is not None])
-
-
 def fitted(model: TransformersModel, args: argparse.Namespace, heads: Any) -> ProbeWeights:
-    """The probe, fitted once."""
+    """The probe, learned once."""
     file = args.out / "probe.json"
     if file.exists():
         return ProbeWeights.load(file)
-    train, dev = cases_of("train", args.train), cases_of("dev", args.dev)
-    dev_features = features_of(model, dev, heads)
-    probe = fit_probe(
-        features_of(model, train, heads),
-        np.array([not case.aligned for case in train]),
-        [case.variant for case in train],
-        dev_features[[case.aligned for case in dev]],
-        model=model.name,
-        weights=weights_hash(Path(model.name)) or "",
-        heads=heads,
-        higher=HIGHER,
-        lower=LOWER,
-        rate=args.rate,
-    )
-    values, conflict = probe.value(dev_features), np.array([not case.aligned for case in dev])
-    figures = {**probe.figures, "auroc_dev": auroc(values[conflict], values[~conflict])}
-    figures["alarms_dev"] = float((values[conflict] > probe.threshold).mean())
-    probe = probe.model_copy(update={"figures": figures})
+    probe = learn_probe(model, cases_of("train", args.train), cases_of("dev", args.dev), heads, rate=args.rate)
     probe.save(file)
-    print("probe", json.dumps(figures), flush=True)
+    print("probe", json.dumps(probe.figures), flush=True)
     return probe
 
 
@@ -170,7 +144,10 @@ def main() -> None:
                 journal.write_text(json.dumps(rows))
         result: dict[str, Any] = {"cases": count, "rows": table(rows)}
         if split == "test":
-            values, conflict = features_of(model, cases, probe.heads), np.array([not case.aligned for case in cases])
+            values, conflict = (
+                case_features(model, cases, probe.heads, HIGHER, LOWER),
+                np.array([not case.aligned for case in cases]),
+            )
             length = np.array([float(len(model.renderer.render(case.prompt).ids)) for case in cases])
             scores = {"probe": probe.value(values), "length": length, "mean": -values[:, ::2].mean(1)}
             result["auroc"] = {name: auroc(one[conflict], one[~conflict]) for name, one in scores.items()}

@@ -115,7 +115,9 @@ def _left_out(
         if not conflict[outside].any() or conflict[outside].all():
             continue
         mean, scale = features[outside].mean(0), features[outside].std(0) + 1e-6
-        coefficients, intercept = _ridge((features[outside] - mean) / scale, conflict[outside].astype(np.float64) - 0.5, penalty)
+        coefficients, intercept = _ridge(
+            (features[outside] - mean) / scale, conflict[outside].astype(np.float64) - 0.5, penalty
+        )
         values[inside] = (features[inside] - mean) / scale @ coefficients + intercept
     return values
 

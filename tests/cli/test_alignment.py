@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from homeostat import TransformersModel
+from homeostat.alignment import Localization
+from homeostat.alignment.conflicts.chat import hierarchy_twins
 from homeostat.cli.mine import MineSettings
 from homeostat.cli.root import app
 from homeostat.cli.settings import command_of
+from homeostat.sensors import ConflictProbe, ProbeWeights, SensorContext
 from homeostat.settings import Settings, load_settings, save_settings
 
 runner = CliRunner()
@@ -61,6 +66,29 @@ def test_diagnose_draws_over_the_kinds_of_a_public_set(tmp_path: Path, monkeypat
     assert "4 cases: 4 helpful aligned" in call(*told, "--kinds", "helpful")
     assert "no case is of the settings reference" in refused(*told, "--setting", "reference")
     assert "did you mean 'helpful'" in refused(*told, "--kinds", "helpfull")
+
+
+def test_a_probe_is_fitted_on_the_heads_of_a_localization(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    table, heads = ((0.0, 1.0), (1.0, 0.0)), ((1, 1), (2, 0), (3, 3))
+    tables = {"magnitude": table, "direction": table, "distribution": table, "score": table}
+    focal = Localization(model="m", twins=2, higher=("system",), heads=heads, layers=(1, 2, 3), **tables)
+    focal.save(Path("l/localization.json"))
+    told = ("fit-probe", "--heads", "l", "--train", "24", "--dev", "18", "--rate", "0.2")
+    assert "48 train and 36 dev prompts, 3 heads" in call(*told, "--dry-run")
+    said = call(*told, "--out", "p")
+    probe = ProbeWeights.load(Path("p"))
+    assert f"AUROC {probe.figures['auroc_left_out']:.2f} on train wordings" in said
+    assert probe.heads == heads
+    assert (probe.prompts, probe.rate) == (48, 0.2)
+    model = TransformersModel.load("homeostat/nano")
+    sensor, found = ConflictProbe.load("p"), []
+    for both in islice(hierarchy_twins("dev"), 18):
+        (attempt,) = model.generate(both.aligned.prompt, max_new_tokens=2)
+        found.append(sensor.read(attempt, SensorContext(goal="")).alarm)
+    assert sum(found) <= 18 * 0.2  # conformal: at most the rate on the prompts that set the threshold
+    focal.model_copy(update={"heads": ((99, 0),)}).save(Path("other/localization.json"))
+    assert "use a localization of this model" in refused("fit-probe", "--heads", "other", "--train", "2", "--dev", "18")
 
 
 def test_localize_then_align(tmp_path: Path, monkeypatch: Any, phone_pairs_folder: Path) -> None:
@@ -144,7 +172,7 @@ def test_flags_win_over_the_file_and_the_environment_is_not_read(tmp_path: Path,
     assert load_settings(MineSettings, tmp_path / "saved" / "config.yaml", {}).model_dump() == told[0].model_dump()
 
 
-@pytest.mark.parametrize("name", ["align", "diagnose", "ground", "localize", "mine"])
+@pytest.mark.parametrize("name", ["align", "diagnose", "fit-probe", "ground", "localize", "mine"])
 def test_help_lists_every_field_and_loads_no_torch(name: str) -> None:
     code = f"""
 import sys
@@ -156,7 +184,7 @@ except SystemExit:
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    module = importlib.import_module(f"homeostat.cli.{name}")
+    module = importlib.import_module(f"homeostat.cli.{name.replace('-', '_')}")
     kind = next(
         v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Settings) and v is not Settings
     )

@@ -16,7 +16,7 @@ from homeostat.model_options import ModelOptions
 from homeostat.settings import Settings
 
 runner = CliRunner()
-COMMANDS = ("run", "eval", "calibrate", "profile", "diagnose", "localize", "mine", "align", "ground")
+COMMANDS = ("run", "eval", "calibrate", "profile", "diagnose", "localize", "fit-probe", "mine", "align", "ground")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,82 @@
+"""``homeostat fit-probe``: learns to read from single heads whether instructions conflict."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import typer
+from pydantic import Field
+
+from homeostat.cli.settings import command_of
+from homeostat.settings import Settings, save_settings
+
+__all__ = ["FitProbeSettings", "command"]
+
+
+class FitProbeSettings(Settings):
+    """The settings of ``homeostat fit-probe``; every field is a flag."""
+
+    heads: Path = Field(
+        Path("runs/localize"), description="The model's localization.json, or its folder (`homeostat localize`)."
+    )
+    kinds: list[str] = Field([], description="Kinds of conflict. Default: all kinds.")
+    train: int = Field(192, ge=2, description="Number of train conflicts, each with its aligned twin.")
+    dev: int = Field(96, ge=2, description="Number of dev conflicts in other wordings; their twins set the threshold.")
+    rate: float = Field(0.1, gt=0, lt=1, description="Share of aligned prompts that may raise a false alarm.")
+    out: Path = Field(Path("runs/probe"), description="Output folder for probe.json and the config.")
+
+
+def _run(settings: FitProbeSettings, dry_run: bool) -> None:
+    from rich.progress import Progress
+
+    from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins
+    from homeostat.alignment.probing.learn import learn_probe
+    from homeostat.alignment.sail.adapters import load_adapted
+    from homeostat.alignment.sail.localization import Localization
+
+    kinds = tuple(settings.kinds or HIERARCHY_KINDS)
+    train, dev = (
+        [
+            case
+            for both in islice(hierarchy_twins(split, settings.seed, kinds), count)
+            for case in (both.conflict, both.aligned)
+        ]
+        for split, count in (("train", settings.train), ("dev", settings.dev))
+    )
+    heads = Localization.load(settings.heads).heads
+    if dry_run:
+        typer.echo(f"{len(train)} train and {len(dev)} dev prompts, {len(heads)} heads")
+        return
+    model = load_adapted(settings.model, **settings.load_options())
+    save_settings(settings, settings.out)
+    with Progress(transient=True) as progress:
+        task = progress.add_task("reading prompts", total=len(train) + len(dev))
+        probe = learn_probe(
+            model,
+            train,
+            dev,
+            heads,
+            rate=settings.rate,
+            on_progress=lambda done: progress.update(task, completed=done),
+        )
+    probe.save(settings.out / "probe.json")
+    figures = probe.figures
+    typer.echo(
+        f"AUROC {figures['auroc_left_out']:.2f} on train wordings that were left out of the fit, "
+        f"{figures['auroc_dev']:.2f} on dev wordings; alarm above {probe.threshold:+.3f} on "
+        f"{figures['alarms_dev']:.0%} of dev conflicts and at most {settings.rate:.0%} of their twins"
+    )
+    typer.echo(f"{settings.out}: probe.json")
+
+
+command = command_of(
+    FitProbeSettings,
+    _run,
+    """Learn to read from single heads whether the user's instruction contradicts the system's.
+
+    A linear probe on the attention masses of the heads that `homeostat localize` found, fitted on conflicts and their
+    aligned twins. Its threshold is set on other wordings, at a chosen rate of false alarms. The sensor
+    `ConflictProbe.load(OUT)` reads with it, and the controller `Pull` steers on its alarm.
+    """,
+)
