@@ -1,10 +1,12 @@
 """``SimulatedUser``: a model that plays the user of a conversation.
 
 It sees the conversation from the other side: the assistant's turns are what it is told, its own earlier turns are what
-it has said. Tool calls and their results are no part of what a user sees. Two habits of small models are mended: a turn
-that repeats an earlier one is drawn again by sampling, and a turn that the token limit cut off ends with its last whole
-sentence. The wording is ours; users that a model plays
+it has said. Tool calls and their results are no part of what a user sees. The wording is ours; users that a model plays
 were introduced for tool-calling agents by τ-bench (Yao et al., arXiv 2406.12045, section 3).
+
+Three habits of small models are mended: a turn that repeats an earlier one is drawn once more, by sampling, from a
+prompt that says so; a turn ends before a sentence that it has said already; and one that the token limit cut off ends
+with its last whole sentence.
 """
 
 from __future__ import annotations
@@ -29,8 +31,12 @@ _ENDING = "\nOnce you have what you want, write only [END]."
 _BEGIN = "Begin the conversation: write your first message to the assistant."
 _END = re.compile(r"\[END\]", re.IGNORECASE)
 _SENTENCES = re.compile(r".*[.!?…。！？][\"'”’)]*(?=\s|$)", re.DOTALL)
+_BETWEEN = re.compile(r"(?<=[.!?…。！？\"'”’)])\s+")
+_AGAIN = "\n(You have said this before: {said} Say something new instead.)"
 _HOT = 1.0
 """The least temperature at which a turn that repeats an earlier one is drawn again."""
+_SHORT = 5
+"""Turns of so many words, such as *yes, please*, may be repeated."""
 _THINKING = re.compile(r"^\s*(?:<think>)?(?:(?!<think>).)*?</think>", re.DOTALL)
 
 
@@ -95,15 +101,16 @@ class SimulatedUser:
         number = sum(turn.role == "user" for turn in turns)
         if number >= self.turns:
             return None
-        said = self._said(turns, number, self._heat)
-        if any(turn.text == said for turn in turns if turn.role == "user"):
-            said = self._said(turns, number, max(self._heat, _HOT))
+        said = self._said(self.prompt(turns), number, self._heat)
+        repeated = any(turn.text == said for turn in turns if turn.role == "user")
+        if repeated and len(said.split()) > _SHORT:
+            said = self._said(self.prompt(turns, repeated=said), number, max(self._heat, _HOT))
         return said or None
 
-    def _said(self, turns: Sequence[Turn], number: int, heat: float) -> str:
+    def _said(self, prompt: Prompt, number: int, heat: float) -> str:
         """What the model says; "" once it ends the conversation."""
         found = self.model.generate(
-            self.prompt(turns),
+            prompt,
             temperature=heat,
             max_new_tokens=self._most,
             watch=False,
@@ -116,13 +123,14 @@ class SimulatedUser:
             )
         said, *more = _END.split(_THINKING.sub("", found.text, count=1), maxsplit=1)
         whole = _SENTENCES.match(said) if found.finish == "length" and not more else None
-        return (whole[0] if whole is not None else said).strip()
+        return _without_repeats(whole[0] if whole is not None else said)
 
-    def prompt(self, turns: Sequence[Turn]) -> Prompt:
+    def prompt(self, turns: Sequence[Turn], repeated: str = "") -> Prompt:
         """Builds the prompt for the user's next turn.
 
         Args:
             turns: The conversation so far.
+            repeated: What the user was about to say once more; "" for nothing.
 
         Returns:
             The prompt. Its spans are ``system``, ``history`` (what the user has said) and ``user`` (what the assistant
@@ -136,4 +144,20 @@ class SimulatedUser:
                 messages.append(Message("assistant", (Part("history", turn.text),)))
             elif turn.role == "assistant" and turn.text:
                 messages.append(Message("user", (Part("user", turn.text),)))
+        if repeated:
+            told = fill(_AGAIN, said=repeated).part("template")
+            messages[-1] = Message(messages[-1].role, (*messages[-1].parts, told))
         return Prompt(tuple(messages))
+
+
+def _without_repeats(text: str) -> str:
+    """A text up to the first sentence that it has said already."""
+    seen: set[str] = set()
+    begin = 0
+    for gap in (*_BETWEEN.finditer(text), None):
+        sentence = text[begin : gap.start() if gap is not None else None].strip()
+        if sentence in seen:
+            return text[:begin].strip()
+        seen.add(sentence)
+        begin = gap.end() if gap is not None else begin
+    return text.strip()

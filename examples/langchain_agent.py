@@ -9,6 +9,7 @@ refuses tool calls that break a rule. It needs the extra ``frameworks``.
 import sys
 
 from langchain.agents import create_agent
+from langchain.agents.middleware import ModelCallLimitMiddleware
 
 from homeostat import Agent, TransformersModel
 from homeostat.agent.frameworks import WatchedChatModel, WatchMiddleware
@@ -40,9 +41,12 @@ model = TransformersModel.load(name)
 sensors = [AttentionDrift(), Confidence()]
 chat = WatchedChatModel(Agent(model, sensors), settings={"max_new_tokens": 60})
 guard = WatchMiddleware(Agent(model, sensors, [Guard()]), rules=["never send a message"])
-agent = create_agent(chat, [get_weather, send_message], system_prompt="Never send a message.", middleware=[guard])
+limit = ModelCallLimitMiddleware(run_limit=4, exit_behavior="end")  # a small model may repeat its call without end
+agent = create_agent(
+    chat, [get_weather, send_message], system_prompt="Never send a message.", middleware=[guard, limit]
+)
 question = {"role": "user", "content": "What is the weather in Paris? Send it to Anna."}
-done = agent.invoke({"messages": [question]}, {"recursion_limit": 40})
+done = agent.invoke({"messages": [question]})
 for message in done["messages"]:
     calls = ", ".join(f"{call['name']}({call['args']})" for call in getattr(message, "tool_calls", ()))
     print(f"{message.type:6} {message.text or calls}")

@@ -8,7 +8,7 @@ A model that forgets the last brace of a call has still written all its argument
 as a call of a known tool and breaks off, or goes on with something else, is no answer in words: it raises the error.
 
 Sources: the chat templates of Qwen2.5, Qwen3-Coder, Hermes 3, Llama 3.1, Mistral Small 3.1, Gemma 3, FunctionGemma and
-gpt-oss.
+gpt-oss, and the prompts of smolagents 1.26 (``prompts/toolcalling_agent.yaml``).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _HARMONY = re.compile(r"to=functions\.([\w.-]+)")
 _FENCE = re.compile(r"```(?:tool_code|tool_call|python|json|tool)?[ \t]*\n(.*?)(?:```|$)", re.DOTALL)
 _NAMED = re.compile(r"\s*([\w.:-]+)\s*(?:\[CALL_ID\][\w-]*)?\s*(?:\[ARGS\])?\s*(?=\{)")
 _OPENED = re.compile(r'\{\s*"name"\s*:\s*"([\w.:-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*')
+_ACTION = re.compile(r"^Action:\s*(?:```(?:json)?\s*)?(?=\{)", re.MULTILINE)
 _MARKER = re.compile(r"^\s*(?:\[TOOL_CALLS\]|<\|python_tag\|>|functools)\s*")
 
 
@@ -123,11 +124,13 @@ def plain(text: str, known: Collection[str]) -> list[Named] | None:
     It names known tools, so that an answer in JSON stays an answer; or it is an object that has the keys of a call and
     no others, so that whoever calls an unknown tool is told so.
 
-    Covers Llama 3.1 (``{"name", "parameters"}``), Mistral (a list of calls, or ``NAME{…}``), and Gemma 3
-    (``tool_code`` with a Python call).
+    Covers Llama 3.1 (``{"name", "parameters"}``), Mistral (a list of calls, or ``NAME{…}``), Gemma 3 (``tool_code``
+    with a Python call), and the form that the prompts of smolagents ask for: a line ``Action:``, then JSON.
     """
     fenced = _FENCE.search(text)
-    bodies = [body.strip() for body in (*([fenced[1]] if fenced else []), _MARKER.sub("", text))]
+    acting = _ACTION.search(text)
+    marked = [text[acting.end() :].partition("\nObservation:")[0]] if acting is not None else []
+    bodies = [body.strip() for body in (*marked, *([fenced[1]] if fenced else []), _MARKER.sub("", text))]
     for body in bodies:
         found = _json_calls(body) or _mistral(body, known) or _python(body, known)
         if found and (all(name in known for name, _ in found) or _is_a_call(body)):

@@ -128,6 +128,18 @@ def test_a_model_plays_the_user() -> None:
     assert "<|im_end|>" not in "".join(system.text[start:stop] for start, stop in system.trusted)
 
 
+def test_a_simulated_user_says_no_sentence_twice_in_a_turn() -> None:
+    said = "It is late. I want a table!\n\nI want a table! It is late. And wine."
+    assert SimulatedUser(ScriptedModel([said]), "You are in a hurry.")(()) == "It is late. I want a table!"
+
+
+def test_a_simulated_user_may_say_yes_twice() -> None:
+    model = ScriptedModel(["Yes, please.", "Yes, please.", "[END]"])
+    env = ChatEnv(SimulatedUser(model, "You agree."))
+    assert Agent(ScriptedModel(["More?"]), controllers=[]).run(env.opening(), env).steps == 2
+    assert len(model.prompts) == 3
+
+
 def test_a_simulated_user_has_so_many_turns_and_no_more() -> None:
     env = ChatEnv(SimulatedUser(ScriptedModel(["More."]), "You never stop.", turns=3))
     assert Agent(ScriptedModel(["Yes."]), controllers=[]).run(env.opening(), env).steps == 3
@@ -187,12 +199,16 @@ def test_a_simulated_user_does_not_repeat_itself_and_ends_with_a_whole_sentence(
             self.heats.append(settings["temperature"])
             return [replace(found, finish="length") for found in super().generate(prompt, **settings)]
 
-    user = SimulatedUser(Small(["Hi! I want", "Hi! I need a", 'A "table." For', "for two"]), "You are in a hurry.")
+    told = "I want a table for two!"
+    model = Small([f"{told} And", f"{told} I", 'Is it "free?" For', "for two"])
+    user = SimulatedUser(model, "You are in a hurry.")
     said = [Turn(role="user", text=str(user(())))]
     for _ in range(2):
         said += [Turn(role="assistant", text="Yes?")]
         said += [Turn(role="user", text=str(user(said)))]
-    assert [turn.text for turn in said if turn.role == "user"] == ["Hi!", 'A "table."', "for two"]
+    assert [turn.text for turn in said if turn.role == "user"] == [told, 'Is it "free?"', "for two"]
+    assert told in words(model.prompts[2], "template")[-1]
+    assert all(told not in text for text in words(model.prompts[1], "template"))
     assert Small.heats == [0.0, 0.0, 1.0, 0.0]
 
 

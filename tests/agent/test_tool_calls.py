@@ -41,6 +41,9 @@ FORMS = {
     "gpt-oss": 'commentary to=functions.get_weather json{"city": "Paris", "days": 2}',
     "pythonic": '[get_weather(city="Paris", days=2)]',
     "fenced": '```json\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n```',
+    "smolagents": 'Thought: I look.\nAction:\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n',
+    "smolagents, with what would follow": 'Action: {"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n'
+    "Observation: rain",
     "without its last brace": '{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}',
     "hermes, without its last brace": '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}\n'
     "</tool_call>",
@@ -79,6 +82,7 @@ def test_several_calls_in_one_turn(text: str) -> None:
         "```python\nprint('hello')\n```",
         "[1, 2, 3]",
         "call get_weather to find out",
+        'Action: {"city": "Paris"}',
         '{"name": "Paris", "arguments": {"of": "Fran',
         '{"name": "get_weather"',
     ],
