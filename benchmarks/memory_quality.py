@@ -4,15 +4,15 @@
 
 Each conversation (``memory_tasks.py``) is read once, before any question is known. Every policy then thins a copy of
 the cache to the budget, each question is put behind it, and the model answers greedily. An answer is right if it
-holds the exact value. ``full`` is the whole cache. ``ours`` is ``SpanMemory`` with its defaults: it evicts spans by
-their label, and brings spans back that the question asks for; the budget counts what it brings back and its
-summaries. ``ours, nothing brought back`` is the same without that. The others keep what their paper or kvpress says,
-and pin nothing. After every conversation the file is written, and a second run goes on where the first one ended.
+holds the exact value. ``full`` is the whole cache. ``ours`` is ``SpanMemory`` with its defaults, which pins spans by
+their label. ``label_mass`` evicts whole spans and brings those back that the question asks for; the budget counts what
+it brings back and its summaries. The others keep what their paper or kvpress says, and pin nothing. After every
+conversation the file is written, and a second run goes on where the first one ended.
 
 JSON: ``accuracy`` by row and kind of conversation; ``memory_quality`` is ours minus full in points, with a 95 %
 bootstrap interval over conversations and their questions (``against`` has the same for the other rows, as ours minus
 theirs); ``memory_ratio`` the bytes that a row holds, over those of the full cache; ``tokens`` the keys that it holds;
-``recalled`` the share of questions before which spans were brought back, and the share where these held the answer.
+``recalled`` the share of questions before which ``label_mass`` brought spans back, and where these held the answer.
 """
 
 from __future__ import annotations
@@ -33,27 +33,40 @@ from transformers import DynamicCache
 from homeostat import TransformersModel
 from homeostat.agent.memory import SpanMemory
 from homeostat.agent.memory.evidence import Evidence
+from homeostat.agent.memory.query_statistics import QueryStatistics, rotary_of
 from homeostat.agent.memory.span_cache import SpanCache
 from homeostat.sensors import watch
 from homeostat.sensors.chat.rendering import Rendered
 
-ROWS = ("full", "ours", "ours, nothing brought back", "h2o", "recency", "kvpress:ExpectedAttentionPress")
-MORE = ("kvpress:SnapKVPress", "kvpress:KnormPress", "token_mass", "dhsa", "flex_prefill", "task_kv", "recycled")
+ROWS = ("full", "ours", "label_mass", "h2o", "recency", "kvpress:ExpectedAttentionPress")
+MORE = (
+    "label_mass nothing brought back",
+    "kvpress:SnapKVPress",
+    "kvpress:KnormPress",
+    "token_mass",
+    "dhsa",
+    "flex_prefill",
+    "task_kv",
+    "recycled",
+)
 
 
 def settings(row: str, budget: float) -> SpanMemory:
     """The memory of one row of the table."""
     if row == "full":
         return SpanMemory(budget=1)
-    if row.startswith("ours"):
-        return SpanMemory(budget=budget) if row == "ours" else SpanMemory(budget=budget, recall=None)
+    if row == "ours":
+        return SpanMemory(budget=budget)
+    if row.startswith("label_mass"):
+        return SpanMemory(budget=budget, policy="label_mass", recall=None if "nothing" in row else 0.0)
     return SpanMemory(budget=budget, policy=row, pinned=(), newest=False, recall=None, sinks=4)
 
 
 def read(model: TransformersModel, rendered: Rendered, caches: dict[str, SpanCache]) -> None:
     """Reads a conversation once, and lets every memory thin a copy of the cache."""
     every_row = any(row == "h2o" for row in caches)
-    evidence, cache = Evidence(every_row=every_row), DynamicCache(config=model.model.config)
+    statistics = QueryStatistics(rotary_of(model.model, model.name))
+    evidence, cache = Evidence(every_row=every_row, statistics=statistics), DynamicCache(config=model.model.config)
     ids = rendered.inputs["input_ids"]
     with contextlib.ExitStack() as stack, torch.inference_mode():
         for one in caches.values():
@@ -156,6 +169,7 @@ def report(answers: list[dict[str, Any]], args: argparse.Namespace) -> dict[str,
 
     kinds = sorted({a["kind"] for a in answers})
     ours = [a for a in answers if a["row"] == "ours"]
+    back = [a for a in answers if a["row"] == "label_mass"]
     return {
         "model": Path(args.model).name,
         "budget": args.budget,
@@ -168,8 +182,8 @@ def report(answers: list[dict[str, Any]], args: argparse.Namespace) -> dict[str,
         "memory_ratio": {row: mean(row, "bytes") for row in rows},
         "tokens": {row: mean(row, "tokens") for row in rows},
         "recalled": {
-            "any": float(np.mean([a["recalled"] > 0 for a in ours])) if ours else None,
-            "with the answer": float(np.mean([a["recalled_right"] for a in ours])) if ours else None,
+            "any": float(np.mean([a["recalled"] > 0 for a in back])) if back else None,
+            "with the answer": float(np.mean([a["recalled_right"] for a in back])) if back else None,
         },
         "answers": answers,
     }
@@ -193,8 +207,7 @@ def main() -> None:
     begun = time.monotonic()
     model = TransformersModel.load(str(Path(args.model).expanduser()), None, args.dtype)
     style = model.style.conversation
-    rows = [row.strip() for row in args.rows.replace("ours, nothing", "ours; nothing").split(",")]
-    rows = [row.replace("ours; nothing", "ours, nothing") for row in rows]
+    rows = [row.strip() for row in args.rows.split(",")]
     given: list[Story] = []
     for part in filter(None, args.plan.split(",")):
         kind, tokens, count = part.split(":")

@@ -8,8 +8,9 @@ of the whole call. The runs: with a memory (``SpanMemory`` with its defaults), a
 the two, so that both meet the same load of the machine.
 
 JSON: ``memory_step_ratio`` is the median time of the last steps over that of the steps around the tenth, with the
-memory; ``full_step_ratio`` the same without; ``memory_ratio`` the bytes that the memory holds after the last step,
-summaries and measurements included, over those of the full cache; ``steps`` has every step.
+memory; ``full_step_ratio`` the same without; ``without_rendering`` both, less the time in which the prompt becomes
+tokens, which grows with the prompt whatever is held; ``memory_ratio`` the bytes that the memory holds after the last
+step, summaries and measurements included, over those of the full cache; ``steps`` has every step.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ def main() -> None:
             conversation=Conversation(turns=tuple(said)),
         )
         row: dict[str, Any] = {"step": step}
+        begun = time.perf_counter()
+        plain.renderer.render(prompt)
+        row["rendering"] = time.perf_counter() - begun
         for name, model in (("memory", kept), ("full", plain)):
             begun = time.perf_counter()
             (attempt,) = model.generate(prompt, max_new_tokens=args.new_tokens)
@@ -84,9 +88,9 @@ def main() -> None:
         if step % 10 == 0:
             print(json.dumps(row), flush=True)
 
-    def ratio(name: str) -> float:
-        early = [row[name] for row in steps if 8 <= row["step"] <= 12]
-        late = [row[name] for row in steps[-5:]]
+    def ratio(name: str, less: str = "") -> float:
+        early = [row[name] - row.get(less, 0.0) for row in steps if 8 <= row["step"] <= 12]
+        late = [row[name] - row.get(less, 0.0) for row in steps[-5:]]
         return statistics.median(late) / statistics.median(early)
 
     result = {
@@ -95,6 +99,8 @@ def main() -> None:
         "tokens": steps[-1]["tokens"],
         "memory_step_ratio": ratio("memory"),
         "full_step_ratio": ratio("full"),
+        "without_rendering": {"memory": ratio("memory", "rendering"), "full": ratio("full", "rendering")},
+        "rendering_seconds": statistics.median(row["rendering"] for row in steps[-5:]),
         "memory_over_full": statistics.median(row["memory"] / row["full"] for row in steps[-5:]),
         "memory_ratio": steps[-1]["bytes"],
         "steps": steps,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from homeostat.agent.memory.query_statistics import QueryStatistics
+
 __all__ = ["Evidence"]
 
 _QUERIES = 64
@@ -21,16 +23,19 @@ class Evidence:
 
     Attributes:
         every_row: Whether the weights of all rows of a prompt are added up, and not only those that the probe records.
+        statistics: The mean and the covariance of all queries; None where no policy needs them.
         last_queries: By layer, (H, R, D) the last R queries of the last prompt, and the slot of the first.
     """
 
-    def __init__(self, *, every_row: bool = False) -> None:
+    def __init__(self, *, every_row: bool = False, statistics: QueryStatistics | None = None) -> None:
         """Starts without any.
 
         Args:
             every_row: Whether the weights of all rows are added up.
+            statistics: Adds up the queries; None where no policy needs them.
         """
         self.every_row = every_row
+        self.statistics = statistics
         self.last_queries: dict[int, tuple[Tensor, int]] = {}
         self._sums: dict[int, Tensor] = {}  # by layer, (G, capacity) over all calls
         self._call: dict[int, Tensor] = {}  # the same over the recorded rows of this call
@@ -50,6 +55,8 @@ class Evidence:
             slots: The slots of the keys; None where key j lies in slot j.
         """
         self._groups[layer] = key.shape[1]
+        if self.statistics is not None:
+            self.statistics.add(layer, query, first)
         count = query.shape[2]
         if count > 1:
             last = min(count, _QUERIES)

@@ -117,7 +117,8 @@ class _StateScores:
             for hook in hooks:
                 hook.remove()
             for module in modules:
-                del module.rotary_emb
+                with suppress(AttributeError):  # another scorer may have taken it away before
+                    del module.rotary_emb
 
     def _note(self, module: Any, given: Any, kwargs: dict[str, Any], output: Any) -> None:
         states, cache = kwargs["hidden_states"], kwargs["past_key_values"]

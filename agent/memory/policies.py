@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from homeostat.agent.memory.chunk_scores import dhsa, flex_prefill
+from homeostat.agent.memory.expected_attention import expected
 from homeostat.agent.memory.head_rules import task_kv
 from homeostat.agent.memory.view import View
 
@@ -31,6 +32,7 @@ class Policy:
         all_layers: Whether it needs what was measured in every layer, because heads hold keys of their own.
         measures: Whether it needs measured weights or queries at all.
         around: What has to surround the model's forward passes, given the model.
+        statistics: Whether it needs the mean and the covariance of all queries.
         spans: Whether it keeps or evicts whole spans, so that evicted ones can be summarised and brought back.
     """
 
@@ -38,6 +40,7 @@ class Policy:
     every_row: bool = False
     all_layers: bool = False
     measures: bool = True
+    statistics: bool = False
     spans: bool = False
     around: Callable[[Any], AbstractContextManager[None]] = lambda model: nullcontext()
 
@@ -153,6 +156,7 @@ def recycled(view: View) -> Tensor:
 
 
 POLICIES: Mapping[str, Policy] = {
+    "expected": Policy(expected, all_layers=True, statistics=True),
     "label_mass": Policy(label_mass, spans=True),
     "token_mass": Policy(token_mass),
     "h2o": Policy(h2o, every_row=True, all_layers=True),

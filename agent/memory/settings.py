@@ -30,11 +30,12 @@ class SpanMemory(BaseModel):
         newest: Whether the newest turn or screen is pinned.
         sinks: The number of the prompt's first tokens that are never evicted.
         piece: Spans that are longer than so many tokens are evicted in pieces of at most this length.
-        most_mass: The span policies evict no more measured attention mass than this share, even if the cache then
+        most_mass: ``label_mass`` evicts no more measured attention mass than this share, even if the cache then
             exceeds the budget; None for no such limit.
-        recall: The estimated share of the attention on evicted spans above which spans are brought back before an
-            answer is generated. 0 brings back whatever is estimated to be the most attended; None never brings back.
-        reserve: The share of the budget that is left free for spans that are brought back.
+        recall: For ``label_mass``: the estimated share of the attention on evicted spans above which spans are brought
+            back before an answer is generated. 0 brings back whatever is estimated to be the most attended; None never
+            brings back.
+        reserve: For ``label_mass``: the share of the budget that is left free for spans that are brought back.
         block: The number of tokens that one summary of an evicted span stands for. Summaries estimate the mass on
             evicted spans.
         refresh: Every so many calls the whole prompt is read again, and the cache is thinned anew; 0 for never
@@ -44,7 +45,7 @@ class SpanMemory(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget: float = Field(0.25, gt=0)
-    policy: str = Field("label_mass", min_length=1)
+    policy: str = Field("expected", min_length=1)
     pinned: tuple[str, ...] = PINNED
     newest: bool = True
     sinks: int = Field(4, ge=0)

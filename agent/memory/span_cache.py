@@ -17,6 +17,7 @@ import torch
 
 from homeostat.agent.memory.evidence import Evidence
 from homeostat.agent.memory.policy_names import policy_named
+from homeostat.agent.memory.query_statistics import QueryStatistics, rotary_of
 from homeostat.agent.memory.recalling import bring_back, scan, wanted
 from homeostat.agent.memory.segments import segments_of
 from homeostat.agent.memory.settings import SpanMemory
@@ -63,7 +64,8 @@ class SpanCache(KeyValueCache):
         self.memory = memory
         self._model, self._name = model, name
         self._policy = policy_named(memory.policy)
-        self.evidence = Evidence(every_row=self._policy.every_row)
+        self._rotary = rotary_of(model, name) if self._policy.statistics else None
+        self.evidence = self._new_evidence()
         self.summaries: list[Summary] = []
         self.recalled: list[Summary] = []
         self.estimate: float | None = None
@@ -221,8 +223,12 @@ class SpanCache(KeyValueCache):
         """
         return 0 if self._cache is None else int(self._cache.layers[0].keys.shape[-2])
 
+    def _new_evidence(self) -> Evidence:
+        statistics = None if self._rotary is None else QueryStatistics(self._rotary)
+        return Evidence(every_row=self._policy.every_row, statistics=statistics)
+
     def _start_over(self) -> None:
-        self.evidence = Evidence(every_row=self._policy.every_row)
+        self.evidence = self._new_evidence()
         self.summaries, self.recalled, self._estimates = [], [], {}
 
     def _recall(self, cache: ThinnedCache, rendered: Rendered, shared: int, fresh: int) -> int:

@@ -94,7 +94,7 @@ def test_the_whole_budget_changes_nothing(chat_tools: Any) -> None:
 
 
 def test_thinned_logits_and_masses_are_those_of_masked_attention(chat_tools: Any) -> None:
-    memory = SpanMemory(budget=0.5, recall=NEVER, piece=16, reserve=0.0)
+    memory = SpanMemory(policy="label_mass", budget=0.5, recall=NEVER, piece=16, reserve=0.0)
     model = built(chat_tools, memory=memory)
     (first,) = model.generate(chat(6), max_new_tokens=4)
     gone = hidden_slots(model)
@@ -120,8 +120,10 @@ def test_thinned_logits_and_masses_are_those_of_masked_attention(chat_tools: Any
 
 
 def test_bringing_a_span_back_restores_it(chat_tools: Any) -> None:
-    """In one layer a key depends on its own token only, so a span that is read again is the span that was evicted."""
-    forgets = built(chat_tools, layers=1, memory=SpanMemory(budget=0.6, piece=16, recall=NEVER, reserve=0.2))
+    """In one layer a key depends on its own token only, so a span that is read again equals the evicted one."""
+    forgets = built(
+        chat_tools, layers=1, memory=SpanMemory(policy="label_mass", budget=0.6, piece=16, recall=NEVER, reserve=0.2)
+    )
     plain = built(chat_tools, layers=1)
     forgets.generate(chat(6), max_new_tokens=4)
     assert forgets.memory is not None
@@ -146,7 +148,7 @@ def test_bringing_a_span_back_restores_it(chat_tools: Any) -> None:
 
 def test_the_estimate_is_the_mass_that_evicted_keys_would_get(chat_tools: Any) -> None:
     """With a summary for every token the estimate is no estimate any more."""
-    memory = SpanMemory(budget=0.7, piece=16, recall=NEVER, reserve=0.0, block=1)
+    memory = SpanMemory(policy="label_mass", budget=0.7, piece=16, recall=NEVER, reserve=0.0, block=1)
     model = built(chat_tools, layers=1, memory=memory.model_copy(update={"budget": 250.0}))
     model.generate(chat(6), max_new_tokens=2)
     assert model.memory is not None
@@ -198,6 +200,20 @@ def test_heads_with_keys_of_their_own_are_read_rightly(chat_tools: Any, policy: 
         assert np.allclose(last.spans.of(label), mass.transpose(2, 0, 1), atol=1e-4), label
 
 
+def test_expected_attention_keeps_what_kvpress_keeps(chat_tools: Any) -> None:
+    pytest.importorskip("kvpress")
+    kept = []
+    for policy in ("expected", "kvpress:ExpectedAttentionPress"):
+        model = built(chat_tools, memory=SpanMemory(budget=0.4, policy=policy, pinned=(), newest=False))
+        model.generate(chat(6), max_new_tokens=1)
+        assert model.memory is not None
+        cache = model.memory.fork().start(model.renderer.render(chat(6)), 0).cache
+        kept.append([cache.key_slots(layer) for layer in range(3)])
+    for one, other in zip(*kept, strict=True):
+        shared = sum(len(set(a.tolist()) & set(b.tolist())) for a, b in zip(one, other, strict=True))
+        assert shared >= one.numel() - 2  # rounding may exchange keys of nearly the same score
+
+
 def test_evicted_spans_cost_what_their_later_readers_remember(chat_tools: Any) -> None:
     """A prompt that is read without the evicted spans, at the same positions, gives other logits.
 
@@ -206,7 +222,9 @@ def test_evicted_spans_cost_what_their_later_readers_remember(chat_tools: Any) -
     """
     far = {}
     for layers in (1, 3):
-        model = built(chat_tools, layers=layers, memory=SpanMemory(budget=0.5, recall=NEVER, piece=16))
+        model = built(
+            chat_tools, layers=layers, memory=SpanMemory(policy="label_mass", budget=0.5, recall=NEVER, piece=16)
+        )
         model.generate(chat(6), max_new_tokens=2)
         gone = set(hidden_slots(model))
         (last,) = model.generate(chat(7), max_new_tokens=1)
@@ -221,7 +239,7 @@ def test_evicted_spans_cost_what_their_later_readers_remember(chat_tools: Any) -
 
 
 def test_pins_stay_and_budgets_hold(chat_tools: Any) -> None:
-    memory = SpanMemory(budget=0.4, recall=NEVER, piece=16)
+    memory = SpanMemory(policy="label_mass", budget=0.4, recall=NEVER, piece=16)
     model = built(chat_tools, memory=memory)
     for turns in range(1, 9):
         prompt = chat(turns)
@@ -240,7 +258,9 @@ def test_pins_stay_and_budgets_hold(chat_tools: Any) -> None:
 def test_most_mass_limits_what_is_evicted(chat_tools: Any) -> None:
     mass = {}
     for most in (None, 0.1):
-        model = built(chat_tools, memory=SpanMemory(budget=0.3, recall=NEVER, piece=16, most_mass=most))
+        model = built(
+            chat_tools, memory=SpanMemory(policy="label_mass", budget=0.3, recall=NEVER, piece=16, most_mass=most)
+        )
         model.generate(chat(6), max_new_tokens=2)
         assert model.memory is not None
         mass[most] = sum(one.mass for one in model.memory.summaries)
@@ -253,7 +273,10 @@ def test_a_refresh_reads_everything_again(chat_tools: Any) -> None:
 
 
 def test_a_changed_prefix_is_read_again(chat_tools: Any) -> None:
-    model, plain = built(chat_tools, memory=SpanMemory(budget=0.4, recall=NEVER)), built(chat_tools)
+    model, plain = (
+        built(chat_tools, memory=SpanMemory(policy="label_mass", budget=0.4, recall=NEVER)),
+        built(chat_tools),
+    )
     model.generate(chat(6), max_new_tokens=2)
     other = Prompt.from_chat([{"role": "user", "content": "something else"}])
     (one,), (wanted,) = model.generate(other, max_new_tokens=4), plain.generate(other, max_new_tokens=4)
@@ -262,7 +285,10 @@ def test_a_changed_prefix_is_read_again(chat_tools: Any) -> None:
 
 
 def test_steered_and_sampled_calls(chat_tools: Any) -> None:
-    model, plain = built(chat_tools, memory=SpanMemory(budget=0.4, recall=NEVER)), built(chat_tools)
+    model, plain = (
+        built(chat_tools, memory=SpanMemory(policy="label_mass", budget=0.4, recall=NEVER)),
+        built(chat_tools),
+    )
     model.generate(chat(6), max_new_tokens=2)
     steer = [Actuator("goal", gain=3.0)]
     (one,), (wanted,) = (m.generate(chat(7), max_new_tokens=4, steer=steer) for m in (model, plain))
@@ -298,7 +324,10 @@ def test_what_is_refused(chat_tools: Any) -> None:
 
 
 def test_the_reading_names_what_is_evicted(chat_tools: Any) -> None:
-    model, plain = built(chat_tools, memory=SpanMemory(budget=0.4, recall=NEVER, piece=16)), built(chat_tools)
+    model, plain = (
+        built(chat_tools, memory=SpanMemory(policy="label_mass", budget=0.4, recall=NEVER, piece=16)),
+        built(chat_tools),
+    )
     attempt, other = episode(model, 7)[-1], episode(plain, 1)[-1]
     reading = EvictedMass(0.0).read(attempt, SensorContext(goal=""))
     assert reading.alarm
