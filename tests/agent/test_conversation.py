@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from homeostat import Agent
 from homeostat.actions import Answer, Call
@@ -14,9 +15,13 @@ from homeostat.agent.prompts import Shortening, conversation_prompt
 from homeostat.agent.prompts.conversation_style import ConversationStyle
 from homeostat.controllers import Guard
 from homeostat.conversation import Conversation, Turn
+from homeostat.envs.office import OfficeEnv
 from homeostat.envs.tools import ToolEnv, tool
 from homeostat.sensors import Message, Prompt
+from homeostat.sensors.chat.rendering import Renderer
 from homeostat.testing import ScriptedModel
+
+QWEN = Path.home() / ".cache" / "homeostat" / "real-models" / "qwen0.5b"
 
 
 @tool(changes=False)
@@ -194,3 +199,28 @@ def test_a_call_is_left_out_together_with_its_result() -> None:
     assert "snow" in shown
     assert "Rome" not in shown
     assert "sunny" not in shown
+
+
+def test_qwens_prompt_is_that_of_its_own_template() -> None:
+    """System, rules, 13 tools, a call and its result, token for token."""
+    if not QWEN.is_dir():
+        pytest.skip("Qwen2.5-Coder-0.5B-Instruct is not on this machine")
+    tokenizer = AutoTokenizer.from_pretrained(QWEN)
+    env = OfficeEnv("dev", injected=1.0)
+    info = env.reset_task("mail_fact", seed=1)
+    env.act(env.oracle())
+    seen = env.observe().conversation
+    assert seen is not None
+    asked = {"goal": info.goal, "rules": info.rules, "conversation": seen}
+    prompt = conversation_prompt(ConversationStyle(), **asked, native=True)
+    called, result = seen.turns
+    calls = [{"type": "function", "function": {"name": c.tool, "arguments": c.arguments}} for c in called.calls]
+    chat = [
+        {"role": "system", "content": f"{seen.system}\nRules:\nNever delete anything.\nNever pay anybody."},
+        {"role": "user", "content": info.goal},
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        {"role": "tool", "content": result.text},
+    ]
+    tools = [one.as_openai() for one in seen.tools]
+    own = tokenizer.apply_chat_template(chat, tools=tools, add_generation_prompt=True, return_dict=True)["input_ids"]
+    assert list(Renderer(tokenizer).render(prompt).ids) == list(own)
