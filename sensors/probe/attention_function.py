@@ -6,8 +6,8 @@ It takes one of four paths:
 - *Decoding* (one query): attention is computed explicitly, once, and the masses are read from its weights.
 - *Explicit*: if the fused kernel cannot compute the scores (a soft cap, learned sinks, stretched logits), or if rules
   move mass over a large part of the prompt, the output is computed from all weights, in row chunks.
-- *Fused*: otherwise the fused kernel computes the output, and the weights of the last rows are computed again, in
-  chunks, to record their masses.
+- *Fused*: otherwise the fused kernel computes the output, of parts of the keys if rules steer them, and the weights of
+  the last rows are computed again, in chunks, to record their masses.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from homeostat.sensors.steering.settling import Settling
 
 if TYPE_CHECKING:
     from homeostat.sensors.probe.recorder import Recorder
+    from homeostat.sensors.probe.row_recorders import RowRecorders
     from homeostat.sensors.steering.binding import Steering
     from homeostat.sensors.steering.reweighting import LayerSteering
 
@@ -44,7 +45,7 @@ class Watcher(Protocol):
     """What a watched module's attention is handed to: :class:`~homeostat.sensors.Probe`."""
 
     @property
-    def recorder(self) -> Recorder | None:
+    def recorder(self) -> Recorder | RowRecorders | None:
         """Collects the weights of the present run; None outside of one."""
         ...
 
@@ -117,7 +118,8 @@ def probe_attention(
         if recorder.reader is not None:
             first = recorder.forwards[-1].start
             recorder.reader.queries(index, query, key, scale, first, recorder.slots())
-    in_parts = rules is not None and scoring.fused and not dropout and can_attend_in_parts(rules, query, key, value)
+    beside = queries > 1 and scoring.fused and not dropout
+    in_parts = rules is not None and beside and can_attend_in_parts(rules, query, key, value)
     explicit = not scoring.fused or (
         rules is not None
         and not in_parts
@@ -161,7 +163,7 @@ def _decode(
     value: Tensor,
     rows: RowMask,
     rules: LayerSteering | None,
-    recorder: Recorder | None,
+    recorder: Recorder | RowRecorders | None,
 ) -> Tensor:
     """(B, 1, H, D): attends with the only row, and records it. Computing its weights twice would double the cost."""
     weights = _weights(scoring, query, key, rows, rules, 0, 1)
@@ -177,7 +179,7 @@ def _attend_explicitly(
     value: Tensor,
     rows: RowMask,
     rules: LayerSteering | None,
-    recorder: Recorder | None,
+    recorder: Recorder | RowRecorders | None,
     dropout: float,
 ) -> Tensor:
     """(B, Q, H, D): attends from all weights, in row chunks, and records the last rows."""
@@ -246,7 +248,7 @@ def _record_last_rows(
     key: Tensor,
     rows: RowMask,
     rules: LayerSteering | None,
-    recorder: Recorder,
+    recorder: Recorder | RowRecorders,
 ) -> None:
     """Computes the weights of the rows that the recorder wants once more, and records them."""
     queries = query.shape[2]

@@ -72,10 +72,9 @@ class AttentionScoring:
             scores = change(scores)
         if mask is not None:
             blind = scores[..., scores.shape[-1] - mask.shape[-1] :]
-            if mask.dtype == torch.bool:
-                blind.masked_fill_(~mask, torch.finfo(torch.float32).min)
-            else:
-                blind += mask
+            if mask.dtype == torch.bool:  # a mask is smaller than the scores, and adding is faster than filling
+                mask = scores.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
+            blind += mask
         if self.sinks is None:
             return scores.softmax(-1)
         sinks = self.sinks.float().reshape(1, -1, 1, 1).expand(batch, heads, rows, 1)

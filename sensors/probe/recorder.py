@@ -37,6 +37,7 @@ class Forward:
         mass: [layer][chunk] (b, H, r, C) masses by column (labels, output, sinks).
         seen: By mask, first row and number of keys: (b, r, K) whether the row sees the key, and (b, r) how many keys
             it sees. The mask itself is kept with them, so that its id is not reused while it is part of a key.
+        columns: By device, slot of the first key and number of keys: (1 or b, K, C) which columns each key belongs to.
         visible: Per layer, (b, r) the number of visible keys, or one number for all rows.
     """
 
@@ -45,6 +46,7 @@ class Forward:
     first: int
     mass: list[list[Tensor]] = field(default_factory=list)
     seen: dict[tuple[int, int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict)
+    columns: dict[tuple[torch.device, int, int], Tensor] = field(default_factory=dict)
     visible: list[Tensor | int] = field(default_factory=list)
 
 
@@ -218,7 +220,7 @@ class Recorder:
         slots = self.slots()
         if slots is None:
             offset = max(self.total - keys, 0)  # a sliding window has dropped the first keys
-            columns = self._indicator(weights.device, offset + keys, batch)[:, offset : offset + keys]
+            columns = self._columns_of(forward, weights.device, offset, keys, batch)
         else:
             offset = 0
             columns = head_columns(self._indicator(weights.device, self.total, batch), slots)
@@ -300,6 +302,7 @@ class Recorder:
         forward = self.forwards[-1]
         if len(forward.mass) == len(self.layers):
             forward.seen.clear()
+            forward.columns.clear()
             if self.sinks is not None and self.sinks.find(self.total):
                 self._columns.clear()
 
@@ -352,6 +355,14 @@ class Recorder:
                 raise ProbeError(
                     f"a span ends at slot {spans.end}, after the prompt's {self.length} slots; render the prompt again"
                 )
+
+    def _columns_of(self, forward: Forward, device: torch.device, offset: int, keys: int, batch: int) -> Tensor:
+        """(1 or b, K, C): the indicator's rows of some keys, the same for all layers that hold them."""
+        key = (device, offset, keys)
+        if key not in forward.columns:
+            table = self._indicator(device, offset + keys, batch)
+            forward.columns[key] = table[:, offset : offset + keys]
+        return forward.columns[key]
 
     def _indicator(self, device: torch.device, upto: int, batch: int) -> Tensor:
         """(1 or b, ≥ upto, C) float32: 1 for slots that belong to a label or to the output, or that are a sink."""

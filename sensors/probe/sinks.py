@@ -40,6 +40,8 @@ class SinkFinder:
         self._sums: Tensor | None = None
         self._rows: set[int] = set()
         self._last: list[tuple[Tensor, int]] = []
+        # With each result, what the row sees is kept, so that its id is not reused while it is part of a key.
+        self._shared: dict[tuple[int, int, int, int, torch.device], tuple[Tensor | None, Tensor, Tensor | int]] = {}
 
     def restart(self) -> None:
         """Discards the rows so far, because the forward that begins may contain all rows that count."""
@@ -71,14 +73,29 @@ class SinkFinder:
         self._rows.update(range(slot + skip, slot + count))
         sums = self._fit(batch, total, weights.device)
         upto = min(keys, total - offset)  # a static cache has keys that hold no token yet
-        given = weights[:, :, skip:].sum(1)
-        could: Tensor | int = count - skip
-        if seen is not None:
-            seen = seen[:, skip:] if seen.shape[1] > 1 else seen
-            could = seen.sum(1)[:, :upto].to(sums.device)
-            given = given * seen.any(-1, keepdim=True)  # a padding row sees nothing; its weights are uniform
-        sums[0, :, offset : offset + upto] += given.sum(1)[:, :upto].to(sums.device)
-        sums[1, :, offset : offset + upto] += could * heads
+        every = weights[:, :, skip:].reshape(batch, -1, keys)
+        counted, could = self._counted(seen, skip, batch, heads, count - skip, weights.device)
+        sums[0, :, offset : offset + upto] += torch.bmm(counted, every)[:, 0, :upto].to(sums.device)
+        sums[1, :, offset : offset + upto] += could if isinstance(could, int) else could[:, :upto].to(sums.device)
+
+    def _counted(
+        self, seen: Tensor | None, skip: int, batch: int, heads: int, rows: int, device: torch.device
+    ) -> tuple[Tensor, Tensor | int]:
+        """(b, 1, H·r): 1 for each head's rows that count, and (b or 1, K) in how many of them a key can be seen.
+
+        A padding row sees nothing, and its weights are uniform: it does not count. Layers that share a mask share the
+        result.
+        """
+        key = (id(seen), skip, heads, rows, device)
+        if key not in self._shared:
+            if seen is None:
+                found: tuple[Tensor, Tensor | int] = torch.ones(batch, 1, heads * rows, device=device), heads * rows
+            else:
+                mine = seen[:, skip:] if seen.shape[1] > 1 else seen
+                valid = mine.any(-1).float().expand(batch, rows)  # (b, r)
+                found = valid.repeat(1, heads)[:, None].to(device), mine.sum(1) * heads
+            self._shared[key] = seen, *found
+        return self._shared[key][1:]
 
     def find(self, total: int) -> bool:
         """Finds the sinks. To be called after the forward's last layer.
@@ -89,6 +106,7 @@ class SinkFinder:
         Returns:
             False if this forward contained no row of the prompt.
         """
+        self._shared.clear()
         if not self._last or self._sums is None:
             self._last.clear()
             return False

@@ -16,9 +16,8 @@ once on all keys and once more on each named part; the other keys are then one p
 
     o' = r o + Σ_c (P'_c − r P_c) o_c,        r = P'_R / P_R
 
-That costs less for short spans, because the named parts are short and nothing else is split. Where r is large, rounding
-would show, and the rows have to be computed from all weights. In half precision this form is used only if no rule
-takes mass from a named span, so that r ≤ 1.
+That costs less for short spans, because the named parts are short and nothing else is split. It is used only if no rule
+takes mass from a named span: then r ≤ 1, and rounding is not magnified.
 
 The kernel that returns l is torch's kernel for CPUs. Its gradient does not include l, so training takes the way of
 ``moving.py``, as do other devices.
@@ -47,7 +46,6 @@ __all__ = ["attend_in_parts", "can_attend_in_parts"]
 _MOST = 16  # at most so many named runs of keys: each takes a call of the kernel, and a pass over the output
 _SMALL = 0.12  # named parts are computed beside all keys if they add at most this share of the work
 _FEW = 16  # so few rows are computed from all weights instead
-_STEEP = 32.0  # the largest r
 _HIDDEN = -1e30  # the logit of a hidden key; with -inf, the kernel's logarithm of an empty sum would be 0
 _KERNEL = "_scaled_dot_product_flash_attention_for_cpu"
 _SINCE = (2, 13)  # earlier kernels don't share a key head among query heads
@@ -129,7 +127,7 @@ class _Prompt:
         self._scale = scale
         self._rows = rows
         self._ordered = rows.mask is None and rows.causal  # row i sees key j iff j ≤ i
-        self.factors: dict[int, Tensor] = {}
+        self.factors = {rule: query.new_ones(len(query), dtype=torch.float32) for rule in rules.raising}
         self.again: list[int] = []
         queries = query.shape[2]
         runs = rules.runs[prompt]
@@ -144,7 +142,7 @@ class _Prompt:
         parts = [piece for run in runs for piece in _cut(run, first if self._ordered else 0)]
         named = [run for run in parts if run.named]
         beside = self._work(named) <= _SMALL * self._work(parts)
-        if beside and (query.dtype == torch.float32 or not rules.lowers):
+        if beside and not rules.lowers:
             self.out, whole = self._call(0, queries, 0, key.shape[2])
             parts = named
         else:
@@ -161,7 +159,8 @@ class _Prompt:
             old = (logs - whole).exp()
             rest = 1 - old.sum(-1, keepdim=True)
             logs = torch.cat([logs, whole + rest.clamp(min=1e-30).log()], -1)
-            bound = rules.of_parts([*parts, Run(0, 0, False)], prompt)
+            other = next(run for run in runs if not run.named)  # stands for all of them
+            bound = rules.of_parts([*parts, other], prompt)
         else:
             bound = rules.of_parts(parts, prompt)
         new = self._steered(bound, logs)
@@ -170,8 +169,6 @@ class _Prompt:
             return
         kept = new[..., -1:] / rest.clamp(min=1e-6)
         self._mix(pieces, new[..., :-1] - kept * old, kept)
-        steep = (kept > _STEEP).any(1).any(0).flatten()
-        self.again = [first + int(row) for row in steep.nonzero()]
 
     def _work(self, parts: Sequence[Run]) -> int:
         """The number of logits of the parts, in the rows from the first that is steered."""
@@ -229,7 +226,7 @@ class _Prompt:
                 mass = (masses * rules.members[:, rule, None, None]).sum(-1)
                 found.add_mass(rule, torch.nn.functional.pad(mass, (first, 0)), valid, 0)
             rules = found.result()
-            self.factors = dict(rules.factors)
+            self.factors |= rules.factors
         return rules.retarget(masses, first, queries) if rules.moves else masses
 
     def _mix(self, pieces: Sequence[_Piece], weights: Tensor, kept: Tensor | None = None) -> None:

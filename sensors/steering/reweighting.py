@@ -70,10 +70,8 @@ class LayerSteering:
     @cached_property
     def needs_weights(self) -> bool:
         """Whether a rule that applies here needs the logit or the weight of every key by itself."""
-        return any(
-            (rule.stretch is not None or rule.sinks is not None) and self._applies[i]
-            for i, rule in enumerate(self.rules)
-        )
+        pairs = zip(self.rules, self._applies, strict=True)
+        return any(applies and (rule.stretch is not None or rule.sinks is not None) for rule, applies in pairs)
 
     @cached_property
     def moves_much(self) -> bool:
@@ -188,28 +186,33 @@ class LayerSteering:
             mine, member = slice(*self.hulls[i]), self._member(i)
             mass = (weights[..., mine] * member).sum(-1, keepdim=True)
             acts = self.acting[:, i, :, first:stop, None].bool() & (mass > 0)
-            if rule.sinks is None:  # a head may have next to nothing beside its sinks, and the paper scales even that
-                acts = acts & (mass < 1 - 1e-6)
             if rule.where is not None:
                 looked = self.looked[:, i, None, None]
                 seen = (weights * looked).sum(-1, keepdim=True)
                 wasted = (weights[..., mine] * looked[..., mine] * member).sum(-1, keepdim=True)
                 acts = acts & (seen >= rule.where.least) & (wasted <= rule.where.most * seen)
             if rule.scale is not None and (rule.to is not None or rule.sinks is not None):
+                # Beside its sinks a head may have next to nothing, and the paper scales even that.
+                acts = acts if rule.sinks is not None else acts & (mass < 1 - 1e-6)
                 weights = self._handed_over(weights, i, rule.scale, mass, acts)
                 continue
+            rest = torch.matmul(weights, self._others[:, i, None, :, None])  # 1 − mass would lose digits
+            acts = acts & (rest > 1e-6)
             if rule.floor is not None:
-                more = self.factors[i][:, None, None, None] - 1
-                acts = acts & (more > 0)
+                factor = self.factors[i][:, None, None, None]
+                outside = 1 / (rest + factor * mass).clamp(min=1e-12)
+                inside = factor * outside
             else:
-                new = torch.full_like(mass, rule.target) if rule.scale is None else rule.scale * mass
+                new = rule.target if rule.scale is None else (rule.scale * mass).clamp(max=1 - 1e-6)
+                assert new is not None
                 if rule.raise_only:
                     acts = acts & (mass < new)
-                new, inside = new.clamp(max=1 - 1e-6), mass.clamp(1e-12, 1 - 1e-6)
-                more = new / (1 - new) * (1 - inside) / inside - 1
-            more = torch.where(acts, more, 0.0)
-            weights = weights / (1 + more * mass)
-            weights[..., mine].mul_(1 + more * member)
+                inside, outside = new / mass.clamp(min=1e-12), (1 - new) / rest.clamp(min=1e-12)
+            inside, outside = torch.where(acts, inside, 1.0), torch.where(acts, outside, 1.0)
+            moved = weights * outside
+            both = outside * self._others[:, i, None, None, mine] + inside * member
+            moved[..., mine] = weights[..., mine] * both
+            weights = moved
         return weights
 
     @cached_property
@@ -240,6 +243,11 @@ class LayerSteering:
         hulls = ((0, keys),) * len(self.rules)
         masks = [pick(members) for members in (self.members, self.takers, self.looked)]
         return replace(self, members=masks[0], takers=masks[1], looked=masks[2], hulls=hulls)
+
+    @cached_property
+    def _others(self) -> Tensor:
+        """(B, N, K): 1 if the key does not belong to rule n's span."""
+        return 1 - self.members
 
     def _member(self, rule: int) -> Tensor:
         """(B, H or 1, 1, k): 1 if the rule is about the key, for the k keys of its hull."""
