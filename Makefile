@@ -34,6 +34,8 @@ bench: setup
 	$(BIN)/python benchmarks/phone_speed.py --json runs/bench/phone_speed.json
 	$(BIN)/python benchmarks/loop_overhead.py --json runs/bench/loop_overhead.json
 	$(BIN)/python benchmarks/probe_overhead.py --json runs/bench/probe_overhead.json
+	$(BIN)/python benchmarks/steer_price.py --json runs/bench/steer_price.json
+	$(BIN)/python benchmarks/readout_price.py --json runs/bench/readout_price.json
 	if command -v chromium >/dev/null; then $(BIN)/python benchmarks/miniwob_speed.py --json runs/bench/miniwob_speed.json; \
 	else echo "no chromium: miniwob_speed.py is left out"; fi
 	$(BIN)/python benchmarks/nano_answers.py --json runs/bench/nano_answers.json
