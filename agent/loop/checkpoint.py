@@ -114,19 +114,17 @@ class RunSaver(SqliteSaver):
         Returns:
             The configuration that names the checkpoint.
         """
+        emitted = checkpoint["channel_values"].get("emitted", -1)
+        if self.stored >= 0 and all(name in _LOOKED or name.startswith(_BRANCH) for name in new_versions):
+            self._has_stored(emitted)
+            return {"configurable": {**config["configurable"], "checkpoint_id": checkpoint["id"]}}
         try:
-            if self.stored >= 0 and all(name in _LOOKED or name.startswith(_BRANCH) for name in new_versions):
-                named = {**config["configurable"], "checkpoint_id": checkpoint["id"]}
-                stored: RunnableConfig = {"configurable": named}
-            else:
-                stored = super().put(config, checkpoint, metadata, new_versions)
-                self._puts += 1
+            stored = super().put(config, checkpoint, metadata, new_versions)
         except Exception as error:
             self._fail(error)
             raise
-        with self._news:
-            self.stored = max(self.stored, checkpoint["channel_values"].get("emitted", -1))
-            self._news.notify_all()
+        self._has_stored(emitted)
+        self._puts += 1
         if self._puts % _PRUNE_EVERY:
             return stored
         with self.cursor() as cursor:
@@ -155,6 +153,11 @@ class RunSaver(SqliteSaver):
         except Exception as error:
             self._fail(error)
             raise
+
+    def _has_stored(self, emitted: int) -> None:
+        with self._news:
+            self.stored = max(self.stored, emitted)
+            self._news.notify_all()
 
     def _fail(self, error: Exception) -> None:
         with self._news:

@@ -43,7 +43,7 @@ class _TokenScores(torch.autograd.Function):
         rows = max(1, elements // len(weight))
         for start in range(0, len(hidden), rows):
             some = slice(start, start + rows)
-            logits = F.linear(hidden[some], weight, bias).float()
+            logits = F.linear(hidden[some].to(weight.dtype), weight, bias).float()
             own = logits.gather(-1, targets[some, None])
             top = logits.amax(-1, keepdim=True)
             shares = logits.sub_(top).exp_()  # in place: there is one table of this size, two in 16 bits
@@ -127,8 +127,8 @@ def plain_head(model: Any) -> bool:
         cap their logits, and for those that can't run on tokens alone.
     """
     head = model.get_output_embeddings()
-    if type(head) is not nn.Linear or type(head.weight.data) is not torch.Tensor:
-        return False  # adapted or quantised, or spread over several devices
+    if type(head) is not nn.Linear or type(head.weight.data) is not torch.Tensor or "forward" in vars(head):
+        return False  # adapted, quantised, sharded, or moved between devices when it runs
     if torch.is_grad_enabled() and head.weight.requires_grad:
         return False
     if head not in _PLAIN:

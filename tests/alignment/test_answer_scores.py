@@ -42,6 +42,8 @@ def test_bfloat16_is_as_close_as_its_own_rounding():
     (slope,), (gradient,) = torch.autograd.grad(wanted.sum(), exact), torch.autograd.grad(found.sum(), hidden)
     assert gradient.dtype == torch.bfloat16
     assert torch.allclose(gradient.double(), slope, atol=0.02)
+    # Mixed precision turns hidden states into float32 beside weights in bfloat16.
+    assert torch.equal(token_scores(hidden.detach().float(), head, None, targets), found.detach())
 
 
 def small(kind, **settings):
@@ -84,6 +86,17 @@ def test_a_trained_head_is_left_to_autograd():
     assert not plain_head(model)  # nothing is frozen
     with torch.no_grad():
         assert plain_head(model)
+
+
+def test_a_head_that_something_else_wraps_is_left_alone():
+    model = small("Qwen2")
+    model.lm_head.forward = wrapped = model.lm_head.forward  # as accelerate does for models on several devices
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        assert not plain_head(model)
+        at = torch.tensor([[0, 1]])
+        answer_scores(model, {"input_ids": ids}, 2, at, torch.tensor([[6, 7]]), torch.ones(1, 2, dtype=torch.bool))
+    assert vars(model.lm_head)["forward"] == wrapped
 
 
 def test_the_models_head_works_as_before(text_folder, chat_pairs):
