@@ -30,7 +30,7 @@ class _TokenScores(torch.autograd.Function):
     """log p(y) (T,) of targets (T,), given hidden states (T, D) and a head (V, D)."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         hidden: torch.Tensor,
         weight: torch.Tensor,
@@ -57,7 +57,7 @@ class _TokenScores(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         (slopes,) = ctx.saved_tensors
         return (gradient[:, None] * slopes).to(ctx.dtype), None, None, None, None
 
@@ -153,7 +153,7 @@ def _is_plain(model: Any, head: nn.Linear) -> bool:
 @contextmanager
 def _headless(head: nn.Module) -> Iterator[None]:
     """Within it, an output head returns its input."""
-    head.forward = lambda hidden: hidden  # type: ignore[method-assign]
+    head.forward = lambda hidden: hidden
     try:
         yield
     finally:
