@@ -10,6 +10,7 @@ takes anew in any case.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,17 @@ def _types() -> list[type]:
     modules = (_state, _plan, _decisions, _context, _actions, _envs, _sensors)
     found = (getattr(module, name) for module in modules for name in module.__all__)
     return [Actuator, Centric, *(t for t in found if isinstance(t, type) and issubclass(t, BaseModel))]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of LangGraph's serialiser concerns anybody.
+
+    A set of heads comes back as a list of lists, which LangGraph warns of. :class:`Actuator` makes a set of it again.
+    """
+    return not (record.msg.startswith("Could not reconstruct") and record.args[:2] == ("builtins", "frozenset"))  # type: ignore[index]
+
+
+logging.getLogger(JsonPlusSerializer.__module__).addFilter(_is_news)
 
 
 def serializer() -> JsonPlusSerializer:
