@@ -21,6 +21,7 @@ from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.messages import TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.openai import OpenAIChatCompletionClient
+from openai import AsyncOpenAI
 
 from homeostat.agent.teams import TeamSpec
 
@@ -84,11 +85,14 @@ async def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1", help="the server")
-    parser.add_argument("--model", default="homeostat", help="the model's name on the server")
+    parser.add_argument("--model", help="the model's name on the server; default: the first one that it serves")
     parser.add_argument("--api-key", default="none", help="the server's key")
     parser.add_argument("--team", type=Path, default=Path(__file__).with_name("medical.yaml"), help="the team's file")
     parser.add_argument("--questions", type=int, default=len(QUESTIONS), help="how many questions are asked")
     given = parser.parse_args(arguments)
+    if given.model is None:
+        served = await AsyncOpenAI(base_url=given.base_url, api_key=given.api_key).models.list()
+        given.model = served.data[0].id
     client = OpenAIChatCompletionClient(
         model=given.model,
         base_url=given.base_url,
