@@ -129,6 +129,7 @@ def test_a_run_that_was_killed_goes_on_steered(nano: TransformersModel, tmp_path
     assert model.steered
     assert set(model.steered) == {actuators}
     assert "Blocked" not in caplog.text
+    assert "reconstruct" not in caplog.text
 
 
 class TwoFaced:
