@@ -32,7 +32,7 @@ import numpy as np
 from homeostat import Agent, TransformersModel
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.alignment.conflicts.chat import hierarchy_twins
-from homeostat.alignment.conflicts.core import Case
+from homeostat.alignment.conflicts.core import Case, cases_of as both_of
 from homeostat.alignment.diagnosis.agents import agent_answers
 from homeostat.alignment.probing.fit import auroc
 from homeostat.alignment.probing.learn import case_features, learn_probe
@@ -46,7 +46,7 @@ HIGHER, LOWER = ("system",), ("user",)
 
 def cases_of(split: Any, count: int) -> list[Case]:
     """Conflicts, each followed by its twin."""
-    return [case for both in islice(hierarchy_twins(split), count) for case in (both.conflict, both.aligned)]
+    return both_of(islice(hierarchy_twins(split), count))
 
 
 def fitted(model: TransformersModel, args: argparse.Namespace, heads: Any) -> ProbeWeights:

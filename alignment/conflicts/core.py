@@ -17,7 +17,7 @@ from homeostat.alignment.preference.pairs import Pair
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.context import Truth
 
-__all__ = ["LEVELS", "SETTINGS", "Case", "Level", "Measures", "Setting", "Twins", "pairs_of"]
+__all__ = ["LEVELS", "SETTINGS", "Case", "Level", "Measures", "Setting", "Twins", "cases_of", "pairs_of"]
 
 Level = Literal["system/user", "user/tool", "peer/peer", "leader/peer"]
 """The two sides of a conflict: the side with authority, then the side without."""
@@ -103,6 +103,18 @@ class Twins:
     aligned: Case
 
 
+def cases_of(twins: Iterable[Twins]) -> list[Case]:
+    """Lists the cases of twins.
+
+    Args:
+        twins: The twins.
+
+    Returns:
+        Each conflict, followed by its aligned twin.
+    """
+    return [case for both in twins for case in (both.conflict, both.aligned)]
+
+
 def pairs_of(twins: Iterable[Twins]) -> list[Pair]:
     """Turns twins into training pairs.
 
@@ -114,4 +126,4 @@ def pairs_of(twins: Iterable[Twins]) -> list[Pair]:
     Returns:
         Two pairs for each: the conflict's, then the aligned twin's.
     """
-    return [case.pair() for both in twins for case in (both.conflict, both.aligned)]
+    return [case.pair() for case in cases_of(twins)]

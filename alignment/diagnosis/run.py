@@ -11,7 +11,7 @@ from homeostat.agent.models.batching import answer_all
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
-from homeostat.alignment.conflicts.core import Case
+from homeostat.alignment.conflicts.core import Case, cases_of
 from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins
 from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
 from homeostat.alignment.diagnosis.summary import Answered
@@ -55,7 +55,7 @@ def generated(
         source = team_twins(model.style, split, seed, tuple(kinds) or tuple(TEAM_KINDS))
     else:
         source = chat_twins(split, seed, tuple(kinds) or tuple(CHAT_KINDS))
-    return [case for twins in islice(source, count) for case in (twins.conflict, twins.aligned)]
+    return cases_of(islice(source, count))
 
 
 def diagnose(

@@ -52,14 +52,13 @@ def learn_probe(
     features = case_features(model, train, heads, higher, lower, on_progress)
     elsewhere = case_features(model, dev, heads, higher, lower, lambda done: on_progress(len(train) + done))
     conflict = np.array([not case.aligned for case in dev])
-    folder = Path(model.name)
     probe = fit_probe(
         features,
         np.array([not case.aligned for case in train]),
         [case.variant or case.kind for case in train],
         elsewhere[~conflict],
         model=model.name,
-        weights=(weights_hash(folder) or "") if folder.exists() else "",
+        weights=(weights_hash(model.name) or "") if Path(model.name).exists() else "",
         heads=heads,
         higher=higher,
         lower=lower,

@@ -31,19 +31,14 @@ def _run(settings: FitProbeSettings, dry_run: bool) -> None:
     from rich.progress import Progress
 
     from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins
+    from homeostat.alignment.conflicts.core import cases_of
     from homeostat.alignment.probing.learn import learn_probe
     from homeostat.alignment.sail.adapters import load_adapted
     from homeostat.alignment.sail.localization import Localization
 
     kinds = tuple(settings.kinds or HIERARCHY_KINDS)
-    train, dev = (
-        [
-            case
-            for both in islice(hierarchy_twins(split, settings.seed, kinds), count)
-            for case in (both.conflict, both.aligned)
-        ]
-        for split, count in (("train", settings.train), ("dev", settings.dev))
-    )
+    train = cases_of(islice(hierarchy_twins("train", settings.seed, kinds), settings.train))
+    dev = cases_of(islice(hierarchy_twins("dev", settings.seed, kinds), settings.dev))
     heads = Localization.load(settings.heads).heads
     if dry_run:
         typer.echo(f"{len(train)} train and {len(dev)} dev prompts, {len(heads)} heads")

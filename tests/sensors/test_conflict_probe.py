@@ -85,7 +85,8 @@ def test_what_can_not_be_read_is_not_judged(mass: SpanMass | None) -> None:
 
 
 def test_a_head_that_was_not_read_is_not_judged() -> None:
-    reading = ConflictProbe(weights(heads=((7, 1), (9, 0)))).read(attempt(mass_of(0.3, 0.1)), SensorContext(goal="tell me"))
+    sensor = ConflictProbe(weights(heads=((7, 1), (9, 0))))
+    reading = sensor.read(attempt(mass_of(0.3, 0.1)), SensorContext(goal="tell me"))
     assert not reading.judged
 
 
