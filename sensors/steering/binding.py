@@ -155,12 +155,15 @@ class Steering:
         if any(self.rules[i].after is not None for i in picked):
             behind = (slots >= self._after[:, picked, None].to(device)).float()  # (b, n, Q)
             acting = acting * behind.repeat_interleave(batch // len(behind), 0)[:, :, None]
-        masks = [on_keys(table) for table in self._tables]
+        members, takers, looked = (on_keys(table) for table in self._tables)
         firsts = [max(self.first * (self.rules[i].rows == "output"), int(self._after[:, i].min())) for i in picked]
-        spans = [self._ranges[0][i] if self.rules[i].sinks is None else [((offset, total),)] for i in picked]
+        whole: list[Ranges] = [((offset, total),)]
+        spans = [self._ranges[0][i] if self.rules[i].sinks is None else whole for i in picked]
         return LayerSteering(
             tuple(self.rules[i] for i in picked),
-            *masks,
+            members,
+            takers,
+            looked,
             acting,
             self.length,
             start=min(max(min(firsts) - (total - queries), 0), queries),
