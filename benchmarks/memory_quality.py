@@ -33,7 +33,6 @@ from transformers import DynamicCache
 from homeostat import TransformersModel
 from homeostat.agent.memory import SpanMemory
 from homeostat.agent.memory.evidence import Evidence
-from homeostat.agent.memory.query_statistics import QueryStatistics, rotary_of
 from homeostat.agent.memory.span_cache import SpanCache
 from homeostat.sensors import watch
 from homeostat.sensors.chat.rendering import Rendered
@@ -65,8 +64,7 @@ def settings(row: str, budget: float) -> SpanMemory:
 def read(model: TransformersModel, rendered: Rendered, caches: dict[str, SpanCache]) -> None:
     """Reads a conversation once, and lets every memory thin a copy of the cache."""
     every_row = any(row == "h2o" for row in caches)
-    statistics = QueryStatistics(rotary_of(model.model, model.name))
-    evidence, cache = Evidence(every_row=every_row, statistics=statistics), DynamicCache(config=model.model.config)
+    evidence, cache = Evidence(every_row=every_row), DynamicCache(config=model.model.config)
     ids = rendered.inputs["input_ids"]
     with contextlib.ExitStack() as stack, torch.inference_mode():
         for one in caches.values():
@@ -79,7 +77,8 @@ def read(model: TransformersModel, rendered: Rendered, caches: dict[str, SpanCac
     whole.keep(cache, rendered.ids, (), rendered.as_spans())
     for one in caches.values():
         twin = whole.fork()
-        one.evidence = copy.deepcopy(evidence)
+        statistics, one.evidence = one.evidence.statistics, copy.deepcopy(evidence)
+        one.evidence.statistics = statistics
         one.keep(twin.start(rendered, 0).cache, rendered.ids, (), rendered.as_spans())
 
 

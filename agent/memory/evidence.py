@@ -55,8 +55,6 @@ class Evidence:
             slots: The slots of the keys; None where key j lies in slot j.
         """
         self._groups[layer] = key.shape[1]
-        if self.statistics is not None:
-            self.statistics.add(layer, query, first)
         count = query.shape[2]
         if count > 1:
             last = min(count, _QUERIES)

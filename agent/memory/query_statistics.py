@@ -12,7 +12,9 @@ up to a factor that all keys share (Expected Attention, arXiv 2510.00636, sectio
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,26 +45,46 @@ class QueryStatistics:
         """
         self.rotary = rotary
         self._count: dict[int, int] = {}
+        self._near: dict[int, Tensor] = {}  # by layer, (H, 1, D) a point near the mean, from which sums count
         self._sum: dict[int, Tensor] = {}  # by layer, (H, D)
         self._outer: dict[int, Tensor] = {}  # by layer, (H, D, D)
 
-    def add(self, layer: int, query: Tensor, first: int) -> None:
-        """Adds the queries of some rows.
+    @contextmanager
+    def listening(self, model: Any) -> Iterator[None]:
+        """Adds the queries of everything that the model reads meanwhile.
+
+        They are taken where no position is in them yet. Turning rotated queries back would not do: in bfloat16, the
+        rounding errors of models with large biases are larger than the variance.
 
         Args:
-            layer: The layer's index.
-            query: (B, H, Q, D) queries, rotated.
-            first: The slot of the first row.
+            model: The transformers model.
+
+        Yields:
+            Nothing.
         """
-        skip = max(FIRST - first, 0)
-        rows = query[0, :, skip:].float()
+        hooks = []
+        try:
+            for number, layer in enumerate(model.get_decoder().layers):
+                attention = layer.self_attn
+                source = getattr(attention, "q_norm", attention.q_proj)
+                hooks.append(source.register_forward_hook(partial(self._hear, number, attention.head_dim)))
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _hear(self, layer: int, size: int, module: Any, given: Any, output: Tensor) -> None:
+        rows = output.detach()[0].reshape(output.shape[1], -1, size).transpose(0, 1)  # (H, Q, D)
+        if layer not in self._count:
+            rows = rows[:, FIRST:]
         if not rows.shape[1]:
             return
-        at = torch.arange(first + skip, first + query.shape[2], device=query.device)
-        cos, sin = (part.float() for part in self.rotary(at))
-        plain = _rotated(rows, cos, -sin) / _scaling(cos, sin)
+        rows = rows.float()
+        if layer not in self._near:
+            self._near[layer] = rows.mean(1, keepdim=True)
+        rows = rows - self._near[layer]  # else the square of a large mean would swallow the covariance
         self._count[layer] = self._count.get(layer, 0) + rows.shape[1]
-        for table, more in ((self._sum, plain.sum(1)), (self._outer, plain.transpose(1, 2) @ plain)):
+        for table, more in ((self._sum, rows.sum(1)), (self._outer, rows.transpose(1, 2) @ rows)):
             table[layer] = table[layer] + more if layer in table else more
 
     def ahead(self, layer: int, length: int) -> tuple[Tensor, Tensor]:
@@ -78,6 +100,7 @@ class QueryStatistics:
         count = self._count[layer]
         mean = self._sum[layer] / count
         covariance = self._outer[layer] / count - mean[:, :, None] * mean[:, None, :]
+        mean = mean + self._near[layer][:, 0]
         at = torch.arange(length, length + _AHEAD, device=mean.device)
         cos, sin = (part.float().mean(0) for part in self.rotary(at))
         turn = _rotated(torch.eye(mean.shape[-1], device=mean.device), cos, sin)  # row i is the image of axis i
@@ -95,13 +118,17 @@ def rotary_of(model: Any, name: str) -> Rotary:
         From positions to cosines and sines.
 
     Raises:
-        ModelError: The model has no rotary positions, or turns other pairs of dimensions than Llama.
+        ModelError: The model's queries or rotary positions are not built like Llama's.
     """
     decoder = model.get_decoder()
     rotary = getattr(decoder, "rotary_emb", None)
     half = getattr(sys.modules[type(decoder).__module__], "rotate_half", None)
-    if rotary is None or half is None or half(torch.arange(4)).tolist() != [-2, -3, 0, 1]:
-        raise ModelError(f"{name!r} has no rotary positions like Llama's; choose another policy, such as 'label_mass'")
+    layers = [getattr(layer, "self_attn", None) for layer in getattr(decoder, "layers", ())]
+    projected = bool(layers) and all(hasattr(one, "q_proj") and hasattr(one, "head_dim") for one in layers)
+    if not projected or rotary is None or half is None or half(torch.arange(4)).tolist() != [-2, -3, 0, 1]:
+        raise ModelError(
+            f"{name!r} has no queries with rotary positions like Llama's; choose another policy, such as 'label_mass'"
+        )
 
     def at(positions: Tensor) -> tuple[Tensor, Tensor]:
         cos, sin = rotary(torch.zeros(1, device=positions.device), positions[None])
@@ -116,8 +143,3 @@ def _rotated(rows: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     turned, rest = rows[..., :size], rows[..., size:]
     one, other = turned.chunk(2, -1)
     return torch.cat([turned * cos + torch.cat([-other, one], -1) * sin, rest], -1)
-
-
-def _scaling(cos: Tensor, sin: Tensor) -> Tensor:
-    """The square of the factor that some models (YaRN) put on cosines and sines; 1 for others."""
-    return (cos.square() + sin.square()).mean()

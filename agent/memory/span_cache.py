@@ -85,6 +85,8 @@ class SpanCache(KeyValueCache):
 
     def around(self) -> AbstractContextManager[None]:
         """What has to surround the model's forward passes in a call."""
+        if self.evidence.statistics is not None:
+            return self.evidence.statistics.listening(self._model)
         return self._policy.around(self._model)
 
     @property
