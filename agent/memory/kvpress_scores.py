@@ -48,7 +48,8 @@ def kvpress_policy(name: str) -> Policy:
         kvpress = _kvpress()
     except ImportError as error:
         raise ConfigError(
-            f"policy 'kvpress:{name}' needs kvpress ({error}); run: pip install --no-deps kvpress==0.5.5 fire"
+            f"policy 'kvpress:{name}' needs kvpress ({error}); run: pip install --no-deps kvpress==0.5.5 fire "
+            "cachetools termcolor"
         ) from None
     press = getattr(kvpress, name)()
     if name in _FROM_KEYS:
