@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -85,4 +87,5 @@ def _js_distance(p: Tensor, q: Tensor) -> Tensor:
     """The Jensen-Shannon distance over the last dimension, in [0, 1]."""
     middle = (p + q) / 2
     entropy = [torch.special.entr(d).sum(-1) for d in (middle, p, q)]
-    return ((entropy[0] - (entropy[1] + entropy[2]) / 2).clamp(min=0) / torch.log(torch.tensor(2.0))).sqrt()
+    divergence: Tensor = (entropy[0] - (entropy[1] + entropy[2]) / 2).clamp(min=0)
+    return (divergence / math.log(2.0)).sqrt()

@@ -67,7 +67,7 @@ def _kvpress() -> Any:
     package = importlib.import_module("kvpress")
     for name in list(ALL_ATTENTION_FUNCTIONS):
         with suppress(KeyError):
-            del ALL_ATTENTION_FUNCTIONS[name]  # the wrapped function, which hid transformers' own
+            del ALL_ATTENTION_FUNCTIONS[name]  # type: ignore[no-untyped-call]  # the wrapped function, which hid transformers' own
     return package
 
 

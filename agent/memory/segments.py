@@ -64,7 +64,7 @@ def segments_of(spans: Spans, length: int, memory: SpanMemory) -> tuple[Segment,
     for start, stop, label in runs:
         found += _pieces(label, at, min(stop, length), label in pinned or start >= newest, memory)
         at = min(stop, length)
-    found += _pieces("", at, prompt, memory.newest, memory)
+    found += _pieces("", at, prompt, True, memory)  # so that the next prompt can be told from its answer
     found += _pieces(OUTPUT, max(at, prompt), length, memory.newest, memory)
     return tuple(found)
 

@@ -214,7 +214,7 @@ class SpanCache(KeyValueCache):
         if self._cache is None:
             return 0
         layers = (t for layer in self._cache.layers for t in (layer.keys, layer.values))
-        keys = sum(t.numel() * t.element_size() for t in layers)
+        keys = sum(int(t.numel() * t.element_size()) for t in layers)
         return keys + sum(one.bytes() for one in self.summaries) + self.evidence.bytes()
 
     def held_tokens(self) -> int:

@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicLayer
 __all__ = ["ThinnedCache", "ThinnedLayer"]
 
 
-class ThinnedLayer(DynamicLayer):
+class ThinnedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """The keys of one layer: some of those of the first ``base`` tokens, and all of those behind them.
 
     Attributes:
@@ -39,7 +39,7 @@ class ThinnedLayer(DynamicLayer):
             base: The number of tokens that ``kept`` is about.
             length: The virtual length.
         """
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)
         self.keys, self.values = keys, values
         self.kept, self.base, self.length = kept, base, length
@@ -178,7 +178,7 @@ class ThinnedLayer(DynamicLayer):
         if length >= self.base:
             return self.kept
         counts = (self.kept < length).sum(-1)
-        if counts.ndim and len(counts.unique()) > 1:
+        if counts.ndim and len(counts.unique()) > 1:  # type: ignore[no-untyped-call]
             return None
         return self.kept[..., : int(counts.max())]
 
@@ -267,4 +267,5 @@ class ThinnedCache(DynamicCache):
         Returns:
             The number of bytes.
         """
-        return sum(t.numel() * t.element_size() for layer in self.thinned for t in (layer.keys, layer.values))  # type: ignore[union-attr]
+        held = (t for layer in self.thinned for t in (layer.keys, layer.values) if t is not None)
+        return sum(int(t.numel() * t.element_size()) for t in held)

@@ -40,15 +40,7 @@ class Prefill:
 
 
 class KeyValueCache:
-    """One model's key-value cache between calls.
-
-    Attributes:
-        reader: Who has to be told the weights of single keys while the model runs; None for nobody.
-        measures: Whether the probe has to read every call, also those that nobody watches.
-    """
-
-    reader: KeyReader | None = None
-    measures: bool = False
+    """One model's key-value cache between calls."""
 
     def __init__(self, config: Any, *, enabled: bool = True) -> None:
         """Starts empty.
@@ -62,6 +54,16 @@ class KeyValueCache:
         self._cache: Any = None
         self._tokens: list[int] = []
         self._images: tuple[ImageRun, ...] = ()
+
+    @property
+    def reader(self) -> KeyReader | None:
+        """Who has to be told the weights of single keys while the model runs; None for nobody."""
+        return None
+
+    @property
+    def measures(self) -> bool:
+        """Whether the probe has to read every call, also those that nobody watches."""
+        return False
 
     def start(self, rendered: Rendered, fresh: int = 1) -> Prefill:
         """Takes the cache for a prompt, cropped to what the prompt shares with the last one.
