@@ -4,15 +4,15 @@
 
 Each conversation (``memory_tasks.py``) is read once, before any question is known. Every policy then thins a copy of
 the cache to the budget, each question is put behind it, and the model answers greedily. An answer is right if it
-holds the exact value. ``full`` is the whole cache. ``ours`` is ``SpanMemory`` with its defaults, which pins spans by
-their label. ``label_mass`` evicts whole spans and brings those back that the question asks for; the budget counts what
-it brings back and its summaries. The others keep what their paper or kvpress says, and pin nothing. After every
-conversation the file is written, and a second run goes on where the first one ended.
+holds the exact value. ``full`` is the whole cache. ``ours`` is ``SpanMemory`` with its defaults: it evicts whole spans
+by label, and brings those back that the question asks for; the budget counts what it brings back and its index.
+``nothing brought back`` is the same without that. The others keep what their paper or kvpress says, and pin nothing but
+the prompt's last words. After every conversation the file is written, and a second run goes on where the first ended.
 
 JSON: ``accuracy`` by row and kind of conversation; ``memory_quality`` is ours minus full in points, with a 95 %
 bootstrap interval over conversations and their questions (``against`` has the same for the other rows, as ours minus
 theirs); ``memory_ratio`` the bytes that a row holds, over those of the full cache; ``tokens`` the keys that it holds;
-``recalled`` the share of questions before which ``label_mass`` brought spans back, and where these held the answer.
+``recalled`` the share of questions before which spans were brought back, and where these held the answer.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from homeostat.agent.memory.span_cache import SpanCache
 from homeostat.sensors import watch
 from homeostat.sensors.chat.rendering import Rendered
 
-ROWS = ("full", "ours", "label_mass", "h2o", "recency", "kvpress:ExpectedAttentionPress")
+ROWS = ("full", "ours", "nothing brought back", "h2o", "recency", "kvpress:ExpectedAttentionPress")
 MORE = (
-    "label_mass nothing brought back",
+    "expected",
     "kvpress:SnapKVPress",
     "kvpress:KnormPress",
     "token_mass",
@@ -56,8 +56,8 @@ def settings(row: str, budget: float) -> SpanMemory:
         return SpanMemory(budget=1)
     if row == "ours":
         return SpanMemory(budget=budget)
-    if row.startswith("label_mass"):
-        return SpanMemory(budget=budget, policy="label_mass", recall=None if "nothing" in row else 0.0)
+    if row == "nothing brought back":
+        return SpanMemory(budget=budget, recall=None)
     return SpanMemory(budget=budget, policy=row, pinned=(), newest=False, recall=None, sinks=4)
 
 
@@ -168,7 +168,7 @@ def report(answers: list[dict[str, Any]], args: argparse.Namespace) -> dict[str,
 
     kinds = sorted({a["kind"] for a in answers})
     ours = [a for a in answers if a["row"] == "ours"]
-    back = [a for a in answers if a["row"] == "label_mass"]
+    back = [a for a in answers if a["row"] == "ours"]
     return {
         "model": Path(args.model).name,
         "budget": args.budget,

@@ -17,7 +17,7 @@ from homeostat.sensors.chat.rendering import Rendered
 __all__ = ["bring_back", "scan", "wanted"]
 
 
-def scan(model: Any, cache: ThinnedCache, rendered: Rendered, shared: int, summaries: list[Summary]) -> Tensor:
+def scan(model: Any, cache: ThinnedCache, rendered: Rendered, shared: int, summaries: list[Summary]) -> MassEstimate:
     """Runs the prompt's new tokens, and estimates how much attention evicted segments would get from the last ones.
 
     Args:
@@ -25,44 +25,34 @@ def scan(model: Any, cache: ThinnedCache, rendered: Rendered, shared: int, summa
         cache: The cache of the first ``shared`` tokens. Afterwards it stands for the whole prompt.
         rendered: The prompt.
         shared: The number of tokens that the cache stands for.
-        summaries: The S evicted segments.
+        summaries: The evicted segments.
 
     Returns:
-        (L, H, R, S) the share of each of the last R rows' attention that each segment would get.
+        The estimate.
     """
     ids = rendered.inputs["input_ids"].to(model.device)
     reader = MassEstimate(summaries, min(PROBED_ROWS, ids.shape[1] - shared))
     with sensors.watch(model, rows=1, sinks=False) as probe, torch.inference_mode():
         probe.start(rendered.as_spans(), reader=reader)
         model(input_ids=ids[:, shared:], attention_mask=_ones(ids), past_key_values=cache, logits_to_keep=1)
-    return reader.masses()
+    return reader
 
 
-def wanted(
-    summaries: Sequence[Summary], masses: Tensor | None, room: int, recall: float | None, asked: Collection[str]
-) -> list[Summary]:
+def wanted(summaries: Sequence[Summary], changes: Tensor | None, room: int, asked: Collection[str]) -> list[Summary]:
     """Chooses the segments to bring back, the most wanted first, as long as there is room.
-
-    A segment is wanted by the head that attends to it most, because few heads look things up (retrieval heads, arXiv
-    2404.15574) and the mean over all heads hides them.
 
     Args:
         summaries: The S evicted segments.
-        masses: (L, H, R, S) the estimated masses; None where there is no estimate.
+        changes: (S,) how the attention on each has changed; None where the estimate brings nothing back.
         room: The number of tokens that may come back.
-        recall: The estimated share of all attention above which anything is brought back; None for never.
         asked: Labels whose segments were asked for. They come back whatever the estimate says.
 
     Returns:
         The chosen segments.
     """
     order = [one for one in summaries if one.segment.label in asked]
-    if masses is not None and recall is not None and float(masses.mean((0, 1, 2)).sum()) > recall:
-        best = masses.amax(2).flatten(0, 1)  # (L H, S)
-        scores = (
-            (best / best.sum(-1, keepdim=True).clamp(min=1e-6) * best).topk(min(8, len(best)), dim=0).values.mean(0)
-        )
-        ranked = [summaries[n] for n in scores.argsort(descending=True).tolist()]
+    if changes is not None:
+        ranked = [summaries[n] for n in changes.argsort(descending=True).tolist()]
         order += [one for one in ranked if one not in order]
     chosen = []
     for one in order:

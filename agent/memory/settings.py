@@ -36,8 +36,8 @@ class SpanMemory(BaseModel):
             back before an answer is generated. 0 brings back whatever is estimated to be the most attended; None never
             brings back.
         reserve: For ``label_mass``: the share of the budget that is left free for spans that are brought back.
-        block: The number of tokens that one summary of an evicted span stands for. Summaries estimate the mass on
-            evicted spans.
+        index_layers: For ``label_mass``: the number of layers that keep the keys of evicted spans, without the
+            values, to estimate the attention on them. The budget counts these keys.
         refresh: Every so many calls the whole prompt is read again, and the cache is thinned anew; 0 for never
             (Recycled Attention, arXiv 2411.05787, refreshes every S-th step).
     """
@@ -45,15 +45,15 @@ class SpanMemory(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget: float = Field(0.25, gt=0)
-    policy: str = Field("expected", min_length=1)
+    policy: str = Field("label_mass", min_length=1)
     pinned: tuple[str, ...] = PINNED
     newest: bool = True
     sinks: int = Field(4, ge=0)
     piece: int = Field(256, ge=16)
     most_mass: float | None = Field(None, gt=0, le=1)
     recall: float | None = Field(0.0, ge=0, lt=1)
-    reserve: float = Field(0.25, ge=0, lt=1)
-    block: int = Field(16, ge=1)
+    reserve: float = Field(0.5, ge=0, lt=1)
+    index_layers: int = Field(4, ge=1)
     refresh: int = Field(0, ge=0)
 
     @classmethod

@@ -21,7 +21,7 @@ from homeostat.agent.memory.query_statistics import QueryStatistics, rotary_of
 from homeostat.agent.memory.recalling import bring_back, scan, wanted
 from homeostat.agent.memory.segments import segments_of
 from homeostat.agent.memory.settings import SpanMemory
-from homeostat.agent.memory.summaries import Summary, summarised
+from homeostat.agent.memory.summaries import Summary, index_layers
 from homeostat.agent.memory.supported import check_model
 from homeostat.agent.memory.thinned_cache import ThinnedCache
 from homeostat.agent.memory.view import View
@@ -64,6 +64,8 @@ class SpanCache(KeyValueCache):
         self.memory = memory
         self._model, self._name = model, name
         self._policy = policy_named(memory.policy)
+        self._depth = config.num_hidden_layers
+        self._index = index_layers(memory.index_layers, self._depth)
         self._rotary = rotary_of(model, name) if self._policy.statistics else None
         self.evidence = self._new_evidence()
         self.summaries: list[Summary] = []
@@ -147,8 +149,7 @@ class SpanCache(KeyValueCache):
         self.evidence.end_call([cache.key_slots(n) if isinstance(cache, ThinnedCache) else None for n in layers])
         budget = self.memory.tokens(length)
         if self._recalls:
-            # A block's summary takes the memory of one token: two vectors, like a key and a value.
-            budget -= int(budget * self.memory.reserve) + -(-(length - budget) // self.memory.block)
+            budget -= int(budget * self.memory.reserve) + self._index_cost(length - budget)
         thinned = ThinnedCache.of(cache)
         if thinned.held() > budget and not (self._policy.measures and self.evidence.empty):
             self._thin(thinned, spans, length, budget, images)
@@ -233,19 +234,24 @@ class SpanCache(KeyValueCache):
         self.evidence = self._new_evidence()
         self.summaries, self.recalled, self._estimates = [], [], {}
 
+    def _index_cost(self, tokens: int) -> int:
+        """The number of tokens whose keys and values take the memory that so many evicted tokens leave in the index."""
+        return -(-tokens * len(self._index) // (2 * self._depth))
+
     def _recall(self, cache: ThinnedCache, rendered: Rendered, shared: int, fresh: int) -> int:
         """Runs the new tokens and brings back what they ask for. Returns how many tokens the cache then stands for."""
         asked = set(covered(self._asked, [one.segment.label for one in self.summaries]))
         self._asked = set()
-        blocks = sum(len(one.sizes) for one in self.summaries)
-        room = max(self.memory.tokens(len(rendered.ids)) - blocks - cache.held(), 0)
-        masses = None
+        evicted = sum(one.segment.tokens for one in self.summaries)
+        room = max(self.memory.tokens(len(rendered.ids)) - self._index_cost(evicted) - cache.held(), 0)
+        changes = None
         if self.memory.recall is not None and (not rendered.images or rendered.images[-1].stop <= shared):
-            masses = scan(self._model, cache, rendered, shared, self.summaries)
-            by_segment = masses.mean((0, 1, 2)).tolist()
+            found = scan(self._model, cache, rendered, shared, self.summaries)
+            by_segment = found.masses().mean((0, 1)).tolist()
             self.estimate = sum(by_segment)
             self._estimates = {s.segment.start: m for s, m in zip(self.summaries, by_segment, strict=True)}
-        chosen = wanted(self.summaries, masses, room, self.memory.recall, asked)
+            changes = found.changes() if self.estimate > self.memory.recall else None
+        chosen = wanted(self.summaries, changes, room, asked)
         if chosen:
             cache.crop(shared - cache.get_seq_length())
             for one in sorted(chosen, key=lambda one: one.segment.start):
@@ -273,7 +279,7 @@ class SpanCache(KeyValueCache):
 
     def _summarise(self, view: View, gone: torch.Tensor, images: Sequence[ImageRun]) -> None:
         """Notes what is about to be evicted. A segment that keeps a token, or shows an image, is not noted."""
-        measured = None if self.evidence.empty else view.evidence.measured(view.length).mean((0, 1))
+        measured = view.evidence.measured(view.length)
         slots = view.cache.key_slots(0)
         for segment in view.segments:
             here = slice(segment.start, segment.stop)
@@ -282,9 +288,10 @@ class SpanCache(KeyValueCache):
                 continue
             tokens = torch.arange(segment.start, segment.stop, device=slots.device)
             at = torch.searchsorted(slots, tokens)
-            keys = [layer.keys[0][:, at] for layer in view.cache.thinned if layer.keys is not None]
-            mass = 0.0 if measured is None else float(measured[here].sum())
-            self.summaries.append(summarised(segment, tokens, keys, self.memory.block, mass))
+            layers = view.cache.thinned
+            keys = {n: found[0][:, at] for n in self._index if (found := layers[n].keys) is not None}
+            mass = measured[..., here].sum(-1).cpu()
+            self.summaries.append(Summary(segment, keys, mass[list(self._index)], float(mass.mean())))
 
 
 def _held(cache: ThinnedCache, length: int) -> torch.Tensor:

@@ -1,9 +1,12 @@
-"""Short summaries of evicted spans, and the estimate of the attention that they would get.
+"""What is left of evicted spans, and the estimate of the attention that they would get.
 
-A block of n evicted keys is summarised by their mean μ and their variance σ² in each dimension. A query q would give
-the block the unnormalised weight Σ exp(s·q·k) ≈ n · exp(s·q·μ + ½ s² Σ_d q_d² σ_d²), which is exact for keys that are
-normally distributed in each dimension (the second-order cumulant expansion of the log-sum-exp). Rotary positions are
-part of the keys, so positions are accounted for.
+Of an evicted span, a few layers keep their keys, without the values. With them the attention that the prompt's last
+rows would give to the span is computed in these layers as if it were still there. The layers lie in the middle of the
+model, where heads look things up (retrieval heads, arXiv 2404.15574).
+
+Which span is asked for is told by the *change*, as in :class:`~homeostat.sensors.AttentionDrift`: the logarithm of the
+attention on the span now over the attention that it got when it was measured last, averaged over layers and heads. The
+attention itself does not tell it, because most of it goes to the spans that always get most.
 """
 
 from __future__ import annotations
@@ -15,7 +18,29 @@ from torch import Tensor
 
 from homeostat.agent.memory.segments import Segment
 
-__all__ = ["MassEstimate", "Summary", "summarised"]
+__all__ = ["MassEstimate", "Summary", "index_layers"]
+
+_FROM, _TO = 0.38, 0.7
+"""The part of a model's layers that index layers are taken from."""
+
+_FLOOR = 1e-6
+"""Smaller masses are replaced by this value, because 0 has no logarithm."""
+
+
+def index_layers(count: int, depth: int) -> tuple[int, ...]:
+    """Chooses the layers that keep the keys of evicted spans.
+
+    Args:
+        count: How many.
+        depth: The number of layers of the model.
+
+    Returns:
+        Their indices, evenly spaced in the middle of the model.
+    """
+    count = min(count, depth)
+    step = (_TO - _FROM) / max(count - 1, 1)
+    chosen = dict.fromkeys(min(int(depth * (_FROM + step * k)), depth - 1) for k in range(count))
+    return tuple(chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +49,14 @@ class Summary:
 
     Attributes:
         segment: The segment.
-        slots: (n,) its evicted tokens.
-        mean: By layer, (G, m, D) the mean key of each of its m blocks.
-        variance: By layer, (G, m, D) the variance of the block's keys in each dimension.
-        sizes: (m,) the number of tokens of each block.
-        mass: The attention mass on these tokens when they were last measured.
+        keys: By index layer, (G, n, D) the keys of its n tokens.
+        before: (I, G) the mass on the segment in each of the I index layers and G key heads, when it was measured last.
+        mass: The same, averaged over all layers.
     """
 
     segment: Segment
-    slots: Tensor
-    mean: list[Tensor] = field(repr=False)
-    variance: list[Tensor] = field(repr=False)
-    sizes: Tensor = field(repr=False)
+    keys: dict[int, Tensor] = field(repr=False)
+    before: Tensor = field(repr=False)
     mass: float = 0.0
 
     def bytes(self) -> int:
@@ -44,33 +65,11 @@ class Summary:
         Returns:
             The number of bytes.
         """
-        return sum(t.numel() * t.element_size() for t in (*self.mean, *self.variance))
-
-
-def summarised(segment: Segment, slots: Tensor, keys: list[Tensor], block: int, mass: float) -> Summary:
-    """Summarises the keys of one segment that are about to be evicted.
-
-    Args:
-        segment: The segment.
-        slots: (n,) the tokens that are evicted.
-        keys: By layer, (G, n, D) their keys.
-        block: The number of tokens of one block.
-        mass: The attention mass on these tokens when they were last measured.
-
-    Returns:
-        The summary.
-    """
-    means, variances = [], []
-    parts = [slots.new_tensor(range(a, min(a + block, len(slots)))) for a in range(0, len(slots), block)]
-    for key in keys:
-        blocks = [key[:, part].float() for part in parts]
-        means.append(torch.stack([b.mean(1) for b in blocks], 1).to(key.dtype))
-        variances.append(torch.stack([b.var(1, correction=0) for b in blocks], 1).to(key.dtype))
-    return Summary(segment, slots, means, variances, torch.tensor([float(len(p)) for p in parts]), mass)
+        return sum(t.numel() * t.element_size() for t in self.keys.values())
 
 
 class MassEstimate:
-    """Estimates, while the model reads new tokens, how much attention evicted segments would get.
+    """Computes, while the model reads new tokens, how much attention evicted segments would get in the index layers.
 
     It is a :class:`~homeostat.sensors.probe.thinned_keys.KeyReader`. The rows are the last ones of the prompt.
 
@@ -84,17 +83,17 @@ class MassEstimate:
         """Starts an estimate.
 
         Args:
-            summaries: The evicted segments.
+            summaries: The S evicted segments.
             rows: The number of the prompt's last rows that are asked.
         """
         self._summaries = summaries
         self._rows = rows
-        self._shares: list[Tensor] = []  # by layer, (H, R, segments)
-        counts = torch.tensor([len(s.sizes) for s in summaries])
+        self._masses: dict[int, Tensor] = {}  # by layer, (G, S)
+        counts = torch.tensor([s.segment.tokens for s in summaries])
         self._owner = torch.arange(len(summaries)).repeat_interleave(counts)
 
     def queries(self, layer: int, query: Tensor, key: Tensor, scale: float, first: int, slots: Tensor | None) -> None:
-        """Estimates one layer's masses.
+        """Computes one index layer's masses; other layers are passed over.
 
         Args:
             layer: The layer's index.
@@ -104,6 +103,8 @@ class MassEstimate:
             first: The slot of the first query.
             slots: The slots of the keys; None where key j lies in slot j.
         """
+        if layer not in self._summaries[0].keys:
+            return
         asked = query[0, :, -self._rows :].float() * scale
         heads, rows, dim = asked.shape
         keys = key[0].float()
@@ -113,16 +114,13 @@ class MassEstimate:
         place = torch.arange(keys.shape[1], device=key.device)
         newest = keys.shape[1] - rows + torch.arange(rows, device=key.device)
         logits.masked_fill_(place > newest[:, None], float("-inf"))
-        mean = torch.cat([s.mean[layer] for s in self._summaries], 1).float()
-        variance = torch.cat([s.variance[layer] for s in self._summaries], 1).float()
-        sizes = torch.cat([s.sizes for s in self._summaries]).to(key.device)
-        guess = asked @ mean.transpose(1, 2) + asked.square() @ variance.transpose(1, 2) / 2
-        guess = guess.view(heads, rows, -1) + sizes.log()
+        evicted = torch.cat([s.keys[layer] for s in self._summaries], 1).float()
+        guess = (asked @ evicted.transpose(1, 2)).view(heads, rows, -1)
         whole = torch.cat([logits, guess], -1).logsumexp(-1, keepdim=True)
         shares = (guess - whole).exp()
-        owner = self._owner.to(key.device)
-        mass = torch.zeros(heads, rows, len(self._summaries), device=key.device).index_add_(2, owner, shares)
-        self._shares.append(mass)
+        mass = torch.zeros(heads, rows, len(self._summaries), device=key.device)
+        mass.index_add_(2, self._owner.to(key.device), shares)
+        self._masses[layer] = mass.mean(1).view(groups, heads // groups, -1).mean(1)
 
     def weights(self, layer: int, weights: Tensor, first: int, slots: Tensor | None, *, recorded: bool) -> None:
         """Ignores the weights: the estimate needs none.
@@ -139,6 +137,16 @@ class MassEstimate:
         """Returns the estimates.
 
         Returns:
-            (L, H, R, segments) the share of each row's attention that each segment would get.
+            (I, G, S) the share of attention that each segment would get, averaged over the rows, by index layer and
+            key head.
         """
-        return torch.stack([s.to(self._shares[0].device) for s in self._shares])
+        return torch.stack([self._masses[layer].cpu() for layer in self._summaries[0].keys])
+
+    def changes(self) -> Tensor:
+        """Returns how the attention on each segment would have changed since it was measured last.
+
+        Returns:
+            (S,) mean logarithms over index layers and key heads: above 0 for more attention.
+        """
+        before = torch.stack([s.before for s in self._summaries], -1)
+        return (self.masses().clamp(min=_FLOOR).log() - before.clamp(min=_FLOOR).log()).mean((0, 1))

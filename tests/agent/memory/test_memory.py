@@ -147,8 +147,8 @@ def test_bringing_a_span_back_restores_it(chat_tools: Any) -> None:
 
 
 def test_the_estimate_is_the_mass_that_evicted_keys_would_get(chat_tools: Any) -> None:
-    """With a summary for every token the estimate is no estimate any more."""
-    memory = SpanMemory(policy="label_mass", budget=0.7, piece=16, recall=NEVER, reserve=0.0, block=1)
+    """The index holds the keys of the only layer, so the estimate is no estimate any more."""
+    memory = SpanMemory(policy="label_mass", budget=0.7, piece=16, recall=NEVER, reserve=0.0)
     model = built(chat_tools, layers=1, memory=memory.model_copy(update={"budget": 250.0}))
     model.generate(chat(6), max_new_tokens=2)
     assert model.memory is not None
