@@ -235,7 +235,7 @@ def test_every_sensor_by_name_reads_a_run(monkeypatch: pytest.MonkeyPatch, tmp_p
     trace = read_trace(only_run(tmp_path))
     last = {reading.sensor: reading for reading in trace.attempts[-2].readings}
     assert set(last) == set(sensor_names())
-    alone = {"agreement"}  # there are no other candidates
+    alone = {"agreement", "evicted_mass"}  # there are no other candidates, and the model has no memory
     assert {name for name, reading in last.items() if not reading.judged} == alone
 
 
