@@ -236,7 +236,7 @@ class SpanCache(KeyValueCache):
 
     def _index_cost(self, tokens: int) -> int:
         """The number of tokens whose keys and values take the memory that so many evicted tokens leave in the index."""
-        return -(-tokens * len(self._index) // (2 * self._depth))
+        return -(-tokens * len(self._index) // (2 * int(self._depth)))
 
     def _recall(self, cache: ThinnedCache, rendered: Rendered, shared: int, fresh: int) -> int:
         """Runs the new tokens and brings back what they ask for. Returns how many tokens the cache then stands for."""
