@@ -111,12 +111,13 @@ def test_what_can_not_run_side_by_side_is_refused(agent: Agent) -> None:
 
 
 def test_a_closed_run_ends_the_threads_that_play() -> None:
+    before = set(threading.enumerate())
     chosen = load_suite("concatenation", episodes=8)
     spec = runner_spec(SPEC, env=chosen.env, split=chosen.split, options=dict(chosen.options))
     played = evaluate(spec, chosen.cases(), batch=4)
     next(played)
     played.close()
-    names = [thread.name for thread in threading.enumerate()]
+    names = [thread.name for thread in threading.enumerate() if thread not in before]
     assert not [name for name in names if name.startswith("homeostat-") and name != "homeostat-time-limit"]
 
 
