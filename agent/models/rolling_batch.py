@@ -125,6 +125,9 @@ class RollingBatch:
                     failed = error.with_traceback(None)  # so that it holds no tensors
                 if failed is not None:
                     self._recover(failed, done, stop)
+            for slot, one in enumerate(self._active):  # the interruption came between two steps
+                if one is not None:
+                    self._let_out(slot, one, done)
             for row in [row for group in self._again for row in group]:
                 done(row, CallInterrupted(f"{self._model.name!r}: a batch was interrupted; call it again"))
 
@@ -241,11 +244,27 @@ class RollingBatch:
         """Gives rows their newest tokens, and lets those out that have ended."""
         for place, (slot, one) in enumerate(rows):
             one.take(drawn, place)
-            if one.over(self._model.stops, stop):
-                known = [*one.rendered.ids, *one.tokens[:-1]]
-                self._pool.keep(one.row.owner, Prefix(known, one.rendered.images, self._cache.copy(slot)))
+            try:
+                over = one.over(self._model.stops, stop)
+            except Exception as error:  # whoever listens to the text failed, which is no matter of the others
                 self._active[slot] = None
-                done(one.row, self._answers(one, one.run.result(len(one.tokens)) if one.run is not None else None))
+                done(one.row, error)
+                continue
+            if over:
+                self._let_out(slot, one, done)
+
+    def _let_out(self, slot: int, one: _Active, done: Done) -> None:
+        """Hands a row its answers, or why they can't be read, and keeps its keys for the next prompt."""
+        known = [*one.rendered.ids, *one.tokens[:-1]]
+        self._pool.keep(one.row.owner, Prefix(known, one.rendered.images, self._cache.copy(slot)))
+        self._active[slot] = None
+        try:
+            found: list[Attempt] | Exception = self._answers(
+                one, one.run.result(len(one.tokens)) if one.run is not None else None
+            )
+        except Exception as error:  # such as attention that is not a number
+            found = error
+        done(one.row, found)
 
     def _answers(self, one: _Active, mass: SpanMass | None) -> list[Attempt]:
         tokenizer, tokens = self._model.renderer.tokenizer, one.tokens

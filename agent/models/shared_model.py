@@ -211,6 +211,7 @@ class SharedModel:
             call = replace(call, schema=wishes.schema)
         batched = (
             isinstance(self.inner, TransformersModel)
+            and self.inner.memory is None
             and fits_a_batch(call)
             and (self._batch_samples or call.temperature == 0)
         )

@@ -18,9 +18,11 @@ from homeostat.agent.models.generation import GenerationCall
 from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.rolling_batch import RollingBatch
 from homeostat.agent.models.rows import Row
+from homeostat.agent.models.shared_model import SharedModel
 from homeostat.agent.models.side_by_side import answer_rows, rolls
-from homeostat.errors import OutOfMemory
+from homeostat.errors import OutOfMemory, ProbeError
 from homeostat.sensors import Attempt, Prompt, Readout
+from homeostat.sensors.probe.row_recorders import RowRun
 
 WORDS = [
     "open the settings",
@@ -207,20 +209,89 @@ def test_an_interrupted_batch_ends_all_its_rows(model: TransformersModel) -> Non
     assert answer_rows(model, [row(model, chat(WORDS[0]), 4)], pool_for(model))[0][0].tokens == first.tokens[:4]
 
 
-def test_an_error_within_a_forward_pass_fails_its_rows_only(model: TransformersModel) -> None:
-    calls = []
+def test_a_listener_that_fails_fails_its_own_row_only(model: TransformersModel) -> None:
+    def broken(text: str) -> None:
+        raise RuntimeError("a listener failed")
 
-    def broken() -> bool:
+    rows = [row(model, chat(WORDS[0]), 9, on_text=broken), row(model, chat(WORDS[1]), 9)]
+    found = played(model, [rows], pool_for(model), 4)
+    assert str(found[id(rows[0])]) == "a listener failed"
+    assert_equal(found[id(rows[1])], model.generate(chat(WORDS[1]), max_new_tokens=9)[0])
+    with pytest.raises(RuntimeError, match="a listener failed"):
+        answer_rows(model, rows, pool_for(model))
+
+
+def test_attention_that_can_not_be_read_fails_its_own_row_only(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row(model, chat(WORDS[n]), 6 + n) for n in range(3)]
+    whole, told = RowRun.result, []
+
+    def broken(self: RowRun, tokens: int) -> Any:
+        told.append(tokens)
+        if len(told) == 1:
+            raise ProbeError("attention of layer 0 is not a number")
+        return whole(self, tokens)
+
+    monkeypatch.setattr(RowRun, "result", broken)
+    found = played(model, [rows], pool_for(model), 4)
+    failed = [one for one in rows if isinstance(found[id(one)], ProbeError)]
+    assert len(failed) == 1
+    for one in rows:
+        if one is not failed[0]:
+            assert_equal(found[id(one)], model.generate(one.prompt, max_new_tokens=one.call.max_new_tokens)[0])
+
+
+def test_an_error_within_a_forward_pass_fails_its_rows_only(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, calls = model.model.forward, []
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
-            raise RuntimeError("a callback failed")
-        return False
+            raise RuntimeError("a layer failed")
+        return forward(*args, **kwargs)
 
-    rows = [row(model, chat(WORDS[0]), 9, cancelled=broken), row(model, chat(WORDS[1]), 9)]
-    with pytest.raises(RuntimeError, match="a callback failed"):
-        answer_rows(model, rows, pool_for(model))
+    broken.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    monkeypatch.setattr(model.model, "forward", broken)
+    with pytest.raises(RuntimeError, match="a layer failed"):
+        answer_rows(model, [row(model, chat(words), 9) for words in WORDS[:2]], pool_for(model))
     ((after,),) = answer_rows(model, [row(model, chat(WORDS[1]), 9)], pool_for(model))
     assert_equal(after, model.generate(chat(WORDS[1]), max_new_tokens=9)[0])
+
+
+def test_an_interruption_between_two_steps_leaves_the_answers_so_far(model: TransformersModel) -> None:
+    model.stops = frozenset()
+    rows, found = [row(model, chat(WORDS[0]), 50), row(model, chat(WORDS[1]), 2)], {}
+
+    def done(one: Row, answers: Any) -> None:  # called when the second has ended, within a step
+        found[id(one)] = answers
+        if one is rows[1]:
+            model.interrupt()
+
+    waiting = list(rows)
+
+    def source(room: int, running: bool) -> list[Row]:
+        new, waiting[:] = list(waiting), []
+        return new
+
+    RollingBatch(model, pool_for(model), 2).run(source, done)
+    (first,) = found[id(rows[0])]
+    assert first.finish == "length"
+    assert first.tokens == model.generate(chat(WORDS[0]), max_new_tokens=2)[0].tokens
+
+
+def test_a_model_with_a_memory_answers_call_by_call(chat_tools: Any, model: TransformersModel) -> None:
+    sizes: list[int] = []
+    thinning = TransformersModel(model.model, model.processor, memory=0.5)
+    shared = SharedModel(thinning, on_batch=sizes.append)
+    for words in WORDS[:2]:
+        shared.generate(chat(LONG * 2, "ok", words), max_new_tokens=3)
+    shared.close()
+    assert thinning.memory is not None
+    assert thinning.memory.held_tokens() > 0  # the calls went through the memory
+    assert sizes == [1, 1]
 
 
 def test_prompts_whose_keys_can_not_be_cut_are_answered_together(chat_tools: Any) -> None:
