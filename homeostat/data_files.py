@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
+from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, visible
 
-__all__ = ["DataError", "parse_json", "parse_yaml", "read_json", "read_text", "read_yaml"]
+_R = TypeVar("_R", bound=BaseModel)
+
+__all__ = ["DataError", "parse_json", "parse_yaml", "read_json", "read_record", "read_text", "read_yaml"]
 
 _YAML_CHARACTERS = 200_000  # about a third of a second for the parser
 _JSON_BYTES = 256 * 2**20
@@ -81,6 +85,31 @@ def read_json(path: Path) -> Any:
         DataError: It can't be read, or is no JSON.
     """
     return parse_json(read_text(path, _JSON_BYTES))
+
+
+def read_record(kind: type[_R], path: Path, what: str, remedy: str) -> _R:
+    """Reads a JSON file that holds one record.
+
+    Args:
+        kind: The record's class.
+        path: The file.
+        what: What the file is, for the error message.
+        remedy: What to do about a bad file, for the error message.
+
+    Returns:
+        The record.
+
+    Raises:
+        ConfigError: The file can't be read, or holds something else; the message names the file and the fault.
+    """
+    try:
+        return kind.model_validate(read_json(path))
+    except DataError as error:
+        raise ConfigError(f"{what} {str(path)!r} can't be read: {error}; {remedy}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = clipped(visible(".".join(map(str, first["loc"]))), 80) or "the file"
+        raise ConfigError(f"{what} {str(path)!r}: {where}: {first['msg']}; {remedy}") from None
 
 
 def parse_json(text: str | bytes) -> Any:

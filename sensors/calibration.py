@@ -16,11 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from homeostat.data_files import DataError, read_json
+from homeostat.data_files import read_record
 from homeostat.errors import ConfigError
-from homeostat.foreign_text import clipped, visible
 from homeostat.sensors.contracts import Need, Sensor
 
 __all__ = ["Alarm", "Calibration", "Thresholded", "calibrated_alarms", "conformal_threshold", "score", "settings_of"]
@@ -179,16 +178,7 @@ class Calibration(BaseModel):
         Raises:
             ConfigError: The file cannot be read or is invalid; the error names the file and the fault.
         """
-        try:
-            return cls.model_validate(read_json(file))
-        except DataError as error:
-            raise ConfigError(f"calibration {str(file)!r} can't be read: {error}; pass a JSON file") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = clipped(visible(".".join(map(str, first["loc"]))), 80) or "the file"
-            raise ConfigError(
-                f"calibration {str(file)!r}: {where}: {first['msg']}; write it with homeostat calibrate"
-            ) from None
+        return read_record(cls, file, "calibration", "write it with homeostat calibrate")
 
 
 def settings_of(sensor: Sensor) -> str:

@@ -20,10 +20,9 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from homeostat.data_files import DataError, read_json
-from homeostat.errors import ConfigError
+from homeostat.data_files import read_record
 from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.attention_drift import FLOOR
 from homeostat.sensors.context import SensorContext
@@ -32,9 +31,6 @@ from homeostat.sensors.readings import Reading, not_judged
 from homeostat.sensors.spans import covered
 
 __all__ = ["ConflictProbe", "ProbeWeights", "head_features"]
-
-
-_FITTED = "write one with homeostat fit-probe"
 
 
 class ProbeWeights(BaseModel):
@@ -117,18 +113,7 @@ class ProbeWeights(BaseModel):
             ConfigError: The file can't be read or holds something else.
         """
         path = file / "probe.json" if file.is_dir() else file
-        try:
-            return cls.model_validate(read_json(path))
-        except DataError as error:
-            raise ConfigError(
-                f"probe {str(path)!r} can't be read: {error}; write one with homeostat fit-probe"
-            ) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "file"
-            raise ConfigError(
-                f"probe {str(path)!r}, {where}: {first['msg']}; write one with homeostat fit-probe"
-            ) from None
+        return read_record(cls, path, "probe", "write it with homeostat fit-probe")
 
 
 class ConflictProbe:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from homeostat.errors import ConfigError
+from homeostat.data_files import read_record
 
 __all__ = ["Causal", "Localization"]
 
@@ -103,15 +103,4 @@ class Localization(BaseModel):
             ConfigError: The file can't be read or holds something else.
         """
         path = file / "localization.json" if file.is_dir() else file
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"localization {str(path)!r} can't be read ({type(error).__name__}); run homeostat localize"
-            ) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigError(
-                f"{str(path)!r} is not a localization: {where}: {first['msg']}; run homeostat localize again"
-            ) from None
+        return read_record(cls, path, "localization", "run homeostat localize")

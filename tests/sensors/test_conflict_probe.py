@@ -102,6 +102,7 @@ def test_the_file_comes_back_as_it_was(tmp_path: Path) -> None:
         ("{", "can't be read"),
         ("[]", "probe"),
         (weights().model_dump_json().replace('"intercept":0.25', '"intercept":"x"'), "intercept"),
+        (weights().model_dump_json()[:-1] + ',"\\u001b[2Jx":1}', r"\\u001b\[2Jx: Extra inputs"),
         (weights().model_dump_json().replace("[0.1,0.2,0.3,0.4]", "[0.1]"), "mean has 1 numbers for 2 heads"),
         (weights().model_dump_json().replace("[1.0,2.0,4.0,0.5]", "[1.0,2.0,0.0,0.5]"), "not above 0"),
     ],
