@@ -5,8 +5,8 @@
 A row's price is the difference between an answer of ``--tokens`` tokens and one of a single token, so that reading the
 prompt does not count. The fastest of ``--rounds`` counts.
 
-JSON, in milliseconds for a step of all rows: ``generate`` and ``batch_1`` (one row), ``batch_8`` (eight rows), each with
-``plain`` and ``probed``; ``prompt`` is the number of the prompt's tokens.
+JSON, in milliseconds for a step of all rows: ``generate`` and ``batch_1`` (one row), ``batch_8`` (eight rows), each
+with ``plain`` and ``probed``; ``prompt`` is the number of the prompt's tokens.
 """
 
 from __future__ import annotations
@@ -42,15 +42,16 @@ def main() -> None:
     copies = max(1, args.prompt // len(model.renderer.tokenizer(WORDS)["input_ids"]))
     prompts = [Prompt.from_chat([{"role": "user", "content": WORDS * copies + f"Story {n}?"}]) for n in range(8)]
 
-    def seconds(way: str, tokens: int, watch: bool) -> float:
+    def timed(way: str, tokens: int, watch: bool) -> tuple[float, int]:
+        """The seconds of a call, and how many tokens its first answer has: ``generate`` may end by itself."""
         begun = time.perf_counter()
         if way == "generate":
-            model.generate(prompts[0], max_new_tokens=tokens, watch=watch)
+            answer = model.generate(prompts[0], max_new_tokens=tokens, watch=watch)[0]
         else:
             call = GenerationCall(max_new_tokens=tokens, watch=watch)
             rows = [Row(prompt, call, owner=n) for n, prompt in enumerate(prompts[: int(way[-1])])]
-            answer_rows(model, rows, pools[way])
-        return time.perf_counter() - begun
+            answer = answer_rows(model, rows, pools[way])[0][0]
+        return time.perf_counter() - begun, len(answer.tokens)
 
     ways = ("generate", "batch_1", "batch_8")
     pools = {way: PrefixPool(model.model.config.get_text_config(decoder=True), 8) for way in ways[1:]}
@@ -58,12 +59,12 @@ def main() -> None:
     for _ in range(args.rounds):
         for way in ways:
             for name, watch in (("plain", False), ("probed", True)):
-                seconds(way, 1, watch)
-                spent = seconds(way, args.tokens, watch) - seconds(way, 1, watch)
-                found[way][name].append(1000 * spent / (args.tokens - 1))
+                timed(way, 1, watch)
+                (whole, tokens), (first, _) = timed(way, args.tokens, watch), timed(way, 1, watch)
+                found[way][name].append(1000 * (whole - first) / (tokens - 1))
     prices = {way: {name: round(min(times), 1) for name, times in by.items()} for way, by in found.items()}
-    tokens = len(model.renderer.render(prompts[0]).ids)
-    result = {**prices, "prompt": tokens, "load": [load, os.getloadavg()[0]]}
+    length = len(model.renderer.render(prompts[0]).ids)
+    result = {**prices, "prompt": length, "load": [load, os.getloadavg()[0]]}
     print(json.dumps(result))
     if args.json is not None:
         args.json.write_text(json.dumps(result) + "\n")

@@ -224,12 +224,12 @@ class RollingBatch:
     def _step(self, done: Done, stop: CallStop) -> None:
         """Runs one token of every row."""
         self._set_deadline(stop)
-        device = self._model.model.device
+        device, mask = self._model.model.device, self._cache.mask()
         self._read([one.run if one is not None else None for one in self._active], self._cache.padding)
         last = [one.tokens[-1] if one is not None else self._model.pad for one in self._active]
         out = self._model.model(
             input_ids=torch.tensor(last, device=device)[:, None],
-            attention_mask=self._cache.mask().to(device),
+            attention_mask=mask.to(device) if mask is not None else None,
             position_ids=self._cache.positions().to(device),
             past_key_values=self._cache.cache,
             use_cache=True,

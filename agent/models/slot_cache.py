@@ -40,12 +40,14 @@ class SlotCache:
         """The number of columns."""
         return int(self.cache.get_seq_length()) if self.cache is not None else 0
 
-    def mask(self) -> Tensor:
+    def mask(self) -> Tensor | None:
         """Builds the mask of the next forward pass over one token a slot.
 
         Returns:
-            (B, columns + 1): 1 for tokens, 0 for padding.
+            (B, columns + 1): 1 for tokens, 0 for padding. None without padding: attention is cheaper without a mask.
         """
+        if not any(self.padding):
+            return None
         column = torch.arange(self.columns + 1)
         return (column >= torch.tensor(self.padding)[:, None]).long()
 
@@ -124,7 +126,7 @@ class SlotCache:
             return
         padding = [self.padding[slot] for slot in slots]
         spare = min(padding)
-        cut = spare if spare > _WASTE + self.columns // 4 else 0
+        cut = spare if len(slots) == 1 or spare > _WASTE + self.columns // 4 else 0
         if len(slots) == len(self.padding) and not cut:
             return
         index = torch.tensor(slots)
