@@ -109,7 +109,7 @@ def read_record(kind: type[_R], path: Path, what: str, remedy: str) -> _R:
     except ValidationError as error:
         first = error.errors()[0]
         where = clipped(visible(".".join(map(str, first["loc"]))), 80) or "the file"
-        raise ConfigError(f"{what} {str(path)!r}: {where}: {first['msg']}; {remedy}") from None
+        raise ConfigError(f"not a {what}: {str(path)!r}: {where}: {first['msg']}; {remedy}") from None
 
 
 def parse_json(text: str | bytes) -> Any:
