@@ -20,7 +20,7 @@ from transformers import LogitsProcessor
 
 from homeostat.errors import ModelError
 
-__all__ = ["JSONSchemaProcessor", "guidance_tokenizer"]
+__all__ = ["JSONSchemaProcessor", "SchemaConstraint", "guidance_tokenizer"]
 
 
 def guidance_tokenizer(tokenizer: Any, stops: frozenset[int]) -> Any:
@@ -65,11 +65,48 @@ class _Described(SimpleNamespace):
         return ids
 
 
-class JSONSchemaProcessor(LogitsProcessor):
-    """Forbids every token after which the text could no longer become JSON that fits a schema.
+class SchemaConstraint:
+    """Holds one answer to a JSON schema, token by token."""
 
-    One object serves one call of ``generate``.
-    """
+    def __init__(self, tokenizer: Any, schema: Mapping[str, Any]) -> None:
+        """Compiles the schema.
+
+        Args:
+            tokenizer: The tokenizer, as :func:`guidance_tokenizer` returns it.
+            schema: The JSON schema.
+
+        Raises:
+            ModelError: llguidance can't follow the schema.
+        """
+        self._matcher = llguidance.LLMatcher(tokenizer, _grammar(tokenizer, schema))
+
+    def allow(self, scores: torch.Tensor) -> torch.Tensor:
+        """Forbids every token after which the text could no longer become JSON that fits the schema.
+
+        Args:
+            scores: (V,) the scores of the next token.
+
+        Returns:
+            (V,) scores, -inf for forbidden tokens.
+        """
+        allowed = np.zeros(scores.shape, bool)
+        bits = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
+        width = min(len(bits), len(allowed))
+        allowed[:width] = bits[:width]
+        return scores.masked_fill(torch.from_numpy(~allowed).to(scores.device), float("-inf"))
+
+    def take(self, token: int) -> None:
+        """Goes on behind a token.
+
+        Args:
+            token: The token that was drawn.
+        """
+        if not self._matcher.is_stopped():
+            self._matcher.consume_token(token)
+
+
+class JSONSchemaProcessor(LogitsProcessor):
+    """Holds the answers of one call of ``generate`` to a JSON schema."""
 
     def __init__(self, tokenizer: Any, schema: Mapping[str, Any], prompt: int) -> None:
         """Compiles the schema.
@@ -82,27 +119,26 @@ class JSONSchemaProcessor(LogitsProcessor):
         Raises:
             ModelError: llguidance can't follow the schema.
         """
-        # At most one space between tokens of JSON: a small model could write white space for ever.
-        layout: Any = {"whitespace_pattern": " "}
-        for lenient in ({}, {"lenient": True}):  # keywords that llguidance does not know are then left out
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=layout | lenient)
-            problem = llguidance.LLMatcher.validate_grammar(grammar, tokenizer)
-            if not problem or problem.startswith("WARNING"):
-                break
-        else:
-            raise ModelError(f"schema {json.dumps(schema)[:80]!r} can't constrain decoding: {problem.splitlines()[0]}")
-        self._tokenizer, self._grammar, self._prompt = tokenizer, grammar, prompt
-        self._matchers: list[Any] = []
+        self._tokenizer, self._schema, self._prompt = tokenizer, schema, prompt
+        self._rows = [SchemaConstraint(tokenizer, schema)]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Returns the (B, V) scores of the next token, -inf for forbidden ones. Rows keep their order between calls."""
-        if not self._matchers:
-            self._matchers = [llguidance.LLMatcher(self._tokenizer, self._grammar) for _ in range(len(input_ids))]
-        allowed = np.zeros(scores.shape, bool)
-        for row, matcher in enumerate(self._matchers):
-            if input_ids.shape[1] > self._prompt and not matcher.is_stopped():
-                matcher.consume_token(int(input_ids[row, -1]))
-            bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
-            width = min(len(bits), scores.shape[1])
-            allowed[row, :width] = bits[:width]
-        return scores.masked_fill(torch.from_numpy(~allowed).to(scores.device), float("-inf"))  # type: ignore[return-value]
+        while len(self._rows) < len(scores):
+            self._rows.append(SchemaConstraint(self._tokenizer, self._schema))
+        if input_ids.shape[1] > self._prompt:
+            for one, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
+                one.take(token)
+        return torch.stack([one.allow(row) for one, row in zip(self._rows, scores, strict=True)])  # type: ignore[return-value]
+
+
+def _grammar(tokenizer: Any, schema: Mapping[str, Any]) -> str:
+    """llguidance's grammar of a schema."""
+    # At most one space between tokens of JSON: a small model could write white space for ever.
+    layout: Any = {"whitespace_pattern": " "}
+    for lenient in ({}, {"lenient": True}):  # keywords that llguidance does not know are then left out
+        grammar: str = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=layout | lenient)
+        problem = llguidance.LLMatcher.validate_grammar(grammar, tokenizer)
+        if not problem or problem.startswith("WARNING"):
+            return grammar
+    raise ModelError(f"schema {json.dumps(schema)[:80]!r} can't constrain decoding: {problem.splitlines()[0]}")

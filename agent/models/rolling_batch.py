@@ -5,34 +5,35 @@ token, a stop text, their length or deadline, or because nobody wants them any m
 their prompts together, on top of what is known of them (:mod:`~homeostat.agent.models.batch_start`), and are then put
 into the slots of the others' key-value cache.
 
-Each row has a probe run, a random stream and statistics of its own, so its answer and its readings are those that it
-would have alone, up to rounding.
+Each row has a probe run, steering rules, a schema, a random stream and statistics of its own, so its answer and its
+readings are those that it would have alone, up to rounding. The prompt of a steered row runs by itself, from its first
+token, and its keys are of use to no other prompt.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from homeostat import sensors
-from homeostat.agent.models.batch_start import start_batch
+from homeostat.agent.models.active_row import ActiveRow
+from homeostat.agent.models.batch_start import BatchStart, start_batch
 from homeostat.agent.models.capacity import free_memory, is_out_of_memory, out_of_memory
 from homeostat.agent.models.decoding import matching_images
-from homeostat.agent.models.generation import PROBED_ROWS, token_texts
+from homeostat.agent.models.generation import PROBED_ROWS
 from homeostat.agent.models.inputs import on_device
 from homeostat.agent.models.prefix_pool import Prefix, PrefixPool
 from homeostat.agent.models.rows import Row
 from homeostat.agent.models.sampling import Drawn, TokenSampler, draw
 from homeostat.agent.models.slot_cache import SlotCache
 from homeostat.agent.models.stopping import CallStop, Stopped
-from homeostat.agent.models.text_stream import TextStream, cut_text
+from homeostat.agent.models.text_stream import TextStream
 from homeostat.errors import CallInterrupted
-from homeostat.sensors.attempts import Attempt, Readout, SpanMass
+from homeostat.sensors.attempts import Attempt, Readout
+from homeostat.sensors.chat.batches import batch
 from homeostat.sensors.chat.rendered import Rendered
 
 if TYPE_CHECKING:
@@ -48,45 +49,6 @@ Done = Callable[["Row", "list[Attempt] | Exception"], None]
 """Is told a row's answers, or why it has none."""
 
 
-@dataclass(eq=False)
-class _Active:
-    """A row that is being generated."""
-
-    row: Row
-    rendered: Rendered
-    sampler: TokenSampler
-    stream: TextStream | None
-    run: RowRun | None
-    cached: int
-    company: int
-    begun: float = field(default_factory=time.monotonic)
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    entropy: list[float] = field(default_factory=list)
-    margin: list[float] = field(default_factory=list)
-
-    def take(self, drawn: Drawn, place: int) -> None:
-        """Adds the token that the row has drawn."""
-        self.tokens.append(drawn.tokens[place])
-        self.logprobs.append(drawn.logprobs[place])
-        self.entropy.append(drawn.entropy[place])
-        self.margin.append(drawn.margin[place])
-
-    def over(self, stops: frozenset[int], stop: CallStop) -> bool:
-        """Whether the row ends behind its newest token."""
-        token, call = self.tokens[-1], self.row.call
-        if self.stream is not None and token not in stops:
-            self.stream.push(token)
-        return (
-            token in stops
-            or len(self.tokens) >= call.max_new_tokens
-            or stop.over()
-            or (call.deadline is not None and time.monotonic() >= call.deadline)
-            or (self.stream is not None and self.stream.stopped)
-            or (self.row.cancelled is not None and self.row.cancelled())
-        )
-
-
 class RollingBatch:
     """One model's batch."""
 
@@ -100,7 +62,7 @@ class RollingBatch:
         """
         self._model, self._pool, self._most = model, pool, slots
         self._cache = SlotCache()
-        self._active: list[_Active | None] = []  # by slot; None where the row has left
+        self._active: list[ActiveRow | None] = []  # by slot; None where the row has left
         self._entering: list[Row] = []
         self._again: list[list[Row]] = []  # rows that failed together, in smaller groups
         self._recorders: RowRecorders | None = None
@@ -132,7 +94,7 @@ class RollingBatch:
                 done(row, CallInterrupted(f"{self._model.name!r}: a batch was interrupted; call it again"))
 
     @property
-    def _running(self) -> list[_Active]:
+    def _running(self) -> list[ActiveRow]:
         return [one for one in self._active if one is not None]
 
     def _let_in(self, source: Source, done: Done, stop: CallStop, stack: ExitStack) -> None:
@@ -140,14 +102,12 @@ class RollingBatch:
         room = self._most - len(self._running)
         if room <= 0:
             return
-        if self._again:
-            group = self._again.pop(0)
-            self._entering, rest = group[:room], group[room:]
-            self._again[:0] = [rest] if rest else []
-        else:
-            self._entering = list(source(room, bool(self._running)))
-        if not self._entering:
+        group = self._again.pop(0) if self._again else list(source(room, bool(self._running)))
+        if not group:
             return
+        together = _run_together(group[:room])
+        self._entering, rest = group[:together], group[together:]
+        self._again[:0] = [rest] if rest else []
         self._set_deadline(stop)
         rows = self._entering
         with matching_images(self._model.name):
@@ -160,14 +120,17 @@ class RollingBatch:
         self._entering = []
         self._took(list(zip(places, new, strict=True)), drawn, done, stop)
 
-    def _prefilled(self, rows: Sequence[Row], stack: ExitStack) -> tuple[list[_Active], Any, list[int], Drawn]:
+    def _prefilled(self, rows: Sequence[Row], stack: ExitStack) -> tuple[list[ActiveRow], Any, list[int], Drawn]:
         """New rows, the cache of their prompts, each row's padding in it, and their first tokens."""
         prompts = [row.rendered or self._model.renderer.render(row.prompt) for row in rows]
         runs = self._runs(rows, prompts, stack)
         if self._recorders is not None:
             self._recorders.rows = ()
         owners, fresh = [row.owner for row in rows], max(row.call.fresh_rows for row in rows)
-        start = start_batch(self._model, prompts, owners, fresh, self._pool, self._known())
+        if rows[0].call.steer:  # what others have computed was not steered
+            start = BatchStart(batch(prompts, self._model.pad), self._pool.empty_cache(), (0,))
+        else:
+            start = start_batch(self._model, prompts, owners, fresh, self._pool, self._known())
         inputs = on_device(self._model.model, start.prompts.inputs)
         mask, first = inputs["attention_mask"], start.cache.get_seq_length()
         padding = [mask.shape[1] - len(prompt.ids) for prompt in prompts]
@@ -175,37 +138,42 @@ class RollingBatch:
         self._read(runs, padding)
         inputs |= {"input_ids": inputs["input_ids"][:, first:], "position_ids": positions[:, first:]}
         out = self._model.model(**inputs, past_key_values=start.cache, use_cache=True, logits_to_keep=1)
-        samplers = [TokenSampler(row.call.temperature, row.top_p, row.call.seed) for row in rows]
+        samplers = [self._sampler(row) for row in rows]
         drawn = draw(out.logits[:, -1], samplers)
         company = len(self._running) + len(rows)
         parts = zip(rows, prompts, samplers, runs, start.cached, strict=True)
         new = [
-            _Active(row, prompt, sampler, self._stream(row), run, cached, company)
+            ActiveRow(row, prompt, sampler, self._stream(row), run, cached, company)
             for row, prompt, sampler, run, cached in parts
         ]
         return new, start.cache, padding, drawn
 
+    def _sampler(self, row: Row) -> TokenSampler:
+        call = row.call
+        constraint = None if call.schema is None else self._model.constraint(call.schema)
+        return TokenSampler(call.temperature, row.top_p, call.seed, constraint)
+
     def _known(self) -> list[Prefix]:
-        """What the rows that are being generated have computed so far."""
+        """What the rows that are being generated have computed so far, but for those that are steered."""
         return [
             Prefix([*one.rendered.ids, *one.tokens[:-1]], one.rendered.images, self._cache.view(slot))
             for slot, one in enumerate(self._active)
-            if one is not None
+            if one is not None and not one.row.call.steer
         ]
 
     def _runs(self, rows: Sequence[Row], prompts: Sequence[Rendered], stack: ExitStack) -> list[RowRun | None]:
-        """The probe's run of each row; None for a row that nobody reads. The probe is attached when it is needed."""
-        if self._recorders is None and any(row.call.watch is not False for row in rows):
+        """The probe's run of each row; None for one that nobody reads or steers. The probe is attached when needed."""
+        needed = [row.call.watch is not False or bool(row.call.steer) for row in rows]
+        if self._recorders is None and any(needed):
             watching = sensors.watch(self._model.model, layers=self._model.layers, rows=PROBED_ROWS)
             self._recorders = stack.enter_context(watching).start_rows()
         found: list[RowRun | None] = []
-        for row, prompt in zip(rows, prompts, strict=True):
-            watch = row.call.watch
-            if watch is False or self._recorders is None:
+        for row, prompt, need in zip(rows, prompts, needed, strict=True):
+            if not need or self._recorders is None:
                 found.append(None)
             else:
-                readout = watch if isinstance(watch, Readout) else Readout()
-                found.append(self._recorders.run(prompt.as_spans(), readout))
+                readout = row.call.watch if isinstance(row.call.watch, Readout) else Readout()
+                found.append(self._recorders.run(prompt.as_spans(), readout, row.call.steer))
         return found
 
     def _read(self, runs: Sequence[RowRun | None], padding: Sequence[int]) -> None:
@@ -240,7 +208,7 @@ class RollingBatch:
             scores = scores[torch.tensor([slot for slot, _ in here], device=scores.device)]
         self._took(here, draw(scores, [one.sampler for _, one in here]), done, stop)
 
-    def _took(self, rows: Sequence[tuple[int, _Active]], drawn: Drawn, done: Done, stop: CallStop) -> None:
+    def _took(self, rows: Sequence[tuple[int, ActiveRow]], drawn: Drawn, done: Done, stop: CallStop) -> None:
         """Gives rows their newest tokens, and lets those out that have ended."""
         for place, (slot, one) in enumerate(rows):
             one.take(drawn, place)
@@ -253,41 +221,20 @@ class RollingBatch:
             if over:
                 self._let_out(slot, one, done)
 
-    def _let_out(self, slot: int, one: _Active, done: Done) -> None:
+    def _let_out(self, slot: int, one: ActiveRow, done: Done) -> None:
         """Hands a row its answers, or why they can't be read, and keeps its keys for the next prompt."""
-        known = [*one.rendered.ids, *one.tokens[:-1]]
-        self._pool.keep(one.row.owner, Prefix(known, one.rendered.images, self._cache.copy(slot)))
+        if not one.row.call.steer:
+            known = [*one.rendered.ids, *one.tokens[:-1]]
+            self._pool.keep(one.row.owner, Prefix(known, one.rendered.images, self._cache.copy(slot)))
         self._active[slot] = None
         try:
-            found: list[Attempt] | Exception = self._answers(
-                one, one.run.result(len(one.tokens)) if one.run is not None else None
+            read = one.run if one.row.call.watch is not False else None
+            found: list[Attempt] | Exception = one.answers(
+                self._model, read.result(len(one.tokens)) if read is not None else None
             )
         except Exception as error:  # such as attention that is not a number
             found = error
         done(one.row, found)
-
-    def _answers(self, one: _Active, mass: SpanMass | None) -> list[Attempt]:
-        tokenizer, tokens = self._model.renderer.tokenizer, one.tokens
-        whole = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        text, cut = cut_text(whole, one.row.stop)
-        if one.stream is not None:
-            one.stream.finish(text)
-        attempt = Attempt(
-            text=text,
-            tokens=tuple(tokens),
-            logprobs=tuple(one.logprobs),
-            entropy=tuple(one.entropy),
-            margin=tuple(one.margin),
-            spans=mass,
-            prompt_tokens=len(one.rendered.ids),
-            cached_tokens=one.cached,
-            seconds=time.monotonic() - one.begun,
-            finish="stop" if cut or (bool(tokens) and tokens[-1] in self._model.stops) else "length",
-            prompt_ids=tuple(one.rendered.ids),
-            pieces=token_texts(tokenizer, tokens),
-            batch=one.company,
-        )
-        return [attempt] * one.row.call.n
 
     def _tidy(self) -> None:
         """Drops empty slots, where they are at least half of all, and columns that nobody needs."""
@@ -332,20 +279,26 @@ class RollingBatch:
             for one in running:
                 done(one.row, error)
 
-    def _stopped(self, rows: Sequence[_Active], done: Done, stop: CallStop) -> None:
+    def _stopped(self, rows: Sequence[ActiveRow], done: Done, stop: CallStop) -> None:
         """Ends rows whose forward pass was stopped: at their deadline with the tokens so far, else with an error."""
         for one in rows:
             if stop.interrupted:
                 done(one.row, CallInterrupted(f"{self._model.name!r}: a batch was interrupted; call it again"))
             else:
-                done(one.row, self._answers(one, None))
+                done(one.row, one.answers(self._model, None))
 
-    def _unread(self, row: Row) -> _Active:
+    def _unread(self, row: Row) -> ActiveRow:
         """A row without a token."""
         prompt = row.rendered or self._model.renderer.render(row.prompt)
-        return _Active(row, prompt, TokenSampler(0.0, 1.0, None), self._stream(row), None, 0, 1)
+        return ActiveRow(row, prompt, TokenSampler(0.0, 1.0, None), self._stream(row), None, 0, 1)
 
     def _drop(self) -> None:
         """Drops all rows and their keys."""
         self._active = []
         self._cache.keep([])
+
+
+def _run_together(rows: Sequence[Row]) -> int:
+    """How many of the first rows run their prompts together; a prompt that is steered runs by itself."""
+    steered = [place for place, row in enumerate(rows) if row.call.steer]
+    return max(steered[0], 1) if steered else len(rows)

@@ -37,13 +37,17 @@ class Row:
     owner: Hashable = None
 
 
-def fits_a_batch(call: GenerationCall) -> bool:
+def fits_a_batch(call: GenerationCall, *, changing: bool) -> bool:
     """Tells whether a call can share a batch with other prompts.
 
     Args:
         call: The settings.
+        changing: Whether the batch is one whose rows come and go. In a batch of fixed rows, ``generate`` treats all
+            rows alike, so no row has steering or a schema of its own.
 
     Returns:
-        True for one answer without steering and without a schema.
+        True for one answer; rules about attention sinks need a prompt that nothing is read beside.
     """
-    return call.rows == 1 and not call.steer and call.schema is None
+    if call.rows > 1 or any(rule.sinks is not None for rule in call.steer):
+        return False
+    return changing or (not call.steer and call.schema is None)

@@ -9,11 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Drawn", "TokenSampler", "draw"]
+__all__ = ["Constraint", "Drawn", "TokenSampler", "draw"]
+
+
+class Constraint(Protocol):
+    """Forbids tokens, depending on those that were drawn before."""
+
+    def allow(self, scores: Tensor) -> Tensor:
+        """Returns the (V,) scores of the next token, -inf for forbidden ones."""
+        ...
+
+    def take(self, token: int) -> None:
+        """Is told the token that was drawn."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class Drawn:
 
     Attributes:
         tokens: The tokens.
-        logprobs: The natural-log probability of each, at the row's temperature, among all tokens.
+        logprobs: The natural-log probability of each, at the row's temperature, among all tokens that are allowed.
         entropy: The entropy of each row's distribution, in nats.
         margin: The probability of each row's likeliest token less that of the second.
     """
@@ -39,17 +52,21 @@ class TokenSampler:
     Attributes:
         temperature: The temperature; 0 takes the likeliest token.
         top_p: Only the likeliest tokens whose probabilities add up to this are drawn, at least one.
+        constraint: Forbids tokens; None allows all.
     """
 
-    def __init__(self, temperature: float, top_p: float, seed: int | None) -> None:
+    def __init__(
+        self, temperature: float, top_p: float, seed: int | None, constraint: Constraint | None = None
+    ) -> None:
         """Begins the row's random stream.
 
         Args:
             temperature: The temperature; 0 takes the likeliest token.
             top_p: The nucleus; 1 for all tokens.
             seed: The seed of the stream; None begins anywhere.
+            constraint: Forbids tokens; None allows all.
         """
-        self.temperature, self.top_p = temperature, top_p
+        self.temperature, self.top_p, self.constraint = temperature, top_p, constraint
         self._stream: torch.Generator | None = None
         if temperature > 0:
             self._stream = torch.Generator()
@@ -91,6 +108,9 @@ def draw(scores: Tensor, samplers: Sequence[TokenSampler]) -> Drawn:
         The tokens and their statistics.
     """
     scores = scores.float()
+    if any(one.constraint is not None for one in samplers):
+        rows = zip(samplers, scores, strict=True)
+        scores = torch.stack([row if one.constraint is None else one.constraint.allow(row) for one, row in rows])
     if any(one.temperature not in (0, 1) for one in samplers):
         heat = torch.tensor([one.temperature or 1.0 for one in samplers], device=scores.device)
         scores = scores / heat[:, None]
@@ -102,5 +122,9 @@ def draw(scores: Tensor, samplers: Sequence[TokenSampler]) -> Drawn:
         tokens = scores.argmax(-1)
     else:
         tokens = torch.stack([one.pick(row) for one, row in zip(samplers, scores, strict=True)])
+    drawn: list[int] = tokens.tolist()
+    for one, token in zip(samplers, drawn, strict=True):
+        if one.constraint is not None:
+            one.constraint.take(token)
     told = torch.stack([logprobs.gather(1, tokens[:, None])[:, 0], entropy, best[:, 0] - best[:, -1]]).tolist()
-    return Drawn(tokens.tolist(), *told)
+    return Drawn(drawn, *told)

@@ -212,7 +212,7 @@ class SharedModel:
         batched = (
             isinstance(self.inner, TransformersModel)
             and self.inner.memory is None
-            and fits_a_batch(call)
+            and fits_a_batch(call, changing=self._rolls)
             and (self._batch_samples or call.temperature == 0)
         )
         if batched and rendered is None:
@@ -379,9 +379,10 @@ class SharedModel:
             else:
                 with self._rendering:
                     left = ready_jobs(self.inner, jobs)
-            if left:
-                run_batch(self.inner, left, self.on_batch)
-            return
+            together = [job for job in left if job.row is not None and fits_a_batch(job.row.call, changing=False)]
+            if together:
+                run_batch(self.inner, together, self.on_batch)
+            jobs = [job for job in left if job not in together]
         for job in jobs:
             if self.on_batch is not None:
                 self.on_batch(1)

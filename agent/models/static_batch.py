@@ -38,7 +38,8 @@ def answer_together(model: TransformersModel, rows: Sequence[Row]) -> list[list[
 
     Args:
         model: The model.
-        rows: The prompts with their settings; each satisfies :func:`~homeostat.agent.models.rows.fits_a_batch`.
+        rows: The prompts with their settings; each satisfies :func:`~homeostat.agent.models.rows.fits_a_batch` for a
+            batch of fixed rows.
 
     Returns:
         For each row what :meth:`~homeostat.agent.Model.generate` returns. ``seconds`` are the whole batch's.

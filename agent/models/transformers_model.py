@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from homeostat.agent.memory.settings import SpanMemory
     from homeostat.agent.memory.span_cache import SpanCache
+    from homeostat.agent.models.constrained import SchemaConstraint
     from homeostat.agent.models.stopping import CallStop
     from homeostat.sensors import Probe
 
@@ -240,6 +241,22 @@ class TransformersModel:
         """
         return parsed_answer(self.renderer.tokenizer, attempt, tools)
 
+    def constraint(self, schema: Mapping[str, Any]) -> SchemaConstraint:
+        """Compiles a JSON schema for one answer.
+
+        Args:
+            schema: The schema.
+
+        Returns:
+            What forbids the tokens that don't fit.
+
+        Raises:
+            ModelError: The schema can't be followed.
+        """
+        from homeostat.agent.models.constrained import SchemaConstraint
+
+        return SchemaConstraint(self._guide(), schema)
+
     def interrupt(self) -> None:
         """Ends the present call soon (see :class:`~homeostat.agent.models.protocol.Interruptible`)."""
         present = self._present
@@ -373,11 +390,17 @@ class TransformersModel:
         """The logits processor that holds an answer to the call's schema; None without one."""
         if call.schema is None:
             return None
-        from homeostat.agent.models.constrained import JSONSchemaProcessor, guidance_tokenizer
+        from homeostat.agent.models.constrained import JSONSchemaProcessor
+
+        return JSONSchemaProcessor(self._guide(), call.schema, prompt_tokens)
+
+    def _guide(self) -> Any:
+        """The tokenizer as constrained decoding needs it, made once."""
+        from homeostat.agent.models.constrained import guidance_tokenizer
 
         if self._guidance is None:
             self._guidance = guidance_tokenizer(self.renderer.tokenizer, self.stops)
-        return JSONSchemaProcessor(self._guidance, call.schema, prompt_tokens)
+        return self._guidance
 
     def _cache_of(self, memory: SpanMemory | float | None, reuse: bool) -> KeyValueCache:
         if memory is None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from homeostat.sensors.probe.row_recorders import RowRecorders
     from homeostat.sensors.steering.binding import Steering
     from homeostat.sensors.steering.reweighting import LayerSteering
+    from homeostat.sensors.steering.row_steering import RowSteering
 
 __all__ = ["PROBES", "probe_attention"]
 
@@ -50,7 +51,7 @@ class Watcher(Protocol):
         ...
 
     @property
-    def steering(self) -> Steering | None:
+    def steering(self) -> Steering | RowSteering | None:
         """How the present run is steered; None where it is not."""
         ...
 

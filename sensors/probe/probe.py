@@ -34,6 +34,7 @@ from homeostat.sensors.probe.thinned_keys import KeyReader, ThinnedKeys
 from homeostat.sensors.spans import OUTPUT, Spans
 from homeostat.sensors.steering.actuators import Actuator
 from homeostat.sensors.steering.binding import Steering
+from homeostat.sensors.steering.row_steering import RowSteering
 
 __all__ = ["NAME", "Probe", "watch"]
 
@@ -52,7 +53,6 @@ class Probe:
         layers: The layers that it reads.
         readout: What it records besides span masses.
         recorder: What the present run has collected; None outside a run.
-        steering: The present run's steering rules; None if there are none.
     """
 
     def __init__(
@@ -84,7 +84,12 @@ class Probe:
         self._rows = rows
         self._sink_threshold = sink_threshold
         self.recorder: Recorder | RowRecorders | None = None
-        self.steering: Steering | None = None
+        self._steering: Steering | None = None
+
+    @property
+    def steering(self) -> Steering | RowSteering | None:
+        """How the present run is steered; None where it is not."""
+        return self.recorder.steering if isinstance(self.recorder, RowRecorders) else self._steering
 
     def start(
         self, spans: Spans | Sequence[Spans], *, steer: Iterable[Actuator] = (), reader: KeyReader | None = None
@@ -105,12 +110,13 @@ class Probe:
         if not given:
             raise ConfigError(f"spans={spans!r} holds no prompt; pass one Spans, or one for each prompt of the batch")
         rules = tuple(steer)
-        self.steering = Steering(rules, given, self.layers, self._depth) if rules else None
+        self._steering = Steering(rules, given, self.layers, self._depth) if rules else None
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
         self.recorder.reader = reader
 
     def start_rows(self) -> RowRecorders:
-        """Starts the runs of a batch whose rows come and go. Each row is read by itself, without its padding.
+        """Starts the runs of a batch whose rows come and go. Each row is read, and steered, by itself, without
+        its padding.
 
         Returns:
             What the runs are made by, and what is told which rows the next forward has.
@@ -119,8 +125,11 @@ class Probe:
         def made(spans: Spans, readout: Readout) -> Recorder:
             return Recorder(self.layers, (spans,), self._rows, self._sink_threshold, readout, self._every)
 
-        self.steering = None
-        rows = self.recorder = RowRecorders(made)
+        def steered(spans: Spans, rules: tuple[Actuator, ...]) -> Steering:
+            return Steering(rules, (spans,), self.layers, self._depth)
+
+        self._steering = None
+        rows = self.recorder = RowRecorders(made, steered)
         return rows
 
     def prepare(
@@ -192,7 +201,7 @@ class Probe:
             ProbeError: The model did not run, or the run is incomplete.
             ConfigError: ``tokens`` or ``beams`` do not fit the batch.
         """
-        recorder, self.recorder, self.steering = self.recorder, None, None
+        recorder, self.recorder, self._steering = self.recorder, None, None
         if not isinstance(recorder, Recorder):
             raise ProbeError("no run to read; call start(spans) before the model, and result() once after it")
         every = span_masses(recorder)

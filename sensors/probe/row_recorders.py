@@ -6,17 +6,21 @@ Rows may enter and leave the batch between two forwards. A row's padding, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from homeostat.errors import ConfigError
 from homeostat.sensors.attempts import Readout, SpanMass
 from homeostat.sensors.probe.explicit_attention import RowMask
 from homeostat.sensors.probe.recorder import Forward, Recorder
 from homeostat.sensors.probe.results import first_tokens, span_masses
 from homeostat.sensors.probe.thinned_keys import KeyReader, ThinnedKeys
 from homeostat.sensors.spans import Spans
+from homeostat.sensors.steering.actuators import Actuator
+from homeostat.sensors.steering.binding import Steering
+from homeostat.sensors.steering.row_steering import RowSteering
 
 __all__ = ["RowRecorders", "RowRun"]
 
@@ -27,10 +31,12 @@ class RowRun:
 
     Attributes:
         recorder: Collects what the row reads.
+        steering: How the row is steered; None where it is not.
         padding: The number of columns in front of the row's first token.
     """
 
     recorder: Recorder
+    steering: Steering | None = None
     padding: int = 0
 
     def result(self, tokens: int) -> SpanMass:
@@ -58,34 +64,49 @@ class RowRecorders:
         thinned: A cache that lacks keys can't be read row by row.
         length: The rows' prompts differ in length.
         total: The number of columns seen so far.
+        steering: How the rows of the present forward are steered; None where none is.
     """
 
     reader: KeyReader | None = None
     thinned: ThinnedKeys | None = None
     length: int | None = None
 
-    def __init__(self, recorder: Callable[[Spans, Readout], Recorder]) -> None:
+    def __init__(
+        self,
+        recorder: Callable[[Spans, Readout], Recorder],
+        steering: Callable[[Spans, tuple[Actuator, ...]], Steering],
+    ) -> None:
         """Starts without rows.
 
         Args:
             recorder: Makes a row's recorder.
+            steering: Resolves a row's rules.
         """
         self.rows: Sequence[RowRun | None] = ()
         self.active, self.total = False, 0
-        self._recorder, self._start = recorder, 0
+        self.steering: RowSteering | None = None
+        self._recorder, self._steering, self._start = recorder, steering, 0
         self._masks: dict[tuple[int, int, int], tuple[Tensor, Tensor, RowMask]] = {}
 
-    def run(self, spans: Spans, readout: Readout) -> RowRun:
+    def run(self, spans: Spans, readout: Readout, steer: Iterable[Actuator] = ()) -> RowRun:
         """Makes the run of a new row.
 
         Args:
             spans: The spans of its prompt, without padding.
             readout: What is recorded besides span masses.
+            steer: The row's steering rules. The prompt of a steered row has to run in a forward of its own.
 
         Returns:
             The run, to be put into :attr:`rows`.
+
+        Raises:
+            ConfigError: A rule names a span or a layer that is missing, or is about attention sinks.
         """
-        return RowRun(self._recorder(spans, readout))
+        rules = tuple(steer)
+        for rule in rules:
+            if rule.sinks is not None:
+                raise ConfigError(f"sinks={rule.sinks!r} can't steer a row of a changing batch; run the call alone")
+        return RowRun(self._recorder(spans, readout), self._steering(spans, rules) if rules else None)
 
     @property
     def forwards(self) -> Sequence[Forward]:
@@ -108,6 +129,13 @@ class RowRecorders:
         self.total = self._start + queries
         self._masks.clear()
         self.active = any(run is not None for run in self.rows)
+        rules = [
+            (run.steering, run.padding) if run is not None and run.steering is not None else None for run in self.rows
+        ]
+        if not any(rules):
+            self.steering = None
+        elif self.steering is None or not self.steering.same(rules):
+            self.steering = RowSteering(rules)
         for run in self.rows:
             if run is not None:
                 first = max(self._start - run.padding, 0)

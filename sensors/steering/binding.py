@@ -14,7 +14,7 @@ from homeostat.sensors.steering.actuators import Actuator, Slots
 from homeostat.sensors.steering.reweighting import LayerSteering
 from homeostat.sensors.steering.runs import Run, runs_of
 
-__all__ = ["Steering"]
+__all__ = ["Steering", "heads_of"]
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -27,6 +27,8 @@ class Steering:
         first: The first slot whose row produces a token, for rules with ``rows="output"``.
         length: The number of slots of the prompt; None if it is unknown.
         depth: The number of layers of the model.
+        ranges: ``[role][rule][prompt]``: the slots that a rule names as its span (role 0), as ``to`` (role 1), and in
+            its ``where`` (role 2).
     """
 
     def __init__(
@@ -64,15 +66,14 @@ class Steering:
                 assert self.length is not None
                 self.first = self.length - 1
         named = [[rule.span, rule.to, None if rule.where is None else rule.where.span] for rule in self.rules]
-        # [members, takers, looked][rule][prompt]: the slots that a rule is about.
-        self._ranges = [
+        self.ranges = [
             [
                 _resolved(one[role], spans, rule.reach if role == 0 else "span")
                 for rule, one in zip(self.rules, named, strict=True)
             ]
             for role in range(3)
         ]
-        self._tables = [_table(ranges, len(spans)) for ranges in self._ranges]
+        self._tables = [_table(ranges, len(spans)) for ranges in self.ranges]
         # (B, N): the first slot whose row is steered, by prompt and rule.
         self._after = torch.tensor(
             [
@@ -102,8 +103,8 @@ class Steering:
                 prompt does not come in one forward.
         """
         if layer not in self._picked:
-            picked = tuple(i for i, rule in enumerate(self.rules) if self._reaches(rule, layer))
-            self._picked[layer] = picked, tuple(_heads(self.rules[i], layer) for i in picked)
+            picked = tuple(i for i, rule in enumerate(self.rules) if self.reaches(rule, layer))
+            self._picked[layer] = picked, tuple(heads_of(self.rules[i], layer) for i in picked)
         picked, chosen = self._picked[layer]
         if not picked:
             return None
@@ -158,7 +159,7 @@ class Steering:
         members, takers, looked = (on_keys(table) for table in self._tables)
         firsts = [max(self.first * (self.rules[i].rows == "output"), int(self._after[:, i].min())) for i in picked]
         whole: list[Ranges] = [((offset, total),)]
-        spans = [self._ranges[0][i] if self.rules[i].sinks is None else whole for i in picked]
+        spans = [self.ranges[0][i] if self.rules[i].sinks is None else whole for i in picked]
         return LayerSteering(
             tuple(self.rules[i] for i in picked),
             members,
@@ -176,7 +177,7 @@ class Steering:
         prompts = range(len(self._tables[0]))
         return tuple(
             runs_of(
-                ((a - offset, b - offset) for role in self._ranges for i in picked for a, b in role[i][prompt]), keys
+                ((a - offset, b - offset) for role in self.ranges for i in picked for a, b in role[i][prompt]), keys
             )
             for prompt in prompts
         )
@@ -207,8 +208,16 @@ class Steering:
         found = torch.nn.functional.pad(found, (0, keys - found.shape[-1]))
         return found.repeat_interleave(batch // len(found), 0)
 
-    def _reaches(self, rule: Actuator, layer: int) -> bool:
-        """Whether a rule steers some head of a layer."""
+    def reaches(self, rule: Actuator, layer: int) -> bool:
+        """Tells whether a rule steers some head of a layer.
+
+        Args:
+            rule: The rule.
+            layer: The layer's index.
+
+        Returns:
+            Whether it does.
+        """
         end = self.depth if rule.to_layer is None else rule.to_layer
         end = end + self.depth if end < 0 else end
         chosen = rule.heads is None or any(index == layer for index, _ in rule.heads)
@@ -250,8 +259,16 @@ def _reached(how: str, ranges: Ranges, length: int | None) -> Ranges:
     return [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
 
 
-def _heads(rule: Actuator, layer: int) -> tuple[int, ...] | None:
-    """The heads of a layer that a rule steers; None for all."""
+def heads_of(rule: Actuator, layer: int) -> tuple[int, ...] | None:
+    """Finds the heads of a layer that a rule steers.
+
+    Args:
+        rule: The rule.
+        layer: The layer's index.
+
+    Returns:
+        The heads, in order; None for all.
+    """
     return None if rule.heads is None else tuple(sorted(head for index, head in rule.heads if index == layer))
 
 

@@ -145,3 +145,31 @@ def tools(chat_tools: Any) -> Any:
 def llava(tools: Any) -> tuple[Any, Any]:
     """(model, processor), tiny and random."""
     return tools.make_llava(), tools.make_processor()
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen3(chat_tools: Any) -> Callable[..., Any]:
+    """Makes a TransformersModel over a Qwen3 of three layers with random weights, which are always the same."""
+
+    def made(positions: int = 2048, **settings: Any) -> Any:
+        import torch
+        from transformers import Qwen3Config, Qwen3ForCausalLM
+
+        from homeostat import TransformersModel
+
+        tokenizer = chat_tools.make_tokenizer()
+        torch.manual_seed(0)
+        config = Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            initializer_range=0.3,
+            max_position_embeddings=positions,
+        )
+        return TransformersModel(Qwen3ForCausalLM(config).eval(), tokenizer, **settings)
+
+    return made

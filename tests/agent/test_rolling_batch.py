@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from homeostat import TransformersModel
 from homeostat.agent.models.generation import GenerationCall
@@ -38,21 +37,9 @@ LONG = "open the settings and turn the screen on and click it and go home " * 12
 
 
 @pytest.fixture
-def model(chat_tools: Any) -> TransformersModel:
-    tokenizer = chat_tools.make_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        initializer_range=0.3,
-        max_position_embeddings=2048,
-    )
-    return TransformersModel(Qwen3ForCausalLM(config).eval(), tokenizer)
+def model(tiny_qwen3: Any) -> TransformersModel:
+    made: TransformersModel = tiny_qwen3()
+    return made
 
 
 def pool_for(model: TransformersModel, entries: int = 8) -> PrefixPool:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from homeostat import TransformersModel
 from homeostat.agent.models.generation import GenerationCall
@@ -26,21 +25,9 @@ WORDS = ["open the settings", "nothing", "turn the screen on and click", "is it 
 
 
 @pytest.fixture(scope="module")
-def model(chat_tools: Any) -> TransformersModel:
-    tokenizer = chat_tools.make_tokenizer()
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        initializer_range=0.3,
-        max_position_embeddings=512,
-    )
-    return TransformersModel(Qwen3ForCausalLM(config).eval(), tokenizer)
+def model(tiny_qwen3: Any) -> TransformersModel:
+    made: TransformersModel = tiny_qwen3(positions=512)
+    return made
 
 
 @pytest.fixture(params=["static", "rolling"])
@@ -172,7 +159,7 @@ def test_a_prompt_that_does_not_fit_fails_alone(model: TransformersModel) -> Non
     shared.close()
 
 
-def test_a_schema_and_steering_run_alone(model: TransformersModel) -> None:
+def test_a_schema_holds_the_answers_of_its_caller(model: TransformersModel) -> None:
     import json
 
     shared = SharedModel(model)
