@@ -1,35 +1,51 @@
 """Compares ways to train on conflicts of instructions: what each one gains and what it forgets.
 
-    python benchmarks/align_table.py --json align_table.json            # three seeds, every row
+    python benchmarks/align_table.py --json align_table.json            # nano, three seeds, every row
     python benchmarks/align_table.py --seeds 0 --out runs/align_table --json seed0.json
+    homeostat localize --model FOLDER --suite chat --count 80 --causal 30 --draws 5 --dtype bfloat16 --out OUT
+    python benchmarks/align_table.py --model FOLDER --dtype bfloat16 --suite chat --out OUT --json alignment.json
 
 A row is a way to train: DPO (direct preference optimisation) on all or on random layers, or SAIL with one of its
 sources of token weights. Every row is compared with the untrained model (``base``) on the same held-out conflicts and
-their twins, the same screens without a conflict. A seed determines the training pairs, the initial weights and the
+their twins, the same situations without a conflict. A seed determines the training pairs, the initial weights and the
 order. All rows have the same learning rate, number of epochs and number of trained parameters; the rank of an adapter
 on all layers is reduced accordingly.
 
-JSON: ``local`` is the localization (focal heads and layers, causal check). ``table`` has for each row one entry per
-seed: ``kept`` and ``right`` say for each conflict and each twin whether it was answered correctly, ``scores`` are the
-four CRAS scores, ``by_kind`` is the share kept and right for each kind of conflict. ``parameters``, ``layers``,
-``loss``, ``seconds`` and ``peak_mib`` (of the whole process) describe the training.
+``--suite phone`` has screens of the simulated phone, for a model that reads images. ``--suite chat`` has conflicts
+between system and user in the wordings of ``alignment/conflicts/hierarchy.yaml``, for any language model.
+
+Each training is a process of its own, which reports its processor time and its peak memory. Answers are kept in
+``--out``: a killed run goes on where it was, and a finished row is not measured again.
+
+JSON: the headline (:func:`align_figures.headline`); ``local``, the focal heads and layers and the causal check; and
+``table``, which has for each row one entry per seed: ``kept`` says for each conflict whether the rule was kept,
+``right`` for each twin whether it was answered correctly, ``both`` whether its rule was kept too. ``kinds`` and
+``variants`` name the kind and the wording of each case, ``scores`` are the four CRAS scores, ``by_kind`` is the share
+kept and right for each kind of conflict. ``parameters``, ``layers``, ``loss``, ``seconds``, ``cpu_seconds``,
+``peak_mib`` (of the whole process) and ``held_mib`` (before the model was loaded) describe the training. Trainings that
+a kill interrupted are marked ``resumed``: their seconds are those of the last part. Hidden states and token weights are
+computed by the row that needs them first, and kept for the next.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import time
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from align_figures import by_kind, headline, show
+from align_rows import SUITES, localizing_twins, measured_cases, rows, training_twins
 
 from homeostat.agent.models.transformers_model import TransformersModel
-from homeostat.alignment.conflicts.core import pairs_of
-from homeostat.alignment.conflicts.phone import phone_twins
-from homeostat.alignment.diagnosis.run import diagnose, generated
+from homeostat.alignment.conflicts.core import Case, pairs_of
+from homeostat.alignment.diagnosis.run import diagnose
 from homeostat.alignment.preference.pairs import write_pairs
 from homeostat.alignment.sail.adapters import load_adapted
 from homeostat.alignment.sail.config import AlignSettings
@@ -38,162 +54,215 @@ from homeostat.alignment.sail.localize import causal_check, localize
 from homeostat.alignment.sail.run import align
 from homeostat.sensors.rubric import DIMENSIONS
 
-RECIPE = {"rate": 5e-3, "epochs": 2, "batch": 16, "beta": 0.5, "nll": 0.2}  # chosen on the dev split
-RANK = 10
+
+class Comparison:
+    """One run of the benchmark: everything that its rows share."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.suite, self.out = args, SUITES[args.suite], Path(args.out)
+        self.count = args.test or self.suite.test
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def base(self) -> TransformersModel:
+        """The untrained model."""
+        return TransformersModel.load(self.args.model, None, self.args.dtype)
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What every row answers."""
+        return measured_cases(self.base, self.args.suite, self.args.split, self.count)
+
+    @cached_property
+    def local(self) -> Localization:
+        """The focal heads and layers, found once."""
+        file = self.out / "localization.json"
+        if not file.is_file():
+            twins, causal, draws = self.suite.localize
+            drawn = list(islice(localizing_twins(self.base, self.args.suite), twins))
+            found = localize(self.base, drawn)
+            told = causal_check(self.base, [both.conflict for both in drawn[:causal]], found.heads, draws=draws)
+            found.model_copy(update={"causal": told}).save(file)
+        return Localization.load(file)
+
+    def pairs(self, seed: int) -> Path:
+        """The training pairs of a seed, written once."""
+        folder = self.out / f"pairs-{seed}"
+        if not folder.is_dir():
+            twins = training_twins(self.base, self.args.suite, seed)
+            write_pairs(pairs_of(islice(twins, self.args.twins or self.suite.twins)), folder)
+        return folder
+
+    def settings(self, seed: int, name: str, told: dict[str, Any]) -> AlignSettings:
+        """The settings of one training."""
+        recipe = {
+            key: kept if (kept := getattr(self.args, key)) is not None else v for key, v in self.suite.recipe.items()
+        }
+        return AlignSettings(
+            model=self.args.model,
+            dtype=self.args.dtype,
+            data=self.pairs(seed),
+            out=self.out / str(seed) / name,
+            localization=self.out / "localization.json",
+            alpha=2 * told["r"],
+            forgetting=0,  # the table scores the twins itself
+            attention_steps=0,
+            seed=seed,
+            cache=self.out / "states",
+            **told,
+            **recipe,
+        )
+
+    def answered(self, folder: Path, model: Path | None) -> list[dict[str, Any]]:
+        """The answers of a model to all cases; those in the folder if it has been asked before."""
+        file = folder / f"answers-{self.args.split}.json"
+        asked = {"suite": self.args.suite, "cases": [case.id for case in self.cases], "tokens": self.suite.tokens}
+        if file.is_file() and (kept := json.loads(file.read_text()))["asked"] == asked:
+            return list(kept["answers"])
+        asks = self.base if model is None else load_adapted(str(model), None, self.args.dtype)
+        cpu = time.process_time()
+        found, _ = diagnose(asks, self.cases, max_new_tokens=self.suite.tokens, batch=self.suite.batch)
+        names = {"id", "kind", "variant", "aligned", "kept", "right", "truth", "text"}
+        answers = [one.model_dump(mode="json", include=names) for one in found]
+        folder.mkdir(parents=True, exist_ok=True)
+        whole = file.with_suffix(".part")
+        whole.write_text(
+            json.dumps({"asked": asked, "answers": answers, "cpu_seconds": time.process_time() - cpu}, indent=1)
+        )
+        whole.replace(file)
+        return answers
 
 
-def localized(model: TransformersModel, out: Path, count: int) -> Localization:
-    file = out / "localization.json"
-    if not file.is_file():
-        twins = list(islice(phone_twins(model.style, "train", 7), count))
-        found = localize(model, twins)
-        told = causal_check(model, [both.conflict for both in twins[:54]], found.heads)
-        found.model_copy(update={"causal": told}).save(file)
-    return Localization.load(file)
-
-
-def rows(local: Localization, layers: int, out: Path) -> dict[str, dict]:
-    """Returns the settings of each row besides data, seed and recipe. Rows that others need come first."""
-    whole = {"layers": "all", "weights": "uniform", "r": max(1, RANK * len(local.layers) // layers)}
-    focal = {"layers": "focal", "r": RANK}
-    every = f"{out}/dpo all layers/adapter"
+def scored(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of one model on the conflicts and on their twins."""
+    sides = {side: [a for a in answers if a["aligned"] == (side == "aligned")] for side in ("conflict", "aligned")}
+    conflicts, twins = sides["conflict"], sides["aligned"]
+    kinds = list(dict.fromkeys(a["kind"] for a in answers))
+    weights = by_kind([a["kind"] for a in conflicts])
     return {
-        "dpo all layers": whole,
-        "(dpo all layers, swapped)": whole | {"swap": True},
-        "dpo random layers": {"layers": "random", "weights": "uniform", "r": RANK},
-        "sail focal, uniform (lambda 0)": focal | {"weights": "uniform"},
-        "sail focal, attention, lambda 0.5": focal | {"weights": "attention", "lam": 0.5},
-        "sail focal, attention, lambda 1": focal | {"weights": "attention"},
-        "sail focal, attention of random heads": focal | {"weights": "attention", "heads": "random"},
-        "sail focal, reward": focal | {"weights": "reward", "reward_model": every},
-        "sail focal, contrast": focal
-        | {
-            "weights": "contrast",
-            "positive_model": every,
-            "negative_model": f"{out}/(dpo all layers, swapped)/adapter",
-        },
-        "sail focal, judge": focal | {"weights": "judge"},
-        "sail focal, anchors": focal | {"weights": "anchors"},
-    }
-
-
-def scored(model: TransformersModel, split: str, count: int) -> dict:
-    """Measures one model on the conflicts of a split and on their twins."""
-    cases = generated(model, "phone", split, 0, count)
-    answers, _ = diagnose(model, cases)
-    conflicts = [a for a in answers if not a.aligned]
-    kinds = list(dict.fromkeys(a.kind for a in answers))
-    return {
-        "kept": [a.kept for a in conflicts],
-        "right": [a.right for a in answers if a.aligned],
-        "scores": {d: float(np.mean([a.truth[d] for a in conflicts])) for d in DIMENSIONS},
+        "kept": [a["kept"] for a in conflicts],
+        "right": [a["right"] for a in twins],
+        "both": [a["right"] and a["kept"] for a in twins],
+        "kinds": {side: [a["kind"] for a in found] for side, found in sides.items()},
+        "variants": {side: [a["variant"] for a in found] for side, found in sides.items()},
+        "scores": {d: float(np.dot(weights, [a["truth"][d] for a in conflicts])) for d in DIMENSIONS},
         "by_kind": {
             k: [
-                float(np.mean([a.kept for a in conflicts if a.kind == k])),
-                float(np.mean([a.right for a in answers if a.kind == k and a.aligned])),
+                float(np.mean([a["kept"] for a in conflicts if a["kind"] == k])),
+                float(np.mean([a["right"] for a in twins if a["kind"] == k])),
             ]
             for k in kinds
         },
     }
 
 
-def main() -> None:
+def memory(field: str) -> float:
+    """Returns MiB from /proc/self/status: VmRSS is the present memory, VmHWM the peak."""
+    return int(Path("/proc/self/status").read_text().partition(f"{field}:")[2].split()[0]) / 1024
+
+
+def one_training(settings: AlignSettings) -> None:
+    """Trains one adapter in this process, and writes what it cost beside the adapter."""
+    import peft  # noqa: F401 - a library that the training imports belongs to what is held before the model
+    import transformers  # noqa: F401
+
+    resumed = (settings.out / "config.yaml").is_file()
+    held, cpu = memory("VmRSS"), time.process_time()
+    result = align(settings)
+    told = {
+        "seed": settings.seed,
+        "path": result.path,
+        "layers": result.layers,
+        "parameters": result.parameters,
+        "loss": result.loss,
+        "seconds": result.seconds,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_mib": memory("VmHWM"),
+        "held_mib": held,
+        "resumed": resumed,
+    }
+    (settings.out / "training.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def trained(settings: AlignSettings) -> dict[str, Any]:
+    """Trains in a process of its own, once; returns what it cost."""
+    file = settings.out / "training.json"
+    if not file.is_file():
+        settings.out.mkdir(parents=True, exist_ok=True)
+        asked = settings.out / "asked.json"
+        asked.write_text(settings.model_dump_json())
+        if subprocess.run([sys.executable, __file__, "--one", str(asked)], check=False).returncode:
+            raise SystemExit(f"the training of {str(settings.out)!r} failed; its error is above")
+    return dict(json.loads(file.read_text()))
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--model",
         default="homeostat/nano",
         help="The model: a Hugging Face name, a folder, or the name of an embedded model.",
     )
+    parser.add_argument("--dtype", help="The type of the weights; by default, it depends on the model's size.")
+    parser.add_argument("--suite", choices=list(SUITES), default="phone", help="The set of conflicts.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="The seeds of the training runs.")
-    parser.add_argument("--twins", type=int, default=540, help="The number of training twins.")
-    parser.add_argument("--test", type=int, default=270, help="The number of conflicts to measure on.")
+    parser.add_argument("--twins", type=int, help="The number of training twins; by default, the suite's.")
+    parser.add_argument("--test", type=int, help="The number of conflicts to measure on; by default, the suite's.")
     parser.add_argument(
         "--split", choices=["dev", "test"], default="test", help="The data split; dev is for choosing a recipe."
     )
     parser.add_argument("--rows", nargs="+", help="Only the rows with these names.")
-    for name, value in RECIPE.items():
-        parser.add_argument(f"--{name}", type=type(value), default=value, help="As for homeostat align.")
+    for name in ("rate", "epochs", "batch", "beta", "nll"):
+        kind = int if name == "batch" else float
+        parser.add_argument(f"--{name}", type=kind, help="As for homeostat align; by default, the suite's recipe.")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/align_table"),
-        help="The folder for pairs, adapters and caches. An existing one is continued.",
+        help="The folder for pairs, adapters, answers and caches. An existing one is continued.",
     )
     parser.add_argument("--json", type=Path, help="Write the figures to this JSON file.")
-    args = parser.parse_args()
-    model = TransformersModel.load(args.model)
-    local = localized(model, args.out, 270)
-    found: dict[str, dict] = {"base": scored(model, args.split, args.test) | {"parameters": 0}}
-    table: dict[str, list[dict]] = {"base": [found["base"]]}
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    if args.one:
+        one_training(AlignSettings.model_validate_json(args.one.read_text()))
+        return
+    run = Comparison(args)
+    table: dict[str, list[dict[str, Any]]] = {"base": [scored(run.answered(run.out / "base", None))]}
+
+    def write() -> None:
+        if args.json:
+            local = run.local.model_dump(mode="json", include={"heads", "layers", "twins", "causal"})
+            args.json.write_text(json.dumps(headline(table) | {"local": local, "table": table}) + "\n")
+
+    local = run.local
     for seed in args.seeds:
-        data = args.out / f"pairs-{seed}"
-        if not data.is_dir():
-            write_pairs(pairs_of(islice(phone_twins(model.style, "train", seed), args.twins)), data)
-        for name, told in rows(local, len(local.score), args.out / str(seed)).items():
+        wanted = rows(args.suite, len(local.layers), len(local.score), run.out / str(seed))
+        if unknown := set(args.rows or ()) - {*wanted, "base"}:
+            raise SystemExit(f"--rows {sorted(unknown)[0]!r} is not one of: {', '.join(wanted)}")
+        for name, told in wanted.items():
             if args.rows and name not in args.rows:
                 continue
-            folder = args.out / str(seed) / name
-            settings = AlignSettings(
-                model=args.model,
-                data=data,
-                out=folder,
-                localization=args.out / "localization.json",
-                alpha=2 * told["r"],
-                forgetting=0,  # the table scores the twins itself
-                attention_steps=0,
-                seed=seed,
-                cache=args.out / "states",
-                **told,
-                **{name: getattr(args, name) for name in RECIPE},
-            )
-            begun = time.monotonic()
-            Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
-            result = align(settings)
-            status = Path("/proc/self/status").read_text()
-            peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+            settings = run.settings(seed, name, told)
+            cost = trained(settings)
             if name.startswith("("):
                 continue
-            one = scored(load_adapted(str(folder / "adapter")), args.split, args.test)
-            one |= {"seed": seed, "parameters": result.parameters, "layers": result.layers, "loss": result.loss}
-            one |= {"seconds": result.seconds, "peak_mib": peak}
+            one = scored(run.answered(settings.out, settings.out / "adapter")) | cost
             table.setdefault(name, []).append(one)
-            kept, right = (100 * float(np.mean(one[k])) for k in ("kept", "right"))
-            print(f"{seed} {name}: {kept:.1f} {right:.1f} ({time.monotonic() - begun:.0f} s)", flush=True)
-            if args.json:
-                args.json.write_text(json.dumps({"local": local.model_dump(mode="json"), "table": table}) + "\n")
+            base = table["base"][0]
+            kept, right = (
+                100 * float(np.dot(by_kind(base["kinds"][side]), one[key]))
+                for key, side in (("kept", "conflict"), ("right", "aligned"))
+            )
+            print(f"{seed} {name}: {kept:.1f} {right:.1f} ({cost['cpu_seconds']:.0f} s of CPU time)", flush=True)
+            write()
     show(table)
-    if args.json:
-        args.json.write_text(json.dumps({"local": local.model_dump(mode="json"), "table": table}) + "\n")
-
-
-def bootstrap(cases: np.ndarray) -> str:
-    """Returns the mean in percent with its 95 % bootstrap interval over cases. All seeds answer the same cases."""
-    rng = np.random.default_rng(0)
-    draws = cases[rng.integers(0, len(cases), (2000, len(cases)))].mean(1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return f"{100 * cases.mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def show(table: dict[str, list[dict]]) -> None:
-    """Prints one line per row: the mean over seeds, the share of each seed, and the paired gain over the base."""
-    print(
-        f"| row | rule kept, % | by seed | gain | twins right, % | by seed | gain | {' | '.join(DIMENSIONS)} | CRAS "
-        "| parameters | seconds | peak MiB |"
-    )
-    print("|" + "---|" * (11 + len(DIMENSIONS)))
-    for name, runs in table.items():
-        cells = [name]
-        for key in ("kept", "right"):
-            own = np.mean([run[key] for run in runs], axis=0)
-            base = np.array(table["base"][0][key], float)
-            cells += [bootstrap(own), ", ".join(f"{100 * np.mean(run[key]):.1f}" for run in runs)]
-            cells.append("" if name == "base" else bootstrap(own - base))
-        means = [float(np.mean([run["scores"][d] for run in runs])) for d in DIMENSIONS]
-        cells += [f"{m:.2f}" for m in means] + [f"{np.mean(means):.2f}", f"{runs[0]['parameters']:,}"]
-        cells += [f"{np.mean([run.get(key, 0) for run in runs]):.0f}" for key in ("seconds", "peak_mib")]
-        print("| " + " | ".join(cells) + " |")
+    write()
 
 
 if __name__ == "__main__":
-    torch.manual_seed(0)
     main()
