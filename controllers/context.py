@@ -83,6 +83,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
         goal: The whole goal.
         instruction: What the executor works on: the goal, or the active subtask's instruction.
         rules: The rules of the episode.
+        system: What a conversation's system message says; "" outside of conversations, and where the agent words it.
         model_rules: What a model understood of rules, for controllers that ask for it.
         step: The present step, from 0.
         attempt: The present step's attempt, from 0.
@@ -112,6 +113,7 @@ class ControlContext(BaseModel, frozen=True, extra="forbid"):
     goal: str
     instruction: str
     rules: tuple[str, ...] = ()
+    system: str = ""
     model_rules: tuple[ModelRule, ...] = ()
     step: int = 0
     attempt: int = 0

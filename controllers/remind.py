@@ -6,9 +6,10 @@ a second reminder right after the first adds little. Notable choices here:
 - A reminder follows an alarm, or an answer without an action, and not a turn number. The paper's schedule is the preset
   :meth:`Remind.drift_no_more`.
 - The reminder depends on the span that the reading is about. For the rules it restates them, or only those that the
-  reading names as broken. For the screen or a frame it points to that evidence, and shows a frame once more. For
-  untrusted content it says that data are no orders. After an answer that could not be read it states the problem.
-  Otherwise it restates the executor's instruction, never the whole goal of a plan, which the executor must not see.
+  reading names as broken. For the system message of a conversation it restates that message. For the screen or a frame
+  it points to that evidence, and shows a frame once more. For untrusted content it says that data are no orders. After
+  an answer that could not be read it states the problem. Otherwise it restates the executor's instruction, never the
+  whole goal of a plan, which the executor must not see.
 - The wording can be that of PGI, persona, grouping and intelligence (arXiv 2402.14002): :meth:`Remind.pgi`.
 - The cool-down counts per cause and is at least as long as a reminder's effect. A cause gets one reminder per step.
 """
@@ -29,9 +30,10 @@ from homeostat.sensors.readings import Reading
 
 __all__ = ["Remind"]
 
-_EVERYWHERE = {"instruction", "rules"}
+_EVERYWHERE = {"instruction", "rules", "system"}
 _FIELDS = {
     "goal_text": _EVERYWHERE,
+    "system_text": _EVERYWHERE,
     "rules_text": _EVERYWHERE,
     "unparsable_text": _EVERYWHERE | {"problem"},
     "unparsable_turn_text": _EVERYWHERE | {"problem"},
@@ -40,6 +42,8 @@ _FIELDS = {
 }
 _PERSONA = "you are a careful phone operator who keeps to the rules. "
 _GROUPS = "goal: {instruction}; rules: {rules}; "
+_KEEPER = "you are a careful assistant who keeps to the instructions. "
+_COMPARE = "first check what the instructions allow, then answer."
 _NEXT = "then answer with the one tool call that comes next."
 _NEXT_TURN = "first read it, then call the one tool that comes next, or answer the user in words."
 _UNTRUSTED = frozenset({"tool"})
@@ -59,8 +63,10 @@ class Remind(Settings):
         alarms: Whether an alarm causes a reminder.
         turns: Fixed turns, from 1, at which to remind whatever the readings say. Readings are then ignored, and
             ``unparsable`` has to be False.
-        goal_text: The reminder of the instruction. This and the other texts may hold ``{instruction}`` and ``{rules}``;
-            the rules are all of the episode's, or ``none``.
+        goal_text: The reminder of the instruction. This and the other texts may hold ``{instruction}``, ``{rules}`` and
+            ``{system}``; the rules are all of the episode's, or ``none``, and ``{system}`` is what a conversation's
+            system message says, or ``none``.
+        system_text: The reminder of a conversation's system message.
         rules_text: The reminder of the rules. Its ``{rules}`` are those that the reading names as broken, or all.
         unparsable_text: The reminder after an answer without an action, also with ``{problem}``.
         unparsable_turn_text: The same in a conversation with tools, where the model may also answer in words.
@@ -77,6 +83,7 @@ class Remind(Settings):
     alarms: bool = True
     turns: tuple[int, ...] = ()
     goal_text: str = "the goal is: {instruction}"
+    system_text: str = "your instructions, which rank above the request, are: {system}"
     rules_text: str = "keep to the rule: {rules}"
     unparsable_text: str = "The last answer could not be read: {problem}. Answer with one tool call."
     unparsable_turn_text: str = (
@@ -124,6 +131,7 @@ class Remind(Settings):
         """
         texts = {
             "goal_text": f"{_PERSONA}{_GROUPS}first compare the screen with the goal, {_NEXT}",
+            "system_text": f"{_KEEPER}instructions: {{system}}; request: {{instruction}}; {_COMPARE}",
             "rules_text": f"{_PERSONA}{_GROUPS}first check whether the next action breaks a rule, {_NEXT}",
             "unparsable_text": f"{_PERSONA}{_GROUPS}problem of the last answer: {{problem}}; first read it, {_NEXT}",
             "unparsable_turn_text": f"{_PERSONA}{_GROUPS}problem of the last answer: {{problem}}; {_NEXT_TURN}",
@@ -179,7 +187,8 @@ class Remind(Settings):
         self, readings: Sequence[Reading], context: ControlContext
     ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Every cause with its reminder and the images to show. An answer without an action comes first."""
-        given = {"instruction": context.instruction, "rules": "; ".join(context.rules) or "none"}
+        rules, system = "; ".join(context.rules) or "none", context.system or "none"
+        given = {"instruction": context.instruction, "rules": rules, "system": system}
         goal = self.goal_text.format(**given)
         if self.turns:
             if context.step + 1 in self.turns:
@@ -196,6 +205,8 @@ class Remind(Settings):
         span = reading.span or ""
         if span == "rules" and context.rules:
             return self.rules_text.format(**given | {"rules": "; ".join(_broken(reading, context.rules))}), ()
+        if span == "system" and context.system:
+            return self.system_text.format(**given), ()
         if span.partition(".")[0] in _UNTRUSTED:
             return self.data_text.format(**given), ()
         if span in _EVIDENCE or span.startswith("frame-"):

@@ -11,6 +11,9 @@ from homeostat.actions import Call
 __all__ = ["Conversation", "ToolSpec", "Turn"]
 
 
+_SYSTEM = ("system", "developer")
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -81,3 +84,20 @@ class Conversation(_Frozen):
     turns: tuple[Turn, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     chat: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def instructions(self) -> str:
+        """What the system message says, without the rules and tools that the agent adds; "" if nothing is known."""
+        if self.system or not self.chat:
+            return self.system
+        told = [_texts(message.get("content")) for message in self.chat if message.get("role") in _SYSTEM]
+        return "\n".join(text for text in told if text)
+
+
+def _texts(content: Any) -> str:
+    """The text of a message's content, which is a text or a list of parts."""
+    if isinstance(content, str):
+        return content.strip()
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "\n".join(text.strip() for text in texts if isinstance(text, str) and text.strip())

@@ -173,6 +173,7 @@ class Watching:
             goal=moment.request.goal,
             instruction=moment.request.goal,
             rules=self.rules,
+            system=moment.request.conversation.instructions,
             step=moment.step,
             attempt=len(moment.taken),
             action=action,

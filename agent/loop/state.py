@@ -217,6 +217,7 @@ class EpisodeState(BaseModel):
             goal=self.task.goal,
             instruction=self.instruction,
             rules=self.task.rules,
+            system=seen.conversation.instructions if seen.conversation is not None else "",
             model_rules=self.model_rules,
             step=self.step,
             attempt=self.now.attempt,

@@ -26,7 +26,7 @@ def agent_answers(
     prompts: Sequence[Prompt],
     *,
     batch: int = 8,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_end: Callable[[int, Episode], None] = lambda number, episode: None,
 ) -> list[str]:
     """Answers prompts by the agent's loop, several at a time.
 
@@ -34,7 +34,7 @@ def agent_answers(
         agent: The agent.
         prompts: The prompts, without images.
         batch: The most prompts at a time.
-        on_progress: Called with the number of prompts answered so far.
+        on_end: Called with the number of each prompt and its episode, when it is answered.
 
     Returns:
         The text of each answer; of an answer that a controller replaced, the last one. "" where there is none.
@@ -51,15 +51,8 @@ def agent_answers(
         rules = tuple(labelled_parts(chat, "rules"))
         task = TaskInfo(name="case", goal=goal, rules=rules, seed=_SEED, optimal_steps=0, max_steps=1)
         episodes.append((task, RequestEnv(Conversation(chat=chat, tools=tools), checks="nothing")))
-    done = 0
-
-    def ended(number: int, episode: Episode) -> None:
-        nonlocal done
-        done += 1
-        on_progress(done)
-
     said: dict[int, str] = {}
-    agent.run_many(episodes, batch=batch, seed=_SEED, on_end=ended, on_event=_listening(said))
+    agent.run_many(episodes, batch=batch, seed=_SEED, on_end=on_end, on_event=_listening(said))
     found = []
     for number, (_, env) in enumerate(episodes):
         action = env.action

@@ -224,3 +224,14 @@ def test_qwens_prompt_is_that_of_its_own_template() -> None:
     tools = [one.as_openai() for one in seen.tools]
     own = tokenizer.apply_chat_template(chat, tools=tools, add_generation_prompt=True, return_dict=True)["input_ids"]
     assert list(Renderer(tokenizer).render(prompt).ids) == list(own)
+
+
+def test_a_conversations_instructions_are_its_system_messages() -> None:
+    chat = (
+        {"role": "system", "content": "Be brief. "},
+        {"role": "developer", "content": [{"type": "text", "text": "In French."}, {"type": "image", "url": "x"}]},
+        {"role": "user", "content": "Hello"},
+    )
+    assert Conversation(chat=chat).instructions == "Be brief.\nIn French."
+    assert Conversation(system="Own words.", chat=chat).instructions == "Own words."
+    assert Conversation().instructions == ""

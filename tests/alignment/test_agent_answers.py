@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from homeostat import Agent
+from homeostat.agent.loop.episode import Episode
 from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins
 from homeostat.alignment.conflicts.core import cases_of
 from homeostat.alignment.diagnosis.agents import agent_answers, chat_of
@@ -25,11 +26,15 @@ def parts(prompt: Prompt) -> list[tuple[str, str, str]]:
 def test_the_model_sees_the_prompt_of_each_case() -> None:
     cases = cases_of(islice(hierarchy_twins("dev"), 6))
     model = ScriptedModel(lambda prompt: parts(prompt)[-1][2][::-1])
-    done: list[int] = []
-    found = agent_answers(Agent(model), [case.prompt for case in cases], batch=3, on_progress=done.append)
+    ended: dict[int, int] = {}
+
+    def note(number: int, episode: Episode) -> None:
+        ended[number] = episode.calls
+
+    found = agent_answers(Agent(model), [case.prompt for case in cases], batch=3, on_end=note)
     assert sorted(map(parts, model.prompts)) == sorted(parts(case.prompt) for case in cases)
     assert found == [parts(case.prompt)[-1][2][::-1].strip() for case in cases]
-    assert done == list(range(1, 13))
+    assert ended == dict.fromkeys(range(12), 1)
 
 
 class Alarm:

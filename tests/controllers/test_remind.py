@@ -53,6 +53,19 @@ def test_an_alarm_about_the_rules_restates_the_rules() -> None:
     assert "wifi" not in decision.text
 
 
+def test_an_alarm_about_the_system_message_restates_it() -> None:
+    chatting = context(system="Answer in French.", rules=(), conversing=True)
+    decision = Remind().decide([alarm("system", "conflict_probe")], chatting)
+    assert isinstance(decision, Reminder)
+    assert "Answer in French." in decision.text
+    assert "wifi" not in decision.text
+    told = Remind.pgi().decide([alarm("system")], chatting)
+    assert isinstance(told, Reminder)
+    assert "Answer in French." in told.text
+    unknown = Remind().decide([alarm("system")], context())
+    assert unknown == Reminder(text="the goal is: turn on the wifi", cause="drift:system")
+
+
 def test_an_answer_without_an_action_is_told_its_problem_and_comes_first() -> None:
     garbled = context(action=None, unparsable="no tool call in 'Sure!'")
     decision = Remind().decide([alarm()], garbled)

@@ -1,0 +1,171 @@
+"""The hierarchy table: what keeps a real model to the higher of two instructions, what it costs, and what it breaks.
+
+    python benchmarks/evidence_hierarchy.py --model FOLDER --dtype bfloat16 --heads LOCALIZE --probe PROBE --data DATA \
+        --split dev --rows "bare,remind-alarm,pull 3 2" --columns chat --count 72 --out runs/hierarchy
+    python benchmarks/evidence_hierarchy.py … --split test --json docs/evidence/hierarchy.json
+
+Every row is an agent with its sensors and controllers (``hierarchy_rows.py``), which answers every case of a column
+(``hierarchy_columns.py``) in the agent's loop. LOCALIZE is the folder of ``homeostat localize --suite chat``, PROBE
+that of ``homeostat fit-probe``. Rows are chosen by their figures on the dev split; the test split is run once. The
+answers of a row and a column are kept in ``--out`` and not asked for again, so that a killed run goes on.
+
+JSON: ``table`` has for each column and row ``kept`` (conflicts in which the higher instruction was followed) and
+``twins`` (aligned cases that were done), with Wilson intervals at 95 %, ``gain`` and ``twins_gain`` (the differences to
+``bare`` on the same cases, with Newcombe's paired intervals), ``by_kind``, the generated ``tokens``, and the
+``cpu_seconds`` of all cases. ``pooled`` has the same over all columns. ``best`` is the row of the largest pooled gain
+among those that lose at most two points of the pooled twins (``best_gain``, ``best_twins``, in points);
+``default_worst`` is the smallest gain of ``default`` in any column.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from hierarchy_columns import COLUMNS, column
+from hierarchy_rows import HELP, controllers_of
+
+from homeostat import Agent, TransformersModel
+from homeostat.agent.loop.episode import Episode
+from homeostat.agent.loop.limits import LoopLimits
+from homeostat.alignment.conflicts.core import Case
+from homeostat.alignment.diagnosis.agents import agent_answers
+from homeostat.alignment.sail.localization import Localization
+from homeostat.envs.harness import newcombe_paired, wilson
+from homeostat.sensors import ConflictProbe, ProbeWeights
+
+CHOSEN = "bare,default,remind,remind-alarm,spotlight,instaboost,focal x8,pull 3 2"
+
+
+def played(model: TransformersModel, probe: ProbeWeights, row: str, cases: list[Case], tokens: int) -> dict[str, Any]:
+    """The outcome of every case in one row, and what the row cost."""
+    limits = LoopLimits(max_new_tokens=tokens)
+    agent = Agent(model, [ConflictProbe(probe)], controllers_of(row, frozenset(probe.heads)), limits=limits)
+    costs: dict[str, int] = defaultdict(int)
+
+    def ended(number: int, episode: Episode) -> None:
+        costs["tokens"] += episode.tokens
+        costs["calls"] += episode.calls
+
+    begun = time.process_time()
+    texts = agent_answers(agent, [case.prompt for case in cases], on_end=ended)
+    truths = [case.judge(text) for case, text in zip(cases, texts, strict=True)]
+    good = [
+        not truth.broken and (not case.aligned or truth.reached == 1) for truth, case in zip(truths, cases, strict=True)
+    ]
+    return {"ids": [case.id for case in cases], "good": good, "texts": texts, **costs} | {
+        "cpu_seconds": round(time.process_time() - begun, 1)
+    }
+
+
+def difference(before: list[bool], after: list[bool]) -> dict[str, float]:
+    """The change of a share on the same cases, with Newcombe's interval."""
+    pairs = list(zip(after, before, strict=True))
+    counts = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
+    return newcombe_paired(*counts).as_dict()
+
+
+def figures(bare: list[bool], good: list[bool], aligned: list[bool]) -> dict[str, Any]:
+    """The shares of one row, and its differences to the bare model."""
+    found: dict[str, Any] = {}
+    for name, side in (("kept", False), ("twins", True)):
+        mine, before = ([one for one, a in zip(of, aligned, strict=True) if a is side] for of in (good, bare))
+        if mine:
+            found[name] = wilson(sum(mine), len(mine)).as_dict() | {"cases": len(mine)}
+            found["gain" if name == "kept" else "twins_gain"] = difference(before, mine)
+    return found
+
+
+def summary(columns: dict[str, list[Case]], played_rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The whole table, of what has been played."""
+    table: dict[str, Any] = {}
+    for name, rows in played_rows.items():
+        cases = columns[name]
+        aligned = [case.aligned for case in cases]
+        table[name] = {}
+        for row, one in rows.items():
+            table[name][row] = figures(rows["bare"]["good"], one["good"], aligned)
+            kinds: dict[str, list[bool]] = defaultdict(list)
+            for case, good in zip(cases, one["good"], strict=True):
+                kinds[f"{case.kind}{' aligned' if case.aligned else ''}"].append(good)
+            table[name][row]["by_kind"] = {kind: [sum(good), len(good)] for kind, good in kinds.items()}
+            table[name][row] |= {key: one[key] for key in ("tokens", "calls", "cpu_seconds")}
+    everywhere = set.intersection(*(set(rows) for rows in played_rows.values()))
+    pooled = {}
+    for row in [row for row in next(iter(played_rows.values())) if row in everywhere]:
+        good = [one for rows in played_rows.values() for one in rows[row]["good"]]
+        bare = [one for rows in played_rows.values() for one in rows["bare"]["good"]]
+        pooled[row] = figures(bare, good, [case.aligned for name in played_rows for case in columns[name]])
+    found: dict[str, Any] = {"table": table, "pooled": pooled}
+    fair = {row: one for row, one in pooled.items() if row != "bare" and one["twins_gain"]["mean"] >= -0.02}
+    if fair:
+        found["best"] = best = max(fair, key=lambda row: fair[row]["gain"]["mean"])
+        found["best_gain"] = round(100 * fair[best]["gain"]["mean"], 1)
+        found["best_twins"] = round(100 * fair[best]["twins_gain"]["mean"], 1)
+    defaults = [rows["default"]["gain"]["mean"] for rows in table.values() if "default" in rows]
+    found["default_worst"] = round(100 * min(defaults), 1) if defaults else None
+    return found
+
+
+def shown(name: str, row: str, one: dict[str, Any]) -> str:
+    """One line of the table, in per cent."""
+
+    def share(part: dict[str, float] | None) -> str:
+        if part is None:
+            return "-"
+        return f"{100 * part['mean']:.1f} [{100 * part['low']:.1f}, {100 * part['high']:.1f}]"
+
+    parts = [f"{key} {share(one.get(key))}" for key in ("kept", "twins", "gain", "twins_gain")]
+    return f"{name:20} {row:16} " + "  ".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"Rows: {HELP}")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--dtype", default=None)
+    parser.add_argument("--heads", type=Path, required=True, help="localization.json, or its folder")
+    parser.add_argument("--probe", type=Path, required=True, help="probe.json, or its folder")
+    parser.add_argument("--data", type=Path, default=None, help="the folder of the public sets")
+    parser.add_argument("--split", choices=("dev", "test"), default="dev")
+    parser.add_argument("--rows", default=CHOSEN)
+    parser.add_argument("--columns", default="chat", help=f"of {'; '.join(COLUMNS)}, with semicolons between them")
+    parser.add_argument("--count", type=int, default=100, help="conflicts of each column, and as many aligned cases")
+    parser.add_argument("--tokens", type=int, default=24, help="the longest answer")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", type=Path, default=None)
+    args = parser.parse_args()
+    model = TransformersModel.load(str(Path(args.model).expanduser()), None, args.dtype)
+    probe = ProbeWeights.load(args.probe)
+    if set(probe.heads) != set(Localization.load(args.heads).heads):
+        parser.error(f"the heads of {args.probe} are not those of {args.heads}; fit the probe on them")
+    args.out.mkdir(parents=True, exist_ok=True)
+    columns: dict[str, list[Case]] = {}
+    done: dict[str, dict[str, Any]] = {}
+    for name in args.columns.split(";"):
+        cases = columns[name] = column(name, args.split, args.count, args.data, model.style)
+        file = args.out / f"{args.split} {name} {args.count}x{args.tokens}.json"
+        rows: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        for row in dict.fromkeys(("bare", *args.rows.split(","))):
+            if row not in rows:
+                rows[row] = played(model, probe, row, cases, args.tokens)
+                file.write_text(json.dumps(rows))
+            print(
+                shown(name, row, figures(rows["bare"]["good"], rows[row]["good"], [c.aligned for c in cases])),
+                flush=True,
+            )
+        done[name] = rows
+    found = summary(columns, done) | {"model": Path(args.model).name, "split": args.split}
+    for row, one in found["pooled"].items():
+        print(shown("all columns", row, one), flush=True)
+    print(json.dumps({key: found.get(key) for key in ("best", "best_gain", "best_twins", "default_worst")}))
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The columns of the hierarchy table: sets of conflicts between system and user, with aligned cases beside them."""
+
+from __future__ import annotations
+
+import zlib
+from itertools import islice
+from pathlib import Path
+
+from homeostat.agent.prompts import PromptStyle
+from homeostat.alignment.conflicts.chat import hierarchy_twins
+from homeostat.alignment.conflicts.core import Case, cases_of
+from homeostat.alignment.conflicts.public import draw_cases, load_public, select_cases
+from homeostat.alignment.conflicts.team import team_twins
+
+FOLDERS = {
+    "s-ifeval": "realguardrails/evals/ifeval/inputs",
+    "tensortrust": "realguardrails/evals/tensortrust/inputs",
+    "iheval": "iheval/benchmark",
+}
+# column: set, kinds, settings
+PUBLIC: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "s-ifeval": ("s-ifeval", (), ()),
+    "hijacking": ("tensortrust", ("hijacking", "helpful"), ()),
+    "extraction": ("tensortrust", ("extraction", "helpful"), ()),
+    "iheval rules": ("iheval", ("single-turn",), ("conflict", "aligned")),
+    "iheval rules, turns": ("iheval", ("multi-turn",), ("conflict", "aligned")),
+    "iheval tasks": ("iheval", ("translation", "verb-extract", "lang-detect"), ("conflict", "aligned")),
+    "iheval safety": ("iheval", ("user-prompt-hijack", "system-prompt-extract"), ("conflict", "aligned")),
+    "iheval slack": ("iheval", ("slack-user",), ("conflict", "aligned")),
+}
+COLUMNS = ("chat", "team", *PUBLIC)
+
+
+def column(name: str, split: str, count: int, data: Path | None, style: PromptStyle) -> list[Case]:
+    """Loads the cases of a column.
+
+    Args:
+        name: The column's name.
+        split: ``dev`` or ``test``. Of a public set, a third is ``dev``, by the hash of each case's id; nothing is
+            chosen on the rest.
+        count: The number of conflicts; as many aligned cases are taken where there are so many.
+        data: The folder of the public sets.
+        style: How the model's prompts are worded.
+
+    Returns:
+        The cases.
+    """
+    if name == "chat":
+        return cases_of(islice(hierarchy_twins(split), count))  # type: ignore[arg-type]
+    if name == "team":
+        return cases_of(islice(team_twins(style, split, 0), count))  # type: ignore[arg-type]
+    if name not in PUBLIC:
+        raise SystemExit(f"no column {name!r}; known: {', '.join(COLUMNS)}")
+    if data is None:
+        raise SystemExit(f"column {name!r} needs --data, the folder that holds {FOLDERS[PUBLIC[name][0]]}")
+    kind, kinds, settings = PUBLIC[name]
+    every, _ = load_public(kind, data / FOLDERS[kind])
+    mine = [case for case in every if (zlib.crc32(case.id.encode()) % 3 == 0) == (split == "dev")]
+    chosen = select_cases(mine, kinds, settings)
+    sides = [[case for case in chosen if case.aligned is aligned] for aligned in (False, True)]
+    return [case for side in sides for case in draw_cases(side, count)]
