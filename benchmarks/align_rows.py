@@ -52,9 +52,9 @@ SUITES = {
 }
 
 
-def training_twins(model: TransformersModel, suite: str, seed: int) -> Iterator[Twins]:
-    """Generates twins of the train split. Chats have the wordings of ``hierarchy.yaml``."""
-    return phone_twins(model.style, "train", seed) if suite == "phone" else hierarchy_twins("train", seed)
+def training_twins(model: TransformersModel | None, seed: int) -> Iterator[Twins]:
+    """Generates twins of the train split: screens of the phone for a model, chats for none."""
+    return phone_twins(model.style, "train", seed) if model is not None else hierarchy_twins("train", seed)
 
 
 def localizing_twins(model: TransformersModel, suite: str) -> Iterator[Twins]:
@@ -62,13 +62,13 @@ def localizing_twins(model: TransformersModel, suite: str) -> Iterator[Twins]:
     return phone_twins(model.style, "train", 7) if suite == "phone" else chat_twins("train", 0)
 
 
-def measured_cases(model: TransformersModel, suite: str, split: Split, count: int) -> list[Case]:
-    """Lists the cases that every row answers.
+def measured_cases(model: TransformersModel | None, split: Split, count: int) -> list[Case]:
+    """Lists the cases that every row answers: screens of the phone for a model, chats for none.
 
     In chats, a fact, a name and a wording make a case, and small numbers of them soon repeat. A repeated prompt is left
     out, because its answer tells nothing new: ``count`` is therefore the largest number of conflicts.
     """
-    if suite == "phone":
+    if model is not None:
         return generated(model, "phone", split, 0, count)
     drawn = list(islice(hierarchy_twins(split, 0), 20 * count))
     conflicts = list(distinct(both.conflict for both in drawn))[:count]
@@ -128,4 +128,13 @@ def rows(suite: str, focal: int, layers: int, out: Path) -> dict[str, dict[str, 
     if suite == "phone":
         return whole | opposite | random | uniform | half | full | others
     swapped = {"sail focal, chosen and rejected swapped": full[SAIL] | {"swap": True}}
-    return full | whole | random | uniform | swapped | half | opposite | others
+    depths = {"lowest": 0, "middle": (layers - focal) // 2, "highest": layers - focal}
+    by_depth = {
+        f"dpo {name} layers": {
+            "layers": ",".join(str(first + n) for n in range(focal)),
+            "weights": "uniform",
+            "r": rank,
+        }
+        for name, first in depths.items()
+    }
+    return full | whole | random | uniform | swapped | half | by_depth | opposite | others

@@ -68,10 +68,15 @@ class Comparison:
         """The untrained model."""
         return TransformersModel.load(self.args.model, None, self.args.dtype)
 
+    @property
+    def writer(self) -> TransformersModel | None:
+        """The model in whose style prompts are written; None for chats, which have no style."""
+        return self.base if self.args.suite == "phone" else None
+
     @cached_property
     def cases(self) -> list[Case]:
         """What every row answers."""
-        return measured_cases(self.base, self.args.suite, self.args.split, self.count)
+        return measured_cases(self.writer, self.args.split, self.count)
 
     @cached_property
     def local(self) -> Localization:
@@ -89,7 +94,7 @@ class Comparison:
         """The training pairs of a seed, written once."""
         folder = self.out / f"pairs-{seed}"
         if not folder.is_dir():
-            twins = training_twins(self.base, self.args.suite, seed)
+            twins = training_twins(self.writer, seed)
             write_pairs(pairs_of(islice(twins, self.args.twins or self.suite.twins)), folder)
         return folder
 
@@ -191,8 +196,12 @@ def trained(settings: AlignSettings) -> dict[str, Any]:
         settings.out.mkdir(parents=True, exist_ok=True)
         asked = settings.out / "asked.json"
         asked.write_text(settings.model_dump_json())
-        if subprocess.run([sys.executable, __file__, "--one", str(asked)], check=False).returncode:
-            raise SystemExit(f"the training of {str(settings.out)!r} failed; its error is above")
+        log = settings.out / "training.log"
+        with log.open("w") as told:
+            command = [sys.executable, __file__, "--one", str(asked)]
+            done = subprocess.run(command, stdout=told, stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
+            raise SystemExit(f"{log.read_text()[-2000:]}\nthe training failed; the whole output is in {str(log)!r}")
     return dict(json.loads(file.read_text()))
 
 

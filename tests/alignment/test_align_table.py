@@ -70,7 +70,7 @@ def test_share_is_the_plain_bootstrap_where_kinds_are_equal(figures: Any) -> Non
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_measured_chats(contents: Any, split: str) -> None:
-    cases = contents.measured_cases(None, "chat", split, 120)
+    cases = contents.measured_cases(None, split, 120)
     prompts = [contents.written(case.prompt) for case in cases]
     assert len(set(prompts)) == len(prompts)
     assert {case.kind for case in cases if case.aligned} == {case.kind for case in cases if not case.aligned}
@@ -123,7 +123,7 @@ def test_run_on_a_tiny_model(
     assert found["random_layers_gain"] is None
 
     kept = json.loads((out / "0" / contents.SAIL / "answers-test.json").read_text())
-    cases = {case.id: case for case in contents.measured_cases(None, "chat", "test", 6)}
+    cases = {case.id: case for case in contents.measured_cases(None, "test", 6)}
     for answer in kept["answers"]:
         assert answer["kept"] == (not cases[answer["id"]].judge(answer["text"]).broken)
 
