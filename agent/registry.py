@@ -15,7 +15,7 @@ from homeostat.sensors.contracts import Capability, Sensor
 
 if TYPE_CHECKING:
     from homeostat.controllers import Cascade
-    from homeostat.sensors import Calibration
+    from homeostat.sensors import Calibration, ConflictProbe
 
 __all__ = [
     "calibrated",
@@ -24,9 +24,12 @@ __all__ = [
     "left_out",
     "load_rules",
     "make_sensor",
+    "probe_of",
     "sensor_names",
     "sensors_for",
 ]
+
+_PROBE = "conflict_probe"
 
 
 def sensor_names() -> list[str]:
@@ -55,7 +58,11 @@ def make_sensor(name: str) -> Sensor:
 
 
 def sensors_for(
-    names: Iterable[str], capabilities: frozenset[Capability], *, wanted: Iterable[str] = ()
+    names: Iterable[str],
+    capabilities: frozenset[Capability],
+    *,
+    wanted: Iterable[str] = (),
+    probe: ConflictProbe | None = None,
 ) -> tuple[Sensor, ...]:
     """Builds the sensors that controllers need, and those of the wanted ones that the model can feed.
 
@@ -64,17 +71,19 @@ def sensors_for(
             refuses them with the reason.
         capabilities: What the model offers.
         wanted: Further sensors, to be read only.
+        probe: The sensor ``conflict_probe``, which is learned for each model; None where there is none.
 
     Returns:
         The sensors, by name in alphabetical order.
 
     Raises:
         UnknownName: No package registers a sensor of one of the names.
+        ConfigError: ``conflict_probe`` is needed, and there is none.
     """
     needed = set(names)
     sensors = []
     for name in sorted(needed | set(wanted)):
-        sensor = make_sensor(name)
+        sensor = _probe(probe) if name == _PROBE else make_sensor(name)
         if name in needed or sensor.needs <= capabilities:
             sensors.append(sensor)
     return tuple(sensors)
@@ -97,6 +106,8 @@ def left_out(
     there = {sensor.name for sensor in sensors}
     found = {}
     for name in wanted:
+        if name == _PROBE:
+            continue  # it is there, or the agent could not be built
         sensor = make_sensor(name)
         lacking = ", ".join(sorted(sensor.needs - capabilities))
         if lacking and sensor.name not in there:
@@ -104,13 +115,16 @@ def left_out(
     return found
 
 
-def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = None) -> Cascade:
+def controllers_of(
+    names: str | Sequence[str], model: str, heads: Path | None = None, probe: ConflictProbe | None = None
+) -> Cascade:
     """Builds the controllers for a model.
 
     Args:
         names: The controllers' names in their order, as a sequence or a text with commas.
         model: The model's name or folder.
         heads: A file of attention heads; None takes ``heads.json`` in the model's folder, where there is one.
+        probe: The model's ``conflict_probe``, whose heads ``pull`` steers; None where there is none.
 
     Returns:
         The controllers as one cascade.
@@ -131,10 +145,12 @@ def controllers_of(names: str | Sequence[str], model: str, heads: Path | None = 
         return controllers_for(names)
     source = resolve(model)
     own = Path(source) / "heads.json"
-    if heads is None and not own.is_file():
-        return controllers_for(names)
-    profile = HeadProfile.load(heads or own)
-    profile.check(model, weights_hash(source))
+    profile = HeadProfile(model=model)
+    if heads is not None or own.is_file():
+        profile = HeadProfile.load(heads or own)
+        profile.check(model, weights_hash(source))
+    if probe is not None:
+        profile = profile.model_copy(update={"heads": {"pull": frozenset(probe.probe.heads), **profile.heads}})
     return controllers_for(names, profile)
 
 
@@ -169,6 +185,51 @@ def calibration_of(model: str, file: Path | None = None) -> Calibration | None:
     calibration = Calibration.load(file or own)
     calibration.check(model, weights_hash(source), template_hash(source))
     return calibration
+
+
+def probe_of(model: str, file: Path | None = None) -> ConflictProbe | None:
+    """Loads the learned reading of conflicts of a model.
+
+    Args:
+        model: The model's name or folder.
+        file: What ``homeostat fit-probe`` wrote, a file or its folder; None takes ``probe.json`` in the model's folder,
+            where there is one.
+
+    Returns:
+        The sensor; None where there is no file.
+
+    Raises:
+        ConfigError: The file can't be read, or belongs to other weights.
+        ModelError: The model can't be found.
+    """
+    from homeostat.agent.models.loading import resolve, weights_hash
+    from homeostat.agent.models.server_names import is_served
+    from homeostat.sensors import ConflictProbe, ProbeWeights
+
+    if is_served(model):
+        if file is not None:
+            raise ConfigError(f"probe {str(file)!r} reads attention, which {model!r} on a server does not offer")
+        return None
+    source = resolve(model)
+    own = Path(source) / "probe.json"
+    if file is None and not own.is_file():
+        return None
+    learned = ProbeWeights.load(file or own)
+    if learned.weights != (weights_hash(source) or ""):
+        raise ConfigError(
+            f"the probe {str(file or own)!r} was learned on {learned.model!r} ({learned.weights or 'from the hub'}), "
+            f"not on {model!r} ({weights_hash(source) or 'from the hub'}); learn it again with homeostat fit-probe"
+        )
+    return ConflictProbe(learned)
+
+
+def _probe(probe: ConflictProbe | None) -> ConflictProbe:
+    if probe is None:
+        raise ConfigError(
+            f"sensor {_PROBE!r} is learned for each model, and there is none here; run homeostat fit-probe, and pass "
+            "its folder as probe"
+        )
+    return probe
 
 
 def calibrated(sensors: Iterable[Sensor], model: str, file: Path | None = None) -> tuple[Sensor, ...]:

@@ -21,6 +21,7 @@ from homeostat.sensors.contracts import Sensor
 if TYPE_CHECKING:
     from homeostat.agent.agent import Agent
     from homeostat.controllers.cascade import Cascade
+    from homeostat.sensors import ConflictProbe
 
 __all__ = ["AgentSpec"]
 
@@ -46,6 +47,9 @@ class AgentSpec(ModelOptions):
             where it has one.
         calibration: A file of alarm thresholds, as ``homeostat calibrate`` writes it. None takes the model's own
             ``calibration.json``, where it has one.
+        probe: What ``homeostat fit-probe`` wrote, a file or its folder. It makes the sensor ``conflict_probe``, which
+            is then read, and which the controllers ``system-reminders`` and ``pull`` need. None takes the model's own
+            ``probe.json`` where a controller needs it.
         limits: The limits of an episode.
         memory: How the acting model's key-value cache is thinned in long episodes: a share of the tokens such as 0.25,
             or the fields of :class:`~homeostat.agent.memory.SpanMemory`. None keeps every key.
@@ -63,6 +67,7 @@ class AgentSpec(ModelOptions):
     controllers: tuple[str, ...] = ("default",)
     heads: Path | None = None
     calibration: Path | None = None
+    probe: Path | None = None
     limits: LoopLimits = LoopLimits()
     memory: SpanMemory | Annotated[float, Field(gt=0)] | None = None
     redact: bool = True
@@ -160,10 +165,18 @@ class AgentSpec(ModelOptions):
     def _cascade(self) -> Cascade:
         from homeostat.agent.registry import controllers_of
 
-        return controllers_of(self.controllers, self.model, self.heads)
+        return controllers_of(self.controllers, self.model, self.heads, self._probe())
 
     def _sensors(self, capabilities: frozenset[Any]) -> tuple[Sensor, ...]:
         from homeostat.agent.registry import sensors_for
         from homeostat.controllers.registry import preset_sensors
 
-        return sensors_for(preset_sensors(self.controllers), capabilities, wanted=self.sensors)
+        wanted = (*self.sensors, "conflict_probe") if self.probe is not None else self.sensors
+        return sensors_for(preset_sensors(self.controllers), capabilities, wanted=wanted, probe=self._probe())
+
+    def _probe(self) -> ConflictProbe | None:
+        from homeostat.agent.registry import probe_of
+        from homeostat.controllers.registry import preset_sensors
+
+        needed = "conflict_probe" in {*preset_sensors(self.controllers), *self.sensors}
+        return probe_of(self.model, self.probe) if needed or self.probe is not None else None

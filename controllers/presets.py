@@ -15,6 +15,7 @@ from homeostat.controllers.contracts import Controller
 from homeostat.controllers.decompose import Decompose
 from homeostat.controllers.guard import Guard
 from homeostat.controllers.profiles import HeadProfile
+from homeostat.controllers.pull import Pull
 from homeostat.controllers.recalibrate import Recalibrate
 from homeostat.controllers.reconsider import Reconsider
 from homeostat.controllers.remind import Remind
@@ -49,6 +50,7 @@ _SURE = frozenset({"confidence", "cyberv_repetition"})
 _CYBERV = frozenset({"cyberv_probability", "cyberv_drift", "cyberv_repetition"})
 _GOAL = frozenset({"goal_drift"})
 _TRACKER, _FOCUS = frozenset({"attention_tracker"}), frozenset({"focus_plain"})
+_PROBE = frozenset({"conflict_probe"})
 _SINKS, _VISUAL = frozenset({"sink_rate"}), frozenset({"visual_sinks"})
 
 
@@ -75,6 +77,10 @@ def _head_weights(profile: HeadProfile) -> tuple[Controller, ...]:
             "--model …, or write [layer, head, weight] rows under head_weights: goal in the file that --heads names"
         )
     return (Steer.by_head(weights, "goal"),)
+
+
+def _pull(profile: HeadProfile) -> tuple[Controller, ...]:
+    return (Pull(base=3.0, slope=2.0, heads=profile.of("pull")),)
 
 
 def _zero_tuning(profile: HeadProfile) -> tuple[Controller, ...]:
@@ -129,6 +135,18 @@ PRESETS: dict[str, Preset] = {
             "restate the instruction when it loses attention to data in the prompt itself",
             _always(_FOCUS_REMINDERS),
             _FOCUS,
+        ),
+        Preset(
+            "system-reminders",
+            "restate the system message when a learned reading sees a conflict of instructions",
+            _always(Remind(name="system-reminders", sensors=_PROBE, unparsable=False)),
+            _PROBE,
+        ),
+        Preset(
+            "pull",
+            "more attention on the system message when a learned reading sees a conflict of instructions",
+            _pull,
+            _PROBE,
         ),
         Preset("reconsider", "vote over four answers when the confidence alarms", _always(_RECONSIDER), _SURE | _DRIFT),
         Preset(

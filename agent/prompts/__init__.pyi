@@ -1,4 +1,5 @@
 from .answers import answer_schema as answer_schema, read_action as read_action, write_action as write_action
+from .brief import brief as brief
 from .building import (
     act_prompt as act_prompt,
     plan_prompt as plan_prompt,

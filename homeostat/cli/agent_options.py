@@ -25,6 +25,7 @@ __all__ = [
     "Memory",
     "Model",
     "Planner",
+    "Probe",
     "agent_from",
     "limits_from",
 ]
@@ -63,6 +64,13 @@ Heads = Annotated[
 Calibration = Annotated[
     Path | None,
     typer.Option(help="Alarm thresholds, as 'homeostat calibrate' writes them. Default: the model's own file."),
+]
+Probe = Annotated[
+    Path | None,
+    typer.Option(
+        help="A learned reading of conflicts, as 'homeostat fit-probe' writes it: a file or its folder. Default: the "
+        "model's own, where a controller needs it."
+    ),
 ]
 Memory = Annotated[
     float | None,

@@ -50,6 +50,7 @@ def chat(
     ] = None,
     heads: of.Heads = None,
     calibration: of.Calibration = None,
+    probe: of.Probe = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
     memory: of.Memory = None,
     seed: Annotated[int, typer.Option(help="The seed of sampling.")] = 0,
@@ -105,6 +106,7 @@ def chat(
         sensors=sensors,
         heads=heads,
         calibration=calibration,
+        probe=probe,
         limits=limits,
         memory=memory,
         **loading.chosen_options(),

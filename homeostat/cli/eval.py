@@ -41,6 +41,7 @@ def evaluate(
     model: of.Model = None,
     base_url: of.BaseUrl = None,
     calibration: of.Calibration = None,
+    probe: of.Probe = None,
     planner: of.Planner = None,
     heads: of.Heads = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
@@ -125,6 +126,7 @@ def evaluate(
             base_url=base_url,
             controllers=controllers or (None if agent is not None else chosen.controllers),
             calibration=calibration,
+            probe=probe,
             planner=planner,
             heads=heads,
             limits=limits,

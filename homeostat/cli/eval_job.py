@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +71,14 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
     from homeostat.agent.loop.limits import LoopLimits
     from homeostat.agent.models.loading import load_style, resolve
     from homeostat.agent.models.server_names import is_served
-    from homeostat.agent.registry import calibration_of, controllers_of
+    from homeostat.agent.registry import calibration_of, controllers_of, probe_of
     from homeostat.agent.runner import runner_spec
     from homeostat.controllers import preset_sensors
 
-    cascade = controllers_of(agent.controllers, agent.model, agent.heads)
+    needed = preset_sensors(agent.controllers)
+    reads = agent.probe is not None or "conflict_probe" in {*needed, *agent.sensors}
+    probe = probe_of(agent.model, agent.probe) if reads else None
+    cascade = controllers_of(agent.controllers, agent.model, agent.heads, probe)
     names = ",".join(agent.controllers)
     source = None if is_served(agent.model) else resolve(agent.model, agent.revision)
     arguments = suite_arguments(suite) | {"controllers": names, "model": agent.model, "weights": _weights(source)}
@@ -89,7 +93,8 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
             "planner": planner,
             "planner_weights": _weights(None if is_served(planner) else resolve(planner)),
         }
-    needed = preset_sensors(agent.controllers)
+    if probe is not None:
+        arguments["probe"] = sha256(probe.probe.model_dump_json().encode()).hexdigest()[:12]
     thresholds = calibration_of(agent.model, agent.calibration)
     if thresholds is not None and (agent.calibration is not None or needed):
         used = [a for a in thresholds.alarms if agent.calibration is not None or a.sensor in needed]

@@ -72,6 +72,7 @@ command = command_of(
 
     A linear probe on the attention masses of the heads that `homeostat localize` found, fitted on conflicts and their
     aligned twins. Its threshold is set on other wordings, at a chosen rate of false alarms. The sensor
-    `ConflictProbe.load(OUT)` reads with it, and the controller `Pull` steers on its alarm.
+    `ConflictProbe.load(OUT)` reads with it. `--probe OUT` of run, eval, chat and serve makes it a part of the agent, and the
+    controllers `pull` and `system-reminders` act on its alarm.
     """,
 )

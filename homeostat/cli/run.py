@@ -48,6 +48,7 @@ def run(
     planner: of.Planner = None,
     heads: of.Heads = None,
     calibration: of.Calibration = None,
+    probe: of.Probe = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
     memory: of.Memory = None,
     seed: Annotated[int, typer.Option(help="The seed of the initial state.")] = 0,
@@ -125,6 +126,7 @@ def run(
             planner=planner,
             heads=heads,
             calibration=calibration,
+            probe=probe,
             limits=limits,
             memory=memory,
             **loading.chosen_options(),

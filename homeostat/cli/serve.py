@@ -34,6 +34,7 @@ def serve(
     ] = None,
     heads: of.Heads = None,
     calibration: of.Calibration = None,
+    probe: of.Probe = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
     rules: Annotated[
         Path | None, typer.Option(help="A YAML file of rules for every request: a list of texts, or the key 'rules'.")
@@ -96,6 +97,7 @@ def serve(
         sensors=sensors,
         heads=heads,
         calibration=calibration,
+        probe=probe,
         limits=of.limits_from(None, None, attempts, max_new_tokens, request_seconds, request_tokens),
         **loading.chosen_options(),
     )
