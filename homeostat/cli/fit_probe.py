@@ -71,8 +71,8 @@ command = command_of(
     """Learn to read from single heads whether the user's instruction contradicts the system's.
 
     A linear probe on the attention masses of the heads that `homeostat localize` found, fitted on conflicts and their
-    aligned twins. Its threshold is set on other wordings, at a chosen rate of false alarms. The sensor
-    `ConflictProbe.load(OUT)` reads with it. `--probe OUT` of run, eval, chat and serve makes it a part of the agent, and the
-    controllers `pull` and `system-reminders` act on its alarm.
+    aligned twins. Its threshold is set on other wordings, at a chosen rate of false alarms. `--probe OUT` of run, eval,
+    chat and serve makes it a part of the agent: the sensor `conflict_probe` reads with it, and the controllers `pull`
+    and `system-reminders` act on its alarm. In Python, it is `ConflictProbe.load(OUT)`.
     """,
 )
