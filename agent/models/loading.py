@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from homeostat.agent.models.adapters import adapter_base, is_adapter, merged
 from homeostat.agent.models.gguf import (
     dequantised,
     gguf_arguments,
@@ -79,8 +80,8 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None) -> str:
     """Finds what transformers loads a model from.
 
     Args:
-        name: The name of a registered model, a folder, a GGUF file, or a hub name.
-        revision: The version of a hub model; None for the newest.
+        name: The name of a registered model, a folder (also of an adapter), a GGUF file, or a hub name.
+        revision: The version of a hub model, or of an adapter's base model; None for the newest.
 
     Returns:
         The folder or file, or the hub name of a model that is cached or can be reached.
@@ -99,6 +100,9 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None) -> str:
     if source is None:
         _check_hub(text, revision)
         return text
+    if is_adapter(source):
+        resolve(adapter_base(source), revision)
+        return source
     if revision is not None:
         raise ModelError(f"revision {revision!r} is a version on the hub, but model {text!r} is not; leave it out")
     return source
@@ -114,7 +118,7 @@ def _on_disk(text: str) -> str | None:
     except (OSError, RuntimeError):  # a name that the file system refuses to look up, or an unknown home
         raise ModelError(f"no model {quoted(text)}; give a folder, a hub name like 'org/model', or {NANO!r}") from None
     if is_folder:
-        if (folder / "config.json").is_file():
+        if (folder / "config.json").is_file() or is_adapter(str(folder)):
             return str(folder)
         if (packed := gguf_file_in(folder)) is not None:
             return str(packed)
@@ -163,11 +167,12 @@ def load_weights(
     """Loads a model's weights and its processor. Code from the model's folder is never run.
 
     Args:
-        source: A folder, a GGUF file or a hub name, as :func:`resolve` returns it.
+        source: A folder, a GGUF file or a hub name, as :func:`resolve` returns it. An adapter is merged into its base
+            model.
         device: Where the model is loaded; None takes the fastest device available.
         dtype: The type of the weights, such as ``"bfloat16"``; None chooses by device and size. The weights of a GGUF
             file are dequantised to it.
-        revision: The version of a hub model; None for the newest.
+        revision: The version of a hub model, or of an adapter's base model; None for the newest.
         quantization: How the weights are quantised while they are loaded; None leaves them whole.
 
     Returns:
@@ -176,6 +181,10 @@ def load_weights(
     Raises:
         ModelError: The model can't be loaded; the message is one line.
     """
+    if is_adapter(source):
+        base = resolve(adapter_base(source), revision)
+        model, processor = load_weights(base, device, dtype, revision, quantization)
+        return merged(model, source), processor
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
     from transformers.utils import logging
@@ -228,8 +237,8 @@ def weights_hash(source: str) -> str | None:
         source: A folder, a GGUF file or a hub name.
 
     Returns:
-        The first 12 hexadecimal digits of the sha256 of the GGUF file, or of the folder's safetensors files; None for a
-        hub name.
+        The first 12 hexadecimal digits of the sha256 of the GGUF file, or of the folder's safetensors files (for an
+        adapter: also of its base model's hash, where that has one); None for a hub name.
     """
     files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
     files = [Path(source)] if is_gguf(source) else files
@@ -240,6 +249,8 @@ def weights_hash(source: str) -> str | None:
         with path.open("rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
+    if is_adapter(source):
+        digest.update((weights_hash(resolve(adapter_base(source))) or "").encode())
     return digest.hexdigest()[:12]
 
 
@@ -256,11 +267,12 @@ def template_hash(source: str) -> str:
         The first 12 hexadecimal digits of the sha256.
     """
     digest = hashlib.sha256()
-    for name in ("chat_template.jinja", "homeostat.json"):
-        file = Path(source) / name
+    base = resolve(adapter_base(source)) if is_adapter(source) else source
+    style = Path(source if (Path(source) / "homeostat.json").is_file() else base) / "homeostat.json"
+    for file in (Path(base) / "chat_template.jinja", style):
         digest.update(file.read_bytes() if file.is_file() else b"-")
-    if not (Path(source) / "homeostat.json").is_file():
-        kind = _model_type(source)
+    if not style.is_file():
+        kind = _model_type(base)
         digest.update(_general_style(kind, vision=_sees_images(kind)).wording().encode())
     return digest.hexdigest()[:12]
 
@@ -275,13 +287,16 @@ def load_style(source: str | None, model_type: str, processor: Any = None) -> Pr
             the tokenizer of a model that reads no images; None for a model with vision.
 
     Returns:
-        The style in the folder's ``homeostat.json``; else :data:`~homeostat.agent.TEXT` for a model that reads no
-        images, the style of this model type, or :data:`~homeostat.agent.VERBOSE` where there is none.
+        The style in the folder's ``homeostat.json``; else that of an adapter's base model,
+        :data:`~homeostat.agent.TEXT` for a model that reads no images, the style of this model type, or
+        :data:`~homeostat.agent.VERBOSE` where there is none.
 
     Raises:
         ModelError: ``homeostat.json`` is no prompt style.
     """
     path = Path(source or "") / "homeostat.json"
+    if source is not None and is_adapter(source) and not path.is_file():
+        return load_style(resolve(adapter_base(source)), model_type, processor)
     if source is None or not path.is_file():
         vision = processor is None or hasattr(processor, "image_processor")
         return fitted(_general_style(model_type, vision=vision), processor)

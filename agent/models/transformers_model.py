@@ -11,11 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from homeostat.agent.models.capacity import check_length, context_length, free_memory, is_out_of_memory, out_of_memory
-from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_at_stop, token_texts
+from homeostat.agent.models.answering import answer_call
+from homeostat.agent.models.capacity import check_length, context_length
+from homeostat.agent.models.generation import GenerationCall
 from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.models.pictures import fitted
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from homeostat.agent.memory.span_cache import SpanCache
     from homeostat.agent.models.constrained import SchemaConstraint
     from homeostat.agent.models.stopping import CallStop
-    from homeostat.sensors import Probe
 
 __all__ = ["TransformersModel"]
 
@@ -179,7 +178,8 @@ class TransformersModel:
         with self.calling(deadline) as stop:
             rendered = self._rendered(prompt)
             check_length(self.name, len(rendered.ids), max_new_tokens, self.context)
-            return self._answers(rendered, call, stop)
+            found, self._cache = answer_call(self, self._cache, rendered, call, stop)
+            return found
 
     def score(self, prompt: Prompt, tokens: Sequence[int], steer: Sequence[Actuator] = ()) -> NDArray[np.float32]:
         """Scores a given answer (see :func:`~homeostat.agent.models.teacher_forcing.score`)."""
@@ -255,7 +255,7 @@ class TransformersModel:
         """
         from homeostat.agent.models.constrained import SchemaConstraint
 
-        return SchemaConstraint(self._guide(), schema)
+        return SchemaConstraint(self.guidance, schema)
 
     def interrupt(self) -> None:
         """Ends the present call soon (see :class:`~homeostat.agent.models.protocol.Interruptible`)."""
@@ -304,97 +304,8 @@ class TransformersModel:
         check_length(self.name, len(rendered.ids), answer, self.context)
         return rendered
 
-    def _answers(self, rendered: Rendered, call: GenerationCall, stop: CallStop) -> list[Attempt]:
-        """The answers of a call: all at once, or in smaller batches where memory does not suffice for all at once."""
-        found: list[Attempt] = []
-        batch = call.rows
-        while len(found) < call.rows:
-            group = call
-            if batch < call.rows:
-                seed = None if call.seed is None else call.seed + len(found)
-                group = replace(call, n=min(batch, call.rows - len(found)), seed=seed)
-            try:
-                found += self._generate(rendered, group, stop)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                batch //= 2
-            else:
-                if stop.over():
-                    break
-                continue
-            free_memory()  # behind the except block, so that the error holds no tensors any more
-            if call.rows == 1:
-                raise out_of_memory(self.name, len(rendered.ids))
-            if batch < 1:
-                break
-        return found * (call.n // call.rows)
-
-    def _generate(self, rendered: Rendered, call: GenerationCall, stop: CallStop) -> list[Attempt]:
-        from homeostat.agent.models.decoding import Decoder, matching_images
-
-        begin = time.monotonic()
-        memory = self.memory
-        spare = None if memory is None or call.rows == 1 else memory.fork()  # several rows can't be kept as one
-        # The keys and values of a steered call are of no use to another one.
-        start = self._cache.start_empty(rendered) if call.steer else self._cache.start(rendered, call.fresh_rows)
-        decoder = Decoder(self.model, self._cache, self.stops, self.pad)
-        masses: Sequence[SpanMass | None] = [None] * call.rows
-        with matching_images(self.name), self._cache.around(), self._watching(rendered, call) as probe:
-            decoded = decoder.decode(rendered, start, call, stop, self._constraint(call, len(rendered.ids)))
-            rows = [cut_at_stop(row, self.stops) for row in decoded.sequences[:, len(rendered.ids) :].tolist()]
-            if probe is not None and call.watch is not False and decoded.whole:
-                masses = probe.results([len(tokens) for tokens, _ in rows])
-        spans = rendered.as_spans()
-        if call.rows == 1 and not call.steer and decoded.whole:
-            self._cache.keep(start.cache, decoded.sequences[0].tolist(), rendered.images, spans)
-        evicted = None if call.steer else self._cache.evicted(spans)
-        self._cache = spare or self._cache
-        if evicted is not None:
-            masses = [None if mass is None else replace(mass, evicted=evicted) for mass in masses]
-        tokenizer = self.renderer.tokenizer
-        return [
-            Attempt(
-                text=tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-                tokens=tuple(tokens),
-                logprobs=tuple(decoded.logprobs[row, : len(tokens)].tolist()),
-                entropy=tuple(decoded.entropy[row, : len(tokens)].tolist()),
-                margin=tuple(decoded.margin[row, : len(tokens)].tolist()),
-                spans=masses[row],
-                prompt_tokens=len(rendered.ids),
-                cached_tokens=start.cached,
-                seconds=time.monotonic() - begin,
-                finish="stop" if stopped else "length",
-                prompt_ids=tuple(rendered.ids),
-                pieces=token_texts(tokenizer, tokens),
-                batch=call.rows,
-            )
-            for row, (tokens, stopped) in enumerate(rows)
-        ]
-
-    @contextlib.contextmanager
-    def _watching(self, rendered: Rendered, call: GenerationCall) -> Iterator[Probe | None]:
-        """The probe, attached where the call reads or steers attention."""
-        measures = self._cache.measures and not call.steer
-        if call.watch is False and not call.steer and not measures:
-            yield None
-            return
-        from homeostat import sensors
-
-        readout = call.watch if isinstance(call.watch, Readout) else Readout()
-        with sensors.watch(self.model, layers=self.layers, rows=PROBED_ROWS, readout=readout) as probe:
-            probe.start(rendered.as_spans(), steer=call.steer, reader=None if call.steer else self._cache.reader)
-            yield probe
-
-    def _constraint(self, call: GenerationCall, prompt_tokens: int) -> Any:
-        """The logits processor that holds an answer to the call's schema; None without one."""
-        if call.schema is None:
-            return None
-        from homeostat.agent.models.constrained import JSONSchemaProcessor
-
-        return JSONSchemaProcessor(self._guide(), call.schema, prompt_tokens)
-
-    def _guide(self) -> Any:
+    @property
+    def guidance(self) -> Any:
         """The tokenizer as constrained decoding needs it, made once."""
         from homeostat.agent.models.constrained import guidance_tokenizer
 
