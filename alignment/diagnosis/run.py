@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Literal
 
+from homeostat.agent.agent import Agent
 from homeostat.agent.models.batching import answer_all
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.transformers_model import TransformersModel
@@ -14,6 +15,7 @@ from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
 from homeostat.alignment.conflicts.core import Case, cases_of
 from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins
 from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
+from homeostat.alignment.diagnosis.agents import agent_answers
 from homeostat.alignment.diagnosis.summary import Answered
 from homeostat.alignment.diagnosis.verdicts import ask_verdict
 from homeostat.envs.phone.tasks.words import Split
@@ -55,13 +57,14 @@ def generated(
         source = team_twins(model.style, split, seed, tuple(kinds) or tuple(TEAM_KINDS))
     else:
         source = chat_twins(split, seed, tuple(kinds) or tuple(CHAT_KINDS))
-    return cases_of(islice(source, count))
+    return cases_of(itertools.islice(source, count))
 
 
 def diagnose(
     model: Model,
     cases: Sequence[Case],
     *,
+    agent: Agent | None = None,
     judge: Judge | None = None,
     rubric: Literal["generic", "written"] = "generic",
     max_new_tokens: int = 64,
@@ -73,6 +76,8 @@ def diagnose(
     Args:
         model: The model that answers.
         cases: The cases.
+        agent: The agent over the model whose loop, with its sensors and controllers, answers the cases; its own limits
+            say how long an answer may be. None asks the bare model.
         judge: A model that scores the answers besides the ground truth; None for none.
         rubric: The judge's rubric. ``written`` asks the judge to write one for each case, at one more call.
         max_new_tokens: The longest answer, in tokens.
@@ -89,7 +94,11 @@ def diagnose(
     if judge is None and any(case.rules for case in cases):
         raise ConfigError("no program can check these cases, but a judge model can; name one with --judge")
     prompts = [_shown(model, case.prompt) for case in cases]
-    texts = answer_all(model, prompts, batch=batch, max_new_tokens=max_new_tokens, on_progress=on_progress)
+    if agent is None:
+        texts = answer_all(model, prompts, batch=batch, max_new_tokens=max_new_tokens, on_progress=on_progress)
+    else:
+        ended = itertools.count(1)
+        texts = agent_answers(agent, prompts, batch=batch, on_end=lambda number, episode: on_progress(next(ended)))
     found, unparsable = list[Answered](), 0
     for case, text in zip(cases, texts, strict=True):
         truth, measures, judged = case.judge(text), dict(case.measures(text)), None

@@ -16,6 +16,7 @@ from homeostat.settings import Settings, save_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from homeostat.agent.agent import Agent
     from homeostat.agent.models.protocol import Model
     from homeostat.alignment.conflicts.core import Case
     from homeostat.sensors.rubric import Judge
@@ -43,6 +44,16 @@ class DiagnoseSettings(Settings):
         description="Number of conflicts, each with an aligned twin. Of a public set: the size of a sample that is "
         "drawn evenly over kinds and settings.",
     )
+    controllers: str = Field(
+        "none",
+        min_length=1,
+        description="The agent's controllers, in order: names with commas. The agent's loop then answers the cases, "
+        "with the sensors that they need. Default: the bare model.",
+    )
+    probe: Path | None = Field(
+        None, description="A learned reading of conflicts, as 'homeostat fit-probe' writes it: a file or its folder."
+    )
+    heads: Path | None = Field(None, description="Attention heads to steer, as 'homeostat profile' writes them.")
     judge: str | None = Field(
         None,
         description="Model that also scores the answers: a name, a folder, openai:NAME, or a server's address. "
@@ -63,6 +74,10 @@ class DiagnoseSettings(Settings):
             raise ValueError(f"suite {self.suite!r} has no settings; leave setting out")
         if self.suite == "realguardrails" and self.judge is None:
             raise ValueError("suite 'realguardrails' has rules that no program can check; name a judge model")
+        if self.controllers == "none" and (self.probe is not None or self.heads is not None):
+            raise ValueError("a probe and heads are of use to controllers; name some with controllers")
+        if self.controllers != "none" and self.suite == "phone":
+            raise ValueError("suite 'phone' shows screens, and an agent's chat has none; leave controllers out")
         return self
 
 
@@ -82,6 +97,24 @@ def _generated_cases(settings: DiagnoseSettings, model: Model) -> list[Case]:
 
     assert settings.suite in ("phone", "chat", "team")
     return generated(model, settings.suite, settings.split, settings.seed, settings.count, settings.kinds)
+
+
+def _agent(settings: DiagnoseSettings, model: Model) -> Agent | None:
+    """The agent that answers; None for the bare model."""
+    from homeostat.agent.agent import Agent
+    from homeostat.agent.loop.limits import LoopLimits
+    from homeostat.agent.registry import controllers_of, probe_of, sensors_for
+    from homeostat.controllers.registry import preset_sensors
+
+    if settings.controllers == "none":
+        return None
+    needed = preset_sensors(settings.controllers)
+    probe = (
+        probe_of(settings.model, settings.probe) if settings.probe is not None or "conflict_probe" in needed else None
+    )
+    cascade = controllers_of(settings.controllers, settings.model, settings.heads, probe)
+    sensors = sensors_for(needed, model.capabilities, probe=probe)
+    return Agent(model, sensors, cascade, limits=LoopLimits(max_new_tokens=settings.max_new_tokens))
 
 
 def _judge(settings: DiagnoseSettings) -> Judge | None:
@@ -121,6 +154,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
         answers, unparsable = diagnose(
             model,
             cases,
+            agent=_agent(settings, model),
             judge=judge,
             rubric=settings.rubric,
             max_new_tokens=settings.max_new_tokens,
@@ -148,7 +182,8 @@ command = command_of(
 
     The model answers conflicts and their aligned twins. The report has, for each kind and level, the share of
     conflicts in which the higher instruction was followed, the share of twins that were done, and the four CRAS
-    scores by the ground truth and, with --judge, by a judge. Public sets are read from your own copy; the report then
-    has the metrics of their authors too. Their checks need the extra homeostat[public].
+    scores by the ground truth and, with --judge, by a judge. With --controllers, the agent's loop answers. Public sets
+    are read from your own copy; the report then has the metrics of their authors too. Their checks need the extra
+    homeostat[public].
     """,
 )

@@ -12,7 +12,8 @@ from homeostat.agent.loop.episode import Episode
 from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins
 from homeostat.alignment.conflicts.core import cases_of
 from homeostat.alignment.diagnosis.agents import agent_answers, chat_of
-from homeostat.controllers import Pull, Steer
+from homeostat.alignment.diagnosis.run import diagnose
+from homeostat.controllers import Pull, Remind, Steer
 from homeostat.errors import ConfigError, UnknownName
 from homeostat.sensors import Actuator, Attempt, Part, Prompt, Reading, SensorContext
 from homeostat.sensors.chat.messages import Message
@@ -75,3 +76,21 @@ def test_wordings_come_in_turn_and_no_split_shares_one() -> None:
     assert not seen["train"] & seen["dev"] | seen["train"] & seen["test"] | seen["dev"] & seen["test"]
     with pytest.raises(UnknownName, match="verbosity"):
         next(hierarchy_twins("dev", 0, ("verbositty",)))
+
+
+def test_diagnose_scores_what_the_agent_answers() -> None:
+    cases = cases_of(islice(hierarchy_twins("dev"), 3))
+    asked: list[str] = []
+
+    def answer(prompt: Prompt) -> str:
+        last = parts(prompt)[-1][2]
+        asked.append(last)
+        return "reminded" if "Reminder" in last else "plain"
+
+    model = ScriptedModel(answer)
+    agent = Agent(model, [], [Remind.at(1, goal_text="{system}")])
+    done: list[int] = []
+    found, unparsable = diagnose(model, cases, agent=agent, on_progress=done.append)
+    assert [one.text for one in found] == ["reminded"] * 6
+    assert [one.right for one in found] == [case.judge("reminded").reached == 1 for case in cases]
+    assert (unparsable, sorted(done), len(asked)) == (0, list(range(1, 7)), 12)

@@ -52,6 +52,16 @@ def test_diagnose_reports_by_kind(tmp_path: Path, monkeypatch: Any) -> None:
     assert yaml.safe_load(Path("d/config.yaml").read_text())["count"] == 9
 
 
+def test_diagnose_lets_an_agent_answer(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = ("diagnose", "--suite", "chat", "--count", "4", "--max-new-tokens", "12")
+    call(*told, "--out", "bare")
+    call(*told, "--controllers", "default", "--out", "default")
+    bare, default = (json.loads(Path(f"{name}/report.json").read_text())["answers"] for name in ("bare", "default"))
+    assert [answer["id"] for answer in bare] == [answer["id"] for answer in default]
+    assert yaml.safe_load(Path("default/config.yaml").read_text())["controllers"] == "default"
+
+
 def test_diagnose_draws_over_the_kinds_of_a_public_set(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     chat = [{"role": "system", "content": "The code is Fox."}, {"role": "user", "content": "Say it."}]
@@ -153,6 +163,9 @@ def test_bad_input_is_one_line(tmp_path: Path, monkeypatch: Any) -> None:
     assert "needs a path" in refused("diagnose", "--suite", "iheval")
     assert "name a judge model" in refused("diagnose", "--suite", "realguardrails", "--path", "x")
     assert "leave setting out" in refused("diagnose", "--setting", "aligned")
+    assert "name some with controllers" in refused("diagnose", "--suite", "chat", "--probe", "x")
+    assert "leave controllers out" in refused("diagnose", "--controllers", "default")
+    assert "run homeostat fit-probe" in refused("diagnose", "--suite", "chat", "--controllers", "pull", "--count", "2")
     assert "no tensortrust data at 'x'" in refused("diagnose", "--suite", "tensortrust", "--path", "x")
     assert "no traces" in refused("mine", "--traces", "nowhere")
 
