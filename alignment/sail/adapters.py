@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from homeostat.agent.models.loading import load_style, load_weights, resolve
+from homeostat.agent.models.adapters import adapter_base
+from homeostat.agent.models.loading import resolve
 from homeostat.agent.models.transformers_model import TransformersModel
-from homeostat.data_files import DataError, read_json
-from homeostat.errors import ModelError
-from homeostat.foreign_text import quoted
 from homeostat.model_options import Quantization
 
 __all__ = ["load_adapted", "lora", "lora_config", "merge", "trained_parameters", "write_card"]
@@ -93,37 +91,7 @@ def load_adapted(
     Raises:
         ModelError: The model can't be loaded, or the adapter does not fit its base model.
     """
-    folder = Path(name).expanduser()
-    if not (folder / "adapter_config.json").is_file():
-        return TransformersModel.load(name, device, dtype, revision=revision, quantization=quantization)
-    from peft import PeftModel
-
-    base = _base_of(folder)
-    source = resolve(base, revision)
-    model, processor = load_weights(source, device, dtype, revision, quantization)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:160]
-        raise ModelError(f"adapter {name!r} does not fit its base model {base!r} ({reason}); train it again") from None
-    merged.train(False)
-    style = load_style(source, merged.config.model_type, processor)
-    return TransformersModel(merged, processor, name=name, style=style)
-
-
-def _base_of(folder: Path) -> str:
-    """The name of the adapter's base model."""
-    file = folder / "adapter_config.json"
-    try:
-        config = read_json(file)
-    except DataError as error:
-        raise ModelError(f"{str(file)!r} can't be read: {error}; train the adapter again") from None
-    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
-    if not isinstance(base, str) or not base:
-        raise ModelError(f"{str(file)!r} names no base model ({quoted(base)}); train the adapter again")
-    return base
+    return TransformersModel.load(name, device, dtype, revision=revision, quantization=quantization)
 
 
 def merge(adapter: Path, out: Path) -> None:
@@ -139,8 +107,10 @@ def merge(adapter: Path, out: Path) -> None:
     import shutil
 
     merged = load_adapted(str(adapter), "cpu", None)
-    base = resolve(_base_of(adapter))
+    base = resolve(adapter_base(str(adapter)))
     merged.model.save_pretrained(out)
+    if (adapter / "homeostat.json").is_file():
+        shutil.copy(adapter / "homeostat.json", out)
     for file in Path(base).glob("*") if Path(base).is_dir() else ():
         if file.is_file() and file.suffix in (".json", ".jinja", ".txt", ".model") and not (out / file.name).exists():
             shutil.copy(file, out / file.name)
@@ -152,22 +122,30 @@ def merge(adapter: Path, out: Path) -> None:
         AutoProcessor.from_pretrained(base).save_pretrained(out)  # type: ignore[no-untyped-call]
 
 
-def write_card(folder: Path, facts: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> None:
+def write_card(
+    folder: Path,
+    facts: Mapping[str, Any],
+    scores: Mapping[str, tuple[float, float]],
+    *,
+    command: str = "align",
+    tags: Sequence[str] = ("dpo", "lora", "sail"),
+) -> None:
     """Writes a model card in the form of the Hugging Face hub.
 
     Args:
         folder: The adapter's folder.
         facts: What the card lists, such as data, layers and settings.
         scores: For each score, its value before and after training.
+        command: The command that trained the adapter.
+        tags: What the hub lists the adapter under.
     """
     rows = "\n".join(f"| {name} | {before:.4g} | {after:.4g} |" for name, (before, after) in scores.items())
     lines = "\n".join(f"- **{key}**: {value}" for key, value in facts.items())
-    title = (
-        f"# {folder.resolve().parent.name}\n\nA LoRA adapter, trained with `homeostat align` (config.yaml beside it)."
-    )
+    how = f"A LoRA adapter, trained with `homeostat {command}` (config.yaml beside it)."
+    title = f"# {folder.resolve().parent.name}\n\n{how}"
     text = (
         f"---\nbase_model: {facts.get('base model', '')}\nlibrary_name: peft\n"
-        f"tags: [homeostat, dpo, lora, sail]\n---\n\n"
+        f"tags: [{', '.join(('homeostat', *tags))}]\n---\n\n"
         f"{title}\n\n{lines}\n\n"
         f"| score | before | after |\n|---|---|---|\n{rows}\n"
     )

@@ -56,6 +56,10 @@ class EnvKind:
             Empty: the environment takes no such option.
         seeds: Import path of a function from a split to the ``range`` that its episodes' seeds are drawn from. Empty:
             0 to 2³¹ − 1 for every split.
+        training_tasks: Import path of a function without parameters that returns the names of the tasks that models may
+            be trained on. Empty: all tasks.
+        other_goals: Import path of a function from the environment, a ``random.Random``, a number and names of tasks to
+            goals of such tasks, each with the action that it asks for on the present screen. Empty: there are none.
         name: The registered name. :func:`env_kind` fills it in.
     """
 
@@ -70,6 +74,8 @@ class EnvKind:
     reserved: frozenset[str] = frozenset()
     wrapper: str = ""
     seeds: str = ""
+    training_tasks: str = ""
+    other_goals: str = ""
     name: str = ""
 
     def load(self, path: str) -> Any:

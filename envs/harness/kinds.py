@@ -14,6 +14,8 @@ PHONE = EnvKind(
     wrapper="homeostat.envs.phone.adversity:adverse",
     fixed={"task": None},
     reserved=frozenset({"goal", "rules", "max_steps", "render_mode"}),
+    training_tasks="homeostat.envs.phone.other_goals:training_tasks",
+    other_goals="homeostat.envs.phone.other_goals:other_goals",
 )
 """The phone simulator."""
 

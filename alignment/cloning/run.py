@@ -1,0 +1,278 @@
+"""Clones the actions of an environment's solution: from settings to a PEFT folder. A run can be resumed at any step."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from homeostat.agent.models.loading import load_style, load_weights, resolve, weights_hash
+from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.agent.prompts import PromptStyle, brief
+from homeostat.alignment.cloning.packing import packs_alike
+from homeostat.alignment.cloning.rows import Row, tokenise
+from homeostat.alignment.cloning.settings import CloneSettings
+from homeostat.alignment.cloning.tasks import Lessons, sources
+from homeostat.alignment.cloning.training import Batches, CloneTrainer, Measured, measured, units
+from homeostat.alignment.sail.adapters import lora, merge, trained_parameters, write_card
+from homeostat.alignment.sail.layout import adapter_targets, find_decoder
+from homeostat.alignment.sail.trainers import last_checkpoint
+from homeostat.errors import ConfigError
+from homeostat.settings import save_settings
+
+__all__ = ["CloneData", "Cloned", "clone", "prepare_clone"]
+
+_TRIED = 4  # rows with which packing is tried out
+
+
+@dataclass(frozen=True)
+class Cloned:
+    """The result of a run.
+
+    Attributes:
+        folder: The output folder; ``adapter`` in it holds the adapter.
+        layers: The adapted layers.
+        parameters: The number of trained parameters.
+        steps: The number of optimiser steps.
+        loss: The mean loss over the last tenth of the logged steps, in nats for an answer token.
+        before: How well the model imitated held-out demonstrations before training; None if there are none.
+        after: The same after training.
+        packed: Whether prompts shared sequences.
+        seconds: The duration of the run, or of its last part if it was resumed.
+    """
+
+    folder: Path
+    layers: tuple[int, ...]
+    parameters: int
+    steps: int
+    loss: float
+    before: Measured | None
+    after: Measured | None
+    packed: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CloneData:
+    """Everything that a run needs before its first step.
+
+    Attributes:
+        settings: The settings.
+        model: The model, with the prompt style that it is trained in.
+        lessons: The demonstrated episodes; the held-out ones come behind those of training.
+        layers: The layers to adapt, ascending.
+        targets: Full names of the matrices to adapt.
+        first: The rows of the first episode.
+        packed: Whether prompts share sequences.
+    """
+
+    settings: CloneSettings
+    model: TransformersModel
+    lessons: Lessons
+    layers: tuple[int, ...]
+    targets: tuple[str, ...]
+    first: tuple[Row, ...]
+    packed: bool
+
+    def held_out(self) -> list[Any]:
+        """Returns the held-out demonstrations."""
+        s = self.settings
+        most = s.pack if self.packed else 0
+        found = (self.lessons.episode(n) for n in range(s.episodes, s.episodes + s.held_out))
+        return [unit for rows in found for unit in units(tokenise(self.model, rows), most)]
+
+
+def clone(settings: CloneSettings) -> Cloned:
+    """Trains an adapter.
+
+    The same settings and folder resume an interrupted run. A finished run is not repeated; its result is returned.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        The result.
+
+    Raises:
+        ConfigError: The folder holds a run with other settings, or the settings do not suit the tasks or the model.
+        ModelError: The model can't be loaded or adapted.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # loaders and trainers warn of many things that do not concern the user
+        return _finished(settings) or _train(settings)
+
+
+def prepare_clone(settings: CloneSettings) -> CloneData:
+    """Loads and checks everything, and demonstrates the first episode. Nothing is written.
+
+    Args:
+        settings: The run's settings.
+
+    Returns:
+        The preparation. Close its lessons in the end.
+
+    Raises:
+        ConfigError: The tasks, the layers, the targets or the style don't suit the model.
+        ModelError: The model can't be loaded or adapted.
+    """
+    from_suites = sources(settings.suite, settings.env, settings.seed, settings.episodes + settings.held_out)
+    source = resolve(settings.model, settings.revision)
+    network, processor = load_weights(source, **settings.load_options())
+    style = _style(settings, load_style(source, network.config.model_type, processor))
+    model = TransformersModel(network, processor, name=settings.model, style=style, reuse=False)
+    count = len(find_decoder(network))
+    layers = range(count) if settings.layers == "all" else sorted({int(p) for p in settings.layers.split(",")})
+    targets = adapter_targets(network, layers, settings.targets)
+    lessons = Lessons(model, from_suites, settings.seed, settings.noise, settings.goals)
+    shown = next((found for n in range(settings.episodes) if (found := lessons.episode(n))), None)
+    if shown is None:
+        raise ConfigError(f"suite {settings.suite!r}: the solution reaches the end of none of its tasks; give another")
+    rows = tokenise(model, shown)
+    packed = bool(settings.pack) and packs_alike(network, rows[:_TRIED])
+    return CloneData(settings, model, lessons, tuple(layers), tuple(targets), tuple(rows), packed)
+
+
+def _style(settings: CloneSettings, own: PromptStyle) -> PromptStyle:
+    """The style to train in."""
+    if settings.style is None:
+        return brief(own) if settings.brief else own
+    from pydantic import ValidationError
+
+    from homeostat.data_files import DataError, read_text
+
+    try:
+        found = PromptStyle.model_validate_json(read_text(settings.style))
+    except (DataError, ValidationError) as error:
+        reason = str(error).strip().partition("\n")[0][:160]
+        raise ConfigError(f"style {str(settings.style)!r} is no prompt style ({reason}); see PromptStyle") from None
+    return brief(found) if settings.brief else found
+
+
+def _train(settings: CloneSettings) -> Cloned:
+    begun = time.monotonic()
+    data = prepare_clone(settings)
+    try:
+        return _trained(settings, data, begun)
+    finally:
+        data.lessons.close()
+
+
+def _trained(settings: CloneSettings, data: CloneData, begun: float) -> Cloned:
+    from peft.helpers import disable_input_dtype_casting
+    from transformers import TrainingArguments
+
+    network, most = data.model.model, settings.pack if data.packed else 0
+    held_out = data.held_out()
+    before = measured(network, held_out)
+    save_settings(settings, settings.out)
+    adapted = lora(network, data.targets, r=settings.r, alpha=settings.alpha, seed=settings.seed)
+    batches = Batches(data.lessons, settings.episodes, settings.batch, most)
+    trainer = CloneTrainer(
+        model=adapted,
+        args=TrainingArguments(**_arguments(settings, len(batches), network.device.type)),
+        train_dataset=batches,
+        data_collator=_first,
+    )
+    with disable_input_dtype_casting(adapted):
+        trainer.train(resume_from_checkpoint=last_checkpoint(settings.out / "checkpoints"))
+        adapted.train(False)
+        with torch.autocast(network.device.type, network.dtype, enabled=network.dtype != torch.float32):
+            after = measured(adapted, held_out)
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    last = losses[-max(1, len(losses) // 10) :]
+    result = Cloned(
+        settings.out,
+        data.layers,
+        trained_parameters(adapted),
+        trainer.state.global_step,
+        sum(last) / max(1, len(last)),
+        before,
+        after,
+        data.packed,
+        time.monotonic() - begun,
+    )
+    _save(data, adapted, result, losses)
+    return result
+
+
+def _first(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch is one item: its number of episodes is that of the item."""
+    return items[0]
+
+
+def _arguments(s: CloneSettings, steps: int, device: str) -> dict[str, Any]:
+    return {
+        "output_dir": str(s.out / "checkpoints"),
+        "per_device_train_batch_size": 1,
+        "max_steps": steps,
+        "learning_rate": s.rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": s.warmup,  # a value below 1 is a share
+        "max_grad_norm": 1.0,
+        "weight_decay": 0.0,
+        "logging_steps": max(1, steps // 40),
+        "save_steps": s.save_steps,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "seed": s.seed,
+        "data_seed": s.seed,
+        "remove_unused_columns": False,
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": False,
+        "label_names": [],
+        "disable_tqdm": False,
+    }
+
+
+def _finished(settings: CloneSettings) -> Cloned | None:
+    """Returns the result of a finished run with these settings; None for a new or an interrupted run."""
+    config, finished = settings.out / "config.yaml", settings.out / "result.json"
+    if not config.is_file():
+        return None
+    before = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    now = settings.model_dump(mode="json")
+    if changed := sorted(k for k in now if before.get(k) != now[k]):
+        raise ConfigError(
+            f"out {str(settings.out)!r} holds a run with another {changed[0]} ({before.get(changed[0])!r}, now "
+            f"{now[changed[0]]!r}); give another folder"
+        )
+    if not finished.is_file():
+        return None
+    kept = json.loads(finished.read_text(encoding="utf-8"))
+    figures = {name: Measured(**kept[name]) if kept[name] else None for name in ("before", "after")}
+    rest = {name: kept[name] for name in ("parameters", "steps", "loss", "packed", "seconds")}
+    return Cloned(settings.out, layers=tuple(kept["layers"]), **figures, **rest)
+
+
+def _save(data: CloneData, adapted: Any, result: Cloned, losses: list[float]) -> None:
+    s = data.settings
+    adapter = s.out / "adapter"
+    for config in adapted.peft_config.values():
+        config.base_model_name_or_path = s.model
+    adapted.to(data.model.model.dtype)
+    adapted.save_pretrained(str(adapter))
+    (adapter / "homeostat.json").write_text(data.model.style.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    suites = ", ".join(source.suite.name for source in data.lessons.sources)
+    facts = {
+        "base model": s.model,
+        "weights": weights_hash(resolve(s.model, s.revision)) or "",
+        "data": f"{s.episodes} episodes of {suites} (split train), {s.goals} other goals on each screen",
+        "layers": ", ".join(map(str, data.layers)),
+        "trained parameters": result.parameters,
+        "seed": s.seed,
+    }
+    scores: dict[str, tuple[float, float]] = {}
+    if result.before is not None and result.after is not None:
+        scores["loss (held-out training episodes)"] = (result.before.loss, result.after.loss)
+        scores["answers right (held-out training episodes)"] = (result.before.right, result.after.right)
+    write_card(adapter, facts, scores, command="clone", tags=("behaviour-cloning", "lora"))
+    if s.merge:
+        merge(adapter, s.out / "merged")
+    saved = asdict(result) | {"folder": str(result.folder), "losses": losses}
+    (s.out / "result.json").write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
