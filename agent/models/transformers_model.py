@@ -278,6 +278,7 @@ class TransformersModel:
         Raises:
             CallInterrupted: A forward pass was ended by :meth:`interrupt`, and the caller has no answer of its own.
         """
+        from homeostat.agent.models.inputs import contiguous_for_head
         from homeostat.agent.models.stopping import CallStop, Stopped, stoppable
 
         arrived = time.monotonic()
@@ -285,7 +286,7 @@ class TransformersModel:
             stop = CallStop(None if deadline is None else deadline + time.monotonic() - arrived)
             before, self._present = self._present, stop
             try:
-                with stoppable(self.model, stop):
+                with stoppable(self.model, stop), contiguous_for_head(self.model):
                     yield stop
             except Stopped:
                 raise CallInterrupted(f"{self.name!r}: the call was interrupted; call it again") from None
