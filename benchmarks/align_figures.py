@@ -120,9 +120,9 @@ def show(table: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Prints one line per row: the mean over seeds, the share of each seed, and the paired gain over the base."""
     print(
         f"| row | rule kept, % | by seed | gain | twins right, % | by seed | gain | twins right and kept, % | "
-        f"{' | '.join(DIMENSIONS)} | CRAS | parameters | CPU seconds | peak MiB |"
+        f"{' | '.join(DIMENSIONS)} | CRAS | text, nats | parameters | CPU seconds | peak MiB |"
     )
-    print("|" + "---|" * (12 + len(DIMENSIONS)))
+    print("|" + "---|" * (13 + len(DIMENSIONS)))
     (base,) = table["base"]
     for name, runs in table.items():
         cells = [name]
@@ -135,6 +135,7 @@ def show(table: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         both = np.mean([run["both"] for run in runs], axis=0)
         cells.append(shown(share(both, by_kind(base["kinds"]["aligned"]))))
         means = [float(np.mean([run["scores"][d] for run in runs])) for d in DIMENSIONS]
-        cells += [f"{m:.2f}" for m in means] + [f"{np.mean(means):.2f}", f"{runs[0].get('parameters', 0):,}"]
+        cells += [f"{m:.2f}" for m in means] + [f"{np.mean(means):.2f}"]
+        cells += [f"{np.mean([run['text'] for run in runs]):.3f}", f"{runs[0].get('parameters', 0):,}"]
         cells += [f"{np.mean([run.get(key, 0) for run in runs]):.0f}" for key in ("cpu_seconds", "peak_mib")]
         print("| " + " | ".join(cells) + " |")

@@ -21,10 +21,13 @@ JSON: the headline (:func:`align_figures.headline`); ``local``, the focal heads 
 ``table``, which has for each row one entry per seed: ``kept`` says for each conflict whether the rule was kept,
 ``right`` for each twin whether it was answered correctly, ``both`` whether its rule was kept too. ``kinds`` and
 ``variants`` name the kind and the wording of each case, ``scores`` are the four CRAS scores, ``by_kind`` is the share
-kept and right for each kind of conflict. ``parameters``, ``layers``, ``loss``, ``seconds``, ``cpu_seconds``,
-``peak_mib`` (of the whole process) and ``held_mib`` (before the model was loaded) describe the training. Trainings that
-a kill interrupted are marked ``resumed``: their seconds are those of the last part. Hidden states and token weights are
-computed by the row that needs them first, and kept for the next.
+kept and right for each kind of conflict, and ``text`` the mean log-probability of a plain text (the Gettysburg Address)
+in nats per token, which shows what the model forgets.
+
+``parameters``, ``layers``, ``loss``, ``seconds``, ``cpu_seconds``, ``peak_mib`` (of the whole process) and ``held_mib``
+(before the model was loaded) describe the training. Trainings that a kill interrupted are marked ``resumed``: their
+seconds are those of the last part. Hidden states and token weights are computed by the row that needs them first, and
+kept for the next.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ from homeostat.alignment.diagnosis.run import diagnose
 from homeostat.alignment.preference.pairs import write_pairs
 from homeostat.alignment.sail.adapters import load_adapted
 from homeostat.alignment.sail.config import AlignSettings
+from homeostat.alignment.sail.forgetting import text_nats
 from homeostat.alignment.sail.localization import Localization
 from homeostat.alignment.sail.localize import causal_check, localize
 from homeostat.alignment.sail.run import align
@@ -118,24 +122,23 @@ class Comparison:
             **recipe,
         )
 
-    def answered(self, folder: Path, model: Path | None) -> list[dict[str, Any]]:
-        """The answers of a model to all cases; those in the folder if it has been asked before."""
+    def answered(self, folder: Path, model: Path | None) -> dict[str, Any]:
+        """The figures of a model, from its answers to all cases; those in the folder if it has been asked before."""
         file = folder / f"answers-{self.args.split}.json"
         asked = {"suite": self.args.suite, "cases": [case.id for case in self.cases], "tokens": self.suite.tokens}
         if file.is_file() and (kept := json.loads(file.read_text()))["asked"] == asked:
-            return list(kept["answers"])
+            return scored(kept["answers"]) | {"text": kept["text"]}
         asks = self.base if model is None else load_adapted(str(model), None, self.args.dtype)
         cpu = time.process_time()
         found, _ = diagnose(asks, self.cases, max_new_tokens=self.suite.tokens, batch=self.suite.batch)
         names = {"id", "kind", "variant", "aligned", "kept", "right", "truth", "text"}
         answers = [one.model_dump(mode="json", include=names) for one in found]
         folder.mkdir(parents=True, exist_ok=True)
+        kept = {"asked": asked, "text": text_nats(asks), "cpu_seconds": time.process_time() - cpu, "answers": answers}
         whole = file.with_suffix(".part")
-        whole.write_text(
-            json.dumps({"asked": asked, "answers": answers, "cpu_seconds": time.process_time() - cpu}, indent=1)
-        )
+        whole.write_text(json.dumps(kept, indent=1))
         whole.replace(file)
-        return answers
+        return scored(answers) | {"text": kept["text"]}
 
 
 def scored(answers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -221,6 +224,7 @@ def arguments() -> argparse.Namespace:
         "--split", choices=["dev", "test"], default="test", help="The data split; dev is for choosing a recipe."
     )
     parser.add_argument("--rows", nargs="+", help="Only the rows with these names.")
+    parser.add_argument("--finished", action="store_true", help="Only the rows that are finished; nothing is trained.")
     for name in ("rate", "epochs", "batch", "beta", "nll"):
         kind = int if name == "batch" else float
         parser.add_argument(f"--{name}", type=kind, help="As for homeostat align; by default, the suite's recipe.")
@@ -241,7 +245,7 @@ def main() -> None:
         one_training(AlignSettings.model_validate_json(args.one.read_text()))
         return
     run = Comparison(args)
-    table: dict[str, list[dict[str, Any]]] = {"base": [scored(run.answered(run.out / "base", None))]}
+    table: dict[str, list[dict[str, Any]]] = {"base": [run.answered(run.out / "base", None)]}
 
     def write() -> None:
         if args.json:
@@ -257,10 +261,12 @@ def main() -> None:
             if args.rows and name not in args.rows:
                 continue
             settings = run.settings(seed, name, told)
+            if args.finished and not (settings.out / f"answers-{args.split}.json").is_file():
+                continue
             cost = trained(settings)
             if name.startswith("("):
                 continue
-            one = scored(run.answered(settings.out, settings.out / "adapter")) | cost
+            one = run.answered(settings.out, settings.out / "adapter") | cost
             table.setdefault(name, []).append(one)
             base = table["base"][0]
             kept, right = (

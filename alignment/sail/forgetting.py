@@ -24,7 +24,7 @@ from homeostat.alignment.sail.tokens import Forced, answer_logprobs, answer_toke
 from homeostat.envs.harness import wilson
 from homeostat.errors import ConfigError
 
-__all__ = ["TEXT", "Forgetting", "Retained", "aligned_twins", "read_text", "retained"]
+__all__ = ["TEXT", "Forgetting", "Retained", "aligned_twins", "read_text", "retained", "text_nats"]
 
 TEXT = (
     "Four score and seven years ago our fathers brought forth on this continent, a new nation, conceived in Liberty, "
@@ -170,7 +170,7 @@ def retained(model: TransformersModel, twins: Sequence[Case], text: str) -> Reta
     training = model.model.training
     model.model.eval()
     try:
-        nats = _text_nats(model, text)
+        nats = text_nats(model, text)
         answers, _ = diagnose(model, twins)
         rows: list[Forced] = [
             (model.renderer.render(case.prompt), answer_tokens(model.renderer, case.prompt, case.chosen))
@@ -182,7 +182,19 @@ def retained(model: TransformersModel, twins: Sequence[Case], text: str) -> Reta
         model.model.train(training)
 
 
-def _text_nats(model: TransformersModel, text: str) -> float:
+def text_nats(model: TransformersModel, text: str = TEXT) -> float:
+    """Scores a plain text.
+
+    Args:
+        model: The model.
+        text: A text; its first 1,024 tokens count.
+
+    Returns:
+        The mean log-probability of its tokens from the second on, in nats per token.
+
+    Raises:
+        ConfigError: The text has fewer than two tokens.
+    """
     ids = model.renderer.tokenizer(text)["input_ids"][:_LONGEST]
     if len(ids) < 2:
         raise ConfigError(f"text {text[:40]!r} has fewer than two tokens; give a longer one")
