@@ -31,18 +31,10 @@ from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors.attention_drift import intensities
 from homeostat.sensors.probe.architectures import find_layers
 from homeostat.sensors.probe.probe import watch
+from homeostat.sensors.span_evidence import Correlation, SpanEvidence, correlate
 from homeostat.sensors.spans import Spans
 
-__all__ = ["Case", "Correlation", "Faithfulness", "SpanEvidence", "faithfulness", "span_evidence"]
-
-PAIRS = (
-    ("mass", "saliency"),
-    ("mass", "deletion"),
-    ("intensity", "saliency_per_token"),
-    ("intensity", "deletion_per_token"),
-    ("saliency", "deletion"),
-)
-"""The pairs of measures that are correlated: names of attributes of :class:`SpanEvidence`."""
+__all__ = ["Case", "Faithfulness", "faithfulness", "span_evidence"]
 
 
 @dataclass(frozen=True)
@@ -61,64 +53,12 @@ class Case:
 
 
 @dataclass(frozen=True)
-class SpanEvidence:
-    """The measures of one span of one case; the module's docstring defines them.
-
-    Attributes:
-        case: The number of the case, from 0.
-        label: The span's label.
-        length: The span's number of tokens.
-        mass: The attention mass.
-        intensity: The attention intensity.
-        saliency: Gradient times input, summed over the span's tokens.
-        deletion: The mean KL divergence after hiding the span, in nats per token.
-        drop: The drop in log p(y) after hiding the span, summed over the answer, in nats.
-    """
-
-    case: int
-    label: str
-    length: int
-    mass: float
-    intensity: float
-    saliency: float
-    deletion: float
-    drop: float
-
-    @property
-    def saliency_per_token(self) -> float:
-        """Saliency divided by the span's number of tokens."""
-        return self.saliency / self.length
-
-    @property
-    def deletion_per_token(self) -> float:
-        """Deletion divided by the span's number of tokens."""
-        return self.deletion / self.length
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Spearman's ρ of two measures. Values are NaN if a measure never varies.
-
-    Attributes:
-        one: The first measure.
-        other: The second measure.
-        rho: ρ over all (prompt, span) pairs, with its 95 % interval: (value, low, high).
-        within: The mean of the ρ within prompts, with its 95 % interval.
-    """
-
-    one: str
-    other: str
-    rho: tuple[float, float, float]
-    within: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
 class Faithfulness:
     """The result of the check.
 
     Attributes:
         evidence: The measures of every span of every case.
-        correlations: The correlations of :data:`PAIRS`.
+        correlations: The correlations of ``span_evidence.PAIRS``.
         cases: The number of cases.
     """
 
@@ -147,9 +87,7 @@ def faithfulness(model: nn.Module, cases: Sequence[Case], *, resamples: int = 99
     if len(cases) < 2:
         raise ConfigError(f"{len(cases)} cases are too few; pass two or more, and about thirty for a narrow interval")
     evidence = [one for n, case in enumerate(cases) for one in span_evidence(model, case, n)]
-    rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, len(cases), len(cases)) for _ in range(resamples)]
-    correlations = tuple(_correlate(evidence, one, other, len(cases), draws) for one, other in PAIRS)
+    correlations = correlate(evidence, resamples=resamples, seed=seed)
     return Faithfulness(tuple(evidence), correlations, len(cases))
 
 
@@ -175,7 +113,8 @@ def span_evidence(model: nn.Module, case: Case, number: int = 0) -> tuple[SpanEv
     with torch.no_grad(), watch(model, sinks=False) as probe:
         probe.start(Spans(case.spans.ranges, length=length))
         plain = _logprobs(model, inputs, len(case.tokens))
-        masses, levels = intensities(probe.result())
+        read = probe.result()
+    masses, levels = intensities(read)
     saliency = _saliency(model, inputs, case)
     found = []
     for label in case.spans:
@@ -195,6 +134,7 @@ def span_evidence(model: nn.Module, case: Case, number: int = 0) -> tuple[SpanEv
                 saliency=float(sum(saliency[start:stop].sum() for start, stop in case.spans[label])),
                 deletion=float(apart.mean()),
                 drop=float((plain[at] - hidden[at]).sum()),
+                heads=read.of(label).mean(0, dtype=np.float64),
             )
         )
     return tuple(found)
@@ -225,7 +165,7 @@ def _hide(inputs: Mapping[str, Any], spans: Spans, label: str) -> dict[str, Any]
 
 def _logprobs(model: Any, inputs: Mapping[str, Any], tokens: int) -> torch.Tensor:
     """(T, V) float32 log-probabilities over the vocabulary at each token of the answer."""
-    logits = model(**inputs, use_cache=False).logits[0, -tokens:]
+    logits = model(**inputs, use_cache=False, logits_to_keep=tokens).logits[0]
     return torch.log_softmax(logits.float(), -1).cpu()
 
 
@@ -244,49 +184,11 @@ def _saliency(model: Any, inputs: Mapping[str, Any], case: Case) -> NDArray[np.f
     hook = block.register_forward_pre_hook(catch, with_kwargs=True)
     try:
         with torch.enable_grad():
-            logprobs = torch.log_softmax(model(**inputs, use_cache=False).logits[0, -len(case.tokens) :].float(), -1)
+            out = model(**inputs, use_cache=False, logits_to_keep=len(case.tokens))
+            logprobs = torch.log_softmax(out.logits[0].float(), -1)
             chosen = logprobs[torch.arange(len(case.tokens)), torch.tensor(case.tokens, device=logprobs.device)]
             (grad,) = torch.autograd.grad(chosen.sum(), caught)
     finally:
         hook.remove()
-    product: NDArray[np.float64] = (grad * caught[0])[0].sum(-1).abs().double().detach().cpu().numpy()
+    product: NDArray[np.float64] = (grad.float() * caught[0].float())[0].sum(-1).abs().double().detach().cpu().numpy()
     return product
-
-
-def _correlate(
-    evidence: Sequence[SpanEvidence], one: str, other: str, cases: int, draws: Sequence[NDArray[np.int64]]
-) -> Correlation:
-    by_case = [
-        np.array([(getattr(e, one), getattr(e, other)) for e in evidence if e.case == n]).reshape(-1, 2)
-        for n in range(cases)
-    ]
-    each = np.array([_spearman(pairs) for pairs in by_case])
-    overall = [_spearman(np.concatenate([by_case[i] for i in at])) for at in draws]
-    inside = [_mean(each[at]) for at in draws]
-    return Correlation(
-        one,
-        other,
-        (_spearman(np.concatenate(by_case)), *_bounds(overall)),
-        (_mean(each), *_bounds(inside)),
-    )
-
-
-def _spearman(pairs: NDArray[np.float64]) -> float:
-    from scipy.stats import spearmanr
-
-    if len(pairs) < 2 or np.ptp(pairs[:, 0]) == 0 or np.ptp(pairs[:, 1]) == 0:
-        return float("nan")
-    return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _bounds(values: Sequence[float]) -> tuple[float, float]:
-    known = np.array([v for v in values if np.isfinite(v)])
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [0.025, 0.975])
-    return float(low), float(high)

@@ -1,13 +1,16 @@
 """The faithfulness check, part by part, against computations made another way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from homeostat.errors import ConfigError
 from homeostat.sensors import Spans
 from homeostat.sensors.faithfulness import Case, faithfulness, span_evidence
+from homeostat.sensors.span_evidence import correlate, head_trust, trusted_heads
 
 SPANS = Spans({"system": [(0, 3), (20, 25)], "goal": [(3, 9)], "screen": [(9, 16)], "rest": [(26, 33)]}, length=40)
 TOKENS = (7, 50, 31)
@@ -115,3 +118,50 @@ def test_too_little_is_named(tiny):
         faithfulness(model, [case])
     with pytest.raises(ConfigError, match=r"tokens=\(\)"):
         span_evidence(model, Case(case.inputs, SPANS, ()))
+
+
+def evidence_of(tiny, seeds):
+    model = tiny("llama").model
+    return [one for n, s in enumerate(seeds) for one in span_evidence(model, case_of(tiny, "llama", s), n)]
+
+
+def test_the_masses_of_heads_average_to_the_mass(tiny, reference):
+    case = case_of(tiny, "llama")
+    maps = reference.maps(tiny("llama").model, **whole(case))[0]
+    expected = reference.masses(maps, SPANS, 40)[39:].mean(0)
+    for k, one in enumerate(span_evidence(tiny("llama").model, case)):
+        assert one.heads.mean() == pytest.approx(one.mass, abs=1e-6)
+        np.testing.assert_allclose(one.heads, expected[..., k], atol=1e-5)
+
+
+def test_trust_is_the_mean_rank_correlation_of_each_head(tiny):
+    evidence = evidence_of(tiny, range(5))
+    trust = head_trust(evidence)
+    assert trust.shape == evidence[0].heads.shape
+    deletion = np.array([e.deletion for e in evidence]).reshape(5, 4)
+    heads = np.stack([e.heads for e in evidence]).reshape(5, 4, *trust.shape)
+    for layer, head in np.ndindex(*trust.shape):
+        each = [spearmanr(heads[n, :, layer, head], deletion[n]).statistic for n in range(5)]
+        assert trust[layer, head] == pytest.approx(np.mean(each))
+    best = trusted_heads(trust, 0.25)
+    assert len(best) == round(0.25 * trust.size)
+    assert min(trust[at] for at in best) >= max(trust[at] for at in np.ndindex(*trust.shape) if at not in best)
+
+
+def test_one_label_is_compared_over_prompts(tiny):
+    own = [e for e in evidence_of(tiny, range(6)) if e.label == "goal"]
+    (found,) = correlate(own, (("mass", "change"),), resamples=99)
+    assert found.rho[0] == pytest.approx(spearmanr([e.mass for e in own], [abs(e.drop) for e in own]).statistic)
+    assert np.isnan(found.within[0])  # a prompt has one goal
+
+
+def test_correlations_need_enough(tiny):
+    evidence = evidence_of(tiny, [0])
+    with pytest.raises(ConfigError, match="1 cases are too few"):
+        correlate(evidence)
+    with pytest.raises(ConfigError, match="no case has two spans"):
+        head_trust(evidence[:1])
+    with pytest.raises(ConfigError, match="lacks the masses of its heads"):
+        head_trust([replace(one, heads=np.zeros((0, 0))) for one in evidence])
+    with pytest.raises(ConfigError, match=r"share=0"):
+        trusted_heads(np.zeros((2, 2)), 0)
