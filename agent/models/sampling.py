@@ -21,11 +21,22 @@ class Constraint(Protocol):
     """Forbids tokens, depending on those that were drawn before."""
 
     def allow(self, scores: Tensor) -> Tensor:
-        """Returns the (V,) scores of the next token, -inf for forbidden ones."""
+        """Forbids tokens.
+
+        Args:
+            scores: (V,) the scores of the next token.
+
+        Returns:
+            (V,) scores, -inf for forbidden tokens.
+        """
         ...
 
     def take(self, token: int) -> None:
-        """Is told the token that was drawn."""
+        """Goes on behind a token.
+
+        Args:
+            token: The token that was drawn.
+        """
         ...
 
 

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homeostat.agent.models.callers import Caller, LocalCaller
 from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.job_queue import JobQueue
 from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.protocol import Interruptible, Model
 from homeostat.agent.models.rows import Row, fits_a_batch
@@ -55,9 +55,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["SharedModel", "Wishes"]
-
-_LEAST_PATIENCE = 0.005  # seconds
-_FIRST_SECONDS = 1.0  # what a batch is thought to take before one was seen
 
 
 class SharedModel:
@@ -99,26 +96,22 @@ class SharedModel:
         if rows < 1:
             raise ConfigError(f"rows={rows!r} leaves a batch without a call; give 1 or more")
         self.inner, self.rows, self.on_batch = model, rows, on_batch
-        self._batch_samples, self._patience = batch_samples, patience
+        self._batch_samples = batch_samples
         self._turns = turns if turns is not None else Turns()
         self._pool = _pool_for(model, rows)
         self._rolls = isinstance(model, TransformersModel) and self._pool is not None and rolls(model, (), self._pool)
         self._rendering = threading.Lock()
         self.name, self.style = model.name, model.style
         self.capabilities = model.capabilities - (frozenset() if isinstance(model, WhiteBox) else {"model"})
-        self._changed = threading.Condition()
-        self._waiting: deque[Job] = deque()
+        self._queue = JobQueue(model.name, rows, None if self._rolls else patience)
         self._alone_now: Job | None = None
-        self._callers = 0
-        self._closed = False
-        self._last_rows, self._last_end, self._last_seconds = 0, 0.0, _FIRST_SECONDS
         self._thread = threading.Thread(target=self._work, name="homeostat-model", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """The number of calls that wait for their turn."""
-        return len(self._waiting)
+        return len(self._queue)
 
     def generate(
         self,
@@ -221,8 +214,8 @@ class SharedModel:
         row = Row(prompt, call, *settings) if batched else None
         job = Job(lambda: answer_alone(self.inner, prompt, call, wishes), row, gone, call.deadline, wishes.shortens)
         found: list[Attempt] = self._submitted(job)
-        if self._closed:  # the answers were cut short
-            raise self._closing()
+        if self._queue.closed:  # the answers were cut short
+            raise self._queue.closing()
         return found
 
     def score(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
@@ -247,10 +240,10 @@ class SharedModel:
 
     def wake(self) -> None:
         """Lets the model's thread look again which calls are still wanted."""
-        with self._changed:
-            if self._alone_now is not None and self._alone_now.gone.is_set():
-                self.interrupt()  # a row of a batch looks by itself
-            self._changed.notify_all()
+        present = self._alone_now
+        if present is not None and present.gone.is_set():
+            self.interrupt()  # a row of a batch looks by itself
+        self._queue.wake()
 
     def close(self, seconds: float = 5.0) -> None:
         """Ends the present batch and refuses every call that waits or comes.
@@ -258,9 +251,7 @@ class SharedModel:
         Args:
             seconds: The most seconds to wait for the model's thread.
         """
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._queue.close()
         until = time.monotonic() + seconds
         while self._thread.is_alive() and time.monotonic() < until:
             self.interrupt()
@@ -272,9 +263,7 @@ class SharedModel:
         Args:
             callers: 1 for one that begins, -1 for one that ends.
         """
-        with self._changed:
-            self._callers += callers
-            self._changed.notify_all()
+        self._queue.joined(callers)
 
     @property
     def _white(self) -> WhiteBox:
@@ -285,81 +274,21 @@ class SharedModel:
     def _submitted(self, job: Job) -> Any:
         if threading.current_thread() is self._thread:  # a callback asks the model, which is its turn already
             return job.alone()
-        with self._changed:
-            if self._closed:
-                raise self._closing()
-            self._waiting.append(job)
-            self._changed.notify_all()
+        self._queue.put(job)
         return job.result.result()
-
-    def _closing(self) -> CallInterrupted:
-        return CallInterrupted(f"{self.name!r} is being closed; ask again later")
 
     def _work(self) -> None:
         """Takes jobs and runs them, until the model is closed."""
-        while True:
-            with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
-                self._gather()
-                if self._closed:
-                    for job in self._waiting:
-                        job.result.set_exception(self._closing())
-                    self._waiting.clear()
-                    return
-                jobs = self._taken()
+        while (jobs := self._queue.take()) is not None:
             begin = time.monotonic()
             if jobs:
                 with self._turns:
                     self._run_safely(jobs)
-                self._last_rows, self._last_end = len(jobs), time.monotonic()
-                self._last_seconds = self._last_end - begin
-
-    def _gather(self) -> None:
-        """Waits a little until those who are at work have asked, where they could not join a running batch."""
-        if self._rolls:
-            return
-        patience = max(self._last_seconds * self._patience, _LEAST_PATIENCE)
-        begin = time.monotonic()
-        recent = self._last_rows if begin - self._last_end < patience else 0
-        while not self._closed and len(self._waiting) < min(max(self._callers, recent), self.rows):
-            left = begin + patience - time.monotonic()
-            if left <= 0:
-                return
-            self._changed.wait(left)
-
-    def _taken(self) -> list[Job]:
-        """The jobs of the next batch, in the order in which they came."""
-        wanted = self._wanted()
-        first = list(wanted)[:1]
-        if first and first[0].row is not None:
-            first = [job for job in wanted if job.row is not None][: self.rows]
-        self._waiting = deque(job for job in wanted if job not in first)
-        return first
-
-    def _wanted(self) -> deque[Job]:
-        """The jobs that wait. Those that nobody wants any more are told so."""
-        now, wanted = time.monotonic(), deque[Job]()
-        for job in self._waiting:
-            if job.gone.is_set():
-                job.result.set_exception(CallInterrupted(f"{self.name!r}: the call was cancelled"))
-            elif job.deadline is not None and now >= job.deadline:
-                late = f"{self.name!r}: the call's time was over before its turn; allow more, or ask again later"
-                job.result.set_exception(CallInterrupted(late))
-            else:
-                wanted.append(job)
-        return wanted
+                self._queue.answered(len(jobs), time.monotonic() - begin)
 
     def _join(self, room: int) -> list[Job]:
-        """The jobs that may join the present batch: those in front of the first one that can't share it."""
-        found: list[Job] = []
-        with self._changed:
-            if self._turns.wanted or self._closed:
-                return found
-            self._waiting = self._wanted()
-            while len(found) < room and self._waiting and self._waiting[0].row is not None:
-                found.append(self._waiting.popleft())
-        return found
+        """The jobs that may join the present batch, unless another model waits for its turn."""
+        return [] if self._turns.wanted else self._queue.join(room)
 
     def _run_safely(self, jobs: list[Job]) -> None:
         """Runs jobs. An error that nobody was told of goes to all that are left, and the thread lives on."""
@@ -386,11 +315,12 @@ class SharedModel:
         for job in jobs:
             if self.on_batch is not None:
                 self.on_batch(1)
-            with self._changed:
-                self._alone_now = job
-            settle(job)
-            with self._changed:
-                self._alone_now = None
+            self._alone_now = job
+            if job.gone.is_set():  # it was cancelled on the way here
+                job.result.set_exception(CallInterrupted(f"{self.name!r}: the call was cancelled"))
+            else:
+                settle(job)
+            self._alone_now = None
 
 
 def _pool_for(model: Model, entries: int) -> PrefixPool | None:
