@@ -1,3 +1,5 @@
+from .cloning.run import Cloned as Cloned, clone as clone
+from .cloning.settings import CloneSettings as CloneSettings
 from .conflicts.chat import chat_twins as chat_twins
 from .conflicts.core import Case as Case, Twins as Twins, pairs_of as pairs_of
 from .conflicts.phone import phone_twins as phone_twins

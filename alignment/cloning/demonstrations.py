@@ -29,6 +29,7 @@ __all__ = ["Demonstration", "Demonstrator", "demonstrate"]
 
 _SWIPES = (Swipe(point=(0.5, 0.75), to=(0.5, 0.25)), Swipe(point=(0.5, 0.25), to=(0.5, 0.75)))
 _LONGEST = 200  # steps of a solution that is tried out
+_ROOM = 4  # random actions cost steps, so an episode may have so many times its step budget
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def demonstrate(demonstrator: Demonstrator, env: Env, task: str, seed: int) -> l
     """
     info = env.reset_task(task, seed=seed)
     demonstrator.rules = info.rules
-    episode = Agent(demonstrator).run(info, env, seed=seed)
+    episode = Agent(demonstrator).run(info, env, seed=seed, max_steps=_ROOM * info.max_steps)
     return demonstrator.found if episode.success else []
 
 

@@ -9,26 +9,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
-from homeostat.agent.models.loading import load_style, load_weights, resolve, weights_hash
-from homeostat.agent.models.transformers_model import TransformersModel
-from homeostat.agent.prompts import PromptStyle, brief
-from homeostat.alignment.cloning.packing import packs_alike
-from homeostat.alignment.cloning.rows import Row, tokenise
+from homeostat.agent.models.loading import resolve, weights_hash
+from homeostat.alignment.cloning.preparation import CloneData, prepare_clone
 from homeostat.alignment.cloning.settings import CloneSettings
-from homeostat.alignment.cloning.tasks import Lessons, sources
-from homeostat.alignment.cloning.training import Batches, CloneTrainer, Measured, measured, units
+from homeostat.alignment.cloning.training import Batches, CloneTrainer, Measured, measured
 from homeostat.alignment.sail.adapters import lora, merge, trained_parameters, write_card
-from homeostat.alignment.sail.layout import adapter_targets, find_decoder
+from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.trainers import last_checkpoint
 from homeostat.errors import ConfigError
 from homeostat.settings import save_settings
 
-__all__ = ["CloneData", "Cloned", "clone", "prepare_clone"]
-
-_TRIED = 4  # rows with which packing is tried out
+__all__ = ["Cloned", "clone"]
 
 
 @dataclass(frozen=True)
@@ -58,36 +51,6 @@ class Cloned:
     seconds: float
 
 
-@dataclass(frozen=True)
-class CloneData:
-    """Everything that a run needs before its first step.
-
-    Attributes:
-        settings: The settings.
-        model: The model, with the prompt style that it is trained in.
-        lessons: The demonstrated episodes; the held-out ones come behind those of training.
-        layers: The layers to adapt, ascending.
-        targets: Full names of the matrices to adapt.
-        first: The rows of the first episode.
-        packed: Whether prompts share sequences.
-    """
-
-    settings: CloneSettings
-    model: TransformersModel
-    lessons: Lessons
-    layers: tuple[int, ...]
-    targets: tuple[str, ...]
-    first: tuple[Row, ...]
-    packed: bool
-
-    def held_out(self) -> list[Any]:
-        """Returns the held-out demonstrations."""
-        s = self.settings
-        most = s.pack if self.packed else 0
-        found = (self.lessons.episode(n) for n in range(s.episodes, s.episodes + s.held_out))
-        return [unit for rows in found for unit in units(tokenise(self.model, rows), most)]
-
-
 def clone(settings: CloneSettings) -> Cloned:
     """Trains an adapter.
 
@@ -108,52 +71,6 @@ def clone(settings: CloneSettings) -> Cloned:
         return _finished(settings) or _train(settings)
 
 
-def prepare_clone(settings: CloneSettings) -> CloneData:
-    """Loads and checks everything, and demonstrates the first episode. Nothing is written.
-
-    Args:
-        settings: The run's settings.
-
-    Returns:
-        The preparation. Close its lessons in the end.
-
-    Raises:
-        ConfigError: The tasks, the layers, the targets or the style don't suit the model.
-        ModelError: The model can't be loaded or adapted.
-    """
-    from_suites = sources(settings.suite, settings.env, settings.seed, settings.episodes + settings.held_out)
-    source = resolve(settings.model, settings.revision)
-    network, processor = load_weights(source, **settings.load_options())
-    style = _style(settings, load_style(source, network.config.model_type, processor))
-    model = TransformersModel(network, processor, name=settings.model, style=style, reuse=False)
-    count = len(find_decoder(network))
-    layers = range(count) if settings.layers == "all" else sorted({int(p) for p in settings.layers.split(",")})
-    targets = adapter_targets(network, layers, settings.targets)
-    lessons = Lessons(model, from_suites, settings.seed, settings.noise, settings.goals)
-    shown = next((found for n in range(settings.episodes) if (found := lessons.episode(n))), None)
-    if shown is None:
-        raise ConfigError(f"suite {settings.suite!r}: the solution reaches the end of none of its tasks; give another")
-    rows = tokenise(model, shown)
-    packed = bool(settings.pack) and packs_alike(network, rows[:_TRIED])
-    return CloneData(settings, model, lessons, tuple(layers), tuple(targets), tuple(rows), packed)
-
-
-def _style(settings: CloneSettings, own: PromptStyle) -> PromptStyle:
-    """The style to train in."""
-    if settings.style is None:
-        return brief(own) if settings.brief else own
-    from pydantic import ValidationError
-
-    from homeostat.data_files import DataError, read_text
-
-    try:
-        found = PromptStyle.model_validate_json(read_text(settings.style))
-    except (DataError, ValidationError) as error:
-        reason = str(error).strip().partition("\n")[0][:160]
-        raise ConfigError(f"style {str(settings.style)!r} is no prompt style ({reason}); see PromptStyle") from None
-    return brief(found) if settings.brief else found
-
-
 def _train(settings: CloneSettings) -> Cloned:
     begun = time.monotonic()
     data = prepare_clone(settings)
@@ -169,9 +86,8 @@ def _trained(settings: CloneSettings, data: CloneData, begun: float) -> Cloned:
 
     network, most = data.model.model, settings.pack if data.packed else 0
     held_out = data.held_out()
-    before = measured(network, held_out)
     save_settings(settings, settings.out)
-    adapted = lora(network, data.targets, r=settings.r, alpha=settings.alpha, seed=settings.seed)
+    adapted = _with_adapter(data)
     batches = Batches(data.lessons, settings.episodes, settings.batch, most)
     trainer = CloneTrainer(
         model=adapted,
@@ -180,15 +96,14 @@ def _trained(settings: CloneSettings, data: CloneData, begun: float) -> Cloned:
         data_collator=_first,
     )
     with disable_input_dtype_casting(adapted):
+        before = measured(adapted, held_out)
         trainer.train(resume_from_checkpoint=last_checkpoint(settings.out / "checkpoints"))
-        adapted.train(False)
-        with torch.autocast(network.device.type, network.dtype, enabled=network.dtype != torch.float32):
-            after = measured(adapted, held_out)
+        after = measured(adapted, held_out)
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     last = losses[-max(1, len(losses) // 10) :]
     result = Cloned(
         settings.out,
-        data.layers,
+        _layers(adapted),
         trained_parameters(adapted),
         trainer.state.global_step,
         sum(last) / max(1, len(last)),
@@ -199,6 +114,22 @@ def _trained(settings: CloneSettings, data: CloneData, begun: float) -> Cloned:
     )
     _save(data, adapted, result, losses)
     return result
+
+
+def _with_adapter(data: CloneData) -> Any:
+    """The model with its adapter: a new one, or a given one, which is trained further."""
+    s, network = data.settings, data.model.model
+    if s.adapter is None:
+        return lora(network, data.targets, r=s.r, alpha=s.alpha, seed=s.seed)
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(network, str(s.adapter), is_trainable=True)
+
+
+def _layers(adapted: Any) -> tuple[int, ...]:
+    """The numbers of the layers that are trained."""
+    layers = enumerate(find_decoder(adapted).layers)
+    return tuple(n for n, layer in layers if any(p.requires_grad for p in layer.parameters()))
 
 
 def _first(items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -226,7 +157,6 @@ def _arguments(s: CloneSettings, steps: int, device: str) -> dict[str, Any]:
         "use_cpu": device == "cpu",
         "dataloader_pin_memory": False,
         "label_names": [],
-        "disable_tqdm": False,
     }
 
 
@@ -263,7 +193,7 @@ def _save(data: CloneData, adapted: Any, result: Cloned, losses: list[float]) ->
         "base model": s.model,
         "weights": weights_hash(resolve(s.model, s.revision)) or "",
         "data": f"{s.episodes} episodes of {suites} (split train), {s.goals} other goals on each screen",
-        "layers": ", ".join(map(str, data.layers)),
+        "layers": ", ".join(map(str, result.layers)),
         "trained parameters": result.parameters,
         "seed": s.seed,
     }

@@ -40,6 +40,9 @@ class CloneSettings(Settings):
     style: Path | None = Field(
         None, description="File with the prompt style to train in. Default: the model's own. Saved with the adapter."
     )
+    adapter: Path | None = Field(
+        None, description="Folder of an adapter to train further, with its own layers, r and alpha. Default: a new one."
+    )
     layers: str = Field("all", description="Layers to adapt: all, or numbers separated by commas.")
     targets: list[str] = Field(list(MATRICES), description="Names of the matrices that get an adapter.")
     r: int = Field(16, ge=1, description="Rank of the adapter.")

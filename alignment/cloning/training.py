@@ -121,7 +121,8 @@ def measured(model: Any, found: Sequence[Unit]) -> Measured | None:
         The figures; None without demonstrations.
     """
     total, tokens, right, answers = 0.0, 0, 0, 0
-    with torch.inference_mode():
+    model.train(False)
+    with torch.inference_mode(), _mixed(model):
         for unit in found:
             scores, lengths = scores_of(model, unit), _answer_lengths(unit)
             total -= float(scores.logprobs.sum())
