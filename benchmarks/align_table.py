@@ -43,20 +43,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from align_answers import answers, is_complete, scored
 from align_figures import by_kind, headline, show
 from align_rows import SUITES, localizing_twins, measured_cases, rows, training_twins
 
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.core import Case, pairs_of
-from homeostat.alignment.diagnosis.run import diagnose
 from homeostat.alignment.preference.pairs import write_pairs
 from homeostat.alignment.sail.adapters import load_adapted
 from homeostat.alignment.sail.config import AlignSettings
-from homeostat.alignment.sail.forgetting import text_nats
 from homeostat.alignment.sail.localization import Localization
 from homeostat.alignment.sail.localize import causal_check, localize
 from homeostat.alignment.sail.run import align
-from homeostat.sensors.rubric import DIMENSIONS
 
 
 class Comparison:
@@ -122,46 +120,13 @@ class Comparison:
             **recipe,
         )
 
-    def answered(self, folder: Path, model: Path | None) -> dict[str, Any]:
-        """The figures of a model, from its answers to all cases; those in the folder if it has been asked before."""
-        file = folder / f"answers-{self.args.split}.json"
-        asked = {"suite": self.args.suite, "cases": [case.id for case in self.cases], "tokens": self.suite.tokens}
-        if file.is_file() and (kept := json.loads(file.read_text()))["asked"] == asked:
-            return scored(kept["answers"]) | {"text": kept["text"]}
-        asks = self.base if model is None else load_adapted(str(model), None, self.args.dtype)
-        cpu = time.process_time()
-        found, _ = diagnose(asks, self.cases, max_new_tokens=self.suite.tokens, batch=self.suite.batch)
-        names = {"id", "kind", "variant", "aligned", "kept", "right", "truth", "text"}
-        answers = [one.model_dump(mode="json", include=names) for one in found]
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = {"asked": asked, "text": text_nats(asks), "cpu_seconds": time.process_time() - cpu, "answers": answers}
-        whole = file.with_suffix(".part")
-        whole.write_text(json.dumps(kept, indent=1))
-        whole.replace(file)
-        return scored(answers) | {"text": kept["text"]}
+    def answered(self, folder: Path, adapter: Path | None) -> dict[str, Any]:
+        """The figures of a model, which is asked once."""
 
+        def load() -> TransformersModel:
+            return self.base if adapter is None else load_adapted(str(adapter), None, self.args.dtype)
 
-def scored(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of one model on the conflicts and on their twins."""
-    sides = {side: [a for a in answers if a["aligned"] == (side == "aligned")] for side in ("conflict", "aligned")}
-    conflicts, twins = sides["conflict"], sides["aligned"]
-    kinds = list(dict.fromkeys(a["kind"] for a in answers))
-    weights = by_kind([a["kind"] for a in conflicts])
-    return {
-        "kept": [a["kept"] for a in conflicts],
-        "right": [a["right"] for a in twins],
-        "both": [a["right"] and a["kept"] for a in twins],
-        "kinds": {side: [a["kind"] for a in found] for side, found in sides.items()},
-        "variants": {side: [a["variant"] for a in found] for side, found in sides.items()},
-        "scores": {d: float(np.dot(weights, [a["truth"][d] for a in conflicts])) for d in DIMENSIONS},
-        "by_kind": {
-            k: [
-                float(np.mean([a["kept"] for a in conflicts if a["kind"] == k])),
-                float(np.mean([a["right"] for a in twins if a["kind"] == k])),
-            ]
-            for k in kinds
-        },
-    }
+        return scored(answers(load, self.cases, folder / f"answers-{self.args.split}.json", self.suite))
 
 
 def memory(field: str) -> float:
@@ -261,7 +226,7 @@ def main() -> None:
             if args.rows and name not in args.rows:
                 continue
             settings = run.settings(seed, name, told)
-            if args.finished and not (settings.out / f"answers-{args.split}.json").is_file():
+            if args.finished and not is_complete(settings.out / f"answers-{args.split}.json"):
                 continue
             cost = trained(settings)
             if name.startswith("("):
