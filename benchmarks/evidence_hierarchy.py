@@ -26,7 +26,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from hierarchy_columns import COLUMNS, column
+from hierarchy_columns import COLUMNS, TOKENS, column
 from hierarchy_rows import HELP, controllers_of
 
 from homeostat import Agent, TransformersModel
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--rows", default=CHOSEN)
     parser.add_argument("--columns", default="chat", help=f"of {'; '.join(COLUMNS)}, with semicolons between them")
     parser.add_argument("--count", type=int, default=100, help="conflicts of each column, and as many aligned cases")
-    parser.add_argument("--tokens", type=int, default=24, help="the longest answer")
+    parser.add_argument("--tokens", type=int, default=None, help="the longest answer; by column if it is left out")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args()
@@ -147,11 +147,12 @@ def main() -> None:
     done: dict[str, dict[str, Any]] = {}
     for name in args.columns.split(";"):
         cases = columns[name] = column(name, args.split, args.count, args.data, model.style)
-        file = args.out / f"{args.split} {name} {args.count}x{args.tokens}.json"
+        tokens = args.tokens or TOKENS.get(name, 96)
+        file = args.out / f"{args.split} {name} {args.count}x{tokens}.json"
         rows: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         for row in dict.fromkeys(("bare", *args.rows.split(","))):
             if row not in rows:
-                rows[row] = played(model, probe, row, cases, args.tokens)
+                rows[row] = played(model, probe, row, cases, tokens)
                 file.write_text(json.dumps(rows))
             print(
                 shown(name, row, figures(rows["bare"]["good"], rows[row]["good"], [c.aligned for c in cases])),

@@ -29,6 +29,8 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "iheval slack": ("iheval", ("slack-user",), ("conflict", "aligned")),
 }
 COLUMNS = ("chat", "team", *PUBLIC)
+TOKENS = {"chat": 24, "team": 40, "hijacking": 32, "extraction": 48, "iheval slack": 48}
+"""The longest answer of a column, in tokens; 96 for those that are not named, whose rules are about whole texts."""
 
 
 def column(name: str, split: str, count: int, data: Path | None, style: PromptStyle) -> list[Case]:

@@ -1,0 +1,101 @@
+"""The hierarchy table's command: what it counts, on answers that are known, and on a tiny model from end to end."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homeostat.alignment import Localization
+from homeostat.alignment.conflicts.chat import hierarchy_twins
+from homeostat.alignment.conflicts.core import cases_of
+from homeostat.controllers import Pull, Remind, Steer
+from homeostat.sensors import ProbeWeights
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return lambda name: runpy.run_path(str(BENCHMARKS / f"{name}.py"))
+
+
+def test_the_shares_and_their_paired_differences(benchmark: Any) -> None:
+    summary = benchmark("evidence_hierarchy")["summary"]
+    twins = hierarchy_twins("dev")
+    cases = cases_of(next(twins) for _ in range(4))
+    costs = {"tokens": 10, "calls": 8, "cpu_seconds": 1.0}
+    good = {
+        "bare": [True, True, False, True, False, True, False, False],
+        "wild": [True, False, True, False, True, False, True, False],
+        "mild": [True, True, True, True, False, True, False, False],
+        "default": [False, True, False, True, False, True, False, False],
+    }
+    found = summary({"chat": cases}, {"chat": {row: {"good": one, **costs} for row, one in good.items()}})
+    chat = found["table"]["chat"]
+    assert [chat[row]["kept"]["mean"] for row in good] == [0.25, 1.0, 0.5, 0.0]
+    assert [chat[row]["twins"]["mean"] for row in good] == [0.75, 0.0, 0.75, 0.75]
+    assert [chat[row]["gain"]["mean"] for row in good] == [0.0, 0.75, 0.25, -0.25]
+    assert chat["bare"]["by_kind"][f"{cases[0].kind} aligned"] == [1, 1]
+    assert found["pooled"]["mild"]["gain"] == chat["mild"]["gain"]
+    assert (found["best"], found["best_gain"], found["best_twins"]) == ("mild", 25.0, 0.0)  # the wild row loses twins
+    assert found["default_worst"] == -25.0
+
+
+def test_every_row_is_what_its_name_says(benchmark: Any) -> None:
+    made = benchmark("hierarchy_rows")["controllers_of"]
+    heads = frozenset({(1, 2)})
+    (pull,) = made("pull 3 2", heads)
+    assert isinstance(pull, Pull)
+    assert (pull.base, pull.slope, pull.heads) == (3.0, 2.0, heads)
+    (alarm,) = made("alarm to0.3", heads)
+    assert isinstance(alarm, Steer)
+    assert (alarm.when, alarm.sensors) == ("alarm", {"conflict_probe"})
+    assert (alarm.actuators[0].target, alarm.actuators[0].heads) == (0.3, heads)
+    (always,) = made("all x8", heads)
+    assert (always.when, always.actuators[0].gain, always.actuators[0].heads) == ("always", 8.0, None)
+    (told,) = made("remind", heads)
+    assert isinstance(told, Remind)
+    assert "{system}" in told.goal_text
+    assert made("bare", heads) == ()
+    with pytest.raises(SystemExit, match="no row 'push 3'"):
+        made("push 3", heads)
+
+
+def test_a_run_from_end_to_end_goes_on_where_it_was(text_folder: Path, tmp_path: Path) -> None:
+    heads = ((0, 0), (2, 1))
+    table = ((0.0,) * 4,) * 4
+    found = dict.fromkeys(("magnitude", "direction", "distribution", "score"), table)
+    local = Localization(model=str(text_folder), twins=4, higher=("system",), heads=heads, layers=(2,), **found)
+    local.save(tmp_path / "localization.json")
+    ProbeWeights(
+        model=str(text_folder), higher=("system",), lower=("user",), heads=heads, mean=(0.0,) * 4, scale=(1.0,) * 4,
+        coefficients=(0.0,) * 4, intercept=1.0, threshold=0.0, rate=0.1, prompts=8,
+    ).save(tmp_path / "probe.json")  # fmt: skip
+    told = [sys.executable, str(BENCHMARKS / "evidence_hierarchy.py"), "--model", str(text_folder), "--heads"]
+    told += [
+        str(tmp_path / "localization.json"),
+        "--probe",
+        str(tmp_path / "probe.json"),
+        "--count",
+        "6",
+        "--tokens",
+        "4",
+    ]
+    told += ["--rows", "pull 3 2,remind-alarm", "--out", str(tmp_path / "out"), "--json", str(tmp_path / "table.json")]
+    first = subprocess.run(told, capture_output=True, text=True, check=True)
+    told_of = json.loads((tmp_path / "table.json").read_text())["table"]["chat"]
+    assert set(told_of) == {"bare", "pull 3 2", "remind-alarm"}
+    calls = {row: one["calls"] for row, one in told_of.items()}
+    assert calls == {"bare": 12, "pull 3 2": 24, "remind-alarm": 24}  # this probe alarms at every prompt
+    journal = next((tmp_path / "out").iterdir())
+    before = journal.stat().st_mtime_ns
+    again = subprocess.run(told, capture_output=True, text=True, check=True)
+    assert again.stdout == first.stdout
+    assert journal.stat().st_mtime_ns == before
