@@ -31,6 +31,7 @@ __all__ = [
     "describe_element_action",
     "element_schema",
     "format_element_action",
+    "naming_texts",
     "parse_element_action",
 ]
 
@@ -64,7 +65,7 @@ def click_point(index: int, elements: Sequence[Element]) -> Point:
     return next((point for point in tried if element_at(elements, point) == index), centre)
 
 
-def format_element_action(action: a.Action, elements: Sequence[Element], grid: Grid) -> str:
+def format_element_action(action: a.Action, elements: Sequence[Element], grid: Grid, *, by_text: bool = False) -> str:
     """Formats an action as the JSON object that a model is asked for.
 
     A click on an element becomes a click on its number. A drag through the middle of the screen becomes a scroll.
@@ -73,19 +74,38 @@ def format_element_action(action: a.Action, elements: Sequence[Element], grid: G
         action: The action.
         elements: The screen's elements.
         grid: The grid of a point that lies on no element.
+        by_text: Whether an element is named by its text where that text means this element only.
 
     Returns:
         The text. :func:`parse_element_action` reads it as an action with the same effect.
     """
-    return json.dumps(_fields(action, elements, grid), ensure_ascii=False)
+    fields = _fields(action, elements, grid)
+    if by_text and "index" in fields:
+        fields = _by_text(fields, elements, grid)
+    return json.dumps(fields, ensure_ascii=False)
 
 
-def element_schema(count: int, grid: Grid) -> dict[str, Any]:
+def naming_texts(elements: Sequence[Element], grid: Grid) -> list[str]:
+    """Lists the texts that name one element each.
+
+    Args:
+        elements: The screen's elements.
+        grid: The grid of points.
+
+    Returns:
+        The texts, in the order of the elements. An element whose text means no element or another one has none.
+    """
+    named = (_by_text({"action": "click", "index": n}, elements, grid) for n in range(len(elements)))
+    return [fields["text"] for fields in named if "text" in fields]
+
+
+def element_schema(count: int, grid: Grid, *, texts: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the JSON schema of the actions.
 
     Args:
         count: The number of elements on the screen.
         grid: The grid of points.
+        texts: Texts that may name an element in place of its number (:func:`naming_texts`).
 
     Returns:
         The schema. It admits every text of :func:`format_element_action`, and nothing that
@@ -96,6 +116,7 @@ def element_schema(count: int, grid: Grid) -> dict[str, Any]:
     point = {"type": "array", "prefixItems": ends, "items": False, "minItems": 2, "maxItems": 2}
     number = {"type": "integer", "minimum": 0, "maximum": count - 1}
     forms: list[dict[str, Any]] = [{"action": _one("click", "long_press"), "index": number}] if count else []
+    forms += [{"action": _one("click", "long_press"), "text": _one(*texts)}] if texts else []
     forms += [
         {"action": _one("click", "long_press"), "point": point},
         {"action": _one("type", "answer", "open"), "text": text},
@@ -253,6 +274,17 @@ def _fields(action: a.Action, elements: Sequence[Element], grid: Grid) -> dict[s
         case a.Terminate(status=status):
             return {"action": "terminate", "status": status}
     raise AssertionError(action)
+
+
+def _by_text(fields: dict[str, Any], elements: Sequence[Element], grid: Grid) -> dict[str, Any]:
+    """The action with the element's text in place of its number; as it was where the text means no or another one."""
+    named = {"action": fields["action"], "text": " ".join(elements[fields["index"]].text.split())}
+    screen = Screen(grid, elements, ())
+    try:
+        same = _aimed(named, screen) == _aimed(fields, screen)
+    except UnparsableAction:
+        same = False
+    return named if same else fields
 
 
 def _scrolled(x: float, y: float, x2: float, y2: float) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from homeostat import actions as a
 from homeostat.agent.prompts.style import PromptStyle
-from homeostat.envs.element_actions import element_schema, format_element_action, parse_element_action
+from homeostat.envs.element_actions import element_schema, format_element_action, naming_texts, parse_element_action
 from homeostat.envs.mobile_use import format_action, parse_action
 from homeostat.observation import Observation
 
@@ -26,7 +26,8 @@ def answer_schema(style: PromptStyle, seen: Observation) -> dict[str, Any] | Non
     """
     if style.answers != "elements" or not style.constrained or seen.conversation is not None:
         return None
-    return element_schema(len(seen.elements), style.grid(seen))
+    texts = naming_texts(seen.elements, style.grid(seen)) if style.elements_by == "text" else ()
+    return element_schema(len(seen.elements), style.grid(seen), texts=texts)
 
 
 def read_action(style: PromptStyle, text: str, seen: Observation, told: Sequence[str] = ()) -> a.Action:
@@ -61,5 +62,6 @@ def write_action(style: PromptStyle, action: a.Action, seen: Observation) -> str
         The text.
     """
     if style.answers == "elements":
-        return format_element_action(action, seen.elements, style.grid(seen))
+        by_text = style.elements_by == "text"
+        return format_element_action(action, seen.elements, style.grid(seen), by_text=by_text)
     return format_action(action, style.grid(seen))

@@ -20,7 +20,8 @@ def brief(style: PromptStyle) -> PromptStyle:
         style: The style whose forms of elements, actions and coordinates are kept.
 
     Returns:
-        The style, with a short system message, without a description of the tools, with a history of six actions, and
+        The style, with a short system message, without a description of the tools, with a history of six actions, with
+        actions that name an element by its text (small models copy a text far better than they look up a number), and
         without constrained decoding, because such calls can't share batches.
     """
     first = [label for label in style.order if label in ("screen", "elements")]
@@ -31,6 +32,7 @@ def brief(style: PromptStyle) -> PromptStyle:
             "tools": "",
             "order": order,
             "history_length": min(style.history_length, _HISTORY),
+            "elements_by": "text",
             "constrained": False,
         }
     )

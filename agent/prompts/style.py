@@ -79,6 +79,8 @@ class PromptStyle(BaseModel):
         answers: How the model writes an action: as a tool call with points (:mod:`homeostat.envs.mobile_use`), or as a
             JSON object that names elements by number (:mod:`homeostat.envs.element_actions`). With ``"elements"``,
             ``{elements}`` is the numbered list of them, and the history names them by their texts.
+        elements_by: How an action names an element: by its number, or by its text, where only one element has it. Only
+            with ``answers="elements"``. The model's answers are read in both forms.
         constrained: Whether answers are held to the actions by a JSON schema, with a model that can decode under one.
             Only with ``answers="elements"``.
         tools: The description of the tools, directly behind the system message; ``{width}`` and ``{height}``, the
@@ -112,6 +114,7 @@ class PromptStyle(BaseModel):
     coordinates: Literal["pixels", "thousandths"] = "pixels"
     resize: SmartResize | None = None
     answers: Literal["mobile_use", "elements"] = "mobile_use"
+    elements_by: Literal["number", "text"] = "number"
     constrained: bool = False
     tools: str = ""
     history_step: str = "{action}"

@@ -10,6 +10,7 @@ from homeostat.envs.element_actions import (
     describe_element_action,
     element_schema,
     format_element_action,
+    naming_texts,
     parse_element_action,
 )
 from homeostat.envs.grid import Grid
@@ -197,3 +198,45 @@ def test_the_oracle_solves_the_phone_through_written_answers_only() -> None:
             if isinstance(action, a.Terminate):
                 break
         assert env.success(), info.goal
+
+
+def test_an_element_is_named_by_a_text_that_means_no_other() -> None:
+    boxes = [(0.0, n / 6, 1.0, n / 6 + 0.15) for n in range(6)]
+    texts = ["Save", "5", "delete", "delete", "on", "on  air"]
+    elements = [Element(role="button", text=text, box=box) for text, box in zip(texts, boxes, strict=True)]
+    written = [
+        json.loads(format_element_action(a.Click(point=click_point(n, elements)), elements, GRID, by_text=True))
+        for n in range(6)
+    ]
+    assert written == [
+        {"action": "click", "text": "Save"},
+        {"action": "click", "index": 1},  # "5" would be read as a number
+        {"action": "click", "index": 2},
+        {"action": "click", "index": 3},
+        {"action": "click", "text": "on"},
+        {"action": "click", "text": "on air"},
+    ]
+    assert naming_texts(elements, GRID) == ["Save", "on", "on air"]
+    jsonschema = pytest.importorskip("jsonschema")
+    check = jsonschema.Draft202012Validator(element_schema(6, GRID, texts=naming_texts(elements, GRID))).is_valid
+    assert all(map(check, written))
+    assert not check({"action": "click", "text": "delete"})
+
+
+@pytest.mark.parametrize("suite", ["atomic-test", "transition"])
+def test_the_oracle_solves_the_phone_by_texts(suite: str) -> None:
+    loaded = load_suite(suite, episodes=20)
+    env = PhoneEnv(split="test", **loaded.options)
+    by_text = 0
+    for case in loaded.cases():
+        info = env.reset_task(case.task, seed=case.seed)
+        for _ in range(2 * info.max_steps):
+            seen, wanted = env.observe(), env.oracle()
+            written = format_element_action(wanted, seen.elements, GRID, by_text=True)
+            by_text += wanted.kind == "click" and "text" in json.loads(written)
+            action = parse_element_action(written, seen.elements, GRID)
+            env.act(action)
+            if isinstance(action, a.Terminate):
+                break
+        assert env.success(), info.goal
+    assert by_text > 30
