@@ -11,8 +11,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
 
+from homeostat.actions import calls_of
 from homeostat.agent import Agent, AgentSpec, PromptStyle, TransformersModel
 from homeostat.agent.prompts import act_prompt, brief, past_action, read_action
+from homeostat.agent.tool_calls import read_turn
 from homeostat.alignment import CloneSettings, clone, load_adapted
 from homeostat.alignment.cloning.demonstrations import Demonstrator, demonstrate
 from homeostat.alignment.cloning.packing import pack, pack_scores, packs_alike
@@ -101,11 +103,8 @@ def lamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(site))
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory, chat_tools: Any) -> Path:
-    """A tiny Llama with random weights, as a folder."""
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = chat_tools.make_tokenizer()
+def make_model(folder: Path, tokenizer: Any) -> Path:
+    """A tiny Llama with random weights, whose output layer lets an adapter make it sure of a token."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -114,13 +113,22 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, chat_tools: Any) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=2048,
+        max_position_embeddings=8192,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    torch.nn.init.normal_(model.lm_head.weight, std=1.5)
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=1.0)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, chat_tools: Any) -> Path:
+    """A tiny model with a plain chat template, as a folder."""
+    return make_model(tmp_path_factory.mktemp("tiny"), chat_tools.make_tokenizer())
 
 
 def settings(model: Path, out: Path, **changes: Any) -> CloneSettings:
@@ -330,19 +338,27 @@ def test_a_vision_language_model_is_trained_on_screenshots(lamp: None, tmp_path:
     assert result.before.answers == result.after.answers > 4
 
 
-def test_tools_are_called_in_the_model_s_own_form(tiny: Path) -> None:
-    model = TransformersModel.load(tiny, "cpu", "float32")
+@pytest.mark.parametrize("native", [False, True])
+def test_tools_are_called_in_the_form_of_the_prompts(tmp_path: Path, chat_tools: Any, native: bool) -> None:
+    template = Path.home() / ".cache/homeostat/real-models/qwen0.5b/chat_template.jinja"
+    if native and not template.is_file():
+        pytest.skip(f"no {template.name} of Qwen2.5-Coder-0.5B-Instruct")
+    words = (template.read_text(),) if native else ()
+    folder = make_model(tmp_path / "model", chat_tools.make_tokenizer(*words))
+    model = TransformersModel.load(folder, "cpu", "float32")
+    model.context = None
     suite = load_suite("office", split="train", episodes=2)
     env = make_env(suite.env, suite.split, suite.options)
     demonstrator = Demonstrator(model, env, env_kind("office").next_action(), random.Random(0))
     case = suite.cases()[0]
     found = demonstrate(demonstrator, env, case.task, case.seed)
-    assert found
     assert any(one.calls for one in found)
-    for one, row in zip(found, tokenise(model, found), strict=True):
+    assert bool(found[0].prompt.tools) == native
+    turns = [t for t in env.observe().conversation.turns if t.role == "assistant"]
+    for one, row, turn in zip(found, tokenise(model, found), turns, strict=True):
         text = model.renderer.tokenizer.decode(row.answer[:-1])
-        assert text == one.answer
-        assert all(call.tool in text for call in one.calls)
+        read = read_turn(text, env.observe().conversation.tools)
+        assert calls_of(read) == turn.calls == one.calls or (not one.calls and text == turn.text)
 
 
 def test_what_can_not_be_trained_is_refused_in_one_line(tiny: Path, lamp: None, tmp_path: Path) -> None:
