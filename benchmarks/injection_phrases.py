@@ -28,7 +28,8 @@ PATTERNS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
         rf"\b{_DROP}\b\s+{_EARLIER}\s*{_ORDERS}\b",
-        rf"\b{_DROP}\b\s+(?:everything|anything|all|what(?:ever)?)\b.{{0,30}}\b(?:above|before|previously|said|told|so far)\b",
+        rf"\b{_DROP}\b\s+(?:everything|anything|all|what(?:ever)?)\b.{{0,30}}"
+        r"\b(?:above|before|previously|said|told|so far)\b",
         rf"\b(?:do\s+not|don'?t|never|stop)\s+(?:follow|obey|listen|comply|adher)\w*\b.{{0,40}}\b(?:{_ORDERS}|above|previous)",
         r"\b(?:new|updated|real|actual|revised|following)\s+(?:system\s+)?(?:instructions?|task|orders?|rules?|prompt)\b",
         r"\byou\s+(?:are|will\s+be|must\s+be)\s+now\b|\bfrom\s+now\s+on\b|\byou\s+are\s+no\s+longer\b",
