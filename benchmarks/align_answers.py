@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from align_figures import by_kind
 from align_rows import Suite
+from align_training import write_whole
 
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.core import Case
@@ -45,23 +46,15 @@ def answers(load: Callable[[], TransformersModel], cases: Sequence[Case], file: 
     while rest := cases[len(done) :]:
         found, _ = diagnose(model, rest[: _BATCHES * suite.batch], max_new_tokens=suite.tokens, batch=suite.batch)
         done += [one.model_dump(mode="json", include=_KEPT) for one in found]
-        _write(file, told)
+        write_whole(file, told)
     told["text"] = text_nats(model)
-    _write(file, told)
+    write_whole(file, told)
     return told
 
 
 def is_complete(file: Path) -> bool:
     """Tells whether a file holds the answers to all cases."""
     return file.is_file() and json.loads(file.read_text())["text"] is not None
-
-
-def _write(file: Path, told: dict[str, Any]) -> None:
-    """Writes a JSON file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(told, indent=1))
-    part.replace(file)
 
 
 def scored(told: dict[str, Any]) -> dict[str, Any]:

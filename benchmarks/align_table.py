@@ -24,19 +24,16 @@ JSON: the headline (:func:`align_figures.headline`); ``local``, the focal heads 
 kept and right for each kind of conflict, and ``text`` the mean log-probability of a plain text (the Gettysburg Address)
 in nats per token, which shows what the model forgets.
 
-``parameters``, ``layers``, ``loss``, ``seconds``, ``cpu_seconds``, ``peak_mib`` (of the whole process) and ``held_mib``
-(before the model was loaded) describe the training. Trainings that a kill interrupted are marked ``resumed``: their
-seconds are those of the last part. Hidden states and token weights are computed by the row that needs them first, and
-kept for the next.
+``parameters``, ``layers``, ``loss``, ``cpu_seconds`` and ``peak_mib`` (of the whole process) describe the training, and
+``held_mib`` what the process held before the model was loaded. ``parts`` is the number of processes that it took, more
+than 1 after a kill; their processor times are added up. Hidden states and token weights are computed by the row that
+needs them first, and kept for the next.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-import time
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -46,6 +43,7 @@ import numpy as np
 from align_answers import answers, is_complete, scored
 from align_figures import by_kind, headline, show
 from align_rows import SUITES, localizing_twins, measured_cases, rows, training_twins
+from align_training import train_here, trained
 
 from homeostat.agent.models.transformers_model import TransformersModel
 from homeostat.alignment.conflicts.core import Case, pairs_of
@@ -54,7 +52,6 @@ from homeostat.alignment.sail.adapters import load_adapted
 from homeostat.alignment.sail.config import AlignSettings
 from homeostat.alignment.sail.localization import Localization
 from homeostat.alignment.sail.localize import causal_check, localize
-from homeostat.alignment.sail.run import align
 
 
 class Comparison:
@@ -114,6 +111,7 @@ class Comparison:
             alpha=2 * told["r"],
             forgetting=0,  # the table scores the twins itself
             attention_steps=0,
+            save_steps=5,
             seed=seed,
             cache=self.out / "states",
             **told,
@@ -127,50 +125,6 @@ class Comparison:
             return self.base if adapter is None else load_adapted(str(adapter), None, self.args.dtype)
 
         return scored(answers(load, self.cases, folder / f"answers-{self.args.split}.json", self.suite))
-
-
-def memory(field: str) -> float:
-    """Returns MiB from /proc/self/status: VmRSS is the present memory, VmHWM the peak."""
-    return int(Path("/proc/self/status").read_text().partition(f"{field}:")[2].split()[0]) / 1024
-
-
-def one_training(settings: AlignSettings) -> None:
-    """Trains one adapter in this process, and writes what it cost beside the adapter."""
-    import peft  # noqa: F401 - a library that the training imports belongs to what is held before the model
-    import transformers  # noqa: F401
-
-    resumed = (settings.out / "config.yaml").is_file()
-    held, cpu = memory("VmRSS"), time.process_time()
-    result = align(settings)
-    told = {
-        "seed": settings.seed,
-        "path": result.path,
-        "layers": result.layers,
-        "parameters": result.parameters,
-        "loss": result.loss,
-        "seconds": result.seconds,
-        "cpu_seconds": time.process_time() - cpu,
-        "peak_mib": memory("VmHWM"),
-        "held_mib": held,
-        "resumed": resumed,
-    }
-    (settings.out / "training.json").write_text(json.dumps(told, indent=1) + "\n")
-
-
-def trained(settings: AlignSettings) -> dict[str, Any]:
-    """Trains in a process of its own, once; returns what it cost."""
-    file = settings.out / "training.json"
-    if not file.is_file():
-        settings.out.mkdir(parents=True, exist_ok=True)
-        asked = settings.out / "asked.json"
-        asked.write_text(settings.model_dump_json())
-        log = settings.out / "training.log"
-        with log.open("w") as told:
-            command = [sys.executable, __file__, "--one", str(asked)]
-            done = subprocess.run(command, stdout=told, stderr=subprocess.STDOUT, check=False)
-        if done.returncode:
-            raise SystemExit(f"{log.read_text()[-2000:]}\nthe training failed; the whole output is in {str(log)!r}")
-    return dict(json.loads(file.read_text()))
 
 
 def arguments() -> argparse.Namespace:
@@ -207,7 +161,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     if args.one:
-        one_training(AlignSettings.model_validate_json(args.one.read_text()))
+        train_here(AlignSettings.model_validate_json(args.one.read_text()))
         return
     run = Comparison(args)
     table: dict[str, list[dict[str, Any]]] = {"base": [run.answered(run.out / "base", None)]}
@@ -228,7 +182,7 @@ def main() -> None:
             settings = run.settings(seed, name, told)
             if args.finished and not is_complete(settings.out / f"answers-{args.split}.json"):
                 continue
-            cost = trained(settings)
+            cost = trained(settings, __file__)
             if name.startswith("("):
                 continue
             one = run.answered(settings.out, settings.out / "adapter") | cost
