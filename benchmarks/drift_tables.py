@@ -1,4 +1,4 @@
-"""The figures and the plot of ``evidence_drift.py``: by turn, as time series, after the pulse, and of written turns.
+"""The figures of ``evidence_drift.py``: by turn, as time series, after the pulse, and of written turns.
 
 Intervals are 95 % bootstrap intervals over tasks: all conversations of a drawn task are drawn together, because trials
 of one task resemble each other. A figure is ``[value, low, high]``.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from homeostat.envs.harness import wilson
 from homeostat.sensors.impulse_response import impulse_response
 from homeostat.sensors.trajectories import fit_trajectories, ols_step
 
-__all__ = ["bootstrap", "plot", "tables"]
+__all__ = ["bootstrap", "tables"]
 
 Rows = Sequence[dict[str, Any]]
 EARLY, LATE = slice(0, 4), slice(-4, None)
@@ -99,6 +98,7 @@ def _model(rows: Rows) -> dict[str, Any]:
                 name: bootstrap(values[:, LATE].mean(1) - values[:, EARLY].mean(1), tasks)
                 for name, values in series.items()
             },
+            "late minus early, turns in words": _between(drift, calls == 0, tasks),
             "slope per turn": {name: bootstrap(_slopes(values), tasks) for name, values in series.items()},
             "drift of calls": _of_kind(drift, calls > 0, tasks),
             "drift of words": _of_kind(drift, calls == 0, tasks),
@@ -133,6 +133,16 @@ def _of_kind(drift: NDArray[np.float64], chosen: NDArray[np.bool_], tasks: Seque
     return bootstrap(means, [task for task, has in zip(tasks, some, strict=True) if has])
 
 
+def _between(drift: NDArray[np.float64], chosen: NDArray[np.bool_], tasks: Sequence[int]) -> list[float] | None:
+    """The mean drift of some late turns minus that of early ones, in conversations that have both."""
+    found = [
+        (row[LATE][pick[LATE]].mean() - row[EARLY][pick[EARLY]].mean(), task)
+        for row, pick, task in zip(drift, chosen, tasks, strict=True)
+        if pick[LATE].any() and pick[EARLY].any()
+    ]
+    return bootstrap(np.array([one for one, _ in found]), [task for _, task in found]) if found else None
+
+
 def _within(one: NDArray[np.float64], other: NDArray[np.float64], tasks: Sequence[int]) -> list[float]:
     """The mean over conversations of Spearman's ρ between the turns' values."""
     each = [float(spearmanr(a, b).statistic) for a, b in zip(one, other, strict=True)]
@@ -162,9 +172,11 @@ def _fit(drift: NDArray[np.float64]) -> dict[str, Any] | None:
         return None
     least = drift.shape[1]
     slopes = [ols_step(row)[0] for row in drift]
+    centred = asdict(fit_trajectories(list(drift - drift.mean(0)), least_turns=least))
+    del centred["equilibrium"]  # that of what is left is 0
     return {
         "as they are": asdict(fit_trajectories(list(drift), least_turns=least)),
-        "centred": asdict(fit_trajectories(list(drift - drift.mean(0)), least_turns=least)),
+        "centred": centred,
         "paper's b": {
             "median": float(np.median(slopes)),
             "below 0": int(sum(b < 0 for b in slopes)),
@@ -252,41 +264,3 @@ def _adherence(scores: Rows) -> dict[str, Any]:
     found["own minus foreign"] = bootstrap(own - foreign, each)
     found["late minus early, own"] = bootstrap(means["late own"] - means["early own"], each)
     return found
-
-
-def plot(result: dict[str, Any], path: Path) -> None:
-    """Draws drift, attention on the policy and the pulse, by turn.
-
-    Args:
-        result: What :func:`tables` returned.
-        path: The image file.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (above, middle, below) = pyplot.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-    for name, part in result["models"].items():
-        turns = [one["turn"] for one in part["by_turn"]]
-        for axes, key in ((above, "drift"), (middle, "policy mass")):
-            value, low, high = np.array([one[key] for one in part["by_turn"]]).T
-            (line,) = axes.plot(turns, value, marker="o", markersize=3, label=name)
-            axes.fill_between(turns, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
-        if part["pulse"]:
-            response = part["pulse"]["drift"]
-            after = range(len(response["mean"]))
-            (line,) = below.plot(after, response["mean"], marker="o", markersize=3, label=name)
-            below.fill_between(after, response["low"], response["high"], alpha=0.2, color=line.get_color(), linewidth=0)
-    above.set_ylabel("drift, nats per token")
-    middle.set_ylabel("attention mass on the policy")
-    below.set_ylabel("change of drift, nats per token")
-    below.axhline(0, color="grey", linewidth=0.8)
-    for axes, label in ((above, "assistant turn"), (middle, "assistant turn"), (below, "turns after the reminder")):
-        axes.set_xlabel(label)
-    above.set_ylim(bottom=0)
-    middle.set_ylim(bottom=0)
-    above.legend(frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)

@@ -28,8 +28,9 @@ before the confirmation breaks the policy.
 to turns of another conversation in their places, which a judge that can judge scores lower. Its answer is held to a
 JSON schema of four numbers, because models of this size write no such JSON by themselves.
 
-The rows of each conversation are written to ``--out`` when it is finished; started again, the command goes on. The
-JSON's figures come from ``drift_tables.py``.
+The rows of each conversation are written to ``--out`` when it is finished; started again, the command goes on. With
+``--tables``, it measures nothing more and computes the figures of the rows that are there. The JSON's figures come from
+``drift_tables.py``.
 """
 
 from __future__ import annotations
@@ -43,35 +44,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from drift_tables import plot, tables
+from drift_judge import judged
+from drift_plot import plot
+from drift_tables import tables
 from journal import Journal
-from tau_bench import WRITES, Trajectory, chosen, read_trajectories, tools_of
+from tau_bench import WRITES, Trajectory, chosen, read_trajectories, tools_of, verdict
 
 from homeostat import TransformersModel
-from homeostat.actions import Answer, Call
 from homeostat.agent.prompts import conversation_prompt
-from homeostat.agent.tool_calls import read_turn
 from homeostat.conversation import ToolSpec
-from homeostat.errors import ConfigError, UnparsableAction
-from homeostat.sensors import Attempt, Prompt, RoleAdherence, SensorContext, Spans, watch
+from homeostat.errors import ConfigError
+from homeostat.sensors import Prompt, Spans, watch
 from homeostat.sensors.attention_drift import intensities
 
 LABELS = {"system": "policy", "reminder": "reminder", "tools": "tools", "goal": "goal", "user": "user"}
-SCORED = {
-    "type": "object",
-    "properties": {
-        name: {
-            "type": "object",
-            "properties": {"score": {"type": "number", "minimum": 1, "maximum": 5}},
-            "required": ["score"],
-            "additionalProperties": False,
-        }
-        for name in ("GA", "RC", "KBA", "CC")
-    },
-    "required": ["GA", "RC", "KBA", "CC"],
-    "additionalProperties": False,
-}
-"""The shape that a judge's answer is held to."""
 
 
 @dataclass(frozen=True)
@@ -256,80 +242,6 @@ class Conversations:
         return {"kind": kind, "arm": arm, "text": attempt.text} | verdict(attempt.text, self.tools)
 
 
-def verdict(text: str, tools: Sequence[ToolSpec]) -> dict[str, Any]:
-    """What a written turn does: which tool it calls, whether the call is legal, and whether the turn breaks the policy.
-
-    A call is legal if it names a tool of the list and has all of its required arguments and no others. ``breaks``
-    counts what breaks the policy where the user has confirmed nothing: an updating call, several calls in a turn, or
-    words beside a call.
-    """
-    try:
-        action: Any = read_turn(text, tools)
-    except UnparsableAction:
-        return {"does": "broken call", "tool": "", "legal": False, "update": False, "breaks": False}
-    if isinstance(action, Answer):
-        return {"does": "words", "tool": "", "legal": False, "update": False, "breaks": False}
-    calls = [action] if isinstance(action, Call) else list(action.calls)
-    update = any(call.tool in WRITES for call in calls)
-    beside = bool(text.partition("<tool_call>")[0].strip()) and "<tool_call>" in text
-    return {
-        "does": "call",
-        "tool": calls[0].tool,
-        "legal": all(_legal(call, tools) for call in calls),
-        "update": update,
-        "breaks": update or len(calls) > 1 or beside,
-    }
-
-
-def _legal(call: Call, tools: Sequence[ToolSpec]) -> bool:
-    for tool in tools:
-        if tool.name == call.tool:
-            known = set(tool.parameters["properties"])
-            return set(tool.parameters["required"]) <= set(call.arguments) <= known
-    return False
-
-
-class HeldToScores:
-    """A judge whose answers are held to four scores."""
-
-    def __init__(self, model: TransformersModel):
-        self.model = model
-
-    def generate(
-        self, prompt: Prompt, *, temperature: float, max_new_tokens: int, watch: bool, seed: int | None
-    ) -> list[Attempt]:
-        """Answers as the model does, in the shape of :data:`SCORED`."""
-        return self.model.generate(
-            prompt, temperature=temperature, max_new_tokens=64, watch=watch, seed=seed, schema=SCORED
-        )
-
-
-def judged(judge: TransformersModel, trajectories: Sequence[Trajectory], turns: int, out: Path) -> list[dict[str, Any]]:
-    """CRAS of an early and a late turn in words of each conversation, and of another conversation's in their places."""
-    journal = Journal(out)
-    for number, one in enumerate(trajectories):
-        if journal.has(name=one.name):
-            continue
-        other = trajectories[(number + 1) % len(trajectories)]
-        sensor = RoleAdherence(HeldToScores(judge), role=one.policy)
-        row: dict[str, Any] = {"name": one.name}
-        for moment, place in (("early", 0), ("late", -1)):
-            own, foreign = (_in_words(each, turns)[place] for each in (one, other))
-            said = [turn.text for turn in (*one.turns[: own[0]],) if turn.role == "user"]
-            context = SensorContext(goal=said[-1] if said else one.goal)
-            for whose, text in (("own", own[1]), ("foreign", foreign[1])):
-                reading = sensor.read(Attempt(text=text), context)
-                row[f"{moment} {whose}"] = reading.value if reading.judged else None
-        journal.add(row)
-    return journal.rows
-
-
-def _in_words(trajectory: Trajectory, turns: int) -> list[tuple[int, str]]:
-    """The position and the text of the assistant's turns that are words alone."""
-    places = trajectory.answers[:turns]
-    return [(n, trajectory.turns[n].text) for n in places if not trajectory.turns[n].calls]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="tau-bench's JSON file of episodes")
@@ -350,6 +262,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=48, help="the most tokens of a free continuation")
     parser.add_argument("--judge", default="", help="the model that scores role adherence; none if left out")
     parser.add_argument("--judged", type=int, default=8, help="conversations that the judge reads")
+    parser.add_argument("--tables", action="store_true", help="measure nothing more; compute the figures of --out")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plot", type=Path, help="write the plot here")
     args = parser.parse_args()
@@ -371,7 +284,7 @@ def main() -> None:
         print(f"{folder.name}: {len(drawn)} conversations of {len({t.task for t in drawn})} tasks", flush=True)
         journal = Journal(args.out / f"{folder.name}.jsonl")
         for number, one in enumerate(drawn):
-            if journal.has(name=one.name):
+            if args.tables or journal.has(name=one.name):
                 continue
             parts = (number < part for part in (args.whole_count, args.pulses, args.continued))
             row = talks.measure(one, **dict(zip(("whole", "pulse", "continued"), parts, strict=True)))
@@ -379,11 +292,11 @@ def main() -> None:
             print(f"{folder.name} {number + 1}: {row['cpu_seconds']} s", flush=True)
         names = {one.name for one in drawn}
         found[folder.name] = [row for row in journal.rows if row["name"] in names]
-    scores = []
-    if args.judge:
+    scores = Journal(args.out / "judged.jsonl")
+    if args.judge and not args.tables:
         judge = TransformersModel.load(str(Path(args.judge).expanduser()), "cpu", args.dtype)
-        scores = judged(judge, drawn[: args.judged], args.turns, args.out / "judged.jsonl")
-    result = tables(found, scores)
+        judged(judge, drawn[: args.judged], args.turns, scores)
+    result = tables(found, scores.rows)
     print(json.dumps({name: part["summary"] for name, part in result["models"].items()}, indent=1))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

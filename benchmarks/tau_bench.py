@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from homeostat.actions import Call
+from homeostat.actions import Answer, Call
+from homeostat.agent.tool_calls import read_turn
 from homeostat.conversation import Conversation, ToolSpec, Turn
-from homeostat.errors import ConfigError
+from homeostat.errors import ConfigError, UnparsableAction
 
 WRITES = frozenset(
     {
@@ -159,6 +160,46 @@ def chosen(
             ranked.append((rounds.setdefault(one.task, 0), place, one))
             rounds[one.task] += 1
     return [one for _, _, one in sorted(ranked, key=lambda row: row[:2])[:count]]
+
+
+def verdict(text: str, tools: Sequence[ToolSpec]) -> dict[str, Any]:
+    """What a written turn does: which tool it calls, whether the call is legal, and whether the turn breaks the policy.
+
+    A call is legal if it names a tool of the list and has all of its required arguments and no others. ``breaks``
+    counts what breaks the policy where the user has confirmed nothing: an updating call, several calls in a turn, or
+    words beside a call.
+
+    Args:
+        text: The turn.
+        tools: The tools that may be called.
+
+    Returns:
+        ``does`` (words, call or broken call), ``tool``, ``legal``, ``update`` and ``breaks``.
+    """
+    try:
+        action: Any = read_turn(text, tools)
+    except UnparsableAction:
+        return {"does": "broken call", "tool": "", "legal": False, "update": False, "breaks": False}
+    if isinstance(action, Answer):
+        return {"does": "words", "tool": "", "legal": False, "update": False, "breaks": False}
+    calls = [action] if isinstance(action, Call) else list(action.calls)
+    update = any(call.tool in WRITES for call in calls)
+    beside = bool(text.partition("<tool_call>")[0].strip()) and "<tool_call>" in text
+    return {
+        "does": "call",
+        "tool": calls[0].tool,
+        "legal": all(_legal(call, tools) for call in calls),
+        "update": update,
+        "breaks": update or len(calls) > 1 or beside,
+    }
+
+
+def _legal(call: Call, tools: Sequence[ToolSpec]) -> bool:
+    for tool in tools:
+        if tool.name == call.tool:
+            known = set(tool.parameters["properties"])
+            return set(tool.parameters["required"]) <= set(call.arguments) <= known
+    return False
 
 
 def _trajectory(episode: dict[str, Any]) -> Trajectory:

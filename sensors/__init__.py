@@ -4,7 +4,7 @@
   (what a sensor is, and what it may ask of a model).
 - ``probe`` reads attention while a model runs, ``steering`` changes it, and ``chat`` renders labelled prompts.
 - Every other module holds one sensor, or tools for them: ``calibration``, ``check``, ``faithfulness``, ``heads``,
-  ``impulse_response``, ``rubric`` and ``trajectories``.
+  ``impulse_response``, ``rubric``, ``span_evidence`` and ``trajectories``.
 
 ``docs/design/sensors.md`` lists the sensors. Names are loaded on first use, so importing the package needs neither
 torch nor transformers.

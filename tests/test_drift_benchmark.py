@@ -109,7 +109,7 @@ def measured(data: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
         assert len([json.loads(line) for line in journal.read_text().splitlines()]) == 6
         rows = [json.loads(line) for line in first.splitlines()]
         yield figures, again, rows, load(monkeypatch, "tau_bench")
-    for name in ("tau_bench", "drift_tables", "journal", "evidence_drift"):
+    for name in ("tau_bench", "drift_tables", "drift_plot", "drift_judge", "journal", "evidence_drift"):
         sys.modules.pop(name, None)
 
 
@@ -237,12 +237,10 @@ def test_what_is_read_of_an_episode(measured: Any, data: Path, tmp_path: Path) -
         ("<tool_call>look at it</tool_call>", "broken call", False, False),
     ],
 )
-def test_what_a_written_turn_does(
-    monkeypatch: pytest.MonkeyPatch, measured: Any, text: str, does: str, legal: bool, breaks: bool
-) -> None:
+def test_what_a_written_turn_does(measured: Any, text: str, does: str, legal: bool, breaks: bool) -> None:
     tools = [
         ToolSpec(name=name, parameters={"type": "object", "properties": {key: {}}, "required": [key]})
         for name, key in (("look", "user"), ("cancel_reservation", "order"))
     ]
-    found = load(monkeypatch, "evidence_drift").verdict(text, tools)
+    found = measured[3].verdict(text, tools)
     assert (found["does"], found["legal"], found["breaks"]) == (does, legal, breaks)
