@@ -47,7 +47,7 @@ def controllers_of(row: str, heads: frozenset[tuple[int, int]]) -> tuple[Control
     if kind in simple and not words:
         return simple[kind]
     if kind == "default":
-        return PRESETS["default"].build(HeadProfile())
+        return PRESETS["default"].build(HeadProfile(model=""))
     if kind == "pull":
         return (Pull(base=values[0], slope=values[1], heads=heads),)
     if kind == "remind-pull":

@@ -64,6 +64,10 @@ def test_every_row_is_what_its_name_says(benchmark: Any) -> None:
     assert isinstance(told, Remind)
     assert "{system}" in told.goal_text
     assert made("bare", heads) == ()
+    for row in ("default", "remind-pgi", "remind-alarm", "remind-pgi-alarm", "remind-pull 3 2", "spotlight", "act"):
+        assert made(row, heads)
+    for row in ("spotlight-exact", "pasta", "instaboost"):
+        assert made(row, heads)[0].actuators[0].span == "system"
     with pytest.raises(SystemExit, match="no row 'push 3'"):
         made("push 3", heads)
 
