@@ -79,7 +79,8 @@ def chat_of(prompt: Prompt) -> tuple[dict[str, Any], ...]:
         if any(part.image is not None for part in message.parts):
             raise ConfigError("the prompt has an image, which an agent's chat can't hold; leave the controllers out")
         parts = [{"type": "text", "text": part.text, "label": part.label} for part in message.parts if part.text]
-        chat.append({"role": message.role, "content": parts or None, **message.extra})
+        nothing = None if message.extra.get("tool_calls") else ""  # a system message may be empty
+        chat.append({"role": message.role, "content": parts or nothing, **message.extra})
     return tuple(chat)
 
 

@@ -18,12 +18,13 @@ from torch import Tensor
 from homeostat.errors import ProbeError
 from homeostat.sensors.attempts import Readout
 from homeostat.sensors.probe.explicit_attention import RowMask, visible
+from homeostat.sensors.probe.key_columns import KeyColumns
 from homeostat.sensors.probe.readout import ReadoutRecorder
 from homeostat.sensors.probe.sinks import SinkFinder
 from homeostat.sensors.probe.thinned_keys import KeyReader, ThinnedKeys, head_columns, spread
 from homeostat.sensors.spans import Spans
 
-__all__ = ["Forward", "Recorder", "repeat_rows"]
+__all__ = ["Forward", "Recorder"]
 
 
 @dataclass
@@ -98,7 +99,8 @@ class Recorder:
         self.spans = tuple(spans)
         self.rows = rows
         self.sinks = None if sink_threshold is None else SinkFinder(sink_threshold)
-        self.labels = tuple(dict.fromkeys(label for s in self.spans for label in s.labels))
+        self._columns = KeyColumns(self.spans, self.sinks)
+        self.labels = self._columns.labels
         lengths = {s.length for s in self.spans}
         self.length: int | None = None if None in lengths else max(n for n in lengths if n is not None)
         if len(lengths) > 1:
@@ -112,7 +114,6 @@ class Recorder:
         self.thinned: ThinnedKeys | None = None
         self.reader: KeyReader | None = None
         self.held: dict[int, Tensor] = {}
-        self._columns: dict[torch.device, Tensor] = {}
 
     def begin_generation(self, length: int) -> None:
         """Compares the prompt that ``generate`` gets with the spans. Without their length, the prompt's is taken.
@@ -223,7 +224,7 @@ class Recorder:
             columns = self._columns_of(forward, weights.device, offset, keys, batch)
         else:
             offset = 0
-            columns = head_columns(self._indicator(weights.device, self.total, batch), slots)
+            columns = head_columns(self._columns.table(weights.device, self.total, batch, self.length), slots)
             self.held[self.layers[len(forward.mass) - 1]] = slots
         if columns.ndim == 4:
             folded = weights.detach().reshape(batch, columns.shape[1], -1, keys)
@@ -357,55 +358,9 @@ class Recorder:
                 )
 
     def _columns_of(self, forward: Forward, device: torch.device, offset: int, keys: int, batch: int) -> Tensor:
-        """(1 or b, K, C): the indicator's rows of some keys, the same for all layers that hold them."""
+        """(1 or b, K, C): the table's rows of some keys, the same for all layers that hold them."""
         key = (device, offset, keys)
         if key not in forward.columns:
-            table = self._indicator(device, offset + keys, batch)
+            table = self._columns.table(device, offset + keys, batch, self.length)
             forward.columns[key] = table[:, offset : offset + keys]
         return forward.columns[key]
-
-    def _indicator(self, device: torch.device, upto: int, batch: int) -> Tensor:
-        """(1 or b, ≥ upto, C) float32: 1 for slots that belong to a label or to the output, or that are a sink."""
-        have = self._columns.get(device)
-        if have is None or have.shape[1] < upto or have.shape[0] not in (1, batch):
-            # Room to grow: decoding needs one more slot per token and should not rebuild the table each time.
-            have = self._columns[device] = self._build(upto + max(256, upto // 4), batch).to(device)
-        return have
-
-    def _build(self, slots: int, batch: int) -> Tensor:
-        table = torch.zeros(len(self.spans), slots, len(self.labels) + 1)
-        for b, spans in enumerate(self.spans):
-            for label in spans:
-                for start, stop in spans[label]:
-                    table[b, start:stop, self.labels.index(label)] = 1
-        if self.length is not None:
-            table[:, self.length :, -1] = 1
-        sinks = torch.zeros(1, slots, 0)
-        if self.sinks is not None and self.sinks.slots is not None and self.sinks.valid is not None:
-            at, valid = self.sinks.slots.cpu(), self.sinks.valid.cpu().float()
-            sinks = torch.zeros(at.shape[0], slots, at.shape[1])
-            sinks.scatter_(1, at[:, None, :], valid[:, None, :])
-        if table.shape[0] == sinks.shape[0] == 1:
-            return torch.cat([table, sinks], -1)
-        return torch.cat([repeat_rows(table, batch), repeat_rows(sinks, batch)], -1)
-
-
-def repeat_rows(tensor: Tensor, batch: int) -> Tensor:
-    """Repeats a tensor along its first dimension, so that the n samples of one prompt are adjacent.
-
-    Args:
-        tensor: One row for each prompt.
-        batch: The number of rows to return.
-
-    Returns:
-        The repeated tensor.
-
-    Raises:
-        ProbeError: The number of prompts does not divide the batch.
-    """
-    have = tensor.shape[0]
-    if batch % have:
-        raise ProbeError(
-            f"{have} prompts do not divide a batch of {batch} rows evenly; pass one Spans, or one for each row"
-        )
-    return tensor if have == batch else tensor.repeat_interleave(batch // have, 0)

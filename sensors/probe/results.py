@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors.attempts import SpanMass
-from homeostat.sensors.probe.recorder import Forward, Recorder, repeat_rows
+from homeostat.sensors.probe.key_columns import repeat_rows
+from homeostat.sensors.probe.recorder import Forward, Recorder
 from homeostat.sensors.spans import OUTPUT, Spans
 
 __all__ = ["first_tokens", "follow_beams", "span_masses"]

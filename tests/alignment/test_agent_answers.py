@@ -94,3 +94,10 @@ def test_diagnose_scores_what_the_agent_answers() -> None:
     assert [one.text for one in found] == ["reminded"] * 6
     assert [one.right for one in found] == [case.judge("reminded").reached == 1 for case in cases]
     assert (unparsable, sorted(done), len(asked)) == (0, list(range(1, 7)), 12)
+
+
+def test_an_empty_message_stays_in_the_prompt() -> None:
+    model = ScriptedModel(lambda prompt: "yes")
+    prompt = Prompt((Message("system", (Part("system", ""),)), Message("user", (Part("user", "Hello"),))))
+    assert agent_answers(Agent(model), [prompt]) == ["yes"]
+    assert [message.role for message in model.prompts[0].messages] == ["system", "user"]
