@@ -35,7 +35,9 @@ class SpanMemory(BaseModel):
         recall: For ``label_mass``: the estimated share of the attention on evicted spans above which spans are brought
             back before an answer is generated. 0 brings back whatever is estimated to be the most attended; None never
             brings back.
-        reserve: For ``label_mass``: the share of the budget that is left free for spans that are brought back.
+        reserve: For ``label_mass``: the share of the budget that is left free for spans that are brought back. Where
+            what is pinned takes up this share too, such as a long policy, spans still come back to this extent, and
+            the cache exceeds the budget.
         index_layers: For ``label_mass``: the number of layers that keep the keys of evicted spans, without the
             values, to estimate the attention on them. The budget counts these keys.
         refresh: Every so many calls the whole prompt is read again, and the cache is thinned anew; 0 for never

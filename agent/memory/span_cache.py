@@ -243,7 +243,11 @@ class SpanCache(KeyValueCache):
         asked = set(covered(self._asked, [one.segment.label for one in self.summaries]))
         self._asked = set()
         evicted = sum(one.segment.tokens for one in self.summaries)
-        room = max(self.memory.tokens(len(rendered.ids)) - self._index_cost(evicted) - cache.held(), 0)
+        budget = self.memory.tokens(len(rendered.ids))
+        room = max(budget - self._index_cost(evicted) - cache.held(), 0)
+        free = int(budget * self.memory.reserve)
+        if cache.held() > budget - free:  # what is pinned has taken the reserve
+            room = max(room, free)
         changes = None
         if self.memory.recall is not None and (not rendered.images or rendered.images[-1].stop <= shared):
             found = scan(self._model, cache, rendered, shared, self.summaries)

@@ -146,6 +146,17 @@ def test_bringing_a_span_back_restores_it(chat_tools: Any) -> None:
     assert np.allclose(back.logprobs, wanted.numpy(), atol=1e-4)
 
 
+def test_spans_come_back_where_the_pinned_ones_take_the_budget(chat_tools: Any) -> None:
+    memory = SpanMemory(policy="label_mass", budget=120.0, piece=16, reserve=0.5, pinned=("system", "history"))
+    model = built(chat_tools, layers=1, memory=memory)
+    model.generate(chat(6), max_new_tokens=4)
+    assert model.memory is not None
+    held = model.memory.held_tokens()
+    assert held > 120  # the pinned spans alone exceed the budget
+    model.generate(chat(7), max_new_tokens=4)
+    assert 0 < sum(one.segment.tokens for one in model.memory.recalled) <= 60
+
+
 def test_the_estimate_is_the_mass_that_evicted_keys_would_get(chat_tools: Any) -> None:
     """The index holds the keys of the only layer, so the estimate is no estimate any more."""
     memory = SpanMemory(policy="label_mass", budget=0.7, piece=16, recall=NEVER, reserve=0.0)
