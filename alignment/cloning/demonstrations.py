@@ -25,7 +25,7 @@ from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.contracts import Capability
 
-__all__ = ["Demonstration", "Demonstrator", "demonstrate"]
+__all__ = ["Demonstration", "Demonstrator", "OtherGoals", "demonstrate"]
 
 _SWIPES = (Swipe(point=(0.5, 0.75), to=(0.5, 0.25)), Swipe(point=(0.5, 0.25), to=(0.5, 0.75)))
 _LONGEST = 200  # steps of a solution that is tried out

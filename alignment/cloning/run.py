@@ -175,9 +175,9 @@ def _finished(settings: CloneSettings) -> Cloned | None:
     if not finished.is_file():
         return None
     kept = json.loads(finished.read_text(encoding="utf-8"))
-    figures = {name: Measured(**kept[name]) if kept[name] else None for name in ("before", "after")}
+    before_it, after_it = (Measured(**kept[name]) if kept[name] else None for name in ("before", "after"))
     rest = {name: kept[name] for name in ("parameters", "steps", "loss", "packed", "seconds")}
-    return Cloned(settings.out, layers=tuple(kept["layers"]), **figures, **rest)
+    return Cloned(settings.out, layers=tuple(kept["layers"]), before=before_it, after=after_it, **rest)
 
 
 def _save(data: CloneData, adapted: Any, result: Cloned, losses: list[float]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from homeostat.agent.models.transformers_model import TransformersModel
-from homeostat.alignment.cloning.demonstrations import Demonstration, Demonstrator, demonstrate
+from homeostat.alignment.cloning.demonstrations import Demonstration, Demonstrator, OtherGoals, demonstrate
 from homeostat.envs.core import Closable, Env
 from homeostat.envs.harness.environments import EnvKind, env_kind, make_env
 from homeostat.envs.harness.runner import Case
@@ -140,5 +140,5 @@ class Lessons:
         self._envs.clear()
 
 
-def _other_goals(kind: EnvKind, tasks: tuple[str, ...]) -> partial | None:
+def _other_goals(kind: EnvKind, tasks: tuple[str, ...]) -> OtherGoals | None:
     return partial(kind.load(kind.other_goals), tasks=frozenset(tasks)) if kind.other_goals else None

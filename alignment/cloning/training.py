@@ -127,7 +127,7 @@ def measured(model: Any, found: Sequence[Unit]) -> Measured | None:
             scores, lengths = scores_of(model, unit), _answer_lengths(unit)
             total -= float(scores.logprobs.sum())
             tokens += len(scores.logprobs)
-            right += sum(bool(part.all()) for part in scores.best.split(lengths))
+            right += sum(bool(part.all()) for part in torch.split(scores.best, lengths))
             answers += len(lengths)
     return Measured(total / tokens, right / answers, answers) if answers else None
 
@@ -137,7 +137,8 @@ class CloneTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """The batches in their order: a resumed run goes on with the next one."""
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        found: Any = train_dataset if train_dataset is not None else self.train_dataset
+        return SequentialSampler(found)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Adds up the gradients of a batch; ``Trainer`` calls this method.

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from homeostat.cli.clone import clone
+from homeostat.cli.root import app
+from homeostat.envs.harness import load_suite
+from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.errors import ConfigError, UnknownName
 
 
@@ -49,3 +53,46 @@ def test_each_combination_starts_its_training(monkeypatch, capsys, options, trai
     if options.get("env") == "miniwob":
         assert args[2:] == (["a", "b"], Path("checkpoints/nano/screens.npz"))
     assert capsys.readouterr().out == "wrote checkpoints/nano: act 0.500\n"
+
+
+def refused(*told: str) -> str:
+    done = CliRunner().invoke(app, ["clone", *told])
+    assert done.exit_code == 2, done.output
+    assert done.output.count("\n") == 1
+    return done.output
+
+
+def test_an_option_of_the_other_training_is_refused():
+    assert "--suite ['atomic'] belongs to another training; name the model with --model" in refused("--suite", "atomic")
+    assert "--minutes 3.0 belongs to another training; leave it out with --model" in refused(
+        "--model", "homeostat/nano", "--minutes", "3"
+    )
+    assert "--from 'x' belongs" in refused("--model", "homeostat/nano", "--from", "x")
+    assert "--layers 'x' is no int" in refused("--layers", "x")
+    assert "rate" in refused("--model", "homeostat/nano", "--rate", "fast")
+    assert "did you mean 'atomic'" in refused("--model", "homeostat/nano", "--suite", "atomik")
+
+
+def test_shared_options_reach_the_embedded_models(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        "homeostat.nano.training.from_scratch.train_from_scratch",
+        lambda out, **named: given.update(named, out=out) or {"act": 0.5},
+    )
+    told = ["clone", "--out", "x", "--layers", "3", "--rate", "0.01", "--seed", "7", "--width", "64", "--minutes", "2"]
+    done = CliRunner().invoke(app, told)
+    assert done.exit_code == 0, done.output
+    wanted = {"out": Path("x"), "layers": 3, "rate": 0.01, "seed": 7, "width": 64, "minutes": 2.0, "screens": 8}
+    assert wanted.items() <= given.items()
+
+
+def test_a_dry_run_says_what_would_be_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["clone", "--model", "homeostat/nano", "--suite", "atomic", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    tasks = set(load_suite("atomic").tasks)
+    left = len(tasks - set(templates_of("train")))
+    told = f"; {left} are held out" if left else ""
+    assert f"atomic: {len(tasks) - left} training tasks{told}" in done.output
+    assert "which run in padded batches" in done.output
+    assert not list(tmp_path.iterdir())
