@@ -126,7 +126,9 @@ def transfer_table(rows: Rows, rate: float) -> dict[str, Any]:
         By reading, source of the threshold, and source of the prompts: Wilson's interval.
     """
     found: dict[str, Any] = {}
-    places = list(dict.fromkeys(row["source"] for row in rows))
+    parts = {(row["source"], row["part"]) for row in rows}
+    every = dict.fromkeys(row["source"] for row in rows)
+    places = [one for one in every if {(one, "set"), (one, "measured")} <= parts]
 
     def values(source: str, part: str, name: str) -> list[float]:
         return [row["values"][name] for row in rows if row["source"] == source and row["part"] == part]

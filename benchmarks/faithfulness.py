@@ -19,7 +19,8 @@ On test prompts, the mass over these heads is compared with that over all heads 
 source, and its false alarms are counted on others: the same task in other wordings, four times as long, under a chat
 template that the model does not know, and other tasks.
 
-Started again with ``--out``, the command goes on; the folder holds the rows of every prompt.
+Started again with ``--out``, the command goes on; the folder holds the rows of every prompt. With ``--tables``, it
+measures nothing more and computes the figures of the rows that are there.
 
 JSON, by model: ``cells`` (task and length) with ``cases`` and the correlations, each as value, low, high (bootstrap
 over prompts): ``rho`` over all (prompt, span) pairs, ``within`` prompts, and ``labels``: over prompts for each label.
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--benign", type=int, default=19, help="benign prompts of each source and part")
     parser.add_argument("--rate", type=float, default=0.1, help="the false-alarm rate at which thresholds are set")
     parser.add_argument("--out", type=Path, help="the folder of the finished rows")
+    parser.add_argument("--tables", action="store_true", help="measure nothing more; compute the figures of --out")
     parser.add_argument("--json", type=Path, help="write the figures here; other models in the file are kept")
     args = parser.parse_args()
     args.tasks = tasks_of(args.tasks, args.cases, args.dev)
@@ -163,14 +165,17 @@ def main() -> None:
     if args.data is None and ("tensortrust" in args.tasks or args.transfer):
         raise ConfigError("--data is missing; pass the folder with TensorTrust's hijacking.jsonl and helpful.jsonl")
     folder = Path(args.model).expanduser()
-    model = TransformersModel.load(str(folder) if folder.exists() else args.model, "cpu", args.dtype, reuse=False)
     name = folder.name
     rows = Journal(args.out and args.out / f"{name}_spans.jsonl")
-    measure(model, args, rows)
+    readings = Journal(args.out and args.out / f"{name}_transfer.jsonl")
+    if not args.tables:
+        source = str(folder) if folder.exists() else args.model
+        model = TransformersModel.load(source, "cpu", args.dtype, reuse=False)
+        measure(model, args, rows)
+        if args.transfer:
+            transfer(model, args, readings)
     result: dict[str, Any] = {"cells": cells(rows.rows), "heads": head_table(rows.rows, args.share)}
-    if args.transfer:
-        readings = Journal(args.out and args.out / f"{name}_transfer.jsonl")
-        transfer(model, args, readings)
+    if readings.rows:
         result["transfer"] = transfer_table(readings.rows, args.rate)
     show(result)
     if args.json:
