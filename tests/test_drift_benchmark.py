@@ -84,7 +84,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory, chat_tools: Any) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, data: Path, weights: Path, out: Path) -> dict[str, Any]:
     given = ["--data", str(data), "--model", f"{weights}:6", "--out", str(out), "--turns", str(TURNS), "--pulse", "2"]
     given += ["--horizon", "2", "--whole", "1,4", "--whole-count", "2", "--continued", "1", "--new-tokens", "4"]
-    given += ["--json", str(out / "figures.json"), "--plot", str(out / "plot.png")]
+    given += [
+        "--judge",
+        str(weights),
+        "--judged",
+        "2",
+        "--json",
+        str(out / "figures.json"),
+        "--plot",
+        str(out / "plot.png"),
+    ]
     monkeypatch.setattr(sys, "argv", ["evidence_drift.py", *given])
     monkeypatch.syspath_prepend(FOLDER)
     runpy.run_path(str(FOLDER / "evidence_drift.py"), run_name="__main__")
@@ -191,6 +200,12 @@ def test_figures_are_those_of_the_rows(measured: Any) -> None:
     kinds = {"first call, bare", "first call, reminded", "before the confirmation, bare"}
     assert kinds <= set(part["written"])
     assert part["written"]["first call, bare"]["turns"] == 1
+
+
+def test_a_judge_scores_own_and_foreign_turns(measured: Any) -> None:
+    found = measured[0]["role_adherence"]
+    assert found["conversations"] == 2
+    assert 0 <= found["all four judged"] <= 2
 
 
 def test_intervals_draw_whole_tasks(monkeypatch: pytest.MonkeyPatch, measured: Any) -> None:
