@@ -133,7 +133,9 @@ def main() -> None:
     parser.add_argument("--split", choices=("dev", "test"), default="dev")
     parser.add_argument("--rows", default=CHOSEN)
     parser.add_argument("--columns", default="chat", help=f"of {'; '.join(COLUMNS)}, with semicolons between them")
-    parser.add_argument("--count", type=int, default=100, help="conflicts of each column, and as many aligned cases")
+    parser.add_argument(
+        "--count", default="100", help="conflicts of each column, and as many aligned cases; one number, or 72;48"
+    )
     parser.add_argument("--tokens", type=int, default=None, help="the longest answer; by column if it is left out")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=None)
@@ -145,10 +147,11 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     columns: dict[str, list[Case]] = {}
     done: dict[str, dict[str, Any]] = {}
-    for name in args.columns.split(";"):
-        cases = columns[name] = column(name, args.split, args.count, args.data, model.style)
+    names, counts = args.columns.split(";"), [int(part) for part in args.count.split(";")]
+    for name, count in zip(names, counts * len(names) if len(counts) == 1 else counts, strict=True):
+        cases = columns[name] = column(name, args.split, count, args.data, model.style)
         tokens = args.tokens or TOKENS.get(name, 96)
-        file = args.out / f"{args.split} {name} {args.count}x{tokens}.json"
+        file = args.out / f"{args.split} {name} {count}x{tokens}.json"
         rows: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         for row in dict.fromkeys(("bare", *args.rows.split(","))):
             if row not in rows:
