@@ -23,6 +23,8 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +55,29 @@ def played(model: TransformersModel, probe: ProbeWeights, row: str, cases: list[
 
     begun = time.process_time()
     texts = agent_answers(agent, [case.prompt for case in cases], on_end=ended)
-    truths = [case.judge(text) for case, text in zip(cases, texts, strict=True)]
-    good = [
-        not truth.broken and (not case.aligned or truth.reached == 1) for truth, case in zip(truths, cases, strict=True)
-    ]
-    return {"ids": [case.id for case in cases], "good": good, "texts": texts, **costs} | {
-        "cpu_seconds": round(time.process_time() - begun, 1)
-    }
+    answers = {}
+    for case, text in zip(cases, texts, strict=True):
+        truth = case.judge(text)
+        answers[case.id] = [not truth.broken and (not case.aligned or truth.reached == 1), text]
+    return {"answers": answers, **costs, "cpu_seconds": round(time.process_time() - begun, 1)}
+
+
+def completed(
+    before: dict[str, Any] | None, play: Callable[[list[Case]], dict[str, Any]], cases: list[Case]
+) -> dict[str, Any]:
+    """A row with an answer to every case; only those that it lacks are asked for."""
+    row = before or {"answers": {}, "tokens": 0, "calls": 0, "cpu_seconds": 0.0}
+    missing = [case for case in cases if case.id not in row["answers"]]
+    if not missing:
+        return row
+    more = play(missing)
+    sums = {key: round(row[key] + more[key], 1) for key in ("tokens", "calls", "cpu_seconds")}
+    return {"answers": row["answers"] | more["answers"], **sums}
+
+
+def outcomes(row: dict[str, Any], cases: list[Case]) -> list[bool]:
+    """Whether the answer to each case was good."""
+    return [row["answers"][case.id][0] for case in cases]
 
 
 def difference(before: list[bool], after: list[bool]) -> dict[str, float]:
@@ -88,17 +106,18 @@ def summary(columns: dict[str, list[Case]], played_rows: dict[str, dict[str, Any
         aligned = [case.aligned for case in cases]
         table[name] = {}
         for row, one in rows.items():
-            table[name][row] = figures(rows["bare"]["good"], one["good"], aligned)
+            good = outcomes(one, cases)
+            table[name][row] = figures(outcomes(rows["bare"], cases), good, aligned)
             kinds: dict[str, list[bool]] = defaultdict(list)
-            for case, good in zip(cases, one["good"], strict=True):
-                kinds[f"{case.kind}{' aligned' if case.aligned else ''}"].append(good)
-            table[name][row]["by_kind"] = {kind: [sum(good), len(good)] for kind, good in kinds.items()}
+            for case, kept in zip(cases, good, strict=True):
+                kinds[f"{case.kind}{' aligned' if case.aligned else ''}"].append(kept)
+            table[name][row]["by_kind"] = {kind: [sum(each), len(each)] for kind, each in kinds.items()}
             table[name][row] |= {key: one[key] for key in ("tokens", "calls", "cpu_seconds")}
     everywhere = set.intersection(*(set(rows) for rows in played_rows.values()))
     pooled = {}
     for row in [row for row in next(iter(played_rows.values())) if row in everywhere]:
-        good = [one for rows in played_rows.values() for one in rows[row]["good"]]
-        bare = [one for rows in played_rows.values() for one in rows["bare"]["good"]]
+        good = [one for name, rows in played_rows.items() for one in outcomes(rows[row], columns[name])]
+        bare = [one for name, rows in played_rows.items() for one in outcomes(rows["bare"], columns[name])]
         pooled[row] = figures(bare, good, [case.aligned for name in played_rows for case in columns[name]])
     found: dict[str, Any] = {"table": table, "pooled": pooled}
     fair = {row: one for row, one in pooled.items() if row != "bare" and one["twins_gain"]["mean"] >= -0.02}
@@ -151,17 +170,26 @@ def main() -> None:
     for name, count in zip(names, counts * len(names) if len(counts) == 1 else counts, strict=True):
         cases = columns[name] = column(name, args.split, count, args.data, model.style)
         tokens = args.tokens or TOKENS.get(name, 96)
-        file = args.out / f"{args.split} {name} {count}x{tokens}.json"
-        rows: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        file = args.out / f"{args.split} {name} {tokens}.json"
+        kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        rows: dict[str, Any] = {}
         for row in dict.fromkeys(("bare", *args.rows.split(","))):
-            if row not in rows:
-                rows[row] = played(model, probe, row, cases, tokens)
-                file.write_text(json.dumps(rows))
+            play = partial(played, model, probe, row, tokens=tokens)
+            done_now = completed(kept.get(row), play, cases)
+            if done_now is not kept.get(row):
+                kept[row] = done_now
+                file.write_text(json.dumps(kept))
+            rows[row] = done_now
             print(
-                shown(name, row, figures(rows["bare"]["good"], rows[row]["good"], [c.aligned for c in cases])),
+                shown(
+                    name,
+                    row,
+                    figures(outcomes(rows["bare"], cases), outcomes(rows[row], cases), [c.aligned for c in cases]),
+                ),
                 flush=True,
             )
-        done[name] = rows
+        others = {row: one for row, one in kept.items() if all(case.id in one["answers"] for case in cases)}
+        done[name] = rows | others
     found = summary(columns, done) | {"model": Path(args.model).name, "split": args.split}
     for row, one in found["pooled"].items():
         print(shown("all columns", row, one), flush=True)

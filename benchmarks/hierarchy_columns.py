@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from homeostat.agent.prompts import PromptStyle
-from homeostat.alignment.conflicts.chat import hierarchy_twins
+from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins
 from homeostat.alignment.conflicts.core import Case, cases_of
 from homeostat.alignment.conflicts.public import draw_cases, load_public, select_cases
-from homeostat.alignment.conflicts.team import team_twins
+from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
 
 FOLDERS = {
     "s-ifeval": "realguardrails/evals/ifeval/inputs",
@@ -29,8 +29,24 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "iheval slack": ("iheval", ("slack-user",), ("conflict", "aligned")),
 }
 COLUMNS = ("chat", "team", *PUBLIC)
+_DRAWS = 2000  # twins of a generated set that are looked through: it repeats itself before
 TOKENS = {"chat": 24, "team": 40, "hijacking": 32, "extraction": 48, "iheval slack": 48}
 """The longest answer of a column, in tokens; 96 for those that are not named, whose rules are about whole texts."""
+
+
+def distinct(cases: list[Case], most: int) -> list[Case]:
+    """Drops repeated prompts, and what exceeds so many conflicts and so many aligned cases of a kind."""
+    found: list[Case] = []
+    seen: set[str] = set()
+    counts: dict[tuple[str, bool], int] = {}
+    for case in cases:
+        prompt = repr([(m.role, [part.text for part in m.parts]) for m in case.prompt.messages])
+        side = (case.kind, case.aligned)
+        if prompt not in seen and counts.get(side, 0) < most:
+            seen.add(prompt)
+            counts[side] = counts.get(side, 0) + 1
+            found.append(case)
+    return found
 
 
 def column(name: str, split: str, count: int, data: Path | None, style: PromptStyle) -> list[Case]:
@@ -40,7 +56,8 @@ def column(name: str, split: str, count: int, data: Path | None, style: PromptSt
         name: The column's name.
         split: ``dev`` or ``test``. Of a public set, a third is ``dev``, by the hash of each case's id; nothing is
             chosen on the rest.
-        count: The number of conflicts; as many aligned cases are taken where there are so many.
+        count: The number of conflicts; as many aligned cases are taken where there are so many. Of generated sets, the
+            same number of each kind. No prompt is taken twice.
         data: The folder of the public sets.
         style: How the model's prompts are worded.
 
@@ -48,9 +65,9 @@ def column(name: str, split: str, count: int, data: Path | None, style: PromptSt
         The cases.
     """
     if name == "chat":
-        return cases_of(islice(hierarchy_twins(split), count))  # type: ignore[arg-type]
+        return distinct(cases_of(islice(hierarchy_twins(split), _DRAWS)), -(-count // len(HIERARCHY_KINDS)))  # type: ignore[arg-type]
     if name == "team":
-        return cases_of(islice(team_twins(style, split, 0), count))  # type: ignore[arg-type]
+        return distinct(cases_of(islice(team_twins(style, split, 0), _DRAWS)), -(-count // len(TEAM_KINDS)))  # type: ignore[arg-type]
     if name not in PUBLIC:
         raise SystemExit(f"no column {name!r}; known: {', '.join(COLUMNS)}")
     if data is None:

@@ -171,5 +171,7 @@ def _held_to(schema: dict[str, Any] | None, model: Model) -> dict[str, Any]:
 
 def _present(actuators: Sequence[Actuator], prompt: Prompt) -> tuple[Actuator, ...]:
     """The actuators whose spans this prompt has. A prompt may lack a reminder, for example."""
-    labels = {part.label for message in prompt.messages for part in message.parts}
+    labels = {
+        part.label for message in prompt.messages for part in message.parts if part.text or part.image is not None
+    }
     return tuple(one for one in actuators if one.labels <= labels)

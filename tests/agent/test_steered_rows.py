@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from homeostat import TransformersModel
+from homeostat import Agent, TransformersModel
+from homeostat.agent.events import Sense
+from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.models.generation import GenerationCall
 from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.rolling_batch import RollingBatch
 from homeostat.agent.models.rows import Row
 from homeostat.agent.models.shared_model import SharedModel
+from homeostat.agent.request_env import RequestEnv
+from homeostat.controllers import Steer
+from homeostat.conversation import Conversation
+from homeostat.envs.core import TaskInfo
 from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, Attempt, Prompt
 from homeostat.sensors.steering.actuators import Centric
@@ -161,3 +167,18 @@ def test_callers_of_a_shared_model_steer_side_by_side(model: TransformersModel) 
         assert_equal(answer, other)
     assert max(answer.batch for answer in found) > 1
     assert found[-1].batch == 1
+
+
+@pytest.mark.parametrize("system", ["", "open the settings"])
+def test_an_agent_leaves_out_an_actuator_whose_span_is_empty(model: TransformersModel, system: str) -> None:
+    chat = ({"role": "system", "content": system}, {"role": "user", "content": "go home"})
+    task = TaskInfo(name="t", goal="go home", rules=(), seed=0, optimal_steps=0, max_steps=1)
+    steer = Steer(actuators=(Actuator("system", gain=50.0),), when="always")
+
+    def text(*controllers: Steer) -> str:
+        agent = Agent(model, [], controllers, limits=LoopLimits(max_new_tokens=8))
+        run = agent.start(task, RequestEnv(Conversation(chat=chat), checks="nothing"))
+        (attempt,) = [event for event in run if isinstance(event, Sense)]
+        return attempt.text
+
+    assert (text(steer) == text()) == (not system)

@@ -37,7 +37,8 @@ def test_the_shares_and_their_paired_differences(benchmark: Any) -> None:
         "mild": [True, True, True, True, False, True, False, False],
         "default": [False, True, False, True, False, True, False, False],
     }
-    found = summary({"chat": cases}, {"chat": {row: {"good": one, **costs} for row, one in good.items()}})
+    answers = {row: {c.id: [kept, ""] for c, kept in zip(cases, one, strict=True)} for row, one in good.items()}
+    found = summary({"chat": cases}, {"chat": {row: {"answers": one, **costs} for row, one in answers.items()}})
     chat = found["table"]["chat"]
     assert [chat[row]["kept"]["mean"] for row in good] == [0.25, 1.0, 0.5, 0.0]
     assert [chat[row]["twins"]["mean"] for row in good] == [0.75, 0.0, 0.75, 0.75]
