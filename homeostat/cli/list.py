@@ -53,6 +53,14 @@ def _registered(group: str) -> Callable[[str], Iterable[Row]]:
     return rows
 
 
+def _sensors(env: str) -> Iterable[Row]:
+    """The registered sensors, and among ours the one that is learned for each model."""
+    for name, text in _registered("homeostat.sensors")(env):
+        yield name, text
+        if name == "confidence":  # the next one in alphabetical order
+            yield "conflict_probe", "Alarms where instructions contradict each other; made by fit-probe (--probe)."
+
+
 def _controllers(env: str) -> Iterable[Row]:
     from homeostat.controllers import controller_names
 
@@ -80,7 +88,7 @@ def _tasks(env: str) -> Iterable[Row]:
 
 
 KINDS: dict[str, Callable[[str], Iterable[Row]]] = {
-    "sensors": _registered("homeostat.sensors"),
+    "sensors": _sensors,
     "controllers": _controllers,
     "suites": _suites,
     "tasks": _tasks,
