@@ -30,6 +30,8 @@ def main() -> None:
         found = json.loads(Path(run.partition("=")[2]).read_text())
         count = found["questions"]
         for number, row in enumerate(NAMES):
+            if row not in found["accuracy"]:  # it was not run at this length
+                continue
             share = found["accuracy"][row]["all"]
             spread = wilson(round(share * count), count)
             at = place + (number - (len(NAMES) - 1) / 2) * width
