@@ -24,6 +24,7 @@ __all__ = [
     "left_out",
     "load_rules",
     "make_sensor",
+    "needed_probe",
     "probe_of",
     "sensor_names",
     "sensors_for",
@@ -230,6 +231,30 @@ def _probe(probe: ConflictProbe | None) -> ConflictProbe:
             "its folder as probe"
         )
     return probe
+
+
+def needed_probe(
+    controllers: str | Sequence[str], sensors: Iterable[str], model: str, file: Path | None = None
+) -> ConflictProbe | None:
+    """Loads the learned reading of conflicts where an agent reads it.
+
+    Args:
+        controllers: The names of the agent's controllers, as a sequence or a text with commas.
+        sensors: The names of the sensors that are read besides.
+        model: The model's name or folder.
+        file: As for :func:`probe_of`; where it is given, the sensor is read in any case.
+
+    Returns:
+        The sensor; None where nobody needs it, or there is no file.
+
+    Raises:
+        ConfigError: The file can't be read, or belongs to other weights.
+        ModelError: The model can't be found.
+    """
+    from homeostat.controllers.registry import preset_sensors
+
+    needed = _PROBE in preset_sensors(controllers) or _PROBE in sensors
+    return probe_of(model, file) if needed or file is not None else None
 
 
 def calibrated(sensors: Iterable[Sensor], model: str, file: Path | None = None) -> tuple[Sensor, ...]:

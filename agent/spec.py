@@ -112,9 +112,10 @@ class AgentSpec(ModelOptions):
             ConfigError: A name is unknown, the controllers contradict each other, or a file belongs to another model.
             ModelError: The model can't be found.
         """
-        self._sensors(frozenset())
+        probe = self._probe()
+        self._sensors(frozenset(), probe)
         self._check_served()
-        self._cascade()
+        self._cascade(probe)
 
     def build(self) -> Agent:
         """Loads the models and builds the agent.
@@ -131,12 +132,13 @@ class AgentSpec(ModelOptions):
         from homeostat.agent.registry import calibrated, left_out
 
         set_redaction(self.redact)
-        cascade = self._cascade()
-        self._sensors(frozenset())
+        probe = self._probe()
+        cascade = self._cascade(probe)
+        self._sensors(frozenset(), probe)
         self._check_served()
         options = self.load_options() if self.memory is None else {**self.load_options(), "memory": self.memory}
         model = load_model(self.model, **self._options_of(self.model, options))
-        sensors = calibrated(self._sensors(model.capabilities), self.model, self.calibration)
+        sensors = calibrated(self._sensors(model.capabilities, probe), self.model, self.calibration)
         name = (self.planner or model.style.planner) if cascade.plans else None
         planner = load_model(name, **self._options_of(name, self.other_load_options())) if name else None
         agent = Agent(model, sensors, cascade, limits=self.limits, planner=planner)
@@ -162,21 +164,20 @@ class AgentSpec(ModelOptions):
             for option, value in self.chosen_options().items():
                 raise ConfigError(f"{option}={value!r} says how weights are loaded, but {self.model!r} is on a server")
 
-    def _cascade(self) -> Cascade:
+    def _cascade(self, probe: ConflictProbe | None) -> Cascade:
         from homeostat.agent.registry import controllers_of
 
-        return controllers_of(self.controllers, self.model, self.heads, self._probe())
+        return controllers_of(self.controllers, self.model, self.heads, probe)
 
-    def _sensors(self, capabilities: frozenset[Any]) -> tuple[Sensor, ...]:
+    def _sensors(self, capabilities: frozenset[Any], probe: ConflictProbe | None) -> tuple[Sensor, ...]:
         from homeostat.agent.registry import sensors_for
         from homeostat.controllers.registry import preset_sensors
 
         wanted = (*self.sensors, "conflict_probe") if self.probe is not None else self.sensors
-        return sensors_for(preset_sensors(self.controllers), capabilities, wanted=wanted, probe=self._probe())
+        return sensors_for(preset_sensors(self.controllers), capabilities, wanted=wanted, probe=probe)
 
     def _probe(self) -> ConflictProbe | None:
-        from homeostat.agent.registry import probe_of
-        from homeostat.controllers.registry import preset_sensors
+        """The learned reading of conflicts, if it is read. Loading it reads the whole weights, for their hash."""
+        from homeostat.agent.registry import needed_probe
 
-        needed = "conflict_probe" in {*preset_sensors(self.controllers), *self.sensors}
-        return probe_of(self.model, self.probe) if needed or self.probe is not None else None
+        return needed_probe(self.controllers, self.sensors, self.model, self.probe)

@@ -2,7 +2,7 @@
 
     python benchmarks/evidence_hierarchy.py --model FOLDER --dtype bfloat16 --heads LOCALIZE --probe PROBE --data DATA \
         --split dev --rows "bare,remind-alarm,pull 3 2" --columns chat --count 72 --out runs/hierarchy
-    python benchmarks/evidence_hierarchy.py … --split test --json docs/evidence/hierarchy.json
+    python benchmarks/evidence_hierarchy.py … --split test --chosen "pull 3 2" --json docs/evidence/hierarchy.json
 
 Every row is an agent with its sensors and controllers (``hierarchy_rows.py``), which answers every case of a column
 (``hierarchy_columns.py``) in the agent's loop. LOCALIZE is the folder of ``homeostat localize --suite chat``, PROBE
@@ -12,8 +12,9 @@ answers of a row and a column are kept in ``--out`` and not asked for again, so 
 JSON: ``table`` has for each column and row ``kept`` (conflicts in which the higher instruction was followed) and
 ``twins`` (aligned cases that were done), with Wilson intervals at 95 %, ``gain`` and ``twins_gain`` (the differences to
 ``bare`` on the same cases, with Newcombe's paired intervals), ``by_kind``, the generated ``tokens``, and the
-``cpu_seconds`` of all cases. ``pooled`` has the same over all columns. ``best`` is the row of the largest pooled gain
-among those that lose at most two points of the pooled twins (``best_gain``, ``best_twins``, in points);
+``cpu_seconds`` of every answer in the journal. ``pooled`` has the same over all columns. ``best`` is the row that
+``--chosen`` names (``best_gain``, ``best_twins``, in points). Without it, on the dev split, it is the row of the
+largest pooled gain among those that lose at most two points of the pooled twins: the row to choose.
 ``default_worst`` is the smallest gain of ``default`` in any column.
 """
 
@@ -98,7 +99,9 @@ def figures(bare: list[bool], good: list[bool], aligned: list[bool]) -> dict[str
     return found
 
 
-def summary(columns: dict[str, list[Case]], played_rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def summary(
+    columns: dict[str, list[Case]], played_rows: dict[str, dict[str, Any]], chosen: str | None
+) -> dict[str, Any]:
     """The whole table, of what has been played."""
     table: dict[str, Any] = {}
     for name, rows in played_rows.items():
@@ -121,10 +124,11 @@ def summary(columns: dict[str, list[Case]], played_rows: dict[str, dict[str, Any
         pooled[row] = figures(bare, good, [case.aligned for name in played_rows for case in columns[name]])
     found: dict[str, Any] = {"table": table, "pooled": pooled}
     fair = {row: one for row, one in pooled.items() if row != "bare" and one["twins_gain"]["mean"] >= -0.02}
-    if fair:
-        found["best"] = best = max(fair, key=lambda row: fair[row]["gain"]["mean"])
-        found["best_gain"] = round(100 * fair[best]["gain"]["mean"], 1)
-        found["best_twins"] = round(100 * fair[best]["twins_gain"]["mean"], 1)
+    best = chosen or max(fair, key=lambda row: fair[row]["gain"]["mean"], default=None)
+    if best is not None:
+        found["best"] = best
+        found["best_gain"] = round(100 * pooled[best]["gain"]["mean"], 1)
+        found["best_twins"] = round(100 * pooled[best]["twins_gain"]["mean"], 1)
     defaults = [rows["default"]["gain"]["mean"] for rows in table.values() if "default" in rows]
     found["default_worst"] = round(100 * min(defaults), 1) if defaults else None
     return found
@@ -156,9 +160,12 @@ def main() -> None:
         "--count", default="100", help="conflicts of each column, and as many aligned cases; one number, or 72;48"
     )
     parser.add_argument("--tokens", type=int, default=None, help="the longest answer; by column if it is left out")
+    parser.add_argument("--chosen", default=None, help="the row that was chosen on dev; needed on test")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args()
+    if args.split == "test" and args.chosen not in args.rows.split(","):
+        parser.error(f"--chosen {args.chosen!r} is none of the rows; name the one that was chosen on dev")
     model = TransformersModel.load(str(Path(args.model).expanduser()), None, args.dtype)
     probe = ProbeWeights.load(args.probe)
     if set(probe.heads) != set(Localization.load(args.heads).heads):
@@ -190,7 +197,7 @@ def main() -> None:
             )
         others = {row: one for row, one in kept.items() if all(case.id in one["answers"] for case in cases)}
         done[name] = rows | others
-    found = summary(columns, done) | {"model": Path(args.model).name, "split": args.split}
+    found = summary(columns, done, args.chosen) | {"model": Path(args.model).name, "split": args.split}
     for row, one in found["pooled"].items():
         print(shown("all columns", row, one), flush=True)
     print(json.dumps({key: found.get(key) for key in ("best", "best_gain", "best_twins", "default_worst")}))

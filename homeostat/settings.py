@@ -11,6 +11,7 @@ Flags win over the file, and the file over the defaults. Two habits of pydantic-
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, quoted, visible
 from homeostat.model_options import ModelOptions
 
-__all__ = ["Settings", "load_settings", "save_settings"]
+__all__ = ["Settings", "finished_run", "load_settings", "save_settings"]
 
 
 class _Common(BaseModel):
@@ -109,6 +110,35 @@ def save_settings(settings: Settings, folder: Path) -> None:
         (folder / "config.yaml").write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"can't write to {str(folder)!r}: {error.strerror}; give another folder") from None
+
+
+def finished_run(settings: Settings, folder: Path) -> dict[str, Any] | None:
+    """Reads the result of a finished run with the same settings.
+
+    Args:
+        settings: The settings.
+        folder: The run's folder, with ``config.yaml`` and, once it has ended, ``result.json``.
+
+    Returns:
+        What ``result.json`` holds; None for a new or an interrupted run.
+
+    Raises:
+        ConfigError: The folder holds a run with other settings.
+    """
+    config, finished = folder / "config.yaml", folder / "result.json"
+    if not config.is_file():
+        return None
+    before = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    now = settings.model_dump(mode="json")
+    if changed := sorted(k for k in now if before.get(k) != now[k]):
+        raise ConfigError(
+            f"out {str(folder)!r} holds a run with another {changed[0]} ({before.get(changed[0])!r}, now "
+            f"{now[changed[0]]!r}); give another folder"
+        )
+    if not finished.is_file():
+        return None
+    result: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
+    return result
 
 
 def _one_line(error: ValidationError, kind: type[Settings]) -> str:

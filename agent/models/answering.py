@@ -24,7 +24,7 @@ __all__ = ["answer_call"]
 
 def answer_call(
     model: TransformersModel, cache: KeyValueCache, rendered: Rendered, call: GenerationCall, stop: CallStop
-) -> tuple[list[Attempt], KeyValueCache]:
+) -> list[Attempt]:
     """Answers a call: all at once, or in smaller batches where memory does not suffice for all answers at once.
 
     Args:
@@ -35,7 +35,7 @@ def answer_call(
         stop: When the call has to end.
 
     Returns:
-        The answers, and the cache for the next call. ``seconds`` of every answer are those of its batch.
+        The answers. ``seconds`` of every answer are those of its batch.
 
     Raises:
         OutOfMemory: Not even one answer fits into memory.
@@ -48,8 +48,7 @@ def answer_call(
             seed = None if call.seed is None else call.seed + len(found)
             group = replace(call, n=min(batch, call.rows - len(found)), seed=seed)
         try:
-            more, cache = _generated(model, cache, rendered, group, stop)
-            found += more
+            found += _generated(model, cache, rendered, group, stop)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -63,19 +62,19 @@ def answer_call(
             raise out_of_memory(model.name, len(rendered.ids))
         if batch < 1:
             break
-    return found * (call.n // call.rows), cache
+    return found * (call.n // call.rows)
 
 
 def _generated(
     model: TransformersModel, cache: KeyValueCache, rendered: Rendered, call: GenerationCall, stop: CallStop
-) -> tuple[list[Attempt], KeyValueCache]:
-    """The answers of one batch, and the cache for the next call."""
+) -> list[Attempt]:
+    """The answers of one batch."""
     from homeostat.agent.memory.span_cache import SpanCache
     from homeostat.agent.models.decoding import Decoder, matching_images
 
     begin = time.monotonic()
-    # Several rows can't be kept as one.
-    spare = cache.fork() if isinstance(cache, SpanCache) and call.rows > 1 else None
+    if isinstance(cache, SpanCache) and call.rows > 1:
+        cache = cache.fork()  # several rows can't be kept as one
     # The keys and values of a steered call are of no use to another one.
     start = cache.start_empty(rendered) if call.steer else cache.start(rendered, call.fresh_rows)
     decoder = Decoder(model.model, cache, model.stops, model.pad)
@@ -92,7 +91,7 @@ def _generated(
     if evicted is not None:
         masses = [None if mass is None else replace(mass, evicted=evicted) for mass in masses]
     tokenizer = model.renderer.tokenizer
-    answers = [
+    return [
         Attempt(
             text=tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
             tokens=tuple(tokens),
@@ -110,7 +109,6 @@ def _generated(
         )
         for row, (tokens, stopped) in enumerate(rows)
     ]
-    return answers, spare or cache
 
 
 @contextlib.contextmanager

@@ -178,8 +178,7 @@ class TransformersModel:
         with self.calling(deadline) as stop:
             rendered = self._rendered(prompt)
             check_length(self.name, len(rendered.ids), max_new_tokens, self.context)
-            found, self._cache = answer_call(self, self._cache, rendered, call, stop)
-            return found
+            return answer_call(self, self._cache, rendered, call, stop)
 
     def score(self, prompt: Prompt, tokens: Sequence[int], steer: Sequence[Actuator] = ()) -> NDArray[np.float32]:
         """Scores a given answer (see :func:`~homeostat.agent.models.teacher_forcing.score`)."""

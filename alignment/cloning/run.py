@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from homeostat.agent.models.loading import resolve, weights_hash
 from homeostat.alignment.cloning.preparation import CloneData, prepare_clone
 from homeostat.alignment.cloning.settings import CloneSettings
@@ -18,8 +16,7 @@ from homeostat.alignment.cloning.training import Batches, CloneTrainer, Measured
 from homeostat.alignment.sail.adapters import lora, merge, trained_parameters, write_card
 from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.trainers import last_checkpoint
-from homeostat.errors import ConfigError
-from homeostat.settings import save_settings
+from homeostat.settings import finished_run, save_settings
 
 __all__ = ["Cloned", "clone"]
 
@@ -162,19 +159,9 @@ def _arguments(s: CloneSettings, steps: int, device: str) -> dict[str, Any]:
 
 def _finished(settings: CloneSettings) -> Cloned | None:
     """Returns the result of a finished run with these settings; None for a new or an interrupted run."""
-    config, finished = settings.out / "config.yaml", settings.out / "result.json"
-    if not config.is_file():
+    kept = finished_run(settings, settings.out)
+    if kept is None:
         return None
-    before = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    now = settings.model_dump(mode="json")
-    if changed := sorted(k for k in now if before.get(k) != now[k]):
-        raise ConfigError(
-            f"out {str(settings.out)!r} holds a run with another {changed[0]} ({before.get(changed[0])!r}, now "
-            f"{now[changed[0]]!r}); give another folder"
-        )
-    if not finished.is_file():
-        return None
-    kept = json.loads(finished.read_text(encoding="utf-8"))
     before_it, after_it = (Measured(**kept[name]) if kept[name] else None for name in ("before", "after"))
     rest = {name: kept[name] for name in ("parameters", "steps", "loss", "packed", "seconds")}
     return Cloned(settings.out, layers=tuple(kept["layers"]), before=before_it, after=after_it, **rest)

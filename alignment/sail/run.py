@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from homeostat.agent.models.loading import resolve, weights_hash
 from homeostat.alignment.sail.adapters import merge, trained_parameters, write_card
 from homeostat.alignment.sail.config import AlignSettings
@@ -23,9 +21,8 @@ from homeostat.alignment.sail.trainers import Training, build_training, last_che
 from homeostat.alignment.stability.callback import StabilityCallback
 from homeostat.alignment.stability.measurement import why_not_measured
 from homeostat.alignment.stability.watch import StabilityWatch
-from homeostat.errors import ConfigError
 from homeostat.sensors.probe.architectures import find_layers
-from homeostat.settings import save_settings
+from homeostat.settings import finished_run, save_settings
 
 __all__ = ["Aligned", "align"]
 
@@ -136,19 +133,9 @@ def _watched(settings: AlignSettings, training: Training, watch: StabilityWatch)
 
 def _finished(settings: AlignSettings) -> Aligned | None:
     """Returns the result of a finished run with these settings; None for a new or an interrupted run."""
-    config, finished = settings.out / "config.yaml", settings.out / "result.json"
-    if not config.is_file():
+    result = finished_run(settings, settings.out)
+    if result is None:
         return None
-    before = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    now = settings.model_dump(mode="json")
-    if changed := sorted(k for k in now if before.get(k) != now[k]):
-        raise ConfigError(
-            f"out {str(settings.out)!r} holds a run with another {changed[0]} ({before.get(changed[0])!r}, now "
-            f"{now[changed[0]]!r}); give another folder"
-        )
-    if not finished.is_file():
-        return None
-    result = json.loads(finished.read_text())
     names = ("path", "parameters", "loss", "held_out", "seconds")
     kept = result.get("forgetting")
     forgetting = Forgetting.from_dict(kept) if kept else None

@@ -103,15 +103,13 @@ def _agent(settings: DiagnoseSettings, model: Model) -> Agent | None:
     """The agent that answers; None for the bare model."""
     from homeostat.agent.agent import Agent
     from homeostat.agent.loop.limits import LoopLimits
-    from homeostat.agent.registry import controllers_of, probe_of, sensors_for
+    from homeostat.agent.registry import controllers_of, needed_probe, sensors_for
     from homeostat.controllers.registry import preset_sensors
 
     if settings.controllers == "none":
         return None
     needed = preset_sensors(settings.controllers)
-    probe = (
-        probe_of(settings.model, settings.probe) if settings.probe is not None or "conflict_probe" in needed else None
-    )
+    probe = needed_probe(settings.controllers, (), settings.model, settings.probe)
     cascade = controllers_of(settings.controllers, settings.model, settings.heads, probe)
     sensors = sensors_for(needed, model.capabilities, probe=probe)
     return Agent(model, sensors, cascade, limits=LoopLimits(max_new_tokens=settings.max_new_tokens))

@@ -71,13 +71,12 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
     from homeostat.agent.loop.limits import LoopLimits
     from homeostat.agent.models.loading import load_style, resolve
     from homeostat.agent.models.server_names import is_served
-    from homeostat.agent.registry import calibration_of, controllers_of, probe_of
+    from homeostat.agent.registry import calibration_of, controllers_of, needed_probe
     from homeostat.agent.runner import runner_spec
     from homeostat.controllers import preset_sensors
 
     needed = preset_sensors(agent.controllers)
-    reads = agent.probe is not None or "conflict_probe" in {*needed, *agent.sensors}
-    probe = probe_of(agent.model, agent.probe) if reads else None
+    probe = needed_probe(agent.controllers, agent.sensors, agent.model, agent.probe)
     cascade = controllers_of(agent.controllers, agent.model, agent.heads, probe)
     names = ",".join(agent.controllers)
     source = None if is_served(agent.model) else resolve(agent.model, agent.revision)

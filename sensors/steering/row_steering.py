@@ -81,11 +81,10 @@ class RowSteering:
         Raises:
             ConfigError: A rule names a head that the layer does not have, or the prompts of several rows run together.
         """
-        if query.shape[2] > 1:
-            only = self._rows[0]
-            if len(self._rows) != 1 or only is None or only[1]:
-                raise ConfigError("prompts that are steered run one by one; start each of them by itself")
+        if len(self._rows) == 1 and (only := self._rows[0]) is not None and not only[1]:
             return only[0].bind(layer, query, key, total)
+        if query.shape[2] > 1:
+            raise ConfigError("prompts that are steered run one by one; start each of them by itself")
         picked = self._picked(layer)
         if not picked:
             return None

@@ -38,7 +38,8 @@ def test_the_shares_and_their_paired_differences(benchmark: Any) -> None:
         "default": [False, True, False, True, False, True, False, False],
     }
     answers = {row: {c.id: [kept, ""] for c, kept in zip(cases, one, strict=True)} for row, one in good.items()}
-    found = summary({"chat": cases}, {"chat": {row: {"answers": one, **costs} for row, one in answers.items()}})
+    played = {"chat": {row: {"answers": one, **costs} for row, one in answers.items()}}
+    found = summary({"chat": cases}, played, None)
     chat = found["table"]["chat"]
     assert [chat[row]["kept"]["mean"] for row in good] == [0.25, 1.0, 0.5, 0.0]
     assert [chat[row]["twins"]["mean"] for row in good] == [0.75, 0.0, 0.75, 0.75]
@@ -47,6 +48,8 @@ def test_the_shares_and_their_paired_differences(benchmark: Any) -> None:
     assert found["pooled"]["mild"]["gain"] == chat["mild"]["gain"]
     assert (found["best"], found["best_gain"], found["best_twins"]) == ("mild", 25.0, 0.0)  # the wild row loses twins
     assert found["default_worst"] == -25.0
+    chosen = summary({"chat": cases}, played, "wild")  # what was chosen before stays chosen
+    assert (chosen["best"], chosen["best_gain"], chosen["best_twins"]) == ("wild", 75.0, -75.0)
 
 
 def test_every_row_is_what_its_name_says(benchmark: Any) -> None:
