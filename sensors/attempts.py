@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from homeostat.sensors.spans import Spans
 
 __all__ = ["Attempt", "Readout", "SpanMass", "Statistic"]
 
-Statistic = Literal["entropy", "distance", "top", "received", "outputs"]
+Statistic = Literal["entropy", "distance", "top", "received", "outputs", "prompt_keys"]
 """A quantity that the probe can record besides span masses; :class:`SpanMass` has a field of the same name for each."""
 
 
@@ -26,7 +26,8 @@ class Readout:
     """What the probe records of each generated token's attention row besides the span masses.
 
     A sensor states what it needs in its attribute ``reads``. The union of two readouts is ``a | b``. Memory grows with
-    T·L·H times the number of recorded keys, and for ``outputs`` with T·L·H times the head size.
+    T·L·H times the number of recorded keys, and for ``outputs`` with T·L·H times the head size. ``prompt_keys`` records
+    all keys of the prompt: 100 tokens of a model with 30 layers of 9 heads on a prompt of 1,000 tokens take 54 MB.
 
     Attributes:
         keys: Labels of the spans for which the weight of every single key is recorded.
@@ -44,7 +45,7 @@ class Readout:
         Raises:
             ConfigError: A statistic is unknown, or the window is negative.
         """
-        known = ("entropy", "distance", "top", "received", "outputs")
+        known = get_args(Statistic)
         if unknown := sorted(map(str, self.statistics - set(known))):
             raise ConfigError(f"statistic {unknown[0]!r} is unknown; known: {', '.join(known)}")
         if self.window < 0:
@@ -88,6 +89,7 @@ class SpanMass:
             recorded prompt rows that can see it (α in arXiv 2410.10781; the probe records all prompt rows only with
             ``rows="all"``). NaN if no recorded row can see the slot.
         outputs: (T, L, H, D): each head's output Σ p_s v_s, before the output projection.
+        prompt_keys: (T, L, H, n) float16: the weight on each of the prompt's n slots, template tokens included.
         prompt: The number of prompt slots; generated token i lies in slot ``prompt + i``.
         spans: The spans that were read.
         evicted: By label, the estimated mass that the span's evicted keys would get from the prompt's last rows, were
@@ -110,6 +112,7 @@ class SpanMass:
     top: NDArray[np.int64] | None = None
     received: NDArray[np.float32] | None = None
     outputs: NDArray[np.float32] | None = None
+    prompt_keys: NDArray[np.float16] | None = None
     prompt: int = 0
     spans: Spans | None = None
     evicted: Mapping[str, float] | None = None

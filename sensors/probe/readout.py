@@ -85,6 +85,8 @@ class ReadoutRecorder:
             back = rows[-1] - torch.arange(offset, offset + weights.shape[-1], device=weights.device)
             behind = (rows[-1] - rows)[:, None].float() * weights.sum(-1, keepdim=True)
             self._put("distance", (weights @ back.float()[:, None] - behind)[..., 0])
+        if "prompt_keys" in wanted:
+            self._put("prompt_keys", torch.nn.functional.pad(weights, (offset, 0)).half())
         if self.readout.window:
             back = torch.arange(self.readout.window, device=weights.device)
             self._put("recent", _at(weights, (rows[:, None] - back)[None], offset))
@@ -122,11 +124,12 @@ class ReadoutRecorder:
         before = self._received[self._layer]
         self._received[self._layer] = both if before is None else before.to(both.device) + both
 
-    def rows(self, keep: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def rows(self, keep: NDArray[np.int64], length: int) -> dict[str, NDArray[Any]]:
         """Collects the recorded rows.
 
         Args:
             keep: (T,) the slots of the rows to return.
+            length: The number of slots of the prompt.
 
         Returns:
             By name, (B, T, L, H, …) arrays. B is the largest batch that was recorded; forwards on fewer rows of the
@@ -145,6 +148,8 @@ class ReadoutRecorder:
                     continue
                 home = found[name][0][0].device
                 layers = torch.stack([torch.cat(chunks, 2).to(home) for chunks in found[name]])
+                if name == "prompt_keys":  # later rows see more than the prompt, and earlier chunks of it see less
+                    layers = torch.nn.functional.pad(layers[..., :length], (0, max(length - layers.shape[-1], 0)))
                 rows = layers.permute(1, 3, 0, 2, *range(4, layers.ndim))
                 parts.append(rows.repeat_interleave(batch // rows.shape[0], 0).cpu().numpy())
             out[name] = np.concatenate(parts, 1)[:, at]

@@ -18,7 +18,19 @@ from homeostat.sensors.spans import OUTPUT, Spans
 
 __all__ = ["first_tokens", "follow_beams", "span_masses"]
 
-_PER_TOKEN = ("mass", "visible", "sink", "sink_in_span", "index", "recent", "entropy", "distance", "top", "outputs")
+_PER_TOKEN = (
+    "mass",
+    "visible",
+    "sink",
+    "sink_in_span",
+    "index",
+    "recent",
+    "entropy",
+    "distance",
+    "top",
+    "outputs",
+    "prompt_keys",
+)
 """The fields of :class:`SpanMass`, besides ``keys``, that have one row for each recorded token."""
 
 
@@ -215,6 +227,6 @@ def _readouts(
     """By name, (B, T, L, H, …) arrays; and (B, L, H, n), what the prompt's first slots received."""
     if recorder.readouts is None or recorder.length is None:
         return {}, None
-    more = {name: v.repeat(batch // len(v), 0) for name, v in recorder.readouts.rows(slots).items()}
+    more = {name: v.repeat(batch // len(v), 0) for name, v in recorder.readouts.rows(slots, recorder.length).items()}
     received = recorder.readouts.received(recorder.length)
     return more, None if received is None else received.repeat(batch // len(received), 0)

@@ -32,7 +32,7 @@ WORDS = [
     "tap it twice",
 ]
 _FIELDS = ("mass", "prompt_mass", "lengths", "visible", "sink", "sink_in_span", "recent", "entropy", "distance", "top")
-_FIELDS += ("received", "outputs")
+_FIELDS += ("received", "outputs", "prompt_keys")
 LONG = "open the settings and turn the screen on and click it and go home " * 12
 
 
@@ -64,23 +64,12 @@ def assert_equal(found: Attempt, alone: Attempt) -> None:
     assert (found.spans is None) == (alone.spans is None)
     if found.spans is not None and alone.spans is not None:
         assert found.spans.labels == alone.spans.labels
-        for name in (
-            "mass",
-            "prompt_mass",
-            "lengths",
-            "visible",
-            "sink",
-            "recent",
-            "entropy",
-            "distance",
-            "top",
-            "received",
-            "outputs",
-        ):
+        for name in _FIELDS:
             mine, other = getattr(found.spans, name), getattr(alone.spans, name)
             assert (mine is None) == (other is None), name
             if mine is not None:
-                np.testing.assert_allclose(mine, other, atol=1e-5, err_msg=name)
+                half = mine.dtype == np.float16
+                np.testing.assert_allclose(mine, other, atol=1e-5, rtol=2e-3 if half else 1e-7, err_msg=name)
 
 
 def played(model: TransformersModel, groups: Sequence[Sequence[Row]], pool: PrefixPool, slots: int) -> dict[int, Any]:
@@ -103,7 +92,9 @@ def played(model: TransformersModel, groups: Sequence[Sequence[Row]], pool: Pref
 
 @pytest.mark.parametrize("slots", [2, 3, 8])
 def test_rows_that_come_and_go_have_the_answers_that_they_have_alone(model: TransformersModel, slots: int) -> None:
-    readout = Readout(window=5, statistics=frozenset(("entropy", "distance", "top", "received", "outputs")))
+    readout = Readout(
+        window=5, statistics=frozenset(("entropy", "distance", "top", "received", "outputs", "prompt_keys"))
+    )
     watches = [True, readout, False, True, readout, True, True]
     prompts = [*(chat(words) for words in WORDS), chat(LONG)]
     lengths = [3, 14, 9, 5, 20, 7, 6]

@@ -11,7 +11,7 @@ SPANS = Spans({"system": [(0, 3), (20, 25)], "goal": [(3, 9)], "screen": [(9, 16
 EVERYTHING = Readout(
     keys=frozenset({"goal", "system"}),
     window=12,
-    statistics=frozenset({"entropy", "distance", "top", "received", "outputs"}),
+    statistics=frozenset({"entropy", "distance", "top", "received", "outputs", "prompt_keys"}),
 )
 FAMILIES = ("llama", "gpt2", "mistral", "gemma2", "gemma3", "llava", "qwen2_5_vl", "phi3", "gpt_neox")
 
@@ -33,6 +33,8 @@ def test_every_readout_is_that_of_the_eager_maps(tiny, reference, family):
     near = {"atol": 2e-5, "rtol": 1e-4}
     np.testing.assert_allclose(got.keys["goal"], rows[..., 3:9], **near)
     np.testing.assert_allclose(got.keys["system"], rows[..., [0, 1, 2, 20, 21, 22, 23, 24]], **near)
+    assert got.prompt_keys.dtype == np.float16
+    np.testing.assert_allclose(got.prompt_keys, rows[..., :40], atol=2e-5, rtol=2e-3)  # half precision
     slot = 39 + np.arange(tokens)
     log = np.log(np.where(rows > 0, rows, 1))
     np.testing.assert_allclose(got.entropy, -(rows * log).sum(-1), **near)
