@@ -1,5 +1,6 @@
 from .agent import Agent as Agent
 from .android_world import AndroidWorldAgent as AndroidWorldAgent
+from .attention_record import AttentionRecord as AttentionRecord
 from .events import Event as Event
 from .loop.episode import Episode as Episode
 from .loop.limits import LoopLimits as LoopLimits

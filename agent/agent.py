@@ -192,6 +192,7 @@ class Agent:
         run_folder: str | os.PathLike[str] | None = None,
         on_ask: Callable[[str], str] | None = None,
         earlier: Sequence[Reading] = (),
+        record_attention: bool = False,
     ) -> Run:
         """Starts one episode.
 
@@ -209,16 +210,34 @@ class Agent:
             on_ask: Answers the controllers' questions; without it the episode comes back as ``"asked"``.
             earlier: Readings that were taken before the episode, which sensors find in their history: those of earlier
                 answers in the same chat, for example.
+            record_attention: Whether the run folder keeps the attention of every model call on every token of its
+                prompt, for ``homeostat report`` and ``homeostat view``. Costs memory in proportion to the tokens of
+                prompt and answer, the layers and the heads. A resumed run goes on keeping it.
 
         Returns:
             The run. Iterate it for its events, or ask for its ``result``.
 
         Raises:
-            ConfigError: The task, the rules or the step budget are invalid, or the folder already holds a run.
+            ConfigError: The task, the rules or the step budget are invalid, the folder already holds a run, or
+                attention is to be kept without a folder or by a model that reads none.
         """
+        if record_attention and run_folder is None:
+            raise ConfigError("record_attention=True writes to the run's folder; give run_folder")
+        if record_attention and "attention" not in self.model.capabilities:
+            raise ConfigError(f"model {self.model.name!r} reads no attention; leave record_attention out")
         info, judged = _begin(task, env, seed, rules, max_steps)
         folder = Path(run_folder) if run_folder is not None else None
-        items = started_episode(self._parts, info, judged, env, seed, folder, on_ask, tuple(earlier))
+        items = started_episode(
+            self._parts,
+            info,
+            judged,
+            env,
+            seed,
+            folder,
+            on_ask,
+            tuple(earlier),
+            record_attention=record_attention,
+        )
         return Run(items, folder)
 
     run = _to_the_end(start)

@@ -147,6 +147,8 @@ class Sense(_Event):
         dropped: What was left out of the prompt because it was longer than the model's context: how many of the oldest
             earlier screenshots (``"screens"``) and of the oldest actions (``"history"``), or of a conversation's oldest
             tool results (``"results"``) and turns (``"turns"``). Empty for a whole prompt.
+        attention: The name of the file, under the run's ``attention`` folder, with the weight on every token of the
+            prompt (:class:`~homeostat.agent.attention_record.AttentionRecord`); "" where it was not kept.
     """
 
     kind: Literal["sense"] = "sense"
@@ -166,6 +168,7 @@ class Sense(_Event):
     finish: Literal["stop", "length"] = "stop"
     candidate: int | None = None
     dropped: dict[Dropped, int] = {}
+    attention: str = ""
 
     @property
     def cost(self) -> int:

@@ -1,5 +1,7 @@
 """A run on disk: ``trace.jsonl`` (one event a line), ``screens/<sha256>.png`` and ``snapshots/<sha256>.json``.
 
+Where it was asked for, ``attention/<step>-<attempt>.npz`` holds the attention on every token of a prompt.
+
 Every line is written as a whole, so a killed writer loses at most the line that it was writing. The reader leaves out
 such a partial last line and says so in ``Trace.partial``. Only the owner may read the folder (modes 0700 and 0600).
 
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from homeostat.agent.attention_record import AttentionRecord
 from homeostat.agent.events import Act, Event, Finish, Sense, Started, event_from_json
 from homeostat.envs.screens import load_screen, save_screen, screen_digest
 from homeostat.errors import CheckpointError, ConfigError, EnvError, TraceError
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "TraceWriter", "read_trace"]
 
 _FILE = "trace.jsonl"
+_ATTENTION = "attention"
+_RECORD = re.compile(r"\d+-\d+(?:-\d+)?\.npz")
 _DIGEST = re.compile("[0-9a-f]{64}")
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
 
@@ -135,6 +140,38 @@ class TraceWriter:
             with self._writing():
                 write_private(path, data)
         return digest
+
+    @property
+    def keeps_attention(self) -> bool:
+        """Whether the run keeps the attention on every token of each prompt."""
+        return (self.folder / _ATTENTION).is_dir()
+
+    def keep_attention(self) -> None:
+        """Makes the folder for the attention on every token of each prompt.
+
+        Raises:
+            TraceError: The folder can't be made.
+        """
+        with self._writing():
+            make_private_folder(self.folder / _ATTENTION)
+
+    def attention(self, name: str, record: AttentionRecord) -> str:
+        """Saves the attention on every token of a prompt, without secrets of known forms.
+
+        Args:
+            name: The name of the model call, such as ``"3-0"``.
+            record: The attention.
+
+        Returns:
+            The file's name.
+
+        Raises:
+            TraceError: The file can't be written.
+        """
+        file = f"{name}.npz"
+        with self._writing():
+            write_private(self.folder / _ATTENTION / file, record.redacted().to_bytes())
+        return file
 
     def load_snapshot(self, digest: str) -> dict[str, Any]:
         """Loads an environment's state.
@@ -277,6 +314,24 @@ class Trace:
         from PIL import Image
 
         return Image.fromarray(load_screen(self.folder / "screens", digest))
+
+    def attention(self, sense: Sense) -> AttentionRecord | None:
+        """Loads the attention of a model call on every token of its prompt.
+
+        Args:
+            sense: The call's event.
+
+        Returns:
+            The record; None where the run did not keep it.
+
+        Raises:
+            TraceError: The file is missing or damaged, or its name is none that a run gives.
+        """
+        if not sense.attention:
+            return None
+        if not _RECORD.fullmatch(sense.attention):
+            raise TraceError(f"the trace names the record {quoted(sense.attention)}, which is no name of one")
+        return AttentionRecord.load(self.folder / _ATTENTION / sense.attention)
 
 
 def read_trace(folder: str | os.PathLike[str]) -> Trace:

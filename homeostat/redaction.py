@@ -8,11 +8,11 @@ as a password that someone types, is not recognised.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["redact", "redact_data", "redacting", "set_redaction"]
+__all__ = ["redact", "redact_data", "redact_pieces", "redacting", "set_redaction"]
 
 _NAMED: dict[str, str] = {
     "private key": r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[^-]{0,20000}-----END [A-Z ]{0,40}PRIVATE KEY-----)?",
@@ -103,8 +103,32 @@ def redact(text: str) -> str:
     if not _enabled:
         return text
     if any(needle in text for needle in _NEEDLES):
-        text = _SECRET.sub(lambda match: f"[redacted: {_KINDS[(match.lastindex or 1) - 1]}]", text)
+        text = _SECRET.sub(_named, text)
     return _CARD.sub(_card, text)
+
+
+def redact_pieces(pieces: Sequence[str]) -> tuple[str, ...]:
+    """Replaces secrets that are spread over the pieces of one text, such as a prompt's tokens.
+
+    Args:
+        pieces: Texts that make up one text when they are joined.
+
+    Returns:
+        As many pieces. Of those that a secret touches, the first says what stood there and the others are "".
+    """
+    text = "".join(pieces)
+    if redact(text) == text:
+        return tuple(pieces)
+    found = [(match.span(), _named(match)) for match in _SECRET.finditer(text)]
+    found += [(match.span(), _card(match)) for match in _CARD.finditer(text) if _card(match) != match.group()]
+    owner = [number for number, piece in enumerate(pieces) for _ in piece]
+    kept = list(pieces)
+    for (start, stop), told in sorted(found):
+        if start == stop:
+            continue
+        first, last = owner[start], owner[stop - 1]
+        kept[first : last + 1] = [told, *[""] * (last - first)]
+    return tuple(kept)
 
 
 def redact_data(value: Any) -> Any:
@@ -123,6 +147,10 @@ def redact_data(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: redact_data(item) for key, item in value.items()}
     return value
+
+
+def _named(match: re.Match[str]) -> str:
+    return f"[redacted: {_KINDS[(match.lastindex or 1) - 1]}]"
 
 
 def _card(match: re.Match[str]) -> str:

@@ -158,6 +158,7 @@ class Attempt:
         finish: ``"length"`` if the token budget ended the answer, otherwise ``"stop"``.
         prompt_ids: The prompt's tokens; empty if the model does not report them.
         pieces: The text that each token adds; empty if the model does not report it.
+        prompt_pieces: The text of each of the prompt's tokens; empty unless ``prompt_keys`` was asked for.
         batch: How many answers to the same prompt were decoded together with this one, itself included; 0 if the model
             does not report it. Fewer than were asked for mean that memory did not suffice for all at once.
     """
@@ -174,6 +175,7 @@ class Attempt:
     finish: Literal["stop", "length"] = "stop"
     prompt_ids: tuple[int, ...] = ()
     pieces: tuple[str, ...] = ()
+    prompt_pieces: tuple[str, ...] = ()
     batch: int = 0
     generated_tokens: int = 0
 

@@ -49,6 +49,7 @@ class RunContext:
         observation: The present screen; None until the environment is asked for it.
         run: The run's id, for logs.
         telemetry: The run's OpenTelemetry spans; None where nobody collects them.
+        record_attention: Whether the trace keeps the attention on every token of each prompt.
         judges_actions: Whether a controller may refuse an action or want the user's consent to it.
     """
 
@@ -66,6 +67,7 @@ class RunContext:
     observation: Observation | None = None
     run: str = ""
     telemetry: RunTelemetry | None = None
+    record_attention: bool = False
     judges_actions: bool = field(init=False)
     _outbox: list[Event] = field(default_factory=list)
     _images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)

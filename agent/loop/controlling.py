@@ -105,8 +105,9 @@ def _consequences(decision: Decision, name: str, state: EpisodeState) -> Updates
     """The fields that a decision changes, besides the decision itself."""
     again = state.now.attempt + 1 if state.phase in ("attempt", "candidates") else state.now.attempt
     match decision:
-        case Reminder(text=text, show=show, temperature=heat):
-            return {"now": state.now.with_(reminder=text, shown=show, temperature=heat, attempt=again)}
+        case Reminder(text=text, show=show, temperature=heat, actuators=actuators):
+            told = state.now.with_(reminder=text, shown=show, temperature=heat, attempt=again)
+            return {"now": told.with_(steering=actuators) if actuators else told}
         case MakePlan(plan=plan):
             updates: Updates = {"now": state.now.with_(attempt=again), "rounds": state.rounds + 1}
             return updates if plan is None else updates | {"plan": plan, "now": state.now.with_(attempt=0)}

@@ -11,6 +11,7 @@ from typing import Any
 from langgraph.types import interrupt
 
 from homeostat.actions import Action
+from homeostat.agent.attention_record import AttentionRecord
 from homeostat.agent.events import Asked, Observe, Sampled, Sense
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.fitting import Fitted, fitted_prompt, held_to_tools
@@ -182,9 +183,21 @@ def _read(
             finish=attempt.finish,
             candidate=candidate,
             dropped=fitted.dropped,
+            attention=_kept_attention(attempt, state, context, candidate),
         )
     )
     return readings
+
+
+def _kept_attention(attempt: Attempt, state: EpisodeState, context: RunContext, candidate: int | None) -> str:
+    """The name of the file with the attention on every token of the prompt; "" where it is not kept."""
+    if not context.record_attention or context.trace is None:
+        return ""
+    record = AttentionRecord.of(attempt)
+    if record is None:
+        return ""
+    number = "" if candidate is None else f"-{candidate}"
+    return context.trace.attention(f"{state.step}-{state.now.attempt}{number}", record)
 
 
 def _parsed(attempt: Attempt, state: EpisodeState, context: RunContext) -> Proposal:

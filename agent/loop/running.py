@@ -28,12 +28,14 @@ from homeostat.agent.models.protocol import Model
 from homeostat.agent.trace import TraceWriter
 from homeostat.controllers.cascade import Cascade
 from homeostat.envs.core import Env, TaskInfo
+from homeostat.sensors.attempts import Readout
 from homeostat.sensors.contracts import Sensor
 from homeostat.sensors.readings import Reading
 
 __all__ = ["Parts", "resumed_episode", "started_episode"]
 
 OnAsk = Callable[[str], str]
+_EVERY_TOKEN = Readout(statistics=frozenset({"prompt_keys"}))
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Parts:
         on_ask: OnAsk | None,
         run: str,
         telemetry: RunTelemetry | None,
+        record_attention: bool = False,
     ) -> RunContext:
         """Builds what travels beside the state of one episode.
 
@@ -76,12 +79,16 @@ class Parts:
             on_ask: Answers questions; None leaves them open.
             run: The run's id.
             telemetry: The run's OpenTelemetry spans; None where nobody collects them.
+            record_attention: Whether the trace keeps the attention on every token of each prompt.
 
         Returns:
             The context.
         """
         wait = saver.wait if isinstance(saver, RunSaver) else None
-        calls = ModelCalls(self.model, self.planner, self.limits, readout_of(self.sensors), wait)
+        watch = readout_of(self.sensors)
+        if record_attention:
+            watch = _EVERY_TOKEN if isinstance(watch, bool) else watch | _EVERY_TOKEN
+        calls = ModelCalls(self.model, self.planner, self.limits, watch, wait)
         env_calls = EnvCalls(env, self.limits.env_seconds)
         sensing = Sensing(self.sensors, self.model, env_calls)
         return RunContext(
@@ -94,6 +101,7 @@ class Parts:
             on_ask=on_ask,
             run=run,
             telemetry=telemetry,
+            record_attention=record_attention,
         )
 
 
@@ -106,6 +114,8 @@ def started_episode(
     folder: Path | None,
     on_ask: OnAsk | None,
     earlier: tuple[Reading, ...] = (),
+    *,
+    record_attention: bool = False,
 ) -> Generator[Event | Episode]:
     """Runs a new episode.
 
@@ -118,6 +128,7 @@ def started_episode(
         folder: The run's folder; None keeps everything in memory.
         on_ask: Answers questions.
         earlier: Readings from before the episode, for the sensors' history.
+        record_attention: Whether the trace keeps the attention on every token of each prompt.
 
     Yields:
         The events, and last the episode.
@@ -127,7 +138,9 @@ def started_episode(
         saver = stack.enter_context(sqlite_saver(folder)) if folder is not None else memory_saver()
         run = folder.name if folder is not None else uuid.uuid4().hex[:12]
         spans = stack.enter_context(tracing(parts.name, parts.model.name, run, folder))
-        context = parts.context(env, trace, saver, on_ask, run, spans)
+        if record_attention and trace is not None:
+            trace.keep_attention()
+        context = parts.context(env, trace, saver, on_ask, run, spans, record_attention)
         if folder is not None and not restores(env):
             context.intents = _intents(stack, folder)
         state = EpisodeState(
@@ -177,7 +190,7 @@ def resumed_episode(
         trace = _opened(stack, folder, state.emitted, lock=False)
         assert trace is not None
         spans = stack.enter_context(tracing(parts.name, parts.model.name, state.run, folder, resumed=True))
-        context = parts.context(env, trace, saver, on_ask, state.run, spans)
+        context = parts.context(env, trace, saver, on_ask, state.run, spans, trace.keeps_attention)
         context.env.restore(trace.load_snapshot(state.snapshot))
         if not restores(env):  # one that can be put back repeats the step
             context.intents = _intents(stack, folder)

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from homeostat.agent.models.generation import token_texts
 from homeostat.agent.models.rows import Row
 from homeostat.agent.models.sampling import Drawn, TokenSampler
 from homeostat.agent.models.stopping import CallStop
 from homeostat.agent.models.text_stream import TextStream, cut_text
 from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.chat.rendered import Rendered
+from homeostat.sensors.chat.token_texts import token_texts
 
 if TYPE_CHECKING:
     from homeostat.agent.models.transformers_model import TransformersModel
@@ -115,6 +115,7 @@ class ActiveRow:
             finish="stop" if cut or (bool(tokens) and tokens[-1] in model.stops) else "length",
             prompt_ids=tuple(self.rendered.ids),
             pieces=token_texts(tokenizer, tokens),
+            prompt_pieces=token_texts(tokenizer, self.rendered.ids) if self.row.call.shows_prompt else (),
             batch=self.company,
         )
         return [attempt] * self.row.call.n

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homeostat.agent.models.capacity import free_memory, is_out_of_memory, out_of_memory
-from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_at_stop, token_texts
+from homeostat.agent.models.generation import PROBED_ROWS, GenerationCall, cut_at_stop
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.rendered import Rendered
+from homeostat.sensors.chat.token_texts import token_texts
 
 if TYPE_CHECKING:
     from homeostat.agent.models.kv_cache import KeyValueCache
@@ -105,6 +106,7 @@ def _generated(
             finish="stop" if stopped else "length",
             prompt_ids=tuple(rendered.ids),
             pieces=token_texts(tokenizer, tokens),
+            prompt_pieces=token_texts(tokenizer, rendered.ids) if call.shows_prompt else (),
             batch=call.rows,
         )
         for row, (tokens, stopped) in enumerate(rows)

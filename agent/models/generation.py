@@ -1,17 +1,16 @@
-"""The settings of one model call, and what its tokens are turned into."""
+"""The settings of one model call, and where its answer ends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from homeostat.errors import ModelError
 from homeostat.sensors.attempts import Readout
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["PROBED_ROWS", "GenerationCall", "cut_at_stop", "token_texts"]
+__all__ = ["PROBED_ROWS", "GenerationCall", "cut_at_stop"]
 
 PROBED_ROWS = 32
 """The number of the prompt's last rows that the probe reads. It looks for attention sinks in them."""
@@ -56,6 +55,11 @@ class GenerationCall:
         return self.n if self.temperature > 0 else 1
 
     @property
+    def shows_prompt(self) -> bool:
+        """Whether the weight on every token of the prompt is recorded, so that their texts are wanted, too."""
+        return isinstance(self.watch, Readout) and "prompt_keys" in self.watch.statistics
+
+    @property
     def fresh_rows(self) -> int:
         """The number of the prompt's last rows that run in every call, whatever the cache holds.
 
@@ -79,20 +83,3 @@ def cut_at_stop(tokens: list[int], stops: frozenset[int]) -> tuple[list[int], bo
         if token in stops:
             return tokens[: index + 1], True
     return tokens, False
-
-
-def token_texts(tokenizer: Any, tokens: Sequence[int]) -> tuple[str, ...]:
-    """Finds the text that each token adds to an answer, special tokens included.
-
-    Args:
-        tokenizer: The fast tokenizer.
-        tokens: The answer's tokens.
-
-    Returns:
-        One text for each token; "" for a token that does not complete a character yet.
-    """
-    texts = [
-        tokenizer.decode(tokens[:k], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        for k in range(len(tokens) + 1)
-    ]
-    return tuple(after[len(before.rstrip("\ufffd")) :].rstrip("\ufffd") for before, after in pairwise(texts))

@@ -16,7 +16,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from homeostat import sensors
 from homeostat.agent.models.capacity import check_length
 from homeostat.agent.models.decoding import TokenStats, matching_images
-from homeostat.agent.models.generation import PROBED_ROWS, cut_at_stop, token_texts
+from homeostat.agent.models.generation import PROBED_ROWS, cut_at_stop
 from homeostat.agent.models.inputs import on_device
 from homeostat.agent.models.rows import Row
 from homeostat.agent.models.sampling import TokenSampler
@@ -26,6 +26,7 @@ from homeostat.errors import CallInterrupted
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass
 from homeostat.sensors.chat.batches import RenderedBatch, batch
 from homeostat.sensors.chat.rendered import Rendered
+from homeostat.sensors.chat.token_texts import token_texts
 
 if TYPE_CHECKING:
     from homeostat.agent.models.transformers_model import TransformersModel
@@ -136,6 +137,7 @@ def _attempt(
         finish="stop" if stopped or cut else "length",
         prompt_ids=tuple(rendered.ids),
         pieces=token_texts(tokenizer, tokens),
+        prompt_pieces=token_texts(tokenizer, rendered.ids) if row.call.shows_prompt else (),
         batch=len(ends.rows),
     )
 

@@ -125,6 +125,7 @@ def test_exports() -> None:
         "Agent",
         "AgentSpec",
         "AndroidWorldAgent",
+        "AttentionRecord",
         "ChatModel",
         "Episode",
         "Event",
