@@ -61,12 +61,15 @@ class Reminder(_Decision):
         show: Labels of images that are shown once more in front of the text, such as ``"screen"`` or ``"frame-3"``.
             Labels that the prompt does not contain are left out.
         temperature: The sampling temperature of the next attempt; None keeps the loop's.
+        actuators: How attention is steered beside the reminder, in this step only; empty leaves it as it is. A
+            framework's model that can't be steered is only reminded.
     """
 
     kind: Literal["remind"] = "remind"
     text: str
     show: tuple[str, ...] = ()
     temperature: float | None = Field(default=None, ge=0.0)
+    actuators: tuple[Actuator, ...] = ()
 
 
 class MakePlan(_Decision):

@@ -6,6 +6,7 @@ with the alarm:
     gain = min(most, base · exp(slope · (value − threshold)))
 
 With ``slope`` 0 the gain is ``base``, a switch. The span is the one that the reading is about, unless one is named.
+``Remind(pull=Pull(…))`` reminds and lifts the attention in one attempt.
 """
 
 from __future__ import annotations
@@ -69,14 +70,27 @@ class Pull(Settings):
         growth = min(self.slope * max(value - threshold, 0.0), math.log(self.most / self.base) if self.base else 0.0)
         return min(self.most, self.base * math.exp(max(growth, 0.0)))
 
+    def actuators(self, reading: Reading) -> tuple[Actuator, ...]:
+        """Says how an alarm is answered.
+
+        Args:
+            reading: The reading.
+
+        Returns:
+            The rule that lifts the attention; empty for another sensor's reading, and for one without a threshold or,
+            where ``span`` is "", without a span.
+        """
+        span = self.span or reading.span
+        if reading.sensor != self.sensor or not span or reading.threshold is None:
+            return ()
+        return (Actuator(span, gain=self.gain(reading.value, reading.threshold), heads=self.heads),)
+
     def decide(self, readings: Sequence[Reading], context: ControlContext) -> Decision:
         """Returns :class:`SteerAttention` for an alarm, once in a step."""
         mine = [r for r in context.decisions if r.controller == self.name and r.kind == "steer"]
         if context.phase != "attempt" or len(mine) >= self.budget or any(r.step == context.step for r in mine):
             return Proceed()
         for alarm in alarms_of(readings, self.sensors):
-            span = self.span or alarm.span
-            if span and alarm.threshold is not None:
-                rule = Actuator(span, gain=self.gain(alarm.value, alarm.threshold), heads=self.heads)
-                return SteerAttention(actuators=(rule,), cause=cause_of(alarm))
+            if rules := self.actuators(alarm):
+                return SteerAttention(actuators=rules, cause=cause_of(alarm))
         return Proceed()

@@ -9,7 +9,7 @@ import pytest
 
 from homeostat.agent import Agent, TransformersModel
 from homeostat.agent.prompts import act_prompt
-from homeostat.controllers import Cascade, SetPoint, Steer
+from homeostat.controllers import Cascade, Pull, Remind, SetPoint, Steer
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ConfigError
 from homeostat.sensors import Actuator, AttentionDrift
@@ -83,11 +83,14 @@ class Once:
     name = "once"
     needs = frozenset({"text"})
 
+    def __init__(self, threshold: float | None = None) -> None:
+        self.threshold = threshold
+
     def read(self, attempt: Any, context: Any) -> Any:
         from homeostat.sensors import Reading
 
         alarm = context.step == 1 and context.attempt == 0
-        return Reading(sensor=self.name, value=float(alarm), alarm=alarm, span="goal")
+        return Reading(sensor=self.name, value=float(alarm), threshold=self.threshold, alarm=alarm, span="goal")
 
 
 def test_an_alarm_steers_one_step_and_a_span_that_is_not_there_is_left_out(nano: TransformersModel) -> None:
@@ -96,6 +99,14 @@ def test_an_alarm_steers_one_step_and_a_span_that_is_not_there_is_left_out(nano:
     assert model.steered[:4] == [(), (), (MORE,), ()]
     senses = [(e.step, e.attempt) for e in events if e.kind == "sense"]
     assert senses[:4] == [(0, 0), (1, 0), (1, 1), (2, 0)]
+
+
+def test_a_reminder_with_a_pull_is_one_attempt_and_steers_its_step_alone(nano: TransformersModel) -> None:
+    both = Remind(sensors=frozenset({"once"}), pull=Pull(sensor="once", base=4.0))
+    model, events = run(nano, [both], [Once(threshold=0.0)])
+    assert model.steered[:4] == [(), (), (MORE,), ()]
+    senses = [(e.step, e.attempt, bool(e.reminder)) for e in events if e.kind == "sense"]
+    assert senses[:4] == [(0, 0, False), (1, 0, False), (1, 1, True), (2, 0, False)]
 
 
 def test_a_set_point_is_held_over_an_episode(nano: TransformersModel) -> None:
@@ -162,6 +173,7 @@ class Remote:
 
 
 def test_a_model_that_cannot_be_steered_is_refused() -> None:
-    for controller in (Steer(actuators=(MORE,)), Cascade([SetPoint(set_point=1.0)])):
+    both = Remind(sensors=frozenset({"attention_drift"}), pull=Pull(sensor="attention_drift"))
+    for controller in (Steer(actuators=(MORE,)), Cascade([SetPoint(set_point=1.0)]), both):
         with pytest.raises(ConfigError, match=r"needs attention steering, which 'remote' does not offer"):
             Agent(Remote(), [AttentionDrift()], [controller], allow_degraded=True)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from homeostat.actions import Wait
-from homeostat.controllers import ControlContext, Proceed, Record, Remind, Reminder
+from homeostat.controllers import ControlContext, Proceed, Pull, Record, Remind, Reminder, check_controller
 from homeostat.conversation import ToolSpec
 from homeostat.errors import ConfigError
 from homeostat.sensors.readings import Reading
@@ -206,3 +206,27 @@ def test_pgi_words_the_problem_and_keeps_the_other_settings() -> None:
     assert Remind.pgi(goal_text="{instruction}!").decide([alarm()], context()) == Reminder(
         text="turn on the wifi!", cause="drift:goal"
     )
+
+
+def test_a_pull_accompanies_the_reminder_of_its_sensors_alarm() -> None:
+    heads = frozenset({(1, 2)})
+    both = Remind(sensors=frozenset({"conflict_probe", "drift"}), pull=Pull(base=4.0, heads=heads))
+    chatting = context(system="Answer in French.", rules=(), conversing=True)
+    decision = both.decide([alarm("system", "conflict_probe")], chatting)
+    assert isinstance(decision, Reminder)
+    assert "Answer in French." in decision.text
+    (rule,) = decision.actuators
+    assert (rule.span, rule.gain, rule.heads) == ("system", 4.0, heads)
+    other = both.decide([alarm()], context())
+    assert isinstance(other, Reminder)
+    assert other.actuators == ()
+    assert both.needs == {"steering"}
+    assert Remind().needs == frozenset()
+    check_controller(both)
+
+
+def test_a_pull_needs_the_alarms_that_it_answers() -> None:
+    with pytest.raises(ConfigError, match=r"pull steers on alarms of 'conflict_probe', .* sensors \(none\)"):
+        Remind(pull=Pull())
+    with pytest.raises(ConfigError, match=r"among sensors \(drift\)"):
+        Remind(sensors=frozenset({"drift"}), pull=Pull())
