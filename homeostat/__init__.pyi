@@ -19,5 +19,5 @@ from .errors import (
     UnknownName as UnknownName,
     UnparsableAction as UnparsableAction,
 )
-from .sensors.probe.probe import watch as watch
+from .sensors.probe.watching import watch as watch
 from .version import __version__ as __version__

@@ -23,7 +23,8 @@ from .element_gaze import ElementGaze as ElementGaze
 from .evicted_mass import EvictedMass as EvictedMass
 from .focus_score import FocusScore as FocusScore
 from .goal_drift import GoalDrift as GoalDrift
-from .probe.probe import Probe as Probe, watch as watch
+from .probe.probe import Probe as Probe
+from .probe.watching import watch as watch
 from .progress import Progress as Progress
 from .readings import Reading as Reading, SpanReading as SpanReading
 from .refocus import Refocus as Refocus

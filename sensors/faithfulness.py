@@ -30,7 +30,7 @@ from torch import nn
 from homeostat.errors import ConfigError, ProbeError
 from homeostat.sensors.attention_drift import intensities
 from homeostat.sensors.probe.architectures import find_layers
-from homeostat.sensors.probe.probe import watch
+from homeostat.sensors.probe.watching import watch
 from homeostat.sensors.span_evidence import Correlation, SpanEvidence, correlate
 from homeostat.sensors.spans import Spans
 

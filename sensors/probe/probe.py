@@ -1,50 +1,36 @@
-"""The attention probe's public interface: reads span masses and steers attention inside transformers' attention call.
-
-One attention function (``sensors/probe/attention_function.py``) is registered under the name ``homeostat_probe`` with
-``AttentionInterface``. The mask function of "sdpa" is registered under the same name with ``AttentionMaskInterface``;
-without it, left-padded batches and a second chunk on top of a cache would be silently wrong. The function finds its
-probe by the module that calls it. Two models, or a model and an unprobed part of it (a vision tower), therefore never
-share state.
+"""The attention probe, which :func:`~homeostat.sensors.watch` attaches to a model: starts runs, returns results.
 
 ``docs/design/probe.md`` gives the reasons and lists what is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from homeostat.errors import ConfigError, ProbeError
+from homeostat.plots.token_view import TokenView
 from homeostat.sensors.attempts import Readout, SpanMass
 from homeostat.sensors.chat.messages import Chat, is_batch
 from homeostat.sensors.chat.rendering import Renderer
 from homeostat.sensors.chat.tools import Tool
-from homeostat.sensors.probe.architectures import Layers, attention_configs, find_layers
-from homeostat.sensors.probe.attention_function import PROBES, probe_attention
-from homeostat.sensors.probe.generation import compared_prompts
 from homeostat.sensors.probe.recorder import Recorder
 from homeostat.sensors.probe.results import first_tokens, follow_beams, span_masses
 from homeostat.sensors.probe.row_recorders import RowRecorders
+from homeostat.sensors.probe.showing import Shown, ShownPrompt, token_view
 from homeostat.sensors.probe.thinned_keys import KeyReader, ThinnedKeys
-from homeostat.sensors.spans import OUTPUT, Spans
+from homeostat.sensors.spans import Spans
 from homeostat.sensors.steering.actuators import Actuator
 from homeostat.sensors.steering.binding import Steering
 from homeostat.sensors.steering.row_steering import RowSteering
 
-__all__ = ["NAME", "Probe", "watch"]
-
-NAME = "homeostat_probe"
-"""The attention implementation's name. It must not contain "flash", "sdpa", "flex_attention" or "/", by which
-transformers recognises its own kernels."""
+__all__ = ["Probe"]
 
 
 class Probe:
-    """Reads a watched model's attention, run by run. :func:`watch` creates it.
+    """Reads a watched model's attention, run by run. :func:`~homeostat.sensors.watch` creates it.
 
     A run lasts from :meth:`start` to :meth:`result`; outside a run nothing is read. A probe serves one run at a time,
     in one thread.
@@ -85,6 +71,8 @@ class Probe:
         self._sink_threshold = sink_threshold
         self.recorder: Recorder | RowRecorders | None = None
         self._steering: Steering | None = None
+        self._prompts: tuple[ShownPrompt, ...] = ()
+        self._last: tuple[SpanMass, ...] = ()
 
     @property
     def steering(self) -> Steering | RowSteering | None:
@@ -113,6 +101,7 @@ class Probe:
         self._steering = Steering(rules, given, self.layers, self._depth) if rules else None
         self.recorder = Recorder(self.layers, given, self._rows, self._sink_threshold, self.readout, self._every)
         self.recorder.reader = reader
+        self._prompts, self._last = (), ()
 
     def start_rows(self) -> RowRecorders:
         """Starts the runs of a batch whose rows come and go. Each row is read, and steered, by itself, without
@@ -161,9 +150,12 @@ class Probe:
         if is_batch(prompt):
             batch = self._renderer.render_batch(prompt, tools=tools)
             self.start(batch.as_spans(), steer=steer)
+            longest = batch.inputs["input_ids"].shape[1]
+            self._prompts = tuple(ShownPrompt(tuple(one.ids), longest - len(one.ids)) for one in batch.rows)
             return dict(batch.inputs)
         rendered = self._renderer.render(prompt, tools=tools)
         self.start(rendered.as_spans(), steer=steer)
+        self._prompts = (ShownPrompt(tuple(rendered.ids)),)
         return dict(rendered.inputs)
 
     def result(self, tokens: int | None = None) -> SpanMass:
@@ -207,11 +199,78 @@ class Probe:
         every = span_masses(recorder)
         if beams is not None:
             every = tuple(follow_beams(every, [int(b) for b in one if b >= 0]) for one in beams)
-        if tokens is None:
-            return every
-        if len(tokens) != len(every):
+        if tokens is not None and len(tokens) != len(every):
             raise ConfigError(f"tokens={list(tokens)!r} has {len(tokens)} counts for a batch of {len(every)} rows")
-        return tuple(first_tokens(mass, count) for mass, count in zip(every, tokens, strict=True))
+        if tokens is not None:
+            every = tuple(first_tokens(mass, count) for mass, count in zip(every, tokens, strict=True))
+        self._last = every
+        return every
+
+    def view(
+        self,
+        tokens: Shown = None,
+        *,
+        layers: Iterable[int] | None = None,
+        heads: Iterable[int | tuple[int, int]] | None = None,
+        row: int = 0,
+    ) -> TokenView:
+        """Returns the prompt of the present run, or of the last one, coloured by attention.
+
+        The weight of a prompt token is the mean over the answer's tokens. The run must have recorded it:
+        ``watch(model, tokenizer, readout="prompt_keys")``. It does not end the run.
+
+        Args:
+            tokens: The output of ``generate``, which adds the answer's text. A run that began with :meth:`start` needs
+                it, or the prompt's tokens, as ids or as texts.
+            layers: The layers whose attention is shown; None for all that were read.
+            heads: Numbers of heads in these layers, or (layer, head) pairs; None for all.
+            row: The row of the batch.
+
+        Returns:
+            The view, which notebooks show, and whose method ``save`` writes a page.
+
+        Raises:
+            ProbeError: No run has generated anything, it did not record these weights, or its tokens are unknown.
+            ConfigError: A layer, a head or a row does not exist.
+        """
+        every = self._last
+        if isinstance(self.recorder, Recorder):
+            every = span_masses(self.recorder)
+        if not every:
+            raise ProbeError("no run to show; call model.generate(**probe.prepare(chat)) first, then probe.show()")
+        if not 0 <= row < len(every):
+            raise ConfigError(f"row={row!r} is none of the batch's {len(every)} rows; give 0 to {len(every) - 1}")
+        prompt = self._prompts[row * len(self._prompts) // len(every)] if self._prompts else None
+        tokenizer = None if self._renderer is None else self._renderer.tokenizer
+        found = token_view(every[row], prompt, tokens, tokenizer, row)
+        return found if layers is None and heads is None else found.of(layers, heads)
+
+    def show(
+        self,
+        tokens: Shown = None,
+        *,
+        layers: Iterable[int] | None = None,
+        heads: Iterable[int | tuple[int, int]] | None = None,
+        row: int = 0,
+    ) -> TokenView:
+        """Shows the prompt, coloured by attention: as output of a notebook's cell, else on the terminal.
+
+        Args:
+            tokens: As in :meth:`view`.
+            layers: As in :meth:`view`.
+            heads: As in :meth:`view`.
+            row: As in :meth:`view`.
+
+        Returns:
+            The view that is shown. ``probe.show().save("prompt.html")`` also writes a page.
+
+        Raises:
+            ProbeError: As in :meth:`view`.
+            ConfigError: As in :meth:`view`.
+        """
+        found = self.view(tokens, layers=layers, heads=heads, row=row)
+        found.show()
+        return found
 
     def _before_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Hook on the first probed module. It sees the cache before this forward's keys enter it."""
@@ -230,104 +289,3 @@ class Probe:
         if self.recorder.thinned is not None and self.steering is not None:
             raise ProbeError("a steered run can't read a thinned cache; steer with a cache that holds every token")
         self.recorder.begin(start, hidden.shape[1])
-
-
-@contextmanager
-def watch(
-    model: nn.Module,
-    processor: Any = None,
-    *,
-    layers: Layers = "all",
-    rows: int | Literal["all"] = 32,
-    sinks: bool = True,
-    sink_threshold: float = 0.3,
-    readout: Readout = Readout(),  # noqa: B008 - frozen
-    every: int = 1,
-) -> Iterator[Probe]:
-    """Attaches a probe to a loaded transformers model for the duration of a ``with`` block.
-
-    ::
-
-        with watch(model, layers=[8, 9, 10]) as probe:
-            probe.start(Spans({"goal": [(5, 19)], "screen": [(30, 130)]}, length=140))
-            out = model.generate(**inputs)
-            mass = probe.result()
-
-    With the model's processor (or fast tokenizer), the probe renders a labelled chat::
-
-        with watch(model, processor) as probe:
-            out = model.generate(**probe.prepare([{"role": "user", "content": "book a table", "label": "goal"}]))
-
-    The model's outputs remain what SDPA computes, up to rounding. After the block, also after an exception, the
-    previous attention implementation is restored. Inside the block ``generate`` does not compile, because a compiled
-    forward would skip the probe.
-
-    Attention sinks (arXiv 2410.10781) are the keys whose mean weight exceeds ``sink_threshold``. The mean is taken over
-    the rows that can see the key, and over all probed heads and layers. A key that fewer than half of the rows can see
-    is never a sink. The paper applies its threshold of 0.3 to single heads. Over all heads, it marks only keys that the
-    whole model uses as a sink, and never a passage that a few heads read for its content.
-
-    Args:
-        model: A loaded transformers model.
-        processor: Its processor or fast tokenizer, for :meth:`Probe.prepare`.
-        layers: The layers to read: ``"all"``, or indices.
-        rows: How many of the prompt's last rows are read besides the generated tokens; ``"all"`` for every row.
-        sinks: Whether attention sinks are measured.
-        sink_threshold: The mean weight above which a key is a sink.
-        readout: What is recorded besides span masses.
-        every: Record one generated token in so many.
-
-    Yields:
-        The probe.
-
-    Raises:
-        ProbeError: The architecture cannot be read exactly, or the model is already watched.
-        ConfigError: A setting is invalid.
-    """
-    if rows != "all" and (not isinstance(rows, int) or rows < 1):
-        raise ConfigError(f"rows={rows!r} reads no row; pass 1 or more, or 'all'")
-    if not 0 < sink_threshold < 1:
-        raise ConfigError(f"sink_threshold={sink_threshold!r} is not a share of a row; pass a number between 0 and 1")
-    if not isinstance(every, int) or every < 1:
-        raise ConfigError(f"every={every!r} reads no token; pass 1 for every token, or k for one token in k")
-    if OUTPUT in readout.keys:
-        raise ConfigError(f"keys={OUTPUT!r} grows with every token; read the nearest keys with window=…")
-    renderer = None if processor is None else Renderer(processor)
-    modules = find_layers(model, layers)
-    if any(m in PROBES for m in modules.values()):
-        raise ProbeError(f"{type(model).__name__!r} is already watched; leave the other watch(...) first")
-    config: Any = model.config
-    probe = Probe(
-        tuple(modules),
-        None if rows == "all" else rows,
-        sink_threshold if sinks else None,
-        readout,
-        every,
-        renderer,
-        config.get_text_config(decoder=True).num_hidden_layers,
-    )
-    AttentionInterface.register(NAME, probe_attention)
-    AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
-    configs = attention_configs(model, list(modules.values()))
-    former = [config._attn_implementation for config in configs]
-    generation = getattr(model, "generation_config", None)  # models that cannot generate have none
-    compiling = getattr(generation, "disable_compile", None)
-    first = next(iter(modules.values()))
-    hook = first.register_forward_pre_hook(probe._before_forward, with_kwargs=True)
-    try:
-        for config in configs:
-            # The private name sets only this config; the public one would also change the vision tower's.
-            config._attn_implementation_internal = NAME
-        if generation is not None:
-            generation.disable_compile = True
-        PROBES.update(dict.fromkeys(modules.values(), probe))
-        with compared_prompts(model, list(modules.values()), probe):
-            yield probe
-    finally:
-        hook.remove()
-        for module in modules.values():
-            PROBES.pop(module, None)
-        for config, name in zip(configs, former, strict=True):
-            config._attn_implementation_internal = name
-        if generation is not None:
-            generation.disable_compile = compiling
