@@ -15,7 +15,7 @@ JSON: ``table`` has for each column and row ``kept`` (conflicts in which the hig
 ``cpu_seconds`` of every answer in the journal. ``pooled`` has the same over all columns. ``best`` is the row that
 ``--chosen`` names (``best_gain``, ``best_twins``, in points). Without it, on the dev split, it is the row of the
 largest pooled gain among those that lose at most two points of the pooled twins: the row to choose.
-``default_worst`` is the smallest gain of ``default`` in any column.
+``default_worst`` is the smallest difference of ``default`` to ``bare`` in any column, on either side.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from hierarchy_columns import COLUMNS, TOKENS, column
-from hierarchy_rows import HELP, controllers_of
+from hierarchy_rows import HELP, row_of
 
 from homeostat import Agent, TransformersModel
 from homeostat.agent.loop.episode import Episode
@@ -39,15 +39,18 @@ from homeostat.alignment.conflicts.core import Case
 from homeostat.alignment.diagnosis.agents import agent_answers
 from homeostat.alignment.sail.localization import Localization
 from homeostat.envs.harness import newcombe_paired, wilson
-from homeostat.sensors import ConflictProbe, ProbeWeights
+from homeostat.sensors import ProbeWeights
 
 CHOSEN = "bare,default,remind,remind-alarm,spotlight,instaboost,focal x8,pull 3 2"
 
 
-def played(model: TransformersModel, probe: ProbeWeights, row: str, cases: list[Case], tokens: int) -> dict[str, Any]:
+def played(
+    model: TransformersModel, probe: ProbeWeights, row: str, cases: list[Case], tokens: int, batch: int
+) -> dict[str, Any]:
     """The outcome of every case in one row, and what the row cost."""
     limits = LoopLimits(max_new_tokens=tokens)
-    agent = Agent(model, [ConflictProbe(probe)], controllers_of(row, frozenset(probe.heads)), limits=limits)
+    made = row_of(row, probe)
+    agent = Agent(model, made.sensors, made.controllers, limits=limits)
     costs: dict[str, int] = defaultdict(int)
 
     def ended(number: int, episode: Episode) -> None:
@@ -55,7 +58,7 @@ def played(model: TransformersModel, probe: ProbeWeights, row: str, cases: list[
         costs["calls"] += episode.calls
 
     begun = time.process_time()
-    texts = agent_answers(agent, [case.prompt for case in cases], on_end=ended)
+    texts = agent_answers(agent, [case.prompt for case in cases], batch=batch, on_end=ended)
     answers = {}
     for case, text in zip(cases, texts, strict=True):
         truth = case.judge(text)
@@ -123,13 +126,18 @@ def summary(
         bare = [one for name, rows in played_rows.items() for one in outcomes(rows["bare"], columns[name])]
         pooled[row] = figures(bare, good, [case.aligned for name in played_rows for case in columns[name]])
     found: dict[str, Any] = {"table": table, "pooled": pooled}
-    fair = {row: one for row, one in pooled.items() if row != "bare" and one["twins_gain"]["mean"] >= -0.02}
+    fair = {
+        row: one
+        for row, one in pooled.items()
+        if row != "bare" and "gain" in one and one["twins_gain"]["mean"] >= -0.02
+    }
     best = chosen or max(fair, key=lambda row: fair[row]["gain"]["mean"], default=None)
     if best is not None:
         found["best"] = best
-        found["best_gain"] = round(100 * pooled[best]["gain"]["mean"], 1)
-        found["best_twins"] = round(100 * pooled[best]["twins_gain"]["mean"], 1)
-    defaults = [rows["default"]["gain"]["mean"] for rows in table.values() if "default" in rows]
+        for key, side in (("best_gain", "gain"), ("best_twins", "twins_gain")):
+            found[key] = round(100 * pooled[best][side]["mean"], 1) if side in pooled[best] else None
+    sides = [rows["default"] for rows in table.values() if "default" in rows]
+    defaults = [one[key]["mean"] for one in sides for key in ("gain", "twins_gain") if key in one]
     found["default_worst"] = round(100 * min(defaults), 1) if defaults else None
     return found
 
@@ -160,6 +168,7 @@ def main() -> None:
         "--count", default="100", help="conflicts of each column, and as many aligned cases; one number, or 72;48"
     )
     parser.add_argument("--tokens", type=int, default=None, help="the longest answer; by column if it is left out")
+    parser.add_argument("--batch", type=int, default=8, help="the most cases that are answered at a time")
     parser.add_argument("--chosen", default=None, help="the row that was chosen on dev; needed on test")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=None)
@@ -176,12 +185,12 @@ def main() -> None:
     names, counts = args.columns.split(";"), [int(part) for part in args.count.split(";")]
     for name, count in zip(names, counts * len(names) if len(counts) == 1 else counts, strict=True):
         cases = columns[name] = column(name, args.split, count, args.data, model.style)
-        tokens = args.tokens or TOKENS.get(name, 96)
+        tokens = args.tokens or TOKENS.get(name, 64)
         file = args.out / f"{args.split} {name} {tokens}.json"
         kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         rows: dict[str, Any] = {}
         for row in dict.fromkeys(("bare", *args.rows.split(","))):
-            play = partial(played, model, probe, row, tokens=tokens)
+            play = partial(played, model, probe, row, tokens=tokens, batch=args.batch)
             done_now = completed(kept.get(row), play, cases)
             if done_now is not kept.get(row):
                 kept[row] = done_now

@@ -30,8 +30,8 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }
 COLUMNS = ("chat", "team", *PUBLIC)
 _DRAWS = 2000  # twins of a generated set that are looked through: it repeats itself before
-TOKENS = {"chat": 24, "team": 40, "hijacking": 32, "extraction": 48, "iheval slack": 48}
-"""The longest answer of a column, in tokens; 96 for those that are not named, whose rules are about whole texts."""
+TOKENS = {"chat": 24, "team": 40, "hijacking": 32, "extraction": 48, "iheval slack": 48, "iheval safety": 48}
+"""The longest answer of a column, in tokens; 64 for those that are not named."""
 
 
 def distinct(cases: list[Case], most: int) -> list[Case]:

@@ -14,7 +14,7 @@ import pytest
 from homeostat.alignment import Localization
 from homeostat.alignment.conflicts.chat import hierarchy_twins
 from homeostat.alignment.conflicts.core import cases_of
-from homeostat.controllers import Pull, Remind, Steer
+from homeostat.controllers import Pull, Remind, SetPoint, Steer
 from homeostat.sensors import ProbeWeights
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -48,6 +48,14 @@ def test_the_shares_and_their_paired_differences(benchmark: Any) -> None:
     assert found["pooled"]["mild"]["gain"] == chat["mild"]["gain"]
     assert (found["best"], found["best_gain"], found["best_twins"]) == ("mild", 25.0, 0.0)  # the wild row loses twins
     assert found["default_worst"] == -25.0
+    rules = [case for case in cases if case.aligned]  # a set without conflicts, such as S-IFEval
+    alone = {row: {"answers": {c.id: one[c.id] for c in rules}, **costs} for row, one in answers.items()}
+    alone["default"]["answers"][rules[0].id] = [False, ""]
+    both = summary({"chat": cases, "rules": rules}, played | {"rules": alone}, "mild")
+    assert "gain" not in both["table"]["rules"]["mild"]
+    assert both["best_gain"] == 25.0
+    assert summary({"rules": rules}, {"rules": alone}, "mild")["best_gain"] is None
+    assert summary({"rules": rules}, {"rules": alone}, "mild")["default_worst"] == -25.0
     chosen = summary({"chat": cases}, played, "wild")  # what was chosen before stays chosen
     assert (chosen["best"], chosen["best_gain"], chosen["best_twins"]) == ("wild", 75.0, -75.0)
 
@@ -67,6 +75,17 @@ def test_every_row_is_what_its_name_says(benchmark: Any) -> None:
     (told,) = made("remind", heads)
     assert isinstance(told, Remind)
     assert "{system}" in told.goal_text
+    (both,) = made("both 3 2", heads)
+    assert isinstance(both, Remind)
+    assert both.pull == Pull(base=3.0, slope=2.0, heads=heads)
+    assert both.sensors == {"conflict_probe"}
+    (pgi,) = made("both-pgi 3 2", heads)
+    assert (pgi.pull, pgi.system_text) == (both.pull, Remind.pgi().system_text)
+    (zero,) = made("zero-focal x1.5", heads)
+    assert (zero.actuators[0].gain, zero.actuators[0].heads) == (1.5, heads)
+    held, asked = made("remind-set-point 2", heads)
+    assert isinstance(held, SetPoint)
+    assert (held.set_point, held.span, asked.sensors) == (2.0, "system", {"conflict_probe"})
     assert made("bare", heads) == ()
     for row in ("default", "remind-pgi", "remind-alarm", "remind-pgi-alarm", "remind-pull 3 2", "spotlight", "act"):
         assert made(row, heads)
@@ -76,16 +95,33 @@ def test_every_row_is_what_its_name_says(benchmark: Any) -> None:
         made("push 3", heads)
 
 
+def test_a_row_may_have_a_threshold_of_its_own(benchmark: Any) -> None:
+    made = benchmark("hierarchy_rows")["row_of"]
+    probe = weights(((1, 2),))
+    (own,) = made("both 3 2", probe).sensors
+    assert own.threshold == 0.0
+    (other,) = made("both 3 2 above -0.25", probe).sensors
+    assert other.threshold == -0.25
+    assert made("both 3 2", probe).controllers == made("both 3 2 above -0.25", probe).controllers
+    names = [sensor.name for sensor in made("remind-set-point 2", probe).sensors]
+    assert names == ["conflict_probe", "attention_drift"]
+
+
+def weights(heads: tuple[tuple[int, int], ...], model: str = "") -> ProbeWeights:
+    wide = 2 * len(heads)
+    return ProbeWeights(
+        model=model, higher=("system",), lower=("user",), heads=heads, mean=(0.0,) * wide, scale=(1.0,) * wide,
+        coefficients=(0.0,) * wide, intercept=1.0, threshold=0.0, rate=0.1, prompts=8,
+    )  # fmt: skip
+
+
 def test_a_run_from_end_to_end_goes_on_where_it_was(text_folder: Path, tmp_path: Path) -> None:
     heads = ((0, 0), (2, 1))
     table = ((0.0,) * 4,) * 4
     found = dict.fromkeys(("magnitude", "direction", "distribution", "score"), table)
     local = Localization(model=str(text_folder), twins=4, higher=("system",), heads=heads, layers=(2,), **found)
     local.save(tmp_path / "localization.json")
-    ProbeWeights(
-        model=str(text_folder), higher=("system",), lower=("user",), heads=heads, mean=(0.0,) * 4, scale=(1.0,) * 4,
-        coefficients=(0.0,) * 4, intercept=1.0, threshold=0.0, rate=0.1, prompts=8,
-    ).save(tmp_path / "probe.json")  # fmt: skip
+    weights(heads, str(text_folder)).save(tmp_path / "probe.json")
     told = [sys.executable, str(BENCHMARKS / "evidence_hierarchy.py"), "--model", str(text_folder), "--heads"]
     told += [
         str(tmp_path / "localization.json"),
@@ -96,12 +132,20 @@ def test_a_run_from_end_to_end_goes_on_where_it_was(text_folder: Path, tmp_path:
         "--tokens",
         "4",
     ]
-    told += ["--rows", "pull 3 2,remind-alarm", "--out", str(tmp_path / "out"), "--json", str(tmp_path / "table.json")]
+    told += [
+        "--rows",
+        "pull 3 2,remind-alarm,both 3 2,both 3 2 above 9",
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+        str(tmp_path / "table.json"),
+    ]
     first = subprocess.run(told, capture_output=True, text=True, check=True)
     told_of = json.loads((tmp_path / "table.json").read_text())["table"]["chat"]
-    assert set(told_of) == {"bare", "pull 3 2", "remind-alarm"}
+    assert set(told_of) == {"bare", "pull 3 2", "remind-alarm", "both 3 2", "both 3 2 above 9"}
     calls = {row: one["calls"] for row, one in told_of.items()}
-    assert calls == {"bare": 12, "pull 3 2": 24, "remind-alarm": 24}  # this probe alarms at every prompt
+    always = {"pull 3 2": 24, "remind-alarm": 24, "both 3 2": 24}  # this probe alarms at every prompt
+    assert calls == {"bare": 12, **always, "both 3 2 above 9": 12}
     journal = next((tmp_path / "out").iterdir())
     before = journal.stat().st_mtime_ns
     again = subprocess.run(told, capture_output=True, text=True, check=True)
