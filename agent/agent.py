@@ -193,6 +193,7 @@ class Agent:
         on_ask: Callable[[str], str] | None = None,
         earlier: Sequence[Reading] = (),
         record_attention: bool = False,
+        keep_checkpoints: bool = False,
     ) -> Run:
         """Starts one episode.
 
@@ -213,16 +214,19 @@ class Agent:
             record_attention: Whether the run folder keeps the attention of every model call on every token of its
                 prompt, for ``homeostat report`` and ``homeostat view``. Costs memory in proportion to the tokens of
                 prompt and answer, the layers and the heads. A resumed run goes on keeping it.
+            keep_checkpoints: Whether the run folder keeps the state at the start of every step, so that :meth:`fork`
+                can go back there. The file grows with the square of the number of steps.
 
         Returns:
             The run. Iterate it for its events, or ask for its ``result``.
 
         Raises:
             ConfigError: The task, the rules or the step budget are invalid, the folder already holds a run, or
-                attention is to be kept without a folder or by a model that reads none.
+                something is to be kept without a folder, or attention by a model that reads none.
         """
-        if record_attention and run_folder is None:
-            raise ConfigError("record_attention=True writes to the run's folder; give run_folder")
+        for option, wanted in (("record_attention", record_attention), ("keep_checkpoints", keep_checkpoints)):
+            if wanted and run_folder is None:
+                raise ConfigError(f"{option}=True writes to the run's folder; give run_folder")
         if record_attention and "attention" not in self.model.capabilities:
             raise ConfigError(f"model {self.model.name!r} reads no attention; leave record_attention out")
         info, judged = _begin(task, env, seed, rules, max_steps)
@@ -237,6 +241,7 @@ class Agent:
             on_ask,
             tuple(earlier),
             record_attention=record_attention,
+            keep_checkpoints=keep_checkpoints,
         )
         return Run(items, folder)
 
@@ -308,6 +313,45 @@ class Agent:
         """
         folder = Path(run_folder)
         return Run(resumed_episode(self._parts, folder, env, answer, on_ask), folder)
+
+    def fork(
+        self,
+        run: Run | Episode | str | os.PathLike[str],
+        step: int,
+        env: Env,
+        *,
+        answer: str = "",
+        new_folder: str | os.PathLike[str] | None = None,
+        on_ask: Callable[[str], str] | None = None,
+    ) -> Run:
+        """Goes back to the start of a step of an earlier run, and plays on from there as this agent.
+
+        The earlier run stays as it is. The new one begins with a copy of its first ``step`` steps, and differs from
+        there on by what this agent has other than that run's agent, or by the answer. With an equal agent and no
+        answer it repeats the earlier run.
+
+        Args:
+            run: The earlier run, its result or its folder. It was started with ``keep_checkpoints=True``.
+            step: The step, from 0.
+            env: An environment that is built like the run's. It has to be one that can be put back.
+            answer: The model's answer at this step, in place of its own; "" lets the model answer.
+            new_folder: The new run's folder; None makes one beside the earlier run's.
+            on_ask: Answers the controllers' questions.
+
+        Returns:
+            The new run.
+
+        Raises:
+            ConfigError: The environment can't be put back, the run has no folder, or the new folder holds a run.
+            CheckpointError: The run keeps no checkpoint of this step.
+        """
+        from homeostat.agent.loop.forking import fork_run
+
+        source = run.folder if isinstance(run, Run | Episode) else Path(run)
+        if source is None:
+            raise ConfigError("the run has no folder, so nothing of it is left; run it with run_folder")
+        folder = fork_run(source, step, env, answer, None if new_folder is None else Path(new_folder), self._parts)
+        return self.resume(folder, env, on_ask=on_ask)
 
     def _check_controllers(self, sensors: set[str]) -> None:
         """Raises ConfigError for a controller that lacks what it needs."""

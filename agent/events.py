@@ -85,6 +85,9 @@ class Started(_Event):
         controllers: The names of the controllers, in the order in which they are asked.
         unread: The rules that no controller understands as a whole. Obeying them is left to the model.
         left_out: The sensors that were left out because the model can't feed them, with the reason.
+        forked_from: The id of the run from which this one was forked; "" for a run of its own. The events before the
+            fork are that run's.
+        forked_at: The step from which the two runs differ; None for a run of its own.
     """
 
     kind: Literal["start"] = "start"
@@ -98,6 +101,8 @@ class Started(_Event):
     controllers: tuple[str, ...]
     unread: tuple[str, ...] = ()
     left_out: dict[str, str] = {}
+    forked_from: str = ""
+    forked_at: int | None = None
 
 
 class Observe(_Event):

@@ -60,12 +60,15 @@ class ModelCalls:
             schema: The JSON schema of the answer, for a model that can decode under one; None for free text.
 
         Returns:
-            The attempt.
+            The attempt. In a forked run it may be the answer that was given instead of the model's own; nothing was
+            read of that one but its text.
 
         Raises:
             ModelError: The model can't answer.
             ComponentError: The model raised an error of its own.
         """
+        if state.now.given and state.now.attempt == 0:
+            return Attempt(text=state.now.given)
         steer = _present((*state.holding, *state.now.steering), prompt)
         more: dict[str, Any] = ({"steer": steer} if steer else {}) | _held_to(schema, self.model)
         heat = self.limits.temperature if state.now.temperature is None else state.now.temperature

@@ -1,7 +1,8 @@
 """Stores an episode's state between nodes: in SQLite beside the trace, or in memory.
 
 Only types that the state can hold are deserialised (strict msgpack). Only the newest checkpoints are kept: each holds
-all the episode's readings, so keeping every one would grow with the square of the episode's length.
+all the episode's readings, so keeping every one would grow with the square of the episode's length. On request, the
+checkpoint at the start of every step stays, too, so that the run can be forked there; a table names them.
 
 Two things that LangGraph hands to a saver are not written, because they bring nothing back: what a node returned, just
 before the checkpoint that holds the same values; and the checkpoint after a look at the screen, which a resumed run
@@ -42,6 +43,7 @@ THREAD: RunnableConfig = {"configurable": {"thread_id": "episode"}}
 _KEPT = 4
 _PRUNE_EVERY = 16
 _PATIENCE = 10.0
+_STEPS = "kept_steps"
 _BRANCH = "branch:"  # LangGraph's channels that say which node is next
 _LOOKED = frozenset(("emitted", "told"))  # all that the node ``observe`` changes
 
@@ -69,7 +71,7 @@ def serializer() -> JsonPlusSerializer:
 
 
 class RunSaver(SqliteSaver):
-    """Keeps only the newest checkpoints, and lets the loop wait until one is written.
+    """Keeps only the newest checkpoints, perhaps one of every step, and lets the loop wait until one is written.
 
     Attributes:
         stored: The number of events (``EpisodeState.emitted``) that the newest written state covers.
@@ -84,6 +86,7 @@ class RunSaver(SqliteSaver):
         """
         super().__init__(connection, serde=serializer())
         self.stored = -1
+        self._kept_step: int | None = None  # the last step whose checkpoint stays; None keeps no step's
         self.failure: Exception | None = None
         self._puts = 0
         self._news = threading.Condition()
@@ -135,17 +138,52 @@ class RunSaver(SqliteSaver):
         except Exception as error:
             self._fail(error)
             raise
+        self._keep_step(checkpoint)
         self._has_stored(emitted)
         self._puts += 1
         if self._puts % _PRUNE_EVERY:
             return stored
+        stay = "" if self._kept_step is None else f" AND checkpoint_id NOT IN (SELECT checkpoint_id FROM {_STEPS})"
         with self.cursor() as cursor:
             newest = "SELECT checkpoint_id FROM checkpoints ORDER BY checkpoint_id DESC LIMIT 1 OFFSET ?"
             cursor.execute(newest, (_KEPT,))
             if row := cursor.fetchone():
-                cursor.execute("DELETE FROM checkpoints WHERE checkpoint_id <= ?", row)
+                cursor.execute(f"DELETE FROM checkpoints WHERE checkpoint_id <= ?{stay}", row)
                 cursor.execute("DELETE FROM writes WHERE checkpoint_id <= ?", row)
         return stored
+
+    def keep_steps(self) -> None:
+        """Keeps the checkpoint at the start of every step from now on, in this process and in those that resume."""
+        with self.cursor() as cursor:
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS {_STEPS} (step INTEGER PRIMARY KEY, checkpoint_id TEXT)")
+            last = cursor.execute(f"SELECT max(step) FROM {_STEPS}").fetchone()[0]
+        self._kept_step = -1 if last is None else last
+
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether the file keeps the checkpoint at the start of every step."""
+        with self.cursor(transaction=False) as cursor:
+            found = cursor.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (_STEPS,))
+            return found.fetchone() is not None
+
+    def steps(self) -> dict[int, str]:
+        """Returns the id of the checkpoint at the start of every step that is kept."""
+        if not self.keeps_steps:
+            return {}
+        with self.cursor(transaction=False) as cursor:
+            return dict(cursor.execute(f"SELECT step, checkpoint_id FROM {_STEPS} ORDER BY step").fetchall())
+
+    def _keep_step(self, checkpoint: Checkpoint) -> None:
+        """Notes the checkpoint at a step's start: the one behind which the screen is looked at, or rules are read."""
+        values = checkpoint["channel_values"]
+        step = values.get("step")
+        if self._kept_step is None or step is None or step <= self._kept_step:
+            return
+        if not any(f"{_BRANCH}to:{node}" in values for node in ("observe", "read_rules")):
+            return
+        with self.cursor() as cursor:
+            cursor.execute(f"INSERT OR REPLACE INTO {_STEPS} VALUES (?, ?)", (step, checkpoint["id"]))
+        self._kept_step = step
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

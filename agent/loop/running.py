@@ -116,6 +116,7 @@ def started_episode(
     earlier: tuple[Reading, ...] = (),
     *,
     record_attention: bool = False,
+    keep_checkpoints: bool = False,
 ) -> Generator[Event | Episode]:
     """Runs a new episode.
 
@@ -129,6 +130,7 @@ def started_episode(
         on_ask: Answers questions.
         earlier: Readings from before the episode, for the sensors' history.
         record_attention: Whether the trace keeps the attention on every token of each prompt.
+        keep_checkpoints: Whether the checkpoint at the start of every step is kept.
 
     Yields:
         The events, and last the episode.
@@ -136,6 +138,8 @@ def started_episode(
     with ExitStack() as stack:
         trace = _opened(stack, folder, None)
         saver = stack.enter_context(sqlite_saver(folder)) if folder is not None else memory_saver()
+        if keep_checkpoints and isinstance(saver, RunSaver):
+            saver.keep_steps()
         run = folder.name if folder is not None else uuid.uuid4().hex[:12]
         spans = stack.enter_context(tracing(parts.name, parts.model.name, run, folder))
         if record_attention and trace is not None:
@@ -181,6 +185,8 @@ def resumed_episode(
         if folder.is_dir():
             stack.enter_context(locked(folder))
         saver = stack.enter_context(sqlite_saver(folder, existing=True))
+        if saver.keeps_steps:
+            saver.keep_steps()
         graph = compile_loop(saver)
         stored = saved(graph, folder)
         state, waiting = stored.state, stored.question

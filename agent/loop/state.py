@@ -126,6 +126,8 @@ class StepState(_Frozen):
         steering: The actuators of the present attempts.
         candidates: The answers that were sampled to the step's prompt.
         allowed: Whether the user has allowed the proposal's action, where a controller asked for that.
+        given: In a forked run, the answer that stands in for the model's own at the step's first attempt; "" lets the
+            model answer.
     """
 
     attempt: int = 0
@@ -135,6 +137,7 @@ class StepState(_Frozen):
     steering: tuple[Actuator, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     allowed: bool = False
+    given: str = ""
 
 
 class EpisodeState(BaseModel):
