@@ -15,6 +15,7 @@ from homeostat.observation import Observation
 
 __all__ = [
     "Attacked",
+    "Changing",
     "Checked",
     "Closable",
     "Decoyed",
@@ -149,6 +150,25 @@ class Repeating(Protocol):
 
         Returns:
             True where twice has the same effect as once.
+        """
+        ...
+
+
+@runtime_checkable
+class Changing(Protocol):
+    """The optional capability of an :class:`Env` that knows what ``restore`` puts back and what it does not.
+
+    A run can be forked at an earlier step if nothing after that step has to be put back.
+    """
+
+    def changes(self, action: Action) -> bool:
+        """Tells whether an action may change something that ``restore`` does not put back.
+
+        Args:
+            action: The action.
+
+        Returns:
+            False where it only reads, or where ``restore`` undoes it.
         """
         ...
 

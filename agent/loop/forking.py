@@ -18,11 +18,12 @@ from homeostat.agent.loop.locking import locked
 from homeostat.agent.loop.running import Parts
 from homeostat.agent.loop.state import EpisodeState, StepState
 from homeostat.agent.trace import TraceWriter, read_trace
-from homeostat.envs.core import Env
+from homeostat.envs.core import Changing, Env
 from homeostat.errors import CheckpointError, ConfigError
+from homeostat.foreign_text import clipped
 from homeostat.private_files import make_private_folder, write_private
 
-__all__ = ["fork_run", "forkable_steps"]
+__all__ = ["fork_run", "forkable_steps", "free_folder", "no_checkpoint"]
 
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 
@@ -58,24 +59,16 @@ def fork_run(folder: Path, step: int, env: Env, answer: str, new: Path | None, p
         The new run's folder.
 
     Raises:
-        ConfigError: The environment can't be put back, or the new folder holds a run or can't be written.
+        ConfigError: The environment can't be put back to that step, or the new folder holds a run or can't be written.
         CheckpointError: The run keeps no checkpoint of this step.
     """
-    if not restores(env):
-        raise ConfigError(
-            f"environment {type(env).__name__!r} can't be put back into an earlier state, so no run of it can be forked"
-        )
+    _check_env(env, folder, step)
     with ExitStack() as stack:
         saver = stack.enter_context(sqlite_saver(folder, existing=True))
         kept = saver.steps()
         if step not in kept:
-            known = (
-                f"it keeps steps {min(kept)} to {max(kept)}"
-                if kept
-                else "it keeps none: start it with --keep-checkpoints"
-            )
-            raise CheckpointError(f"run {str(folder)!r} has no checkpoint of step {step}; {known}")
-        new = new or _free(folder, step)
+            raise CheckpointError(no_checkpoint(folder, step, tuple(kept)))
+        new = new or free_folder(folder, step)
         if new.exists() and any(new.iterdir()):
             raise ConfigError(f"folder {str(new)!r} is not empty; give another one for the fork")
         stack.enter_context(locked(new))
@@ -84,8 +77,46 @@ def fork_run(folder: Path, step: int, env: Env, answer: str, new: Path | None, p
     return new
 
 
-def _free(folder: Path, step: int) -> Path:
-    """A new name beside the run's folder."""
+def _check_env(env: Env, folder: Path, step: int) -> None:
+    """Raises ConfigError where the world can't be brought back to what it was at the step."""
+    if restores(env):
+        return
+    name = type(env).__name__
+    if not isinstance(env, Changing):
+        raise ConfigError(f"environment {name!r} can't be put back into an earlier state, so none of its runs can fork")
+    for act in read_trace(folder).acts:
+        if act.step >= step and act.action is not None and act.outcome == "done" and env.changes(act.action):
+            raise ConfigError(
+                f"step {act.step} of run {str(folder)!r} has changed something that {name!r} can't put back "
+                f"({clipped(act.action.model_dump_json(exclude_defaults=True), 80)}); fork at a later step"
+            )
+
+
+def no_checkpoint(folder: Path, step: int, kept: tuple[int, ...]) -> str:
+    """Words why a run can't be forked at a step.
+
+    Args:
+        folder: The run's folder.
+        step: The step.
+        kept: The steps at which it can be forked.
+
+    Returns:
+        The message.
+    """
+    known = f"it keeps steps {min(kept)} to {max(kept)}" if kept else "it keeps none: start it with --keep-checkpoints"
+    return f"run {str(folder)!r} has no checkpoint of step {step}; {known}"
+
+
+def free_folder(folder: Path, step: int) -> Path:
+    """Finds a name for a fork's folder, beside the run's, without making it.
+
+    Args:
+        folder: The run's folder.
+        step: The step at which it is forked.
+
+    Returns:
+        The folder.
+    """
     names = (f"{folder.name}-fork{step}{'' if n == 1 else f'-{n}'}" for n in count(1))
     return next(path for path in (folder.with_name(name) for name in names) if not path.exists())
 

@@ -158,6 +158,18 @@ class ToolEnv:
         known = [self.tools[call.tool].spec for call in calls if call.tool in self.tools]
         return bool(calls) and all(spec.repeatable for spec in known)
 
+    def changes(self, action: Action) -> bool:
+        """Tells whether a tool that the action calls may change something. The conversation itself can be put back.
+
+        Args:
+            action: The action.
+
+        Returns:
+            False where all tools that it calls only read.
+        """
+        known = [self.tools[call.tool].spec for call in calls_of(action) if call.tool in self.tools]
+        return any(spec.changes for spec in known)
+
     @property
     def ended(self) -> str:
         """The reason why the episode is over; "" while it goes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from homeostat.agent.loop.forking import forkable_steps
 from homeostat.controllers import Tabu
 from homeostat.controllers.decisions import Decision, Proceed, Stop
 from homeostat.envs.phone import PhoneEnv
+from homeostat.envs.tools import ToolEnv, tool
 from homeostat.errors import CheckpointError, ConfigError
 from homeostat.sensors import AttentionDrift
+from homeostat.testing import ScriptedModel
 
 BACK = '<tool_call>\n{"name": "mobile_use", "arguments": {"action": "system_button", "button": "Back"}}\n</tool_call>'
 
@@ -160,6 +163,36 @@ def test_what_can_not_be_forked_is_said(agent: Agent, nano: TransformersModel, s
 
     with pytest.raises(ConfigError, match="'Device' can't be put back"):
         Agent(nano, [], [Tabu()]).fork(source, 1, Device(split="test"))
+
+
+def test_a_conversation_is_forked_where_no_tool_has_changed_anything(tmp_path: Path) -> None:
+    @tool(changes=False)
+    def look(name: str) -> str:
+        """Looks a name up."""
+        return f"{name} is 7"
+
+    def delete(name: str) -> str:
+        """Deletes a name."""
+        return "deleted"
+
+    lines = ["look", "delete", "look"]
+
+    def answer(prompt: Any) -> str:
+        turns = sum(message.role == "assistant" for message in prompt.messages)
+        if turns == len(lines):
+            return "done"
+        return json.dumps({"name": lines[turns], "arguments": {"name": "Anna"}})
+
+    agent = Agent(ScriptedModel(answer))
+    agent.run("go", ToolEnv([look, delete]), run_folder=tmp_path / "run", keep_checkpoints=True)
+    assert [act.outcome for act in read_trace(tmp_path / "run").acts] == ["done"] * 4
+    with pytest.raises(ConfigError, match=r"step 1 of run .* has changed something that 'ToolEnv' can't put back"):
+        agent.fork(tmp_path / "run", 1, ToolEnv([look, delete]))
+    fork = agent.fork(tmp_path / "run", 2, ToolEnv([look, delete]), answer="I stop here.").result
+    assert [act.action.kind for act in read_trace(tmp_path / "run-fork2").acts if act.action] == ["call"] * 2 + [
+        "answer"
+    ]
+    assert fork.ended == "finished"
 
 
 def test_without_being_asked_only_the_newest_checkpoints_stay(agent: Agent, source: Path, tmp_path: Path) -> None:
