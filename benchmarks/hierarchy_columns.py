@@ -1,4 +1,8 @@
-"""The columns of the hierarchy table: sets of conflicts between system and user, with aligned cases beside them."""
+"""The columns of the hierarchy table: sets of conflicts between system and user, with aligned cases beside them.
+
+``chat`` has the wordings of each split in the package. ``chat, unseen`` has those of ``hierarchy_unseen.yaml``, which
+no part of the package has and on which nothing is chosen.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import zlib
 from itertools import islice
 from pathlib import Path
 
+import yaml
+
 from homeostat.agent.prompts import PromptStyle
-from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins
+from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins, own_twins
 from homeostat.alignment.conflicts.core import Case, cases_of
 from homeostat.alignment.conflicts.public import draw_cases, load_public, select_cases
 from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
@@ -28,9 +34,17 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "iheval safety": ("iheval", ("user-prompt-hijack", "system-prompt-extract"), ("conflict", "aligned")),
     "iheval slack": ("iheval", ("slack-user",), ("conflict", "aligned")),
 }
-COLUMNS = ("chat", "team", *PUBLIC)
+COLUMNS = ("chat", "chat, unseen", "team", *PUBLIC)
 _DRAWS = 2000  # twins of a generated set that are looked through: it repeats itself before
-TOKENS = {"chat": 24, "team": 40, "hijacking": 32, "extraction": 48, "iheval slack": 48, "iheval safety": 48}
+TOKENS = {
+    "chat": 24,
+    "chat, unseen": 24,
+    "team": 40,
+    "hijacking": 32,
+    "extraction": 48,
+    "iheval slack": 48,
+    "iheval safety": 48,
+}
 """The longest answer of a column, in tokens; 64 for those that are not named."""
 
 
@@ -66,6 +80,11 @@ def column(name: str, split: str, count: int, data: Path | None, style: PromptSt
     """
     if name == "chat":
         return distinct(cases_of(islice(hierarchy_twins(split), _DRAWS)), -(-count // len(HIERARCHY_KINDS)))  # type: ignore[arg-type]
+    if name == "chat, unseen":
+        if split != "test":
+            raise SystemExit("nothing is chosen on 'chat, unseen'; it has a test split only")
+        texts = yaml.safe_load(Path(__file__).with_name("hierarchy_unseen.yaml").read_text(encoding="utf-8"))
+        return distinct(cases_of(islice(own_twins(texts), _DRAWS)), -(-count // len(HIERARCHY_KINDS)))
     if name == "team":
         return distinct(cases_of(islice(team_twins(style, split, 0), _DRAWS)), -(-count // len(TEAM_KINDS)))  # type: ignore[arg-type]
     if name not in PUBLIC:

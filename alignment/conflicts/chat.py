@@ -5,6 +5,7 @@ modelled on the pairs of Control Illusion (arXiv 2502.15851): English or French,
 keyword. Every conflict has an aligned twin with the same system text. The texts are in ``chats.yaml``; training, dev
 and test data share no wording, fact or name. ``hierarchy.yaml`` has eight, three and four wordings of each kind of
 conflict between the system and the user, for what is learned or chosen on some wordings and measured on others.
+:func:`own_twins` takes wordings from elsewhere.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -22,11 +23,12 @@ import yaml
 
 from homeostat.alignment.conflicts.core import Case, Level, Twins
 from homeostat.envs.phone.tasks.words import Split
-from homeostat.errors import UnknownName
+from homeostat.errors import ConfigError, UnknownName
+from homeostat.foreign_text import quoted
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 from homeostat.sensors.context import Truth
 
-__all__ = ["CHAT_KINDS", "HIERARCHY_KINDS", "chat_twins", "hierarchy_twins", "is_french"]
+__all__ = ["CHAT_KINDS", "HIERARCHY_KINDS", "chat_twins", "hierarchy_twins", "is_french", "own_twins"]
 
 CHAT_KINDS: dict[str, Level] = {
     "verbosity": "system/user",
@@ -110,9 +112,7 @@ def hierarchy_twins(split: Split, seed: int = 0, kinds: Sequence[str] = HIERARCH
     Raises:
         UnknownName: A kind is not in :data:`HIERARCHY_KINDS`.
     """
-    for kind in kinds:
-        if kind not in HIERARCHY_KINDS:
-            raise UnknownName.of("conflict kind", kind, HIERARCHY_KINDS)
+    _known(kinds)
     rng = random.Random(f"hierarchy {split} {seed}")
     number = 0
     while True:
@@ -121,6 +121,65 @@ def hierarchy_twins(split: Split, seed: int = 0, kinds: Sequence[str] = HIERARCH
             place = number // len(kinds) % len(rows)
             yield _twins(kind, rng, split, number, rows[place], f"{kind}.{split}.{place}")
             number += 1
+
+
+def own_twins(texts: Mapping[str, Any], seed: int = 0, kinds: Sequence[str] = HIERARCHY_KINDS) -> Iterator[Twins]:
+    """Generates twins in wordings of your own without end, taking kinds and wordings in turn.
+
+    Args:
+        texts: ``facts`` are mappings with ``ask``, ``key``, ``long`` and ``french``, the question and its answers as in
+            ``chats.yaml``. ``names``, ``roles`` and ``tools`` are lists of words, which fill ``{name}``, ``{role}`` and
+            ``{tool}``. Every kind has a list of wordings; each is the system text, the user's instruction in the
+            conflict, and the one in the aligned twin.
+        seed: The random seed.
+        kinds: Names from :data:`HIERARCHY_KINDS`.
+
+    Yields:
+        Twins, whose ``variant`` names the wording; the same arguments give the same twins.
+
+    Raises:
+        UnknownName: A kind is not in :data:`HIERARCHY_KINDS`.
+        ConfigError: A text is missing or has another form; the message names it.
+    """
+    _known(kinds)
+    for field in ("facts", "names", "roles", "tools", *kinds):
+        if not isinstance(texts.get(field), list) or not texts[field]:
+            raise ConfigError(f"the texts have no list {field!r}; add it, in the form of hierarchy_unseen.yaml")
+    for number, fact in enumerate(texts["facts"]):
+        if lacking := sorted({"ask", "key", "long", "french"} - set(fact)):
+            raise ConfigError(f"facts, entry {number}: {quoted(fact, 60)} lacks {lacking[0]!r}")
+    for kind in kinds:
+        for number, wording in enumerate(texts[kind]):
+            _check_wording(wording, f"{kind}, wording {number}")
+    rng = random.Random(f"own {seed}")
+    number = 0
+    while True:
+        for kind in kinds:
+            rows = texts[kind]
+            place = number // len(kinds) % len(rows)
+            slots = {name: rng.choice(texts[f"{name}s"]) for name in _SLOTS}
+            yield _pair(kind, number, rng.choice(texts["facts"]), slots, rows[place], f"{kind}.own.{place}")
+            number += 1
+
+
+_SLOTS = ("name", "role", "tool")
+
+
+def _known(kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        if kind not in HIERARCHY_KINDS:
+            raise UnknownName.of("conflict kind", kind, HIERARCHY_KINDS)
+
+
+def _check_wording(wording: Any, where: str) -> None:
+    """Raises ConfigError for a wording that is not three texts with known fields."""
+    if not isinstance(wording, list) or len(wording) != 3 or not all(isinstance(text, str) for text in wording):
+        raise ConfigError(f"{where}: {quoted(wording, 60)} must be a list of three texts")
+    for text in wording:
+        try:
+            text.format(**dict.fromkeys(_SLOTS, ""))
+        except (LookupError, ValueError) as error:
+            raise ConfigError(f"{where}: {quoted(text, 60)} may hold {{name}}, {{role}}, {{tool}}: {error}") from None
 
 
 Check = Callable[[str], bool]
@@ -134,8 +193,14 @@ def _twins(
     facts = data["facts"]
     half, three = len(facts) // 2, 3 * len(facts) // 4
     fact = rng.choice({"train": facts[:half], "dev": facts[half:three], "test": facts[three:]}[split])
-    slots = {n: rng.choice(data[f"{n}s"][split]) for n in ("name", "role", "tool")}
-    system, against, along = (t.format(**slots) for t in wording or rng.choice(data["rules"][kind][split]))
+    slots = {n: rng.choice(data[f"{n}s"][split]) for n in _SLOTS}
+    return _pair(kind, number, fact, slots, wording or rng.choice(data["rules"][kind][split]), variant)
+
+
+def _pair(
+    kind: str, number: int, fact: dict[str, str], slots: dict[str, str], wording: Sequence[str], variant: str
+) -> Twins:
+    system, against, along = (text.format(**slots) for text in wording)
     return Twins(
         _Exchange(kind, False, fact, slots, system, against, variant).case(number),
         _Exchange(kind, True, fact, slots, system, along, variant).case(number),
