@@ -21,11 +21,13 @@ __all__ = [
     "EpisodeSeconds",
     "EpisodeTokens",
     "Heads",
+    "KeepCheckpoints",
     "MaxNewTokens",
     "Memory",
     "Model",
     "Planner",
     "Probe",
+    "RecordAttention",
     "agent_from",
     "limits_from",
 ]
@@ -91,6 +93,19 @@ Attempts = Annotated[int | None, typer.Option(help="The most model calls of one 
 MaxNewTokens = Annotated[int | None, typer.Option(help="The most tokens of an answer. Default: 128.")]
 EpisodeSeconds = Annotated[
     float | None, typer.Option(help="The most seconds of an episode, which then ends as 'budget'. Default: no bound.")
+]
+RecordAttention = Annotated[
+    bool,
+    typer.Option(
+        "--record-attention",
+        help="Keep the attention of every model call on every token of its prompt, for 'homeostat report' and 'view'.",
+    ),
+]
+KeepCheckpoints = Annotated[
+    bool,
+    typer.Option(
+        "--keep-checkpoints", help="Keep the state at the start of every step, so that 'homeostat fork' can go back."
+    ),
 ]
 EpisodeTokens = Annotated[
     int | None,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from homeostat.alignment.sail.config import AlignSettings
+from homeostat.cli.loading import say_loading
 from homeostat.cli.settings import command_of
 
 __all__ = ["command"]
 
 
 def _run(settings: AlignSettings, dry_run: bool) -> None:
+    say_loading(settings.model)
     from homeostat.alignment.sail.preparation import prepare
     from homeostat.alignment.sail.run import align
 

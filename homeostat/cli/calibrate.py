@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli.eval_job import Job, Playing, play, suite_arguments, suite_settings
+from homeostat.cli.loading import say_loading
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import shown
@@ -54,6 +55,7 @@ def calibrate(
 
     conformal_threshold([0.0] * episodes, rate, "below")  # too few episodes are refused before any is played
     source = load_suite(suite, split=split, seed=seed, controllers="none", episodes=episodes + held_out)
+    say_loading(model)
     names = _names(sensors, model)
     results = play(source, _job(source, model, names, workers, loading), out, Playing(workers))[0]
     lost = [r for r in results if r.ended == "error"]

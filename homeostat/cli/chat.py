@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.model_flags import with_model_flags
-from homeostat.cli.run_settings import RunSettings, ToolNames, find_run, read_settings, write_settings
-from homeostat.cli.watched_run import closed_afterwards, loading_shown, new_folder, resume_with, rules_from, watch_run
+from homeostat.cli.run_settings import Fork, RunSettings, ToolNames, find_run, read_settings, write_settings
+from homeostat.cli.watched_run import closed_afterwards, new_folder, resume_with, rules_from, watch_run
 from homeostat.errors import ConfigError, EnvError
 from homeostat.foreign_text import shown
 from homeostat.model_options import ModelOptions
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from homeostat.cli.chat_view import ChatTerminal
     from homeostat.envs.tools import ChatEnv, User
 
-__all__ = ["chat"]
+__all__ = ["chat", "play_chat"]
 
 _TURNS = 1000
 _PLAYED = 8
@@ -80,6 +81,8 @@ def chat(
     user_model: Annotated[
         str | None, typer.Option(help="With --user-role: the model that plays the user. Default: --model.")
     ] = None,
+    record_attention: of.RecordAttention = False,
+    keep_checkpoints: of.KeepCheckpoints = False,
     resume: Annotated[str | None, typer.Option(help="Resume a chat: its folder, or its id under --runs.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
 ) -> None:
@@ -94,7 +97,7 @@ def chat(
         settings = read_settings(folder)
         if settings.env != "chat":
             raise ConfigError(f"run {str(folder)!r} is no chat; continue it with: homeostat run --resume {folder}")
-        _chat(settings, folder, resuming=True)
+        play_chat(settings, folder, resuming=True)
         return
     limits = of.limits_from(call_seconds, None, attempts, max_new_tokens, None, None)
     spec = of.agent_from(
@@ -126,8 +129,10 @@ def chat(
         user_role=user_role,
         user_model=user_model,
         tools=named.resolved(),
+        record_attention=record_attention,
+        keep_checkpoints=keep_checkpoints,
     )
-    _chat(settings, new_folder(runs), resuming=False)
+    play_chat(settings, new_folder(runs))
 
 
 def _defaults() -> dict[str, Any]:
@@ -141,8 +146,19 @@ def _patient(spec: AgentSpec) -> AgentSpec:
     return spec.model_copy(update={"limits": spec.limits.model_copy(update={"env_seconds": None})})
 
 
-def _chat(settings: RunSettings, folder: Path, *, resuming: bool) -> None:
-    """Loads the model and talks until the user ends it."""
+def play_chat(settings: RunSettings, folder: Path, *, resuming: bool = False, fork: Fork | None = None) -> None:
+    """Loads the model and talks until the user ends it.
+
+    Args:
+        settings: The chat's settings.
+        folder: The chat's folder.
+        resuming: Whether the chat goes on from its last checkpoint.
+        fork: The earlier chat of which this one is a fork; None for a chat of its own.
+
+    Raises:
+        Exit: Always, with the exit status.
+        HomeostatError: Something can't be, or failed.
+    """
     if resuming:
         from homeostat.agent.loop.episode import stored_run
 
@@ -161,7 +177,7 @@ def _chat(settings: RunSettings, folder: Path, *, resuming: bool) -> None:
         with loading_shown(settings.agent.model):
             built = settings.agent.build()
         terminal.user = _played(settings, built)
-        _talk(settings, built, env, terminal, folder, resuming=resuming)
+        _talk(settings, built, env, terminal, folder, resuming=resuming, fork=fork)
 
 
 def _tools(settings: RunSettings) -> list[Any]:
@@ -189,10 +205,20 @@ def _played(settings: RunSettings, built: Agent) -> User | None:
 
 
 def _talk(
-    settings: RunSettings, built: Agent, env: ChatEnv, terminal: ChatTerminal, folder: Path, *, resuming: bool
+    settings: RunSettings,
+    built: Agent,
+    env: ChatEnv,
+    terminal: ChatTerminal,
+    folder: Path,
+    *,
+    resuming: bool,
+    fork: Fork | None,
 ) -> None:
-    """Starts or resumes the chat, shows it, and says how it ended."""
-    if resuming:
+    """Starts, resumes or forks the chat, shows it, and says how it ended."""
+    if fork is not None:
+        running = built.fork(fork.source, fork.step, env, answer=fork.answer, new_folder=folder, on_ask=terminal.ask)
+        write_settings(settings, folder, made=True)
+    elif resuming:
         running = built.resume(folder, env, on_ask=terminal.ask)
     else:
         try:
@@ -210,6 +236,8 @@ def _talk(
             max_steps=settings.max_steps,
             run_folder=folder,
             on_ask=terminal.ask,
+            record_attention=settings.record_attention,
+            keep_checkpoints=settings.keep_checkpoints,
         )
     watch_run(running, terminal, folder, "chat", _say_end)
 

@@ -19,13 +19,16 @@ from rich.text import Text
 from homeostat.actions import Answer, Question
 from homeostat.agent.events import Act, Event, Finish, Observe, Sense, Started
 from homeostat.agent.turn_readings import readings_by_turn, turn_table
-from homeostat.cli.event_text import lines, number, spans_of, unread_lines
+from homeostat.cli.event_text import lines, number, unread_lines
+from homeostat.cli.span_bars import level_style
+from homeostat.cli.span_levels import SpanHistory, SpanLevel
+from homeostat.cli.tally import attempt_cost
 from homeostat.conversation import Turn
 from homeostat.envs.mobile_use import Grid
 from homeostat.envs.tools import QUIT, User
 from homeostat.foreign_text import clipped, shown
 
-__all__ = ["ChatTerminal", "readings_line"]
+__all__ = ["ChatTerminal", "readings_text"]
 
 _GRID = Grid(100, 100)
 _LONGEST = 400  # characters of a tool's result on the terminal
@@ -51,6 +54,8 @@ class ChatTerminal:
         self._types = source is None and sys.stdin.isatty()
         self._events: list[Event] = []
         self._sensed: Sense | None = None
+        self._history = SpanHistory()
+        self._levels: tuple[SpanLevel, ...] = ()
 
     def __call__(self, turns: Sequence[Turn]) -> str | None:
         """Prints what the assistant has said, and reads the user's next turn.
@@ -111,9 +116,10 @@ class ChatTerminal:
                     if turn.role == "tool":
                         self._print(f"  {shown(turn.tool)} returned: {clipped(shown(turn.text), _LONGEST)}")
             case Sense():
-                self._sensed = event
+                self._sensed, self._levels = event, self._history.see(event)
                 if event.dropped or event.unparsable is not None:
-                    silent = event.model_copy(update={"readings": (), "mass": {}})
+                    without = {"readings": (), "mass": {}, "tokens": (), "generated_tokens": 0, "prompt_tokens": 0}
+                    silent = event.model_copy(update=without)
                     self._all_lines(silent)
             case Act(action=Answer() | Question()):
                 if event.outcome != "done":
@@ -149,9 +155,8 @@ class ChatTerminal:
     def _tell(self, text: str) -> None:
         who = Text("assistant: ", style="bold")
         self._console.print(who.append(Text(shown(text, lines=True), style="none")), soft_wrap=True)
-        if self._sensed is not None and (line := readings_line(self._sensed)):
-            alarms = any(reading.alarm for reading in self._sensed.readings)
-            self._console.print(Text(f"  {line}", style="bold red" if alarms else "dim"), soft_wrap=True)
+        if self._sensed is not None and (line := readings_text(self._sensed, self._levels)):
+            self._console.print(Text("  ").append_text(line), soft_wrap=True)
 
     def _read(self) -> str | None:
         """The next line of the input, without its end; None at the end."""
@@ -182,22 +187,34 @@ class ChatTerminal:
         self._console.print(Text(line, style="dim" if self._types else ""), soft_wrap=True)
 
 
-def readings_line(event: Sense) -> str:
-    """Writes the attention on every span and the readings of an answer in one line.
+def readings_text(event: Sense, levels: Sequence[SpanLevel]) -> Text:
+    """Writes the attention on every span, the readings and the cost of an answer in one line.
 
     Args:
         event: The attempt with its readings.
+        levels: The attention on every span, compared with the turns before (:class:`SpanHistory`).
 
     Returns:
-        The line; "" where nothing was read.
+        The line; empty where nothing was read. A span that departs from its own median has the ratio behind it. Only an
+        alarm is red, and only a departure yellow.
     """
-    spans = "  ".join(f"{label} {number(value)}" for label, value in spans_of(event).items())
-    readings = [
-        f"{r.sensor} {number(r.value, sign='+') if r.judged else '-'}{' ALARM' if r.alarm else ''}"
-        for r in event.readings
-    ]
-    reminded = ["reminded"] if event.reminder else []
-    return shown(" | ".join([*([f"attention {spans}"] if spans else []), *readings, *reminded]))
+    parts: list[Text] = []
+    if levels:
+        spans = Text("attention", style="dim")
+        for n, level in enumerate(levels):
+            told = f"{shown(level.label)} {number(level.value)}"
+            told += f" (×{number(level.ratio)})" if level.departs and level.ratio is not None else ""
+            spans.append("  " if n else " ").append(told, level_style(level) or "dim")
+        parts.append(spans)
+    for reading in event.readings:
+        value = number(reading.value, sign="+") if reading.judged else "-"
+        told = shown(f"{reading.sensor} {value}{' ALARM' if reading.alarm else ''}")
+        parts.append(Text(told, style="bold red" if reading.alarm else "dim"))
+    if event.reminder:
+        parts.append(Text("reminded", style="dim"))
+    if parts and (cost := attempt_cost(event)):
+        parts.append(Text(cost, style="dim"))
+    return Text(" | ", style="dim").join(parts)
 
 
 @contextmanager

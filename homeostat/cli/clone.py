@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from homeostat.cli.loading import say_loading
 from homeostat.errors import ConfigError, UnknownName
 
 __all__ = ["clone"]
@@ -84,6 +85,10 @@ def clone(
     from_scratch = env == "phone" and not start
     if resume and not from_scratch:
         raise ConfigError("--resume continues training from scratch only; leave out --from and --env, or --resume")
+    if not from_scratch:
+        say_loading(start or _NANO)
+    else:
+        typer.echo("homeostat: preparing the training of an embedded model", err=True)
     if from_scratch:
         from homeostat.nano.training.from_scratch import train_from_scratch
 

@@ -15,6 +15,7 @@ import typer
 
 from homeostat.alignment.cloning.settings import CloneSettings
 from homeostat.cli.clone import clone
+from homeostat.cli.loading import say_loading
 from homeostat.cli.settings import command_of
 from homeostat.errors import ConfigError
 
@@ -22,6 +23,7 @@ __all__ = ["command"]
 
 
 def _run(settings: CloneSettings, dry_run: bool) -> None:
+    say_loading(settings.model)
     from homeostat.alignment.cloning.preparation import prepare_clone
     from homeostat.alignment.cloning.run import clone as clone_model
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 from pydantic import Field, model_validator
 
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.settings import command_of
 from homeostat.settings import Settings, save_settings
 
@@ -132,14 +133,15 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from homeostat.alignment.diagnosis.report import plot, show
-    from homeostat.alignment.diagnosis.run import diagnose
-    from homeostat.alignment.diagnosis.summary import summarise
-    from homeostat.alignment.sail.adapters import load_adapted
-
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     public = _public_cases(settings, console) if settings.path is not None else None  # bad data end it before the model
-    model = load_adapted(settings.model, **settings.load_options())
+    with loading_shown(settings.model):
+        from homeostat.alignment.diagnosis.report import plot, show
+        from homeostat.alignment.diagnosis.run import diagnose
+        from homeostat.alignment.diagnosis.summary import summarise
+        from homeostat.alignment.sail.adapters import load_adapted
+
+        model = load_adapted(settings.model, **settings.load_options())
     cases = public or _generated_cases(settings, model)
     if dry_run:
         counted = Counter(f"{c.kind} {c.setting}" if settings.path else c.kind for c in cases)

@@ -10,6 +10,7 @@ import typer
 
 from homeostat.cli import agent_options as of
 from homeostat.cli.eval_job import Job, Playing, agent_job, play, policy_job
+from homeostat.cli.loading import say_loading
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError, UnknownName
 from homeostat.foreign_text import shown
@@ -68,6 +69,7 @@ def evaluate(
     traces: Annotated[
         Path | None, typer.Option(help="Leave every episode's run in this folder (homeostat mine reads them).")
     ] = None,
+    record_attention: of.RecordAttention = False,
     export: Annotated[
         str | None, typer.Option(help="inspect: also write a log for Inspect AI's viewer beside --json.")
     ] = None,
@@ -85,6 +87,8 @@ def evaluate(
         return
     if html is not None:
         raise ConfigError(f"--html {str(html)!r} shows two results; give them with --compare BEFORE AFTER")
+    if record_attention and traces is None:
+        raise ConfigError("--record-attention writes into the episodes' runs; give --traces FOLDER too")
     if export is not None and export not in _EXPORTS:
         raise UnknownName.of("export", export, _EXPORTS)
     if export is not None and out is None:
@@ -134,7 +138,8 @@ def evaluate(
             **loading.chosen_options(),
         )
         _check_batch(spec, batch)
-        job = agent_job(chosen, spec, workers, traces)
+        say_loading(spec.model)
+        job = agent_job(chosen, spec, workers, traces, record_attention=record_attention)
     results, begun = play(chosen, job, out, Playing(workers, address, batch))
     _finish(results, chosen, job, out, export, begun)
 
@@ -205,8 +210,8 @@ def _compare(before: Path, after: Path, out: Path | None, html: Path | None) -> 
     if out is not None:
         write_json(result.as_dict(), out)
     if html is not None:
-        from homeostat.envs.harness import write_page
+        from homeostat.envs.harness.export import write_text
+        from homeostat.viewer import comparison_page, names_of
 
-        names = (before.stem, after.stem) if before.stem != after.stem else (str(before), str(after))
-        write_page(one, other, html, names)
+        write_text(comparison_page(one, other, names_of(before, after)).html, html, "--html")
         typer.echo(f"page: {html}")

@@ -52,7 +52,9 @@ class Playing:
     batch: int = 1
 
 
-def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None = None) -> Job:
+def agent_job(
+    suite: Suite, agent: AgentSpec, workers: int, traces: Path | None = None, *, record_attention: bool = False
+) -> Job:
     """Lets an agent play a suite.
 
     Args:
@@ -60,6 +62,7 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
         agent: The agent's specification.
         workers: How many processes play.
         traces: A folder in which every episode leaves its run.
+        record_attention: Whether these runs keep the attention on every token of their prompts.
 
     Returns:
         The job.
@@ -103,7 +106,8 @@ def agent_job(suite: Suite, agent: AgentSpec, workers: int, traces: Path | None 
         arguments["agent_limits"] = agent.limits.model_dump(exclude_defaults=True)
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
     where = str(traces.absolute()) if traces is not None else None
-    spec = runner_spec(agent, threads=threads, traces=where, **suite_settings(suite))
+    more = {"record_attention": True} if record_attention else {}
+    spec = runner_spec(agent, threads=threads, traces=where, **more, **suite_settings(suite))
     return Job(spec, arguments, f"{suite.name}/{suite.split}, {names}, {agent.model}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from homeostat.cli.loading import say_loading
 from homeostat.errors import ConfigError, UnknownName
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def run_table(
             if row in wanted:
                 count = min(table.episodes_of(row), episodes or table.episodes_of(row))
                 suite = load_suite(column, episodes=count, seed=table.seed, controllers=row)
+                if not played:
+                    say_loading(agent.model)
                 job = agent_job(suite, agent.model_copy(update={"controllers": (row,)}), how.workers)
                 typer.echo(f"{column}, {row}: {count} episodes", err=True)
                 results = play(suite, job, file, how)[0]

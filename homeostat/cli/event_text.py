@@ -10,7 +10,7 @@ Goals, screens and answers are foreign: every line is safe to print, whatever th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from homeostat.agent.events import (
     Act,
@@ -27,7 +27,8 @@ from homeostat.agent.events import (
     Sense,
     Started,
 )
-from homeostat.agent.prompts import describe
+from homeostat.cli.action_text import action_words
+from homeostat.cli.tally import attempt_cost, seconds
 from homeostat.controllers.decisions import (
     Confirm,
     Dispatch,
@@ -41,27 +42,38 @@ from homeostat.controllers.decisions import (
 from homeostat.controllers.model_rules import ModelRule
 from homeostat.envs.mobile_use import Grid
 from homeostat.foreign_text import clipped, shown
+from homeostat.observation import Element
 from homeostat.sensors.readings import Reading
 
-__all__ = ["lines", "number", "problem_lines", "reading_line", "spans_of", "turn_lines", "unread_lines"]
+__all__ = [
+    "are_intensities",
+    "lines",
+    "number",
+    "problem_lines",
+    "reading_line",
+    "spans_of",
+    "turn_lines",
+    "unread_lines",
+]
 
 _LONGEST_TURN = 400  # characters of a tool's result or a user's turn; the trace holds all
 
 
-def lines(event: Event, grid: Grid) -> Iterator[str]:
+def lines(event: Event, grid: Grid, elements: Sequence[Element] = ()) -> Iterator[str]:
     """Describes an event.
 
     Args:
         event: The event.
         grid: The grid on which points are printed, usually the screenshot's pixels.
+        elements: The elements of the screen, by which an action's targets are named.
 
     Returns:
         The event's lines; details are indented by two spaces. None for an event that says nothing new.
     """
-    return (shown(line) for line in _event_lines(event, grid))
+    return (shown(line) for line in _event_lines(event, grid, elements))
 
 
-def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
+def _event_lines(event: Event, grid: Grid, elements: Sequence[Element]) -> Iterator[str]:
     match event:
         case Started():
             yield f"{event.run}: {event.model}, {event.task.name}, seed {event.seed}"
@@ -81,6 +93,8 @@ def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
                 yield "  attention " + "  ".join(f"{label} {number(value)}" for label, value in spans.items())
             for reading in event.readings:
                 yield f"  {reading_line(reading)}"
+            if cost := attempt_cost(event):
+                yield f"  {cost}"
             if event.unparsable is not None:
                 yield f"  unparsable: {event.unparsable}"
         case Sampled():
@@ -101,13 +115,18 @@ def _event_lines(event: Event, grid: Grid) -> Iterator[str]:
             yield "  no action: the model's answer contained none"
         case Act(action=action) if action is not None:
             refused = f" refused: {event.error}" if event.outcome == "refused" else ""
-            yield f"  {describe(action, grid)}{refused}"
+            yield f"  {action_words(action, grid, elements)}{refused}"
         case Asked():
             yield f"  asked: {event.question} answered: {event.answer}"
         case Failed():
             yield f"  error: {event.error}"
         case Finish():
-            yield f"{event.ended}: {event.reason}"
+            steps, tokens = _count(event.steps, "step"), _count(event.tokens, "token")
+            yield f"{event.ended}: {event.reason} ({steps}, {tokens}, {seconds(event.seconds)})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def unread_lines(event: Started) -> Iterator[str]:
@@ -180,8 +199,10 @@ def _decision_lines(event: Decide) -> Iterator[str]:
     match event.decision:
         case Proceed():
             return
-        case Reminder(text=text):
+        case Reminder(text=text, actuators=actuators):
             yield f"  {event.controller} reminds: {text}"
+            if actuators:
+                yield f"  {event.controller} steers: " + ", ".join(map(str, actuators))
         case MakePlan():
             yield f"  {event.controller} asks for a plan"
         case Dispatch(instruction=instruction, plan=plan):
@@ -206,11 +227,22 @@ def reading_line(reading: Reading) -> str:
         reading: The reading.
 
     Returns:
-        The sensor, the value, whether it alarms, and the reason in parentheses.
+        The sensor, the value, whether it alarms, the threshold, and the reason in parentheses.
     """
+    if not reading.judged:
+        return shown(f"{reading.sensor} not judged" + (f" ({reading.reason})" if reading.reason else ""))
     alarm = " ALARM" if reading.alarm else ""
-    why = f" ({reading.reason})" if reading.reason else ""
+    told = [*([reading.reason] if reading.reason else []), *_bound(reading)]
+    why = f" ({'; '.join(told)})" if told else ""
     return shown(f"{reading.sensor} {number(reading.value, sign='+')}{alarm}{why}")
+
+
+def _bound(reading: Reading) -> Iterator[str]:
+    """On which side of its threshold the sensor alarms: the reading's own side if it alarms, else the other one."""
+    if reading.threshold is None or reading.value == reading.threshold or "alarm " in reading.reason:
+        return
+    above = (reading.value > reading.threshold) == reading.alarm
+    yield f"alarm {'above' if above else 'below'} {number(reading.threshold, sign='+')}"
 
 
 def number(value: float, sign: str = "-") -> str:
@@ -236,8 +268,25 @@ def spans_of(event: Sense) -> dict[str, float]:
         By label, the span's attention intensity where a sensor measured it, else its share of the attention in percent.
         Spans without a finite number are left out.
     """
+    found = _intensities(event) or {label: 100 * mass for label, mass in event.mass.items()}
+    return {label: value for label, value in found.items() if math.isfinite(value)}
+
+
+def are_intensities(event: Sense) -> bool:
+    """Tells what the numbers of :func:`spans_of` are.
+
+    Args:
+        event: One attempt with its readings.
+
+    Returns:
+        True for intensities, False for shares in percent.
+    """
+    return bool(_intensities(event))
+
+
+def _intensities(event: Sense) -> dict[str, float]:
     for reading in event.readings:
         found = {label: span.intensity for label, span in reading.by_span.items() if span.intensity is not None}
         if found:
-            return {label: value for label, value in found.items() if math.isfinite(value)}
-    return {label: 100 * mass for label, mass in event.mass.items() if math.isfinite(mass)}
+            return found
+    return {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 from pydantic import Field
 
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.settings import command_of
 from homeostat.settings import Settings, save_settings
 
@@ -32,8 +33,6 @@ def _run(settings: FitProbeSettings, dry_run: bool) -> None:
 
     from homeostat.alignment.conflicts.chat import HIERARCHY_KINDS, hierarchy_twins
     from homeostat.alignment.conflicts.core import cases_of
-    from homeostat.alignment.probing.learn import learn_probe
-    from homeostat.alignment.sail.adapters import load_adapted
     from homeostat.alignment.sail.localization import Localization
 
     kinds = tuple(settings.kinds or HIERARCHY_KINDS)
@@ -43,7 +42,11 @@ def _run(settings: FitProbeSettings, dry_run: bool) -> None:
     if dry_run:
         typer.echo(f"{len(train)} train and {len(dev)} dev prompts, {len(heads)} heads")
         return
-    model = load_adapted(settings.model, **settings.load_options())
+    with loading_shown(settings.model):
+        from homeostat.alignment.probing.learn import learn_probe
+        from homeostat.alignment.sail.adapters import load_adapted
+
+        model = load_adapted(settings.model, **settings.load_options())
     save_settings(settings, settings.out)
     with Progress(transient=True) as progress:
         task = progress.add_task("reading prompts", total=len(train) + len(dev))

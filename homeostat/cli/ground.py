@@ -9,6 +9,7 @@ import typer
 from pydantic import Field
 
 from homeostat.alignment.pointing.labels import PEAKED, Labels
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.settings import command_of
 from homeostat.settings import Settings, save_settings
 
@@ -54,14 +55,15 @@ def _run(settings: GroundSettings, dry_run: bool) -> None:
     from rich.progress import Progress
     from rich.table import Table
 
-    from homeostat.alignment.pointing.head import Pointer
-    from homeostat.alignment.pointing.magnets import pointed_by_attention
-    from homeostat.alignment.pointing.targets import Target, phone_targets, read_screenspot
-    from homeostat.alignment.pointing.train import PointerTraining, hits_by_size, pointed, spoken, train_pointer
-    from homeostat.alignment.sail.adapters import load_adapted, lora
-    from homeostat.alignment.sail.layout import adapter_targets, find_decoder
+    with loading_shown(settings.model):
+        from homeostat.alignment.pointing.head import Pointer
+        from homeostat.alignment.pointing.magnets import pointed_by_attention
+        from homeostat.alignment.pointing.targets import Target, phone_targets, read_screenspot
+        from homeostat.alignment.pointing.train import PointerTraining, hits_by_size, pointed, spoken, train_pointer
+        from homeostat.alignment.sail.adapters import load_adapted, lora
+        from homeostat.alignment.sail.layout import adapter_targets, find_decoder
 
-    model = load_adapted(settings.model, **settings.load_options())
+        model = load_adapted(settings.model, **settings.load_options())
     data = read_screenspot(settings.data, settings.boxes) if settings.data else None
     if settings.test:
         test = read_screenspot(settings.test, settings.boxes)

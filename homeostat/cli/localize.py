@@ -9,6 +9,7 @@ from typing import Literal
 import typer
 from pydantic import Field
 
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.settings import command_of
 from homeostat.settings import Settings, save_settings
 
@@ -44,16 +45,17 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
     if settings.compare is not None:
         _compare(*settings.compare, settings.out, dry_run)
         return
-    from rich.console import Console
+    with loading_shown(settings.model):
+        from rich.console import Console
 
-    from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
-    from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins
-    from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
-    from homeostat.alignment.sail.adapters import load_adapted
-    from homeostat.alignment.sail.localize import causal_check, localize
-    from homeostat.alignment.sail.plots import heat_map
+        from homeostat.alignment.conflicts.chat import CHAT_KINDS, chat_twins
+        from homeostat.alignment.conflicts.phone import PHONE_KINDS, phone_twins
+        from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
+        from homeostat.alignment.sail.adapters import load_adapted
+        from homeostat.alignment.sail.localize import causal_check, localize
+        from homeostat.alignment.sail.plots import heat_map
 
-    model = load_adapted(settings.model, **settings.load_options())
+        model = load_adapted(settings.model, **settings.load_options())
     if settings.suite == "phone":
         source = phone_twins(model.style, settings.split, settings.seed, tuple(settings.kinds or PHONE_KINDS))
     elif settings.suite == "team":

@@ -8,6 +8,7 @@ from typing import Literal
 import typer
 from pydantic import Field
 
+from homeostat.cli.loading import say_loading
 from homeostat.cli.settings import command_of
 from homeostat.settings import Settings, save_settings
 
@@ -37,11 +38,9 @@ class MineSettings(Settings):
 def _run(settings: MineSettings, dry_run: bool) -> None:
     from collections import Counter
 
-    from homeostat.alignment.preference.mining import complaint_pairs, corrected_pairs, loop_pairs
-    from homeostat.alignment.preference.noise import NoiseFilter
-    from homeostat.alignment.preference.pairs import read_pairs, split_by_task, to_dataset, unique, write_pairs
+    if not dry_run:
+        say_loading(settings.model)
     from homeostat.alignment.preference.steps import read_traces
-    from homeostat.alignment.sail.adapters import load_adapted
     from homeostat.errors import ConfigError
 
     traces = read_traces(settings.traces)
@@ -49,6 +48,11 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
         reached = sum(bool(t.finish and t.finish.success) for t in traces)
         typer.echo(f"{len(traces)} traces, {reached} of them reached their goal")
         return
+    from homeostat.alignment.preference.mining import complaint_pairs, corrected_pairs, loop_pairs
+    from homeostat.alignment.preference.noise import NoiseFilter
+    from homeostat.alignment.preference.pairs import read_pairs, split_by_task, to_dataset, unique, write_pairs
+    from homeostat.alignment.sail.adapters import load_adapted
+
     model = load_adapted(settings.model, **settings.load_options())
     noise = NoiseFilter() if settings.filter else NoiseFilter(dwell=None, burst=None)
     found = [pair for path in settings.merge_with for pair in read_pairs(path)]

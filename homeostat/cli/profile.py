@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError
 from homeostat.model_options import ModelOptions
@@ -43,23 +44,25 @@ def profile(
     controllers of these methods read the file. It also holds a weight for each head (controller head-weights), from the
     head's effect for PASTA.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
-
-    from homeostat.agent.models.loading import resolve, weights_hash
-    from homeostat.agent.models.transformers_model import TransformersModel
-    from homeostat.agent.profiling import find_heads, right_answers
-    from homeostat.controllers.profiles import HeadProfile
     from homeostat.envs.harness import load_suite
-    from homeostat.sensors import HeadWeights
 
     try:
         chosen = tuple(int(number) for number in layers.split(",")) if layers.strip() else ()
     except ValueError:
         raise ConfigError(f"--layers {layers!r} are no numbers with commas; write 4,5,6") from None
     source = load_suite(suite, split=split, seed=seed, episodes=prompts)
-    loaded = TransformersModel.load(model, **loading.load_options())
+    with loading_shown(model):
+        from rich.console import Console
+        from rich.progress import Progress
+        from rich.table import Table
+
+        from homeostat.agent.models.loading import resolve, weights_hash
+        from homeostat.agent.models.transformers_model import TransformersModel
+        from homeostat.agent.profiling import find_heads, right_answers
+        from homeostat.controllers.profiles import HeadProfile
+        from homeostat.sensors import HeadWeights
+
+        loaded = TransformersModel.load(model, **loading.load_options())
     console = Console(highlight=False)
     answers = right_answers(loaded, source, prompts, seed)
     with Progress(console=console, transient=True) as bar:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.model_flags import with_model_flags
-from homeostat.cli.run_settings import RunSettings, ToolNames, find_run, read_settings, write_settings
-from homeostat.cli.watched_run import closed_afterwards, loading_shown, new_folder, resume_with, rules_from, watch_run
+from homeostat.cli.run_settings import Fork, RunSettings, ToolNames, find_run, read_settings, write_settings
+from homeostat.cli.watched_run import closed_afterwards, new_folder, resume_with, rules_from, watch_run
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import shown
 from homeostat.model_options import ModelOptions
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from homeostat.agent import Episode
     from homeostat.envs.core import Env, TaskInfo
 
-__all__ = ["run"]
+__all__ = ["play_episode", "run"]
 
 
 @with_model_flags
@@ -85,6 +86,8 @@ def run(
             "--constrained", help="With tools: hold every turn to their JSON schema, one call or an answer a turn."
         ),
     ] = False,
+    record_attention: of.RecordAttention = False,
+    keep_checkpoints: of.KeepCheckpoints = False,
     resume: Annotated[str | None, typer.Option(help="Resume a run: its folder, or its id under --runs.")] = None,
     answer: Annotated[str | None, typer.Option(help="With --resume: the answer to the run's question.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
@@ -103,7 +106,7 @@ def run(
         settings = read_settings(folder)
         if settings.env == "chat":
             raise ConfigError(f"run {str(folder)!r} is a chat; continue it with: homeostat chat --resume {folder}")
-        _episode(settings, folder, plain=plain, answer=answer, resuming=True)
+        play_episode(settings, folder, plain=plain, answer=answer, resuming=True)
         return
     if (goal is None) == (task is None):
         given = "neither" if goal is None else f"{goal!r} and --task {task!r}"
@@ -139,12 +142,35 @@ def run(
         max_steps=max_steps,
         serial=serial,
         tools=named.resolved() if env == "tools" else None,
+        record_attention=record_attention,
+        keep_checkpoints=keep_checkpoints,
     )
-    _episode(settings, new_folder(runs), plain=plain, answer=None, resuming=False)
+    play_episode(settings, new_folder(runs), plain=plain)
 
 
-def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool) -> None:
-    """Builds everything, shows the episode, and says how it ended."""
+def play_episode(
+    settings: RunSettings,
+    folder: Path,
+    *,
+    plain: bool,
+    answer: str | None = None,
+    resuming: bool = False,
+    fork: Fork | None = None,
+) -> None:
+    """Builds everything, shows the episode, and says how it ended.
+
+    Args:
+        settings: The run's settings.
+        folder: The run's folder.
+        plain: Whether to print lines instead of a live drawing.
+        answer: The answer to the question that a resumed run waits for.
+        resuming: Whether the run goes on from its last checkpoint.
+        fork: The earlier run of which this one is a fork; None for a run of its own.
+
+    Raises:
+        Exit: Always, with the exit status.
+        HomeostatError: Something can't be, or failed.
+    """
     # What can be said or refused quickly comes before the model is loaded.
     if resuming and (told := _settled(folder, answer)) is not None:
         raise typer.Exit(_say_end(told, folder))
@@ -157,14 +183,21 @@ def _episode(settings: RunSettings, folder: Path, *, plain: bool, answer: str | 
         )
     world = environments.make_env(settings.env, options=settings.env_options())
     with closed_afterwards(world):
-        _episode_in(world, settings, folder, plain=plain, answer=answer, resuming=resuming)
+        _episode_in(world, settings, folder, plain=plain, answer=answer, resuming=resuming, fork=fork)
 
 
 def _episode_in(
-    world: Env, settings: RunSettings, folder: Path, *, plain: bool, answer: str | None, resuming: bool
+    world: Env,
+    settings: RunSettings,
+    folder: Path,
+    *,
+    plain: bool,
+    answer: str | None,
+    resuming: bool,
+    fork: Fork | None,
 ) -> None:
     """Runs the episode in an environment, shows it, and says how it ended."""
-    target = None if resuming else _target(settings, world)
+    target = None if resuming or fork is not None else _target(settings, world)
     with loading_shown(settings.agent.model):
         from homeostat.cli.live import view_for
 
@@ -176,7 +209,10 @@ def _episode_in(
             return str(typer.prompt(shown(question)))
 
     on_ask = ask if sys.stdin.isatty() else None
-    if target is None:
+    if fork is not None:
+        running = built.fork(fork.source, fork.step, world, answer=fork.answer, new_folder=folder, on_ask=on_ask)
+        write_settings(settings, folder, made=True)
+    elif target is None:
         running = built.resume(folder, world, answer=answer, on_ask=on_ask)
     else:
         write_settings(settings, folder)
@@ -188,6 +224,8 @@ def _episode_in(
             max_steps=settings.max_steps,
             run_folder=folder,
             on_ask=on_ask,
+            record_attention=settings.record_attention,
+            keep_checkpoints=settings.keep_checkpoints,
         )
     watch_run(running, view, folder, "run", _say_end)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,24 @@ from homeostat.errors import CheckpointError, ConfigError
 from homeostat.foreign_text import clipped, visible
 from homeostat.private_files import make_private_folder, write_private
 
-__all__ = ["RunSettings", "ToolNames", "find_run", "read_settings", "write_settings"]
+__all__ = ["Fork", "RunSettings", "ToolNames", "find_run", "read_settings", "write_settings"]
 
 _FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Where a run is forked from.
+
+    Attributes:
+        source: The folder of the earlier run.
+        step: The step, from 0.
+        answer: The model's answer at this step; "" lets the model answer.
+    """
+
+    source: Path
+    step: int
+    answer: str = ""
 
 
 class ToolNames(BaseModel):
@@ -55,6 +71,8 @@ class RunSettings(BaseModel):
         max_steps: The step budget; None for the task's own.
         serial: The Android device; None for the default.
         tools: The tools of the environment ``tools``; None elsewhere.
+        record_attention: Whether the run keeps the attention on every token of its prompts.
+        keep_checkpoints: Whether the run keeps the state at the start of every step.
         system: The system message of a chat.
         user_role: The role of a chat's user whom a model plays; "" for a user who types.
         user_model: The model that plays the user; None for the agent's own.
@@ -74,6 +92,8 @@ class RunSettings(BaseModel):
     user_role: str = ""
     user_model: str | None = None
     tools: ToolNames | None = None
+    record_attention: bool = False
+    keep_checkpoints: bool = False
 
     def env_options(self) -> dict[str, Any] | None:
         """Returns the options of the environment; None for none."""
@@ -103,18 +123,19 @@ def find_run(resume: str, runs: Path) -> Path:
     raise CheckpointError(f"no run {resume!r} here or under {str(runs)!r}; give a folder such as runs/<id>")
 
 
-def write_settings(settings: RunSettings, folder: Path) -> None:
+def write_settings(settings: RunSettings, folder: Path, *, made: bool = False) -> None:
     """Makes a run's folder and writes its settings. Only the owner may read them.
 
     Args:
         settings: The settings.
         folder: The folder to make.
+        made: Whether the folder exists already, as a fork's does.
 
     Raises:
         ConfigError: The folder can't be written.
     """
     try:
-        folder.mkdir(parents=True)  # not one that exists: two runs may have begun in the same second
+        folder.mkdir(parents=True, exist_ok=made)  # not one that exists: two runs may have begun in the same second
         make_private_folder(folder)
         write_private(folder / _FILE, (settings.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:

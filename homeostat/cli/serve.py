@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.loading import loading_shown
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError
 from homeostat.model_options import ModelOptions
@@ -105,10 +106,10 @@ def serve(
         raise ConfigError("no model is named; give --model (homeostat/nano knows phones only, and holds no chats)")
     told = (*(load_rules(rules) if rules is not None else ()), *(rule or ()))
     spec.check()
-    typer.echo(f"homeostat: loading {spec.model}", err=True)
-    from homeostat.agent import serving
+    with loading_shown(spec.model):
+        from homeostat.agent import serving
 
-    built = serving.Service(spec.build(), name=name, rows=batch, most=queue, rules=told, retries=retries)
+        built = serving.Service(spec.build(), name=name, rows=batch, most=queue, rules=told, retries=retries)
     for sensor, reason in built.degraded.items():
         typer.echo(f"homeostat: sensor {sensor!r} is left out: it {reason}", err=True)
     for planner in built.left_out:

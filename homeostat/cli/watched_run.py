@@ -1,4 +1,4 @@
-"""What ``homeostat run`` and ``homeostat chat`` have in common: a run folder, loading, showing a run, and its end."""
+"""What ``homeostat run`` and ``homeostat chat`` have in common: a run folder, showing a run, and its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from homeostat.agent import Episode, Run
     from homeostat.cli.live import View
 
-__all__ = ["closed_afterwards", "loading_shown", "new_folder", "resume_with", "rules_from", "watch_run"]
+__all__ = ["closed_afterwards", "new_folder", "resume_with", "rules_from", "watch_run"]
 
 Command = Literal["run", "chat"]
 _WHAT: dict[Command, str] = {"run": "the run", "chat": "the chat"}
@@ -124,22 +124,3 @@ def closed_afterwards(world: object) -> Iterator[None]:
     finally:
         if isinstance(world, Closable):
             world.close()
-
-
-@contextmanager
-def loading_shown(model: str) -> Iterator[None]:
-    """Says on stderr what is being loaded, with a spinner where stderr is a terminal.
-
-    Args:
-        model: The model's name.
-    """
-    from rich.console import Console
-
-    console, begun = Console(stderr=True, highlight=False), time.monotonic()
-    if not console.is_terminal:
-        typer.echo(f"homeostat: loading {model}", err=True)
-        yield
-        return
-    with console.status(f"loading {model} (the first import of torch takes some seconds)"):
-        yield
-    console.print(f"homeostat: loaded {model} in {time.monotonic() - begun:.1f} s")

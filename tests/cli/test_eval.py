@@ -154,7 +154,7 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "kept in 'r.jsonl'; the same command goes on" in err
-    assert err.count("\n") == 1
+    assert err.count("\n") == 2  # what is being loaded, and what is kept
 
 
 def test_compare_reads_what_eval_wrote(oracle: Any, tmp_path: Path) -> None:

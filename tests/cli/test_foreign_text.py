@@ -14,18 +14,21 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from homeostat.actions import Type
+from homeostat.actions import Click, LongPress, Open, Swipe, Type
 from homeostat.agent import events as e
+from homeostat.cli.board import DrawnView
 from homeostat.cli.event_text import lines
-from homeostat.cli.live import DrawnView, PlainView
+from homeostat.cli.live import PlainView
 from homeostat.cli.root import app
 from homeostat.cli.run_settings import find_run
 from homeostat.controllers import Ask, Dispatch, MakePlan, ModelRule, Plan, Proceed, Refuse, Reminder, Stop, Subtask
 from homeostat.controllers.context import Reported
+from homeostat.conversation import Turn
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.harness.export import is_stream, write_json
 from homeostat.envs.mobile_use import Grid
 from homeostat.errors import CheckpointError, ConfigError
+from homeostat.observation import Element
 from homeostat.sensors.readings import Reading, SpanReading
 
 runner = CliRunner()
@@ -35,9 +38,11 @@ TEXT = BAD + KEY
 TASK = TaskInfo(name=TEXT, goal=TEXT, rules=(TEXT,), optimal_steps=1, max_steps=2)
 PLAN = Plan(subtasks=(Subtask(instruction=TEXT, status="active"),), active=0)
 READING = Reading(sensor=TEXT, value=1.0, alarm=True, reason=TEXT, by_span={TEXT: SpanReading(intensity=1.0)})
+ELEMENTS = (Element(role=TEXT, text=TEXT, box=(0, 0, 1, 0.5)), Element(role=TEXT, text="", box=(0, 0.5, 1, 1)))
+SAID = Turn(role="tool", text=TEXT, tool="look")
 EVENTS: list[Any] = [
     e.Started(run=TEXT, task=TASK, judged=True, seed=0, model=TEXT, sensors=(), controllers=(TEXT,), unread=(TEXT,)),
-    e.Observe(app=TEXT, screenshot=np.zeros((8, 8, 3), np.uint8)),
+    e.Observe(app=TEXT, screenshot=np.zeros((8, 8, 3), np.uint8), elements=ELEMENTS, problem=TEXT, turns=(SAID,)),
     e.Sense(instruction=TEXT, reminder=TEXT, text=TEXT, unparsable=TEXT, readings=(READING,), mass={TEXT: 0.5}),
     *(
         e.Decide(phase="attempt", controller=TEXT, decision=decision)
@@ -53,6 +58,13 @@ EVENTS: list[Any] = [
     e.RuleRead(text=TEXT, read=ModelRule(rule=TEXT, acts=("remove",), apps=(TEXT,), exceptions=(TEXT,))),
     e.RuleRead(text=TEXT, read=ModelRule(rule=TEXT, error=TEXT)),
     e.Act(action=Type(text=TEXT), outcome="refused", error=TEXT, said=TEXT),
+    *(
+        e.Act(action=action)
+        for action in (
+            *(Click(point=(0.1, 0.1)), Click(point=(0.1, 0.9)), LongPress(point=(0.1, 0.1)), Open(app=TEXT)),
+            Swipe(point=(0.1, 0.1), to=(0.1, 0.9)),
+        )
+    ),
     e.Asked(question=TEXT, answer=TEXT),
     e.Failed(component="sensor", name=TEXT, error=TEXT),
     e.Finish(ended="stopped", success=None, reason=TEXT, steps=1, optimal_steps=1, tokens=1, seconds=1),
@@ -66,15 +78,17 @@ def test_every_kind_of_event_is_here() -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
 def test_no_event_acts_on_the_terminal(event: Any) -> None:
-    for line in lines(event, Grid(8, 8)):
+    for line in lines(event, Grid(8, 8), ELEMENTS):
         assert line.isprintable(), repr(line)
         assert KEY not in line
     plain = Console(file=io.StringIO(), width=200, highlight=False)
     with PlainView(plain) as view:
+        view.show(EVENTS[1])
         view.show(event)
     assert all(line.isprintable() for line in plain.file.getvalue().split("\n"))  # type: ignore[attr-defined]
     drawn = Console(file=io.StringIO(), width=200, height=40, highlight=False, force_terminal=True, color_system=None)
     with DrawnView(drawn) as board:
+        board.show(EVENTS[1])
         board.show(event)
     text = drawn.file.getvalue()  # type: ignore[attr-defined]
     for mark in ("\x1b]", "\x07", "\x1b[2J\x9b", "\x9b", "\u202e", "\x00", KEY):

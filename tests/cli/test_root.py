@@ -220,7 +220,7 @@ def test_bad_input_is_one_line_with_the_value_and_status_2(
     *progress, error = result.stderr.splitlines()
     assert error.startswith("homeostat: ")
     assert message in error
-    assert all(line.startswith("homeostat: preparing ") for line in progress)  # homeostat run says what it is doing
+    assert all(line.startswith("homeostat: loading ") for line in progress)  # said before the slow part
     assert list(tmp_path.iterdir()) == []
 
 
