@@ -5,14 +5,20 @@ Nothing here needs torch. All arrays are numpy arrays, so readings can be taken,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
+from homeostat.plots.figures import Chart
+from homeostat.plots.spans import By
+from homeostat.sensors.span_mass_files import read_fields, write_fields
+from homeostat.sensors.span_mass_views import Quantity, mass_chart, mass_html, mass_table
 from homeostat.sensors.spans import Spans
 
 __all__ = ["Attempt", "Readout", "SpanMass", "Statistic"]
@@ -137,6 +143,71 @@ class SpanMass:
         if label not in self.labels:
             raise KeyError(f"no span {label!r} in this prompt; spans: {', '.join(self.labels)}")
         return self.mass[..., self.labels.index(label)]
+
+    def plot(self, by: By = "token") -> Chart:
+        """Draws the attention on each span.
+
+        Args:
+            by: What is shown along the axis: ``"token"``, ``"layer"``, or ``"head"``, a map of all heads.
+
+        Returns:
+            The chart, which notebooks show, and whose method ``save`` writes PNG or SVG.
+
+        Raises:
+            ConfigError: ``by`` is unknown, no token was read, or matplotlib (extra ``plot``) is not installed.
+        """
+        return mass_chart(self, by)
+
+    def to_pandas(self, quantity: Quantity = "mass") -> Any:
+        """Makes a table, such as for ``groupby("layer").mean()``.
+
+        Args:
+            quantity: ``"mass"``, ``"prompt_mass"`` or ``"sink_in_span"``, with one column for each span; or ``"sink"``,
+                ``"entropy"``, ``"distance"`` or ``"top"``.
+
+        Returns:
+            A ``pandas.DataFrame``, indexed by token (for ``"prompt_mass"`` by slot), layer and head.
+
+        Raises:
+            ConfigError: The quantity is unknown or was not recorded, or pandas (extra ``plot``) is not installed.
+        """
+        return mass_table(self, quantity)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes all fields to a file.
+
+        Args:
+            path: The file, which usually ends in ``.npz``. Missing folders are created.
+
+        Returns:
+            The file.
+
+        Raises:
+            ConfigError: The file can't be written.
+        """
+        return write_fields(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SpanMass:
+        """Reads what :meth:`save` wrote. The file is read without pickle: it can hold no code.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The same span masses.
+
+        Raises:
+            ConfigError: The file can't be read, or holds something else.
+        """
+        try:
+            return cls(**read_fields(path))
+        except TypeError:  # a field of a newer version
+            raise ConfigError(f"{str(path)!r} was written by another version of homeostat; write it again") from None
+
+    def _repr_html_(self) -> str:
+        """The table of spans that notebooks show."""
+        return mass_html(self)
 
 
 @dataclass(frozen=True)

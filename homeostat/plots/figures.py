@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, visible
 
-__all__ = ["FORMATS", "PALETTE", "Chart", "Interval", "chart", "form", "legend_below", "plain", "spread"]
+__all__ = ["FORMATS", "PALETTE", "Chart", "Interval", "chart", "form", "legend_below", "plain", "spread", "styled"]
 
 Interval: TypeAlias = tuple[float, float, float]
 """(mean, low, high): a value and its interval."""
@@ -41,6 +41,8 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": "medium",
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 9,
     "grid.alpha": 0.3,
@@ -96,7 +98,7 @@ class Chart:
     def _bytes(self, kind: str) -> bytes:
         buffer = io.BytesIO()
         undated = {"png": None, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        with _styled():
+        with styled():
             self.figure.savefig(buffer, format=kind, metadata=undated)
         return buffer.getvalue()
 
@@ -116,7 +118,7 @@ def chart(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6, 3.6),
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    with _styled():
+    with styled():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=size, layout="constrained")
@@ -163,9 +165,8 @@ def legend_below(made: Chart, handles: Sequence[Any], labels: Sequence[str], col
         columns: The most names in a line.
     """
     if handles:
-        wide = max(
-            1, min(columns, len(labels), int(110 * made.figure.get_figwidth() / 7 // (max(map(len, labels)) + 7)))
-        )
+        fitting = int(12 * made.figure.get_figwidth()) // (max(map(len, labels)) + 6)  # 12 characters in an inch
+        wide = max(1, min(columns, len(labels), fitting))
         made.figure.legend(handles, labels, loc="outside lower center", ncols=wide)
 
 
@@ -185,8 +186,15 @@ def spread(values: Sequence[Interval], factor: float = 1.0) -> tuple[NDArray[np.
 
 
 @contextmanager
-def _styled() -> Iterator[None]:
-    """Within it, matplotlib draws in our style, whatever the user's settings are."""
+def styled() -> Iterator[None]:
+    """Within it, matplotlib draws in our style, whatever the user's settings are. It also decorates functions.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     try:
         import matplotlib.style
     except ImportError:

@@ -179,7 +179,7 @@ def test_a_wrong_order_is_said(model: Any, tokenizer: Any) -> None:
     with pytest.raises(ProbeError, match="are not those of this run"):
         probe.view(output + 1)
     for wrong in ({"layers": [7]}, {"heads": [4]}, {"heads": [(7, 0)]}, {"layers": []}, {"heads": []}):
-        with pytest.raises(ConfigError, match="not read|no head is chosen"):
+        with pytest.raises(ConfigError, match=r"not read|no head is chosen"):
             probe.view(**wrong)
 
 

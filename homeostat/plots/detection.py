@@ -1,0 +1,148 @@
+"""Charts of detectors: ROC curves, and whether stated probabilities or rates come true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from homeostat.errors import ConfigError
+from homeostat.plots.figures import Chart, Interval, chart, form, legend_below, plain, spread, styled
+
+__all__ = ["bins", "reliability", "roc", "roc_points"]
+
+
+def roc_points(positive: ArrayLike, negative: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Computes the ROC curve of a score (Fawcett 2006, "An introduction to ROC analysis", algorithms 1 and 2).
+
+    Args:
+        positive: The scores of p cases that should raise an alarm; larger ones are more alarming.
+        negative: The scores of n cases that should not.
+
+    Returns:
+        The false-alarm rate and the detection rate at every threshold, from (0, 0) to (1, 1); equal scores make a
+        straight piece. And the area below the curve (AUROC): the probability that a positive case has the larger score,
+        ties counted half.
+
+    Raises:
+        ConfigError: A side has no score, or a score is NaN.
+    """
+    up, down = (np.asarray(side, np.float64).ravel() for side in (positive, negative))
+    if not len(up) or not len(down):
+        raise ConfigError(f"{len(up)} positive and {len(down)} negative scores make no ROC curve; give both kinds")
+    if np.isnan(up).any() or np.isnan(down).any():
+        raise ConfigError("a score is NaN; leave cases without a score out")
+    cuts = np.unique(np.concatenate([up, down]))[::-1]
+    hits = np.array([0, *_counts(up, cuts)]) / len(up)
+    alarms = np.array([0, *_counts(down, cuts)]) / len(down)
+    area = float(np.sum(np.diff(alarms) * (hits[1:] + hits[:-1]) / 2))
+    return alarms, hits, area
+
+
+def _counts(values: NDArray[np.float64], cuts: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each cut, how many values are at least as large."""
+    return len(values) - np.searchsorted(np.sort(values), cuts, side="left")
+
+
+@styled()
+def roc(scores: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str = "") -> Chart:
+    """Draws the ROC curves of scores.
+
+    Args:
+        scores: By name, the scores of the positive and of the negative cases; larger ones are more alarming.
+        title: A title.
+
+    Returns:
+        The chart, with each AUROC in the legend.
+
+    Raises:
+        ConfigError: A side has no score, or matplotlib is not installed.
+    """
+    if not scores:
+        raise ConfigError("there is nothing to draw; give at least one score")
+    found = {name: roc_points(*sides) for name, sides in scores.items()}
+    made, grid = chart(size=(4.6, 5.0))
+    axes, handles = grid[0, 0], []
+    for number, (alarms, hits, _) in enumerate(found.values()):
+        look = form(number) | {"marker": "none", "linewidth": 1.6, "clip_on": False}
+        handles += axes.plot(100 * alarms, 100 * hits, **look)
+    axes.plot([0, 100], [0, 100], color="0.35", linewidth=0.9, linestyle="--")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.set_aspect("equal")
+    axes.set_xlabel("false alarms, % of the negative cases")
+    axes.set_ylabel("detected, % of the positive cases")
+    axes.set_title(plain(title, 60))
+    names = [f"{plain(name, 40)}: AUROC {area:.2f}" for name, (_, _, area) in found.items()]
+    legend_below(made, handles, names, columns=2)
+    return made
+
+
+def bins(probabilities: ArrayLike, outcomes: ArrayLike, count: int = 10) -> list[tuple[float, float, int]]:
+    """Sorts cases into bins of equal width by their stated probability.
+
+    Args:
+        probabilities: n stated probabilities, in [0, 1].
+        outcomes: n outcomes: whether it came true.
+        count: The number of bins.
+
+    Returns:
+        For each bin with a case, the mean stated probability, the share that came true, and the number of cases.
+
+    Raises:
+        ConfigError: The numbers of cases differ, or a probability lies outside [0, 1].
+    """
+    stated, came = np.asarray(probabilities, np.float64).ravel(), np.asarray(outcomes, np.float64).ravel()
+    if len(stated) != len(came) or not len(stated):
+        raise ConfigError(f"{len(stated)} probabilities have {len(came)} outcomes; give one for each, and at least one")
+    if not ((stated >= 0) & (stated <= 1)).all():
+        raise ConfigError("a stated probability lies outside 0 to 1; give probabilities, not scores")
+    place = np.minimum((stated * count).astype(int), count - 1)
+    kept = [place == k for k in range(count) if (place == k).any()]
+    return [(float(stated[k].mean()), float(came[k].mean()), int(k.sum())) for k in kept]
+
+
+@styled()
+def reliability(
+    points: Mapping[str, Sequence[tuple[float, Interval]]],
+    *,
+    x_label: str = "stated probability, %",
+    y_label: str = "came true, %",
+    limit: float = 1.0,
+    title: str = "",
+) -> Chart:
+    """Draws measured shares against stated ones. On the diagonal, what was stated came true.
+
+    Args:
+        points: By name, the stated share and the measured one as (mean, low, high), in [0, 1], by ascending stated
+            share.
+        x_label: What was stated.
+        y_label: What was measured.
+        limit: The end of both axes, as a share.
+        title: A title.
+
+    Returns:
+        The chart.
+
+    Raises:
+        ConfigError: There is nothing to draw, or matplotlib is not installed.
+    """
+    if not any(points.values()):
+        raise ConfigError("there is nothing to draw; give at least one point")
+    made, grid = chart(size=(4.6, 5.0))
+    axes, handles = grid[0, 0], []
+    axes.plot([0, 100 * limit], [0, 100 * limit], color="0.35", linewidth=0.9, linestyle="--")
+    for number, found in enumerate(points.values()):
+        mean, sides = spread([value for _, value in found], 100)
+        stated = 100 * np.array([at for at, _ in found])
+        shift = (number - (len(points) - 1) / 2) * limit * 0.6 if len(points) > 1 else 0  # bars side by side
+        look = form(number) | {"markersize": 4, "capsize": 2, "elinewidth": 0.8, "linewidth": 1.3}
+        handles.append(axes.errorbar(stated + shift, mean, yerr=sides, **look))
+    axes.set_xlim(0, 100 * limit)
+    axes.set_ylim(0, max(100 * limit, 1.05 * max(100 * v[1] for found in points.values() for _, v in found)))
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(plain(title, 60))
+    legend_below(made, handles, [plain(name, 40) for name in points], columns=3)
+    return made
