@@ -44,6 +44,7 @@ class AgentRunner:
         threads: int | None = None,
         keep_readings: bool = False,
         traces: str | None = None,
+        record_attention: bool = False,
     ) -> None:
         """Loads the models and makes the environment.
 
@@ -58,6 +59,7 @@ class AgentRunner:
                 than one.
             keep_readings: Whether results hold the sensors' readings.
             traces: A folder in which every episode leaves its run.
+            record_attention: Whether these runs keep the attention on every token of their prompts.
 
         Raises:
             ModelError: A model can't be loaded.
@@ -73,7 +75,7 @@ class AgentRunner:
         self.agent = (agent if isinstance(agent, AgentSpec) else AgentSpec.model_validate(agent)).build()
         self.reads = keep_readings
         self.max_steps, self.seconds = max_steps, seconds
-        self.traces = Path(traces) if traces else None
+        self.traces, self.record_attention = Path(traces) if traces else None, record_attention
         self._shared: SharedAgent | None = None
         self._player: Callable[[], AbstractContextManager[Agent]] = lambda: nullcontext(self.agent)
 
@@ -106,7 +108,14 @@ class AgentRunner:
             folder = self._folder(index, case)
             with (
                 self._player() as agent,
-                agent.start(task, self.env, seed=case.seed, max_steps=self.max_steps, run_folder=folder) as run,
+                agent.start(
+                    task,
+                    self.env,
+                    seed=case.seed,
+                    max_steps=self.max_steps,
+                    run_folder=folder,
+                    record_attention=self.record_attention,
+                ) as run,
             ):
                 for event in run:
                     watch(event)
