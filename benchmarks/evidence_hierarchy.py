@@ -7,7 +7,8 @@
 Every row is an agent with its sensors and controllers (``hierarchy_rows.py``), which answers every case of a column
 (``hierarchy_columns.py``) in the agent's loop. LOCALIZE is the folder of ``homeostat localize --suite chat``, PROBE
 that of ``homeostat fit-probe``. Rows are chosen by their figures on the dev split; the test split is run once. The
-answers of a row and a column are kept in ``--out`` and not asked for again, so that a killed run goes on.
+answers of a row and a column are kept in ``--out`` and not asked for again, so that a killed run goes on. With
+``--remember``, the rows of a column share the answers to equal calls, so that most of them cost their corrections only.
 
 JSON: ``table`` has for each column and row ``kept`` (conflicts in which the higher instruction was followed) and
 ``twins`` (aligned cases that were done), with Wilson intervals at 95 %, ``gain`` and ``twins_gain`` (the differences to
@@ -31,6 +32,7 @@ from typing import Any
 
 from hierarchy_columns import COLUMNS, TOKENS, column
 from hierarchy_rows import HELP, row_of
+from remembering import Remembering
 
 from homeostat import Agent, TransformersModel
 from homeostat.agent.loop.episode import Episode
@@ -45,7 +47,7 @@ CHOSEN = "bare,default,remind,remind-alarm,spotlight,instaboost,focal x8,pull 3 
 
 
 def played(
-    model: TransformersModel, probe: ProbeWeights, row: str, cases: list[Case], tokens: int, batch: int
+    model: TransformersModel | Remembering, probe: ProbeWeights, row: str, cases: list[Case], tokens: int, batch: int
 ) -> dict[str, Any]:
     """The outcome of every case in one row, and what the row cost."""
     limits = LoopLimits(max_new_tokens=tokens)
@@ -169,6 +171,11 @@ def main() -> None:
     )
     parser.add_argument("--tokens", type=int, default=None, help="the longest answer; by column if it is left out")
     parser.add_argument("--batch", type=int, default=8, help="the most cases that are answered at a time")
+    parser.add_argument(
+        "--remember",
+        action="store_true",
+        help="a call that an earlier row has made is answered from memory; the seconds are those of new calls",
+    )
     parser.add_argument("--chosen", default=None, help="the row that was chosen on dev; needed on test")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=None)
@@ -189,8 +196,9 @@ def main() -> None:
         file = args.out / f"{args.split} {name} {tokens}.json"
         kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         rows: dict[str, Any] = {}
+        answering = Remembering(model, args.batch) if args.remember else model
         for row in dict.fromkeys(("bare", *args.rows.split(","))):
-            play = partial(played, model, probe, row, tokens=tokens, batch=args.batch)
+            play = partial(played, answering, probe, row, tokens=tokens, batch=args.batch)
             done_now = completed(kept.get(row), play, cases)
             if done_now is not kept.get(row):
                 kept[row] = done_now
@@ -204,6 +212,8 @@ def main() -> None:
                 ),
                 flush=True,
             )
+        if isinstance(answering, Remembering):
+            answering.close()
         others = {row: one for row, one in kept.items() if all(case.id in one["answers"] for case in cases)}
         done[name] = rows | others
     found = summary(columns, done, args.chosen) | {"model": Path(args.model).name, "split": args.split}

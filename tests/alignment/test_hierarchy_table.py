@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from homeostat.agent import TransformersModel
 from homeostat.alignment import Localization
 from homeostat.alignment.conflicts.chat import hierarchy_twins
 from homeostat.alignment.conflicts.core import cases_of
 from homeostat.controllers import Pull, Remind, SetPoint, Steer
-from homeostat.sensors import ProbeWeights
+from homeostat.sensors import Actuator, ProbeWeights
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -151,3 +152,29 @@ def test_a_run_from_end_to_end_goes_on_where_it_was(text_folder: Path, tmp_path:
     again = subprocess.run(told, capture_output=True, text=True, check=True)
     assert again.stdout == first.stdout
     assert journal.stat().st_mtime_ns == before
+    told[told.index(str(tmp_path / "out"))] = str(tmp_path / "remembered")
+    shared = subprocess.run([*told, "--remember"], capture_output=True, text=True, check=True)
+    assert shared.stdout == first.stdout
+    one, other = (json.loads(next((tmp_path / name).iterdir()).read_text()) for name in ("out", "remembered"))
+    assert {row: found["answers"] for row, found in one.items()} == {row: f["answers"] for row, f in other.items()}
+    assert {row: found["calls"] for row, found in one.items()} == {row: f["calls"] for row, f in other.items()}
+
+
+def test_an_equal_call_is_answered_from_memory(benchmark: Any, text_folder: Path) -> None:
+    model = TransformersModel.load(str(text_folder))
+    remembering = benchmark("remembering")["Remembering"](model, 4)
+    (case, _) = cases_of([next(hierarchy_twins("dev"))])
+    (first,) = remembering.generate(case.prompt, max_new_tokens=3, seed=1)
+    (again,) = remembering.generate(case.prompt, max_new_tokens=3, seed=2)
+    (alone,) = model.generate(case.prompt, max_new_tokens=3)
+    assert again is first
+    assert first.tokens == alone.tokens
+    assert remembering.asked == 1
+    steered = (Actuator("system", gain=30.0),)
+    remembering.generate(case.prompt, max_new_tokens=3, steer=steered)
+    remembering.generate(case.prompt, max_new_tokens=2)
+    assert remembering.asked == 3
+    remembering.generate(case.prompt, max_new_tokens=3, temperature=1.0, seed=1)
+    remembering.generate(case.prompt, max_new_tokens=3, temperature=1.0, seed=1)
+    assert remembering.asked == 5  # what is drawn is drawn anew
+    remembering.close()
