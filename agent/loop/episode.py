@@ -13,59 +13,19 @@ from typing import Any
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command
-from pydantic import BaseModel, ConfigDict
 
 from homeostat.agent.events import Ending, Event, Failed, Finish
 from homeostat.agent.loop.checkpoint import THREAD, sqlite_saver
 from homeostat.agent.loop.context import RunContext
 from homeostat.agent.loop.env_calls import GRACE
 from homeostat.agent.loop.graph import compile_loop, recursion_limit
+from homeostat.agent.loop.result import Episode
 from homeostat.agent.loop.state import EpisodeState
-from homeostat.controllers.context import Record
-from homeostat.envs.core import TaskInfo
 from homeostat.errors import CallInterrupted, CheckpointError, ComponentError, EnvTimeout
 
 __all__ = ["Episode", "StoredRun", "drive", "saved", "stored_run"]
 
 _AGAIN = 0.2  # seconds between two attempts to interrupt the model
-
-
-class Episode(BaseModel):
-    """The result of a run.
-
-    Attributes:
-        run: The run's id.
-        task: The task.
-        seed: The seed of the task and of sampling.
-        success: Whether the task's check holds; None where nothing judges it, as with a goal in free words.
-        ended: How the episode ended (see :data:`~homeostat.agent.events.Ending`).
-        reason: Why it ended; the question where it waits for an answer.
-        steps: The number of environment steps.
-        calls: The number of model calls.
-        tokens: The number of generated tokens.
-        prompt_tokens: The number of prompt tokens that were computed; those from the key-value cache don't count.
-        seconds: The wall-clock time, in seconds.
-        decisions: Every decision of the controllers other than to proceed, oldest first.
-        question: The question that waits for an answer, where ``ended`` is ``"asked"``.
-        folder: The run's folder; None without one.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    run: str
-    task: TaskInfo
-    seed: int
-    success: bool | None
-    ended: Ending
-    reason: str = ""
-    steps: int
-    calls: int
-    tokens: int
-    prompt_tokens: int
-    seconds: float
-    decisions: tuple[Record, ...] = ()
-    question: str | None = None
-    folder: Path | None = None
 
 
 def drive(

@@ -13,7 +13,16 @@ from pydantic import ValidationError
 from homeostat.data_files import DataError, read_json
 from homeostat.envs.harness.results import NEXUS_ENDINGS, Result, nexus_ending
 from homeostat.envs.harness.statistics import Interval, cluster_bootstrap, newcombe_paired, wilson
+from homeostat.envs.harness.views import (
+    comparison_chart,
+    comparison_html,
+    comparison_table,
+    results_chart,
+    results_html,
+    results_table,
+)
 from homeostat.errors import ConfigError
+from homeostat.plots.figures import Chart
 
 __all__ = ["Comparison", "Evaluation", "Flip", "TemplateChange", "compare", "read_evaluation", "read_results"]
 
@@ -92,6 +101,32 @@ class Comparison:
             obeyed = ("obeyed_before", "obeyed_after", "obeyed_gain")
             figures |= {name: one.as_dict() for name, one in zip(obeyed, self.obeyed, strict=True)}
         return {"pairs": self.pairs} | figures | {"gain_clustered": clustered, "endings": dict(self.endings)}
+
+    def plot(self) -> Chart:
+        """Draws what the second evaluation rescued against what it harmed.
+
+        Returns:
+            The chart, which notebooks show, and whose method ``save`` writes PNG or SVG.
+
+        Raises:
+            ConfigError: matplotlib (extra ``plot``) is not installed.
+        """
+        return comparison_chart(self)
+
+    def to_pandas(self) -> Any:
+        """Makes a table with one row for each template.
+
+        Returns:
+            A ``pandas.DataFrame``; :func:`~homeostat.envs.harness.views.comparison_table` lists its columns.
+
+        Raises:
+            ConfigError: pandas (extra ``plot``) is not installed.
+        """
+        return comparison_table(self)
+
+    def _repr_html_(self) -> str:
+        """The table that notebooks show."""
+        return comparison_html(self)
 
 
 def compare(before: Sequence[Result], after: Sequence[Result]) -> Comparison:
@@ -178,6 +213,32 @@ class Evaluation:
 
     arguments: dict[str, Any]
     results: tuple[Result, ...]
+
+    def plot(self) -> Chart:
+        """Draws the success by template, the lowest first, with 95 % intervals.
+
+        Returns:
+            The chart, which notebooks show, and whose method ``save`` writes PNG or SVG.
+
+        Raises:
+            ConfigError: There is no episode, or matplotlib (extra ``plot``) is not installed.
+        """
+        return results_chart(self.results)
+
+    def to_pandas(self) -> Any:
+        """Makes a table with one row for each episode.
+
+        Returns:
+            A ``pandas.DataFrame``; :func:`~homeostat.envs.harness.views.results_table` lists its columns.
+
+        Raises:
+            ConfigError: pandas (extra ``plot``) is not installed.
+        """
+        return results_table(self.results)
+
+    def _repr_html_(self) -> str:
+        """The table that notebooks show."""
+        return results_html(self.arguments, self.results)
 
 
 def read_results(path: Path) -> list[Result]:
