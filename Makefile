@@ -6,7 +6,7 @@ STAMP := $(VENV)/.homeostat-installed
 # The packages under their import names, as links: type checkers can't follow a mapping of folders.
 TYPES := $(VENV)/types/homeostat
 
-PACKAGES := agent alignment controllers envs nano sensors
+PACKAGES := agent alignment controllers envs nano sensors viewer
 
 .PHONY: setup types demo test bench lint format typecheck evidence clean
 

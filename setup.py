@@ -6,7 +6,7 @@ root package (``homeostat.agent``). Setuptools can't find packages under such a 
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("agent", "alignment", "controllers", "envs", "nano", "sensors")
+FOLDERS = ("agent", "alignment", "controllers", "envs", "nano", "sensors", "viewer")
 """Every folder that is a subpackage of ``homeostat``; ``homeostat/`` itself is the root package."""
 
 packages = [name for name in find_packages() if name.partition(".")[0] == "homeostat"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("homeostat", "agent", "alignment", "controllers", "envs", "nano", "sensors")
+ROOMS = ("homeostat", "agent", "alignment", "controllers", "envs", "nano", "sensors", "viewer")
 DATA = ("envs/phone/apps", "envs/phone/tasks", "envs/phone/adversity", "envs/phone/recordings", "homeostat/cli")
 """Many small parts of one kind, described once by their base class; and commands, whose help is their options' text."""
 CONTRACT = {

@@ -63,7 +63,7 @@ def test_the_source_distribution_holds_the_repository(packed):
 
 def test_the_wheel_holds_every_module_and_its_data(packed):
     modules = set()
-    for folder in ("homeostat", "agent", "alignment", "controllers", "envs", "nano", "sensors"):
+    for folder in ("homeostat", "agent", "alignment", "controllers", "envs", "nano", "sensors", "viewer"):
         base = ROOT / folder
         prefix = "homeostat" if folder == "homeostat" else f"homeostat/{folder}"
         for path in base.rglob("*"):
@@ -73,7 +73,9 @@ def test_the_wheel_holds_every_module_and_its_data(packed):
     assert modules - packed["wheel"] == set()
     for name in (
         "homeostat/py.typed",
-        "homeostat/envs/harness/page.html.j2",
+        "homeostat/viewer/templates/run.html.j2",
+        "homeostat/viewer/styles/base.css",
+        "homeostat/viewer/scripts/run.js",
         "homeostat/envs/phone/assets/DejaVuSansMono.ttf",
         "homeostat/nano/weights/executor/model.safetensors",
         "homeostat/nano/weights/executor/chat_template.jinja",

@@ -14,7 +14,6 @@ from .fixation import Fixation as Fixation
 from .inspect_format import inspect_log as inspect_log, write_inspect as write_inspect
 from .journal import Journal as Journal
 from .measures import per_kind as per_kind, per_template as per_template, summary as summary
-from .page import comparison_page as comparison_page, write_page as write_page
 from .policies import POLICIES as POLICIES, PolicyRunner as PolicyRunner, policy_spec as policy_spec
 from .results import NEXUS_ENDINGS as NEXUS_ENDINGS, Result as Result, nexus_ending as nexus_ending
 from .runner import Case as Case, Runner as Runner, RunnerSpec as RunnerSpec

@@ -6,10 +6,10 @@ from homeostat.envs import harness
 
 NAMES = """
 NEXUS_ENDINGS POLICIES Case Comparison EnvKind Evaluation Fixation Flip Interval Journal Limits PolicyRunner
-Result Runner RunnerSpec Suite TemplateChange cluster_bootstrap compare comparison_page env_kind env_names evaluate
+Result Runner RunnerSpec Suite TemplateChange cluster_bootstrap compare env_kind env_names evaluate
 inspect_log load_suite make_env newcombe_paired nexus_ending per_kind per_template policy_spec quantile
 random_case read_evaluation read_results reversed_redundancy steps_ratio suite_names summary wilson
-write_inspect write_json write_page write_parquet
+write_inspect write_json write_parquet
 """
 
 

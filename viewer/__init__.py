@@ -1,0 +1,8 @@
+"""Pages that show runs, evaluations and comparisons: as files (``homeostat report``) and live (``homeostat view``).
+
+Importing this package is cheap: every name is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
