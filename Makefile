@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.homeostat-installed
 # The packages under their import names, as links: type checkers can't follow a mapping of folders.
 TYPES := $(VENV)/types/homeostat
+# The packages as Python imports them, as files: what the API pages of the site are made from.
+SOURCES := $(VENV)/sources
 
 PACKAGES := agent alignment controllers envs nano sensors viewer
 
-.PHONY: setup types demo test bench lint format typecheck evidence clean
+.PHONY: setup types demo test bench lint format typecheck docs sources notebooks evidence clean
 
 setup: $(STAMP)
 
@@ -50,6 +52,16 @@ lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+sources: setup
+	rm -rf $(SOURCES)
+	$(BIN)/python setup.py --quiet build_py --build-lib $(SOURCES)
+
+docs: sources
+	NO_MKDOCS_2_WARNING=1 HOMEOSTAT_SOURCES=$(SOURCES) $(BIN)/mkdocs build --strict
+
+notebooks: setup
+	$(BIN)/python docs/notebook_pages.py
 
 format: setup
 	$(BIN)/ruff format .

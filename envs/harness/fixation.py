@@ -1,6 +1,6 @@
 """Fixation: do an agent's errors land on decoys, and does it return to a decoy after it was told?
 
-Naeini et al. (arXiv 2307.11236, the Only Connect Wall) find that language models fixate on red herrings: misleading
+Naeini et al. (arXiv 2306.11167, the Only Connect Wall) find that language models fixate on red herrings: misleading
 items that resemble the right ones (Einstellung effect). They measure solved walls, with and without red herrings. Here
 the red herrings are *decoys*: apps that look like the app of the task. Two measures of an agent are ours:
 
