@@ -35,6 +35,7 @@ function summary(record) {
     start.task.rules.length > 0 &&
       h("ul", { class: "rules", "aria-label": "Rules" }, start.task.rules.map((rule) => foreign(rule, "li"))),
     h("p", { class: "verdict" }, badge(words, kind), finish?.reason && [" ", foreign(finish.reason, "span", { class: "soft" })]),
+    relatives(record),
     record.notes.length > 0 && h("ul", { class: "notes", "aria-label": "Notes" }, record.notes.map((note) => foreign(note, "li"))),
     h(
       "dl", { class: "figures" },
