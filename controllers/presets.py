@@ -83,6 +83,11 @@ def _pull(profile: HeadProfile) -> tuple[Controller, ...]:
     return (Pull(base=3.0, slope=2.0, heads=profile.of("pull")),)
 
 
+def _pull_reminders(profile: HeadProfile) -> tuple[Controller, ...]:
+    pull = Pull(base=3.0, heads=profile.of("pull"))
+    return (Remind(name="pull-reminders", sensors=_PROBE, unparsable=False, pull=pull),)
+
+
 def _zero_tuning(profile: HeadProfile) -> tuple[Controller, ...]:
     return (Steer.zero_tuning(profile.gains.get("zero-tuning", 1.5), profile.of("zero-tuning")),)
 
@@ -146,6 +151,12 @@ PRESETS: dict[str, Preset] = {
             "pull",
             "more attention on the system message when a learned reading sees a conflict of instructions",
             _pull,
+            _PROBE,
+        ),
+        Preset(
+            "pull-reminders",
+            "system-reminders and pull in one attempt",
+            _pull_reminders,
             _PROBE,
         ),
         Preset("reconsider", "vote over four answers when the confidence alarms", _always(_RECONSIDER), _SURE | _DRIFT),

@@ -84,6 +84,15 @@ def test_system_reminders_restate_the_system_message(folder: Path) -> None:
     assert "go home" not in told[0]
 
 
+def test_pull_reminders_do_both_in_one_attempt(folder: Path) -> None:
+    learned(folder).save(folder / "probe.json")
+    taken = [e.decision for e in played(spec(folder, controllers="pull-reminders").build()) if isinstance(e, Decide)]
+    (told,) = [decision for decision in taken if isinstance(decision, Reminder)]
+    assert "open the settings" in told.text
+    (rule,) = told.actuators
+    assert (rule.span, rule.gain, rule.heads) == ("system", 3.0, frozenset(HEADS))
+
+
 def test_a_probe_is_read_where_it_is_named_and_only_there(folder: Path, tmp_path: Path) -> None:
     learned(folder).save(folder / "probe.json")
     assert not spec(folder, controllers="none").build().sensors
