@@ -148,7 +148,7 @@ def controllers_of(
     own = Path(source) / "heads.json"
     profile = HeadProfile(model=model)
     if heads is not None or own.is_file():
-        profile = HeadProfile.load(heads or own)
+        profile = HeadProfile.from_pretrained(heads or own)
         profile.check(model, weights_hash(source))
     if probe is not None:
         profile = profile.model_copy(update={"heads": {"pull": frozenset(probe.probe.heads), **profile.heads}})
@@ -183,7 +183,7 @@ def calibration_of(model: str, file: Path | None = None) -> Calibration | None:
     own = Path(source) / "calibration.json"
     if file is None and not own.is_file():
         return None
-    calibration = Calibration.load(file or own)
+    calibration = Calibration.from_pretrained(file or own)
     calibration.check(model, weights_hash(source), template_hash(source))
     return calibration
 
@@ -215,7 +215,7 @@ def probe_of(model: str, file: Path | None = None) -> ConflictProbe | None:
     own = Path(source) / "probe.json"
     if file is None and not own.is_file():
         return None
-    learned = ProbeWeights.load(file or own)
+    learned = ProbeWeights.from_pretrained(file or own)
     if learned.weights != (weights_hash(source) or ""):
         raise ConfigError(
             f"the probe {str(file or own)!r} was learned on {learned.model!r} ({learned.weights or 'from the hub'}), "

@@ -18,6 +18,7 @@ from .preference.mining import (
 from .preference.noise import NoiseFilter as NoiseFilter
 from .preference.pairs import Pair as Pair, read_pairs as read_pairs, write_pairs as write_pairs
 from .preference.steps import read_traces as read_traces
+from .sail.adapter_folders import Adapter as Adapter
 from .sail.adapters import load_adapted as load_adapted
 from .sail.comparison import HeadOverlap as HeadOverlap, compare_heads as compare_heads
 from .sail.config import AlignSettings as AlignSettings

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from pydantic import Field, field_serializer
 
 from homeostat.controllers.settings import Settings
-from homeostat.data_files import DataError, read_json
 from homeostat.errors import ConfigError
+from homeostat.hub import HubRecord
+from homeostat.model_cards import Card
 from homeostat.sensors.steering.head_weights import HeadWeights
 
 __all__ = ["HeadProfile", "Heads"]
@@ -20,7 +19,7 @@ Heads = frozenset[tuple[int, int]]
 """(layer, head) pairs, from 0."""
 
 
-class HeadProfile(Settings):
+class HeadProfile(HubRecord, Settings):
     """A model's attention heads and gains for several ways of steering.
 
     Attributes:
@@ -31,6 +30,10 @@ class HeadProfile(Settings):
         gains: Numbers that were chosen by validation, by their use.
         head_weights: (layer, head, weight) of each head, by the span whose attention the weights scale.
     """
+
+    file_name: ClassVar[str] = "heads.json"
+    what: ClassVar[str] = "profile"
+    remedy: ClassVar[str] = "create it again with homeostat profile"
 
     model: str
     weights: str | None = None
@@ -69,44 +72,33 @@ class HeadProfile(Settings):
         rows = self.head_weights.get(span)
         return HeadWeights.from_rows(rows) if rows else None
 
-    def save(self, path: Path) -> None:
-        """Writes the profile as JSON.
-
-        Args:
-            path: The file.
-
-        Raises:
-            ConfigError: The file can't be written.
-        """
-        try:
-            path.write_text(json.dumps(self.model_dump(), indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"can't write the profile {str(path)!r}: {error.strerror}; choose another file") from None
-
-    @classmethod
-    def load(cls, path: Path) -> HeadProfile:
-        """Reads a profile.
-
-        Args:
-            path: The file.
+    def card(self) -> Card:
+        """Describes the profile for people.
 
         Returns:
-            The profile.
-
-        Raises:
-            ConfigError: The file can't be read, or it is not a profile.
+            What its card tells.
         """
-        try:
-            data: Any = read_json(path)
-        except DataError as error:
-            raise ConfigError(
-                f"profile {str(path)!r} can't be read: {error}; create it again with homeostat profile"
-            ) from None
-        if not isinstance(data, dict):
-            raise ConfigError(
-                f"profile {str(path)!r} holds a {type(data).__name__}; create it again with homeostat profile"
-            )
-        return cls(**data)
+        found = {
+            f"heads for {use}": " ".join(f"{layer}.{head}" for layer, head in sorted(heads))
+            for use, heads in self.heads.items()
+        }
+        gains = {f"gain for {use}": f"{gain:g}" for use, gain in self.gains.items()}
+        weights = {f"head weights for {span}": f"{len(rows)} heads" for span, rows in self.head_weights.items()}
+        return Card(
+            title=f"Attention heads of {self.model} that are worth steering",
+            about="The heads, as layer.head, that the steering controllers of homeostat use. Use them with `homeostat "
+            "run --heads REPO`.",
+            load="from homeostat.controllers import HeadProfile\n\n"
+            'profile = HeadProfile.from_pretrained("REPO")\n'
+            f"heads = profile.of({next(iter(self.heads), 'pasta')!r})",
+            made=f"`homeostat profile`: each head was steered alone on steps of the suite {self.suite or 'not known'} "
+            "whose right answer is known, and the heads that made this answer more probable were kept.",
+            limits="The heads belong to these weights; others are refused. They were chosen on this suite, so that "
+            "their effect elsewhere has to be measured.",
+            facts={"model": self.model, "weights": self.weights or "not known", **found, **gains, **weights},
+            base_model=self.model,
+            tags=("attention", "attention-steering"),
+        )
 
     def check(self, model: str, weights: str | None) -> None:
         """Checks that the profile belongs to a model.

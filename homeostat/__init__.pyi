@@ -10,6 +10,7 @@ from .errors import (
     EnvError as EnvError,
     EnvTimeout as EnvTimeout,
     HomeostatError as HomeostatError,
+    HubError as HubError,
     ModelError as ModelError,
     OutOfMemory as OutOfMemory,
     PlanError as PlanError,

@@ -14,12 +14,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from homeostat.errors import ConfigError
-from homeostat.foreign_text import clipped, visible
+from homeostat.foreign_text import clipped, quoted, visible
 
 _R = TypeVar("_R", bound=BaseModel)
 
-__all__ = ["DataError", "parse_json", "parse_yaml", "read_json", "read_record", "read_text", "read_yaml"]
+__all__ = ["FORMAT", "DataError", "parse_json", "parse_yaml", "read_json", "read_record", "read_text", "read_yaml"]
 
+FORMAT = 1
+"""The version of the form of shared records. A file may state it under ``format``; a newer one is refused by name."""
 _YAML_CHARACTERS = 200_000  # about a third of a second for the parser
 _JSON_BYTES = 256 * 2**20
 _NODES = 10_000
@@ -100,10 +102,21 @@ def read_record(kind: type[_R], path: Path, what: str, remedy: str) -> _R:
         The record.
 
     Raises:
-        ConfigError: The file can't be read, or holds something else; the message names the file and the fault.
+        ConfigError: The file can't be read, is of a newer version, or holds something else; the message names the file
+            and the fault.
     """
     try:
-        return kind.model_validate(read_json(path))
+        data = read_json(path)
+        if isinstance(data, dict) and "format" in data and "format" not in kind.model_fields:
+            version = data.pop("format")
+            if version != FORMAT:
+                raise ConfigError(
+                    f"{what} {str(path)!r} has the format {quoted(version)}, and this version of homeostat reads "
+                    f"{FORMAT}; upgrade homeostat"
+                )
+        if not isinstance(data, dict):
+            raise ConfigError(f"not a {what}: {str(path)!r} holds a {type(data).__name__}; {remedy}")
+        return kind.model_validate(data)
     except DataError as error:
         raise ConfigError(f"{what} {str(path)!r} can't be read: {error}; {remedy}") from None
     except ValidationError as error:

@@ -3,6 +3,7 @@
     HomeostatError
     ├── ConfigError           a setting, a rule file or a combination that can't work
     │   └── UnknownName       a name that is in no registry (says which are, and the nearest)
+    ├── HubError              something on the Hugging Face hub that can't be found, read or written
     ├── PlanError             a planner's text that holds no plan, or a plan that can't be carried out
     ├── ModelError            a model that can't be loaded, rendered for, probed or run
     │   ├── PromptTooLong     a prompt that does not fit the model's context
@@ -34,6 +35,7 @@ __all__ = [
     "EnvError",
     "EnvTimeout",
     "HomeostatError",
+    "HubError",
     "ModelError",
     "OutOfMemory",
     "PlanError",
@@ -77,6 +79,10 @@ class UnknownName(ConfigError, LookupError):
         listed = ", ".join(names) or "none"
         listed = listed if len(listed) <= 1500 else listed[:1499] + "…"
         return cls(f"unknown {what} {name!r}; {hint}known: {listed}")
+
+
+class HubError(HomeostatError):
+    """Something on the Hugging Face hub that can't be found, read or written, or a hub that can't be reached."""
 
 
 class PlanError(HomeostatError, ValueError):

@@ -13,13 +13,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from homeostat.data_files import read_record
 from homeostat.errors import ConfigError
+from homeostat.hub import HubRecord
+from homeostat.model_cards import Card
 from homeostat.sensors.contracts import Need, Sensor
 
 __all__ = ["Alarm", "Calibration", "Thresholded", "calibrated_alarms", "conformal_threshold", "score", "settings_of"]
@@ -80,7 +80,7 @@ class Alarm(BaseModel):
         return most < self.threshold if self.side == "below" else most > self.threshold
 
 
-class Calibration(BaseModel):
+class Calibration(HubRecord):
     """Calibrated thresholds, and what they are valid for.
 
     Attributes:
@@ -95,6 +95,10 @@ class Calibration(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file_name: ClassVar[str] = "calibration.json"
+    what: ClassVar[str] = "calibration"
+    remedy: ClassVar[str] = "write it with homeostat calibrate"
 
     model: str
     weights: str | None
@@ -150,35 +154,30 @@ class Calibration(BaseModel):
             if made != here:
                 raise ConfigError(f"the calibration was made for {what} {made!r}, not {here!r}; calibrate again")
 
-    def save(self, file: Path) -> None:
-        """Writes the calibration as JSON.
-
-        Args:
-            file: The file; its folder is created.
-
-        Raises:
-            ConfigError: The file can't be written.
-        """
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"can't write the calibration {str(file)!r}: {error.strerror}; give another") from None
-
-    @classmethod
-    def load(cls, file: Path) -> Calibration:
-        """Reads a calibration.
-
-        Args:
-            file: The JSON file.
+    def card(self) -> Card:
+        """Describes the calibration for people.
 
         Returns:
-            The calibration.
-
-        Raises:
-            ConfigError: The file cannot be read or is invalid; the error names the file and the fault.
+            What its card tells.
         """
-        return read_record(cls, file, "calibration", "write it with homeostat calibrate")
+        rows = {alarm.sensor: f"alarms {alarm.side} {alarm.threshold:.6g} ({alarm.settings})" for alarm in self.alarms}
+        episodes = ", ".join(sorted({str(alarm.episodes) for alarm in self.alarms})) or "no"
+        return Card(
+            title=f"Alarm thresholds for {self.model}",
+            about=f"Thresholds of {len(self.alarms)} sensors of homeostat, at a false-alarm rate of {self.rate:.1%} of "
+            "benign episodes. Use them with `homeostat run --calibration REPO`.",
+            load="from homeostat.sensors import Calibration\n\n"
+            'calibration = Calibration.from_pretrained("REPO")\n'
+            "sensors = calibration.apply(sensors)",
+            made=f"`homeostat calibrate`: split conformal prediction on {episodes} benign episodes of the suite "
+            f"{self.suite} (split {self.split}, seed {self.seed}).",
+            limits="A threshold holds for these weights, this prompt template, these settings of the sensor and "
+            "episodes like those that it was computed from; other weights or another template are refused. The rate is "
+            "nominal: at most this share of further benign episodes from the same source raises an alarm.",
+            facts={"model": self.model, "weights": self.weights or "not known", "template": self.template, **rows},
+            base_model=self.model,
+            tags=("attention", "calibration", "conformal-prediction"),
+        )
 
 
 def settings_of(sensor: Sensor) -> str:

@@ -15,14 +15,15 @@ single heads do (``docs/evidence.md``).
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, Self
+import os
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from homeostat.data_files import read_record
+from homeostat.hub import HubRecord
+from homeostat.model_cards import Card, Metric
 from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.attention_drift import FLOOR
 from homeostat.sensors.context import SensorContext
@@ -32,8 +33,10 @@ from homeostat.sensors.spans import covered
 
 __all__ = ["ConflictProbe", "ProbeWeights", "head_features"]
 
+_AUROC_DEV = ("AUROC on dev", "dev wordings")
 
-class ProbeWeights(BaseModel):
+
+class ProbeWeights(HubRecord):
     """What ``homeostat fit-probe`` learns for one model.
 
     Attributes:
@@ -54,6 +57,10 @@ class ProbeWeights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    file_name: ClassVar[str] = "probe.json"
+    what: ClassVar[str] = "probe"
+    remedy: ClassVar[str] = "write it with homeostat fit-probe"
+
     model: str
     weights: str = ""
     higher: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -66,7 +73,7 @@ class ProbeWeights(BaseModel):
     threshold: float
     rate: float = Field(gt=0, lt=1)
     prompts: int
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sizes(self) -> Self:
@@ -90,30 +97,38 @@ class ProbeWeights(BaseModel):
         found: NDArray[np.float64] = standard @ np.array(self.coefficients) + self.intercept
         return found
 
-    def save(self, file: Path) -> None:
-        """Writes a JSON file.
-
-        Args:
-            file: The file; its folder is created if it does not exist.
-        """
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, file: Path) -> ProbeWeights:
-        """Reads a JSON file.
-
-        Args:
-            file: The file, or a folder with ``probe.json``.
+    def card(self) -> Card:
+        """Describes the probe for people.
 
         Returns:
-            The weights.
-
-        Raises:
-            ConfigError: The file can't be read or holds something else.
+            What its card tells.
         """
-        path = file / "probe.json" if file.is_dir() else file
-        return read_record(cls, path, "probe", "write it with homeostat fit-probe")
+        told = {"auroc_left_out": ("AUROC", "train wordings that were left out of the fit"), "auroc_dev": _AUROC_DEV}
+        told |= {"alarms_dev": ("share of conflicts with an alarm", "dev wordings")}
+        known = [(*told.get(name, (name, "not known")), value) for name, value in self.figures.items()]
+        return Card(
+            title=f"A probe of contradicting instructions for {self.model}",
+            about=f"A linear probe on the attention of {len(self.heads)} heads, which alarms where the user's "
+            "instruction contradicts the system's. Use it with `homeostat run --probe REPO`.",
+            load="from homeostat.sensors import ConflictProbe\n\n"
+            'sensor = ConflictProbe.from_pretrained("REPO")\n'
+            "threshold = sensor.threshold",
+            made=f"`homeostat fit-probe` on {self.prompts} prompts: conflicts and their aligned twins. The threshold "
+            f"was set on other wordings, so that at most {self.rate:.0%} of the twins alarm.",
+            limits="The probe belongs to these weights; others are refused. It was learned on generated conflicts of "
+            "the kinds that homeostat knows, and reads a correlate of the conflict, not its cause.",
+            facts={
+                "model": self.model,
+                "weights": self.weights or "not known",
+                "higher spans": ", ".join(self.higher),
+                "lower spans": ", ".join(self.lower),
+                "heads": " ".join(f"{layer}.{head}" for layer, head in self.heads),
+                "alarm above": f"{self.threshold:+.4g}",
+            },
+            metrics=tuple(Metric(name, value, on) for name, on, value in known),
+            base_model=self.model,
+            tags=("attention", "instruction-hierarchy", "probe"),
+        )
 
 
 class ConflictProbe:
@@ -137,7 +152,7 @@ class ConflictProbe:
         self.threshold = probe.threshold
 
     @classmethod
-    def load(cls, file: str | Path) -> ConflictProbe:
+    def load(cls, file: str | os.PathLike[str]) -> ConflictProbe:
         """Creates the sensor from a file.
 
         Args:
@@ -149,7 +164,27 @@ class ConflictProbe:
         Raises:
             ConfigError: The file can't be read or holds something else.
         """
-        return cls(ProbeWeights.load(Path(file)))
+        return cls(ProbeWeights.load(file))
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | os.PathLike[str], *, revision: str | None = None, token: str | None = None
+    ) -> ConflictProbe:
+        """Creates the sensor from a folder, a file or the hub.
+
+        Args:
+            name: A folder, a file, or a name on the hub.
+            revision: The version on the hub; None takes the newest.
+            token: The token for the hub; None takes the one that you are logged in with.
+
+        Returns:
+            The sensor.
+
+        Raises:
+            ConfigError: There is no such file, or it holds something else.
+            HubError: The hub has nothing of this name, or can't be reached.
+        """
+        return cls(ProbeWeights.from_pretrained(name, revision=revision, token=token))
 
     def read(self, attempt: Attempt, context: SensorContext) -> Reading:
         """Reads an attempt; it is not judged without attention, or without spans of both kinds."""

@@ -14,10 +14,14 @@ from typing import Any
 from homeostat.data_files import DataError, read_json
 from homeostat.errors import ModelError
 from homeostat.foreign_text import quoted
+from homeostat.hub import download_folder
 
-__all__ = ["adapter_base", "is_adapter", "merged"]
+__all__ = ["ADAPTER_FILES", "adapter_base", "adapter_on_hub", "check_adapter", "is_adapter", "merged"]
 
+ADAPTER_FILES = ("adapter_config.json", "*.safetensors", "homeostat.json", "README.md")
+"""The files of an adapter that are downloaded, copied and uploaded."""
 _FILE = "adapter_config.json"
+_WEIGHTS = "adapter_model.safetensors"
 
 
 def is_adapter(source: str) -> bool:
@@ -31,6 +35,41 @@ def is_adapter(source: str) -> bool:
     """
     folder = Path(source)
     return (folder / _FILE).is_file() and not (folder / "config.json").is_file()
+
+
+def adapter_on_hub(name: str, *, revision: str | None = None, token: str | None = None) -> Path:
+    """Downloads an adapter from the hub, or finds it in the local cache.
+
+    Args:
+        name: The name of its repository.
+        revision: The adapter's version; None takes the newest.
+        token: The token for the hub.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        HubError: The hub has nothing of this name, or can't be reached.
+        ModelError: The repository holds no adapter, or its weights are no safetensors.
+    """
+    folder = download_folder(name, "adapter", ADAPTER_FILES, revision=revision, token=token)
+    if not is_adapter(str(folder)):
+        raise ModelError(f"{name!r} on the hub holds no {_FILE}; it is no adapter")
+    check_adapter(str(folder))
+    return folder
+
+
+def check_adapter(folder: str) -> None:
+    """Checks that an adapter's weights are safetensors, because pickled ones could run code.
+
+    Args:
+        folder: The adapter's folder.
+
+    Raises:
+        ModelError: There are no such weights.
+    """
+    if not (Path(folder) / _WEIGHTS).is_file():
+        raise ModelError(f"adapter {folder!r} holds no {_WEIGHTS}; save it again in PEFT with safe_serialization=True")
 
 
 def adapter_base(folder: str) -> str:
@@ -69,8 +108,9 @@ def merged(model: Any, folder: str) -> Any:
         The model in evaluation mode.
 
     Raises:
-        ModelError: PEFT is not installed, or the adapter does not fit the model.
+        ModelError: PEFT is not installed, the weights are no safetensors, or the adapter does not fit the model.
     """
+    check_adapter(folder)
     if find_spec("peft") is None:
         raise ModelError(f"adapter {folder!r} needs peft; pip install 'homeostat[align]'")
     from peft import PeftModel

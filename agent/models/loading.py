@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from homeostat.agent.models.adapters import adapter_base, is_adapter, merged
+from homeostat.agent.models.adapters import adapter_base, adapter_on_hub, is_adapter, merged
 from homeostat.agent.models.gguf import (
     dequantised,
     gguf_arguments,
@@ -84,11 +84,13 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None) -> str:
         revision: The version of a hub model, or of an adapter's base model; None for the newest.
 
     Returns:
-        The folder or file, or the hub name of a model that is cached or can be reached.
+        The folder or file (of an adapter on the hub: its folder in the local cache), or the hub name of a model that
+        is cached or can be reached.
 
     Raises:
         ModelError: There is no such model, the hub can't be reached, a model that is not on the hub has a revision, or
             the name means a model on a server, whose weights are not here.
+        HubError: An adapter can't be downloaded from the hub.
         UnknownName: The name begins with ``homeostat/``, but no package registers it.
     """
     text = os.fspath(name)
@@ -98,8 +100,9 @@ def resolve(name: str | os.PathLike[str], revision: str | None = None) -> str:
         )
     source = _on_disk(text)
     if source is None:
-        _check_hub(text, revision)
-        return text
+        if not _check_hub(text, revision):
+            return text
+        source = str(adapter_on_hub(text))
     if is_adapter(source):
         resolve(adapter_base(source), revision)
         return source
@@ -134,17 +137,28 @@ def _on_disk(text: str) -> str | None:
     return None
 
 
-def _check_hub(name: str, revision: str | None) -> None:
-    """Asks the hub once, in place of the loader's long retries, and raises ModelError where that fails."""
+def _check_hub(name: str, revision: str | None) -> bool:
+    """Asks the hub once, in place of the loader's long retries, and raises ModelError where that fails.
+
+    Returns whether the name means an adapter; the revision is then that of its base model.
+    """
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
-            return
+            return False
+        if isinstance(try_to_load_from_cache(name, "adapter_config.json"), str):
+            return True
         if constants.HF_HUB_OFFLINE:
             raise ModelError(f"model {name!r} is not in the local cache and HF_HUB_OFFLINE is set; give a folder")
-        HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
+        try:
+            found = HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
+        except RevisionNotFoundError:
+            found = HfApi().model_info(name, timeout=_HUB_SECONDS)
+            if not _holds_adapter(found):
+                raise
+        return _holds_adapter(found)
     except RevisionNotFoundError:
         raise ModelError(f"model {name!r} has no revision {revision!r}; give a branch, a tag or a commit") from None
     except (RepositoryNotFoundError, HFValidationError):
@@ -155,6 +169,12 @@ def _check_hub(name: str, revision: str | None) -> None:
         raise ModelError(
             f"model {name!r} is not cached and the hub can't be reached ({type(error).__name__}); give a folder"
         ) from None
+
+
+def _holds_adapter(found: Any) -> bool:
+    """Whether a repository on the hub holds an adapter, and no whole model."""
+    files = {file.rfilename for file in found.siblings or ()}
+    return "adapter_config.json" in files and "config.json" not in files
 
 
 def load_weights(

@@ -10,6 +10,7 @@ from typing import Any
 from homeostat.agent.models.adapters import adapter_base
 from homeostat.agent.models.loading import resolve
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.model_cards import Card, Metric
 from homeostat.model_options import Quantization
 
 __all__ = ["load_adapted", "lora", "lora_config", "merge", "trained_parameters", "write_card"]
@@ -139,14 +140,19 @@ def write_card(
         command: The command that trained the adapter.
         tags: What the hub lists the adapter under.
     """
-    rows = "\n".join(f"| {name} | {before:.4g} | {after:.4g} |" for name, (before, after) in scores.items())
-    lines = "\n".join(f"- **{key}**: {value}" for key, value in facts.items())
-    how = f"A LoRA adapter, trained with `homeostat {command}` (config.yaml beside it)."
-    title = f"# {folder.resolve().parent.name}\n\n{how}"
-    text = (
-        f"---\nbase_model: {facts.get('base model', '')}\nlibrary_name: peft\n"
-        f"tags: [{', '.join(('homeostat', *tags))}]\n---\n\n"
-        f"{title}\n\n{lines}\n\n"
-        f"| score | before | after |\n|---|---|---|\n{rows}\n"
+    base = str(facts.get("base model", ""))
+    card = Card(
+        title=folder.resolve().parent.name,
+        about=f"A LoRA adapter for `{base}`. Its folder or its name on the hub stands wherever homeostat names a "
+        "model: `homeostat run --model REPO`. It loads in plain PEFT, too.",
+        load='from homeostat.alignment import Adapter\n\nmodel = Adapter.from_pretrained("REPO").load()',
+        made=f"With `homeostat {command}`; config.yaml beside the adapter's folder holds all settings.",
+        limits="The adapter belongs to this base model, and its effect was measured on the data that are named here. "
+        "Differences between before and after are those of one training run.",
+        facts=facts,
+        metrics=tuple(Metric(name, after, "training run", before=before) for name, (before, after) in scores.items()),
+        base_model=base,
+        tags=tags,
+        library="peft",  # so that the hub shows how PEFT loads it
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(card.text(), encoding="utf-8")  # in place of the one that PEFT has written

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from homeostat.data_files import read_record
+from homeostat.hub import HubRecord
+from homeostat.model_cards import Card, Metric
 
 __all__ = ["Causal", "Localization"]
 
@@ -48,7 +48,7 @@ class Causal(BaseModel):
         return all(moved > abs(one - self.margin_plain) for one in self.margin_random)
 
 
-class Localization(BaseModel):
+class Localization(HubRecord):
     """The focal heads and layers of one model. The four tables are (L, H), as in
     :class:`~homeostat.alignment.sail.head_drift.HeadDrift`.
 
@@ -68,6 +68,10 @@ class Localization(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    file_name: ClassVar[str] = "localization.json"
+    what: ClassVar[str] = "localization"
+    remedy: ClassVar[str] = "run homeostat localize"
+
     model: str
     weights: str = ""
     twins: int
@@ -80,27 +84,46 @@ class Localization(BaseModel):
     layers: Annotated[tuple[int, ...], Field(min_length=1)]
     causal: Causal | None = None
 
-    def save(self, file: Path) -> None:
-        """Writes a JSON file.
-
-        Args:
-            file: The file; its folder is created if it does not exist.
-        """
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, file: Path) -> Localization:
-        """Reads a JSON file.
-
-        Args:
-            file: The file, or a folder with ``localization.json``.
+    def card(self) -> Card:
+        """Describes the localization for people.
 
         Returns:
-            The localization.
-
-        Raises:
-            ConfigError: The file can't be read or holds something else.
+            What its card tells.
         """
-        path = file / "localization.json" if file.is_dir() else file
-        return read_record(cls, path, "localization", "run homeostat localize")
+        facts = {
+            "model": self.model,
+            "weights": self.weights or "not known",
+            "higher instruction": ", ".join(self.higher),
+            "focal heads": " ".join(f"{layer}.{head}" for layer, head in self.heads),
+            "focal layers": ", ".join(map(str, self.layers)),
+        }
+        metrics: tuple[Metric, ...] = ()
+        if self.causal is not None:
+            check, on = self.causal, f"{self.causal.cases} conflicts, attention scaled by {self.causal.factor:g}"
+            facts["causal check"] = "holds" if check.holds else "does not hold"
+            metrics = (
+                Metric("margin, focal heads steered", check.margin_focal, on, before=check.margin_plain),
+                Metric(
+                    "margin, random heads steered",
+                    sum(check.margin_random) / len(check.margin_random),
+                    f"{on}; mean and range of {len(check.margin_random)} draws",
+                    interval=(min(check.margin_random), max(check.margin_random)),
+                    before=check.margin_plain,
+                ),
+            )
+        return Card(
+            title=f"Where {self.model} attends differently when instructions conflict",
+            about="The heads and layers whose attention changes between a conflict of instructions and its aligned "
+            "twin. Use them with `homeostat align --localization REPO` and `homeostat fit-probe --heads REPO`.",
+            load="from homeostat.alignment import Localization\n\n"
+            'found = Localization.from_pretrained("REPO")\n'
+            "heads, layers = found.heads, found.layers",
+            made=f"`homeostat localize` on {self.twins} pairs of twins. The margin is log p(chosen) − log p(rejected), "
+            "in nats per token.",
+            limits="The heads belong to these weights and these kinds of conflict. A change of attention is no proof "
+            "of its effect: see the causal check.",
+            facts=facts,
+            metrics=metrics,
+            base_model=self.model,
+            tags=("attention", "instruction-hierarchy", "localization"),
+        )

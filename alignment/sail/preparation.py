@@ -97,7 +97,7 @@ def prepare(settings: AlignSettings) -> Preparation:
     network, processor = load_weights(source, **settings.load_options())
     style = load_style(source, network.config.model_type, processor)
     model = TransformersModel(network, processor, name=settings.model, style=style, reuse=False)
-    localization = Localization.load(settings.localization) if settings.localization is not None else None
+    localization = Localization.from_pretrained(settings.localization) if settings.localization is not None else None
     layers = _layers(settings, localization, len(find_decoder(network)))
     adapter_targets(network, layers, settings.targets)
     tokens = tokenise(model.renderer, train)

@@ -61,17 +61,23 @@ Planner = Annotated[
 ]
 Heads = Annotated[
     Path | None,
-    typer.Option(help="Attention heads to steer, as 'homeostat profile' writes them. Default: the model's own file."),
+    typer.Option(
+        help="Attention heads to steer, as 'homeostat profile' writes them: a file, its folder, or a hub name. "
+        "Default: the model's own file."
+    ),
 ]
 Calibration = Annotated[
     Path | None,
-    typer.Option(help="Alarm thresholds, as 'homeostat calibrate' writes them. Default: the model's own file."),
+    typer.Option(
+        help="Alarm thresholds, as 'homeostat calibrate' writes them: a file, its folder, or a hub name. Default: the "
+        "model's own file."
+    ),
 ]
 Probe = Annotated[
     Path | None,
     typer.Option(
-        help="A learned reading of conflicts, as 'homeostat fit-probe' writes it: a file or its folder. Default: the "
-        "model's own, where a controller needs it."
+        help="A learned reading of conflicts, as 'homeostat fit-probe' writes it: a file, its folder, or a hub name. "
+        "Default: the model's own, where a controller needs it."
     ),
 ]
 Memory = Annotated[

@@ -52,9 +52,14 @@ class DiagnoseSettings(Settings):
         "with the sensors that they need. Default: the bare model.",
     )
     probe: Path | None = Field(
-        None, description="A learned reading of conflicts, as 'homeostat fit-probe' writes it: a file or its folder."
+        None,
+        description="A learned reading of conflicts, as 'homeostat fit-probe' writes it: a file, its folder, "
+        "or a hub name.",
     )
-    heads: Path | None = Field(None, description="Attention heads to steer, as 'homeostat profile' writes them.")
+    heads: Path | None = Field(
+        None,
+        description="Attention heads to steer, as 'homeostat profile' writes them: a file, its folder, or a hub name.",
+    )
     judge: str | None = Field(
         None,
         description="Model that also scores the answers: a name, a folder, openai:NAME, or a server's address. "
@@ -170,7 +175,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
         unparsable=unparsable,
     )
     (settings.out / "report.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    plot(found, settings.out / "report.png")
+    plot(found).save(settings.out / "report.png")
     show(found, console)
     typer.echo(f"{settings.out}: report.json, report.png")
 

@@ -19,7 +19,8 @@ class FitProbeSettings(Settings):
     """The settings of ``homeostat fit-probe``; every field is a flag."""
 
     heads: Path = Field(
-        Path("runs/localize"), description="The model's localization.json, or its folder (`homeostat localize`)."
+        Path("runs/localize"),
+        description="The model's localization (`homeostat localize`): a file, its folder, or a hub name.",
     )
     kinds: list[str] = Field([], description="Kinds of conflict. Default: all kinds.")
     train: int = Field(192, ge=2, description="Number of train conflicts, each with its aligned twin.")
@@ -38,7 +39,7 @@ def _run(settings: FitProbeSettings, dry_run: bool) -> None:
     kinds = tuple(settings.kinds or HIERARCHY_KINDS)
     train = cases_of(islice(hierarchy_twins("train", settings.seed, kinds), settings.train))
     dev = cases_of(islice(hierarchy_twins("dev", settings.seed, kinds), settings.dev))
-    heads = Localization.load(settings.heads).heads
+    heads = Localization.from_pretrained(settings.heads).heads
     if dry_run:
         typer.echo(f"{len(train)} train and {len(dev)} dev prompts, {len(heads)} heads")
         return

@@ -36,8 +36,8 @@ class LocalizeSettings(Settings):
     )
     compare: tuple[Path, Path] | None = Field(
         None,
-        description="Read no model: compare the focal heads of two localizations (files or folders) with random sets, "
-        "and write OUT/comparison.json.",
+        description="Read no model: compare the focal heads of two localizations (files, folders or hub names) with "
+        "random sets, and write OUT/comparison.json.",
     )
 
 
@@ -75,7 +75,7 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
         )
         found = found.model_copy(update={"causal": check})
     found.save(settings.out / "localization.json")
-    heat_map(found, settings.out / "heat.png")
+    heat_map(found).save(settings.out / "heat.png")
     console = Console(highlight=False)
     heads = ", ".join(f"{layer}.{head}" for layer, head in found.heads)
     console.print(
@@ -100,7 +100,7 @@ def _compare(one: Path, other: Path, out: Path, dry_run: bool) -> None:
     from homeostat.alignment.sail.comparison import compare_heads
     from homeostat.alignment.sail.localization import Localization
 
-    found = compare_heads(Localization.load(one), Localization.load(other))
+    found = compare_heads(Localization.from_pretrained(one), Localization.from_pretrained(other))
     table = Table("layer", "focal in A", "focal in B", "in both", "expected", box=None, header_style="bold")
     for row in found.layers:
         table.add_row(str(row.layer), str(row.one), str(row.other), str(row.shared), f"{row.expected:.2f}")

@@ -31,7 +31,11 @@ class MineSettings(Settings):
     )
     held_out: float = Field(0.0, ge=0, lt=1, description="Share of the tasks whose pairs go to OUT/held_out instead.")
     merge_with: list[Path] = Field([], description="Pairs of an earlier round, to which the new ones are added.")
-    push_to: str | None = Field(None, description="Name of a dataset on the Hugging Face hub to push the pairs to.")
+    push_to: str | None = Field(
+        None,
+        description="Name of a dataset on the Hugging Face hub, such as my-org/my-pairs, to push the pairs to. A new "
+        "one is private.",
+    )
     out: Path = Field(Path("runs/pairs"), description="Output folder for OUT/pairs, OUT/held_out and the config.")
 
 
@@ -42,6 +46,10 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
         say_loading(settings.model)
     from homeostat.alignment.preference.steps import read_traces
     from homeostat.errors import ConfigError
+    from homeostat.hub import check_repo
+
+    if settings.push_to:
+        check_repo(settings.push_to)
 
     traces = read_traces(settings.traces)
     if dry_run:
@@ -50,7 +58,8 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
         return
     from homeostat.alignment.preference.mining import complaint_pairs, corrected_pairs, loop_pairs
     from homeostat.alignment.preference.noise import NoiseFilter
-    from homeostat.alignment.preference.pairs import read_pairs, split_by_task, to_dataset, unique, write_pairs
+    from homeostat.alignment.preference.pairs import read_pairs, split_by_task, unique, write_pairs
+    from homeostat.alignment.preference.sharing import push_pairs
     from homeostat.alignment.sail.adapters import load_adapted
 
     model = load_adapted(settings.model, **settings.load_options())
@@ -73,7 +82,7 @@ def _run(settings: MineSettings, dry_run: bool) -> None:
         if side:
             write_pairs(side, settings.out / name)
     if settings.push_to:
-        to_dataset(train).push_to_hub(settings.push_to, private=True)
+        typer.echo(f"pushed to {push_pairs(train, settings.push_to, model=settings.model)}")
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(p.kind for p in pairs).items()))
     typer.echo(
         f"{settings.out / 'pairs'}: {len(train)} pairs ({kinds}), {len(held)} held out; "

@@ -58,8 +58,9 @@ def test_each_combination_starts_its_training(monkeypatch, capsys, options, trai
 def refused(*told: str) -> str:
     done = CliRunner().invoke(app, ["clone", *told])
     assert done.exit_code == 2, done.output
-    assert done.output.count("\n") == 1
-    return done.output
+    *loading, line = done.output.splitlines()
+    assert all(text.startswith("homeostat: loading ") for text in loading)
+    return line
 
 
 def test_an_option_of_the_other_training_is_refused():
