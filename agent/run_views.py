@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from homeostat.agent.events import Sense
 from homeostat.agent.trace import Trace
 from homeostat.errors import ConfigError
 from homeostat.plots.figures import Chart
-from homeostat.plots.lines import Series, drift
+from homeostat.plots.lines import Panel, Series, drift, lines
 from homeostat.plots.notebook import data_frame, table_html
 
 if TYPE_CHECKING:
     from homeostat.agent.loop.result import Episode
 
-__all__ = ["episode_html", "trace_chart", "trace_table"]
+__all__ = ["episode_html", "mean_chart", "trace_chart", "trace_table"]
 
 _MOST = 20
 """The most decisions that a notebook shows."""
 
 
-def trace_chart(trace: Trace) -> Chart:
+def trace_chart(trace: Trace, title: str = "") -> Chart:
     """Draws where the attention of a run went, step by step, and what its sensors said of it.
 
     Args:
         trace: The run.
+        title: The title; "" names the run and its task.
 
     Returns:
         The chart: the mass on every span, and one panel for each sensor with its threshold and its alarms. A step's
@@ -52,7 +55,67 @@ def trace_chart(trace: Trace) -> Chart:
         readings.append((Series(name, [p for p, _ in judged], values, marked=alarms), judged[-1][1].threshold))
     if not masses and not readings:
         raise ConfigError(f"run {str(trace.folder)!r} has no attention and no readings to draw; run it with sensors")
-    return drift(masses, readings, title=f"{trace.start.run}: {trace.start.task.name}")
+    return drift(masses, readings, title=title or f"{trace.start.run}: {trace.start.task.name}")
+
+
+def mean_chart(traces: Sequence[Trace], title: str = "") -> Chart:
+    """Draws the mean over several runs, step by step, with 95 % intervals (Student's t over runs).
+
+    Every run counts once in a step: with the mean over the step's attempts. Steps that only one run reached have no
+    interval.
+
+    Args:
+        traces: The runs.
+        title: The title; "" says how many runs there are.
+
+    Returns:
+        The chart: the attention mass on every span, and one panel for each sensor.
+
+    Raises:
+        ConfigError: The runs have neither masses nor readings, or matplotlib is not installed.
+    """
+    masses: dict[str, dict[int, list[float]]] = {}
+    readings: dict[str, dict[int, list[float]]] = {}
+    for trace in traces:
+        calls = [event for event in trace.attempts if event.candidate is None]
+        for step in sorted({call.step for call in calls}):
+            here = [call for call in calls if call.step == step]
+            for label in dict.fromkeys(label for call in here for label in call.mass):
+                found = [call.mass[label] for call in here if label in call.mass]
+                masses.setdefault(label, {}).setdefault(step, []).append(100 * sum(found) / len(found))
+            judged = [reading for call in here for reading in call.readings if reading.judged]
+            for name in dict.fromkeys(reading.sensor for reading in judged):
+                values = [reading.value for reading in judged if reading.sensor == name]
+                readings.setdefault(name, {}).setdefault(step, []).append(sum(values) / len(values))
+    panels = [
+        Panel(
+            [_mean(name, found) for name, found in masses.items()],
+            "step",
+            "attention mass, %",
+            "attention on each span",
+            from_zero=True,
+        )
+    ] * bool(masses)
+    panels += [Panel([_mean("", found)], "step", "value", name) for name, found in readings.items()]
+    if not panels:
+        raise ConfigError("the runs have no attention and no readings to draw; run them with sensors")
+    return lines(panels, columns=min(3, len(panels)), title=title or f"mean of {len(traces)} runs, 95 % intervals")
+
+
+def _mean(name: str, by_step: Mapping[int, Sequence[float]]) -> Series:
+    """The mean at every step, with the interval of Student's t."""
+    from scipy.stats import t
+
+    steps = sorted(by_step)
+    means, lows, highs = [], [], []
+    for step in steps:
+        values = np.array(by_step[step])
+        error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+        reach = error * float(t.ppf(0.975, len(values) - 1)) if len(values) > 1 else 0.0
+        means.append(float(values.mean()))
+        lows.append(means[-1] - reach)
+        highs.append(means[-1] + reach)
+    return Series(name, steps, means, lows, highs)
 
 
 def _places(calls: Sequence[Sense]) -> list[float]:

@@ -1,15 +1,13 @@
-"""Shows a diagnosis as a table and as a bar chart."""
+"""Shows a diagnosis as a table and as a chart."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from homeostat.alignment.diagnosis.summary import Cell, Diagnosis, Interval
-from homeostat.alignment.sail.plots import pyplot
+from homeostat.alignment.diagnosis.summary import Diagnosis, Interval
 from homeostat.alignment.teams.obedience import Obedience
+from homeostat.plots import Chart, intervals, short_name
 from homeostat.sensors.rubric import DIMENSIONS
 
 __all__ = ["plot", "show", "show_obedience"]
@@ -83,43 +81,32 @@ def _show_measures(found: Diagnosis, console: Console) -> None:
     console.print(table)
 
 
-def plot(found: Diagnosis, file: Path) -> None:
-    """Saves a bar chart of each kind: compliance in conflicts, success in twins and reference cases, 95 % intervals.
+def plot(found: Diagnosis) -> Chart:
+    """Draws for each kind: compliance in conflicts, success in twins and reference cases, with 95 % intervals.
 
     Args:
         found: The report.
-        file: The image file.
+
+    Returns:
+        The chart.
 
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    plt = pyplot()
-    cells = [c for c in found.cells if c.kind != "all"]
-    figure, axis = plt.subplots(figsize=(max(6.0, 1.6 + 1.1 * len(cells)), 4.2), layout="constrained")
-    bars = [
-        ("rule kept, in conflict", "#b5432f", [c.compliance for c in cells]),
-        ("task right, aligned twin", "#4a7a8c", [c.aligned_success for c in cells]),
-    ]
-    if any(cell.references for cell in cells):
-        bars.append(("task right, reference", "#9a9a9a", [c.reference_success for c in cells]))
-    width = 0.76 / len(bars)
-    for at, (label, colour, shares) in enumerate(bars):
-        shown = [(n, share) for n, share in enumerate(shares) if share is not None]
-        values = [100 * v[0] for _, v in shown]
-        errors = [[100 * (v[0] - v[1]) for _, v in shown], [100 * (v[2] - v[0]) for _, v in shown]]
-        places = [n + width * (at - (len(bars) - 1) / 2) for n, _ in shown]
-        axis.bar(places, values, 0.95 * width, yerr=errors, label=label, color=colour, capsize=2)
-    axis.set_xticks(range(len(cells)), [_label(c) for c in cells], fontsize=8)
-    axis.set_ylabel("% of cases (95 % intervals)")
-    axis.set_ylim(0, 105)
-    axis.set_title(f"{found.model} on {found.suite} ({found.split})")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(bars), frameon=False)
-    figure.savefig(file, dpi=110)
-    plt.close(figure)
-
-
-def _label(cell: Cell) -> str:
-    return f"{cell.kind.replace('_', chr(10))}\n({cell.level})"
+    rows: dict[str, dict[str, Interval]] = {}
+    for cell in (c for c in found.cells if c.kind != "all"):
+        shares = {
+            "rule kept, in conflict": cell.compliance,
+            "task right, aligned twin": cell.aligned_success,
+            "task right, reference": cell.reference_success,
+        }
+        rows[f"{cell.kind} ({cell.level})"] = {name: share for name, share in shares.items() if share is not None}
+    return intervals(
+        {f"{short_name(found.model)} on {found.suite} ({found.split})": rows},
+        x_label="% of cases (95 % intervals)",
+        factor=100,
+        limits=(-3, 103),
+    )
 
 
 def _percent(share: Interval | None) -> str:

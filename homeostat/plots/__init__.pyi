@@ -1,5 +1,11 @@
 from .detection import bins as bins, reliability as reliability, roc as roc, roc_points as roc_points
-from .figures import FORMATS as FORMATS, PALETTE as PALETTE, Chart as Chart, Interval as Interval
+from .figures import (
+    FORMATS as FORMATS,
+    PALETTE as PALETTE,
+    Chart as Chart,
+    Interval as Interval,
+    short_name as short_name,
+)
 from .heads import head_maps as head_maps, head_table as head_table
 from .intervals import intervals as intervals, rescue as rescue
 from .lines import Panel as Panel, Series as Series, drift as drift, lines as lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,9 @@ from homeostat.errors import ConfigError
 from homeostat.plots.figures import Chart, Interval, chart, form, legend_below, plain, spread, styled
 
 __all__ = ["bins", "reliability", "roc", "roc_points"]
+
+_TOGETHER = 6
+"""The most curves in one panel; more are drawn in a panel each."""
 
 
 def roc_points(positive: ArrayLike, negative: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -54,7 +58,7 @@ def roc(scores: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str = "") -
         title: A title.
 
     Returns:
-        The chart, with each AUROC in the legend.
+        The chart, with each AUROC. More than six curves are drawn in a panel each.
 
     Raises:
         ConfigError: A side has no score, or matplotlib is not installed.
@@ -62,21 +66,52 @@ def roc(scores: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str = "") -
     if not scores:
         raise ConfigError("there is nothing to draw; give at least one score")
     found = {name: roc_points(*sides) for name, sides in scores.items()}
-    made, grid = chart(size=(4.6, 5.0))
-    axes, handles = grid[0, 0], []
-    for number, (alarms, hits, _) in enumerate(found.values()):
-        look = form(number) | {"marker": "none", "linewidth": 1.6, "clip_on": False}
+    apart = len(found) > _TOGETHER
+    made, grid = _squares(len(found) if apart else 1, 0 if apart else len(found))
+    handles = []
+    for number, (name, (alarms, hits, area)) in enumerate(found.items()):
+        axes = grid.flat[number if apart else 0]
+        look = form(0 if apart else number) | {"marker": "none", "linewidth": 1.6, "clip_on": False}
         handles += axes.plot(100 * alarms, 100 * hits, **look)
-    axes.plot([0, 100], [0, 100], color="0.35", linewidth=0.9, linestyle="--")
-    axes.set_xlim(0, 100)
-    axes.set_ylim(0, 100)
-    axes.set_aspect("equal")
-    axes.set_xlabel("false alarms, % of the negative cases")
-    axes.set_ylabel("detected, % of the positive cases")
-    axes.set_title(plain(title, 60))
+        if apart:
+            axes.set_title(f"{plain(name, 28)}: {area:.2f}", size="medium")
+    for axes in grid.flat[: len(found) if apart else 1]:
+        axes.plot([0, 100], [0, 100], color="0.35", linewidth=0.9, linestyle="--")
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+    _label(made, grid, "false alarms, % of negative cases", "detected, % of positive cases")
     names = [f"{plain(name, 40)}: AUROC {area:.2f}" for name, (_, _, area) in found.items()]
-    legend_below(made, handles, names, columns=2)
+    if apart:
+        made.figure.suptitle(plain(f"{title}; AUROC" if title else "AUROC", 120), size="large")
+    else:
+        legend_below(made, handles, names, columns=2)
+        grid[0, 0].set_title(plain(title, 60))
     return made
+
+
+def _squares(count: int, legend: int) -> tuple[Chart, Any]:
+    """A chart of square panels, with room for a legend of so many lines."""
+    columns = min(count, 4)
+    rows = -(-count // columns)
+    side = 3.9 if count == 1 else 2.2
+    made, grid = chart(
+        rows, columns, (side * columns + 0.6, side * rows + 0.7 + 0.17 * legend), sharex=True, sharey=True
+    )
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return made, grid
+
+
+def _label(made: Chart, grid: Any, x_label: str, y_label: str) -> None:
+    """Labels the axes: those of one panel, or of all panels together."""
+    if grid.size == 1:
+        grid[0, 0].set_xlabel(x_label)
+        grid[0, 0].set_ylabel(y_label)
+        return
+    for column in grid.T:
+        [axes for axes in column if axes.get_visible()][-1].tick_params(labelbottom=True)
+    made.figure.supxlabel(x_label, size="medium")
+    made.figure.supylabel(y_label, size="medium")
 
 
 def bins(probabilities: ArrayLike, outcomes: ArrayLike, count: int = 10) -> list[tuple[float, float, int]]:
@@ -130,19 +165,29 @@ def reliability(
     """
     if not any(points.values()):
         raise ConfigError("there is nothing to draw; give at least one point")
-    made, grid = chart(size=(4.6, 5.0))
-    axes, handles = grid[0, 0], []
-    axes.plot([0, 100 * limit], [0, 100 * limit], color="0.35", linewidth=0.9, linestyle="--")
-    for number, found in enumerate(points.values()):
+    apart = len(points) > 2
+    made, grid = _squares(len(points) if apart else 1, 0 if apart else 1)
+    top = max(
+        100 * limit, 1.05 * max(100 * value[2 if apart else 1] for found in points.values() for _, value in found)
+    )
+    handles = []
+    for number, (name, found) in enumerate(points.items()):
+        axes = grid.flat[number if apart else 0]
         mean, sides = spread([value for _, value in found], 100)
         stated = 100 * np.array([at for at, _ in found])
-        shift = (number - (len(points) - 1) / 2) * limit * 0.6 if len(points) > 1 else 0  # bars side by side
-        look = form(number) | {"markersize": 4, "capsize": 2, "elinewidth": 0.8, "linewidth": 1.3}
+        shift = (number - 0.5) * limit * 0.6 if len(points) == 2 else 0  # bars side by side
+        look = form(0 if apart else number) | {"markersize": 4, "capsize": 2, "elinewidth": 0.8, "linewidth": 1.3}
         handles.append(axes.errorbar(stated + shift, mean, yerr=sides, **look))
-    axes.set_xlim(0, 100 * limit)
-    axes.set_ylim(0, max(100 * limit, 1.05 * max(100 * v[1] for found in points.values() for _, v in found)))
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.set_title(plain(title, 60))
-    legend_below(made, handles, [plain(name, 40) for name in points], columns=3)
+        if apart:
+            axes.set_title(plain(name, 28))
+    for axes in grid.flat[: len(points) if apart else 1]:
+        axes.plot([0, 100 * limit], [0, 100 * limit], color="0.35", linewidth=0.9, linestyle="--")
+        axes.set_xlim(0, 100 * limit)
+        axes.set_ylim(0, min(top, 103))
+    _label(made, grid, x_label, y_label)
+    if apart:
+        made.figure.suptitle(plain(title, 120), size="large")
+    else:
+        legend_below(made, handles, [plain(name, 40) for name in points], columns=3)
+        grid[0, 0].set_title(plain(title, 60))
     return made

@@ -1,9 +1,9 @@
 """The look of all charts, and how they are saved.
 
 Charts are made without ``pyplot``, so they need no display and leave no global state behind. Colours are those of Okabe
-and Ito (2008, "Color Universal Design"), which people with the common kinds of colour blindness can tell apart. Lines
-and points also differ in their form, so that a print in grey stays readable. Texts in an SVG file stay texts. The same
-figures give the same file: ids in it come from a fixed salt, and it holds no date.
+and Ito (2008, "Color Universal Design") and one of Tol (2021, "Colour schemes"): people with the common kinds of colour
+blindness can tell them apart. Lines and points also differ in their form, so that a print in grey stays readable. Texts
+in an SVG file stay texts. The same figures give the same file: ids in it come from a fixed salt, and it holds no date.
 """
 
 from __future__ import annotations
@@ -23,13 +23,25 @@ from numpy.typing import NDArray
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, visible
 
-__all__ = ["FORMATS", "PALETTE", "Chart", "Interval", "chart", "form", "legend_below", "plain", "spread", "styled"]
+__all__ = [
+    "FORMATS",
+    "PALETTE",
+    "Chart",
+    "Interval",
+    "chart",
+    "form",
+    "legend_below",
+    "plain",
+    "short_name",
+    "spread",
+    "styled",
+]
 
 Interval: TypeAlias = tuple[float, float, float]
 """(mean, low, high): a value and its interval."""
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-"""The colours of the series, in order: blue, vermilion, green, purple, orange, sky blue, black, grey."""
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+"""The colours of the series, in order: blue, vermilion, green, purple, orange, sky blue, black, wine."""
 
 FORMATS = (".png", ".svg", ".pdf")
 """The endings of the files that a chart can be saved as."""
@@ -155,7 +167,19 @@ def plain(text: object, limit: int = 48) -> str:
     return f" {shown}" if shown.startswith("_") else shown  # matplotlib hides labels with an underscore
 
 
-def legend_below(made: Chart, handles: Sequence[Any], labels: Sequence[str], columns: int = 4) -> None:
+def short_name(model: str) -> str:
+    """Shortens the name of a model that is a folder.
+
+    Args:
+        model: A model's name, or the path of its folder.
+
+    Returns:
+        The name, or the folder's own name.
+    """
+    return Path(model).name if Path(model).is_absolute() or model.startswith((".", "~")) else model
+
+
+def legend_below(made: Chart, handles: Sequence[Any], labels: Sequence[str], columns: int = 8) -> None:
     """Puts one legend for all axes below them.
 
     Args:
