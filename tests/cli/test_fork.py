@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,16 @@ def test_what_can_not_be_forked_is_said_before_a_model_is_loaded(kept: Path, ora
         return f"{result.exception or ''}{result.output}"
 
     assert "no checkpoint of step 9; it keeps steps 0 to 2" in output(str(kept), "--step", "9")
+    nameless = kept.with_name("nameless")
+    shutil.copytree(kept, nameless)
+    (nameless / "run.json").unlink()
+    assert "its settings are unknown here; fork it in Python" in output(str(nameless), "--step", "0")
+    shutil.rmtree(nameless)
     assert "no run 'nothing'" in output("nothing", "--step", "0")
     assert "exists already; give another --out" in output(str(kept), "--step", "0", "--out", str(kept))
-    assert "unknown controller 'grad'; did you mean 'guard'" in output(str(kept), "--step", "0", "--controllers", "grad")
+    assert "unknown controller 'grad'; did you mean 'guard'" in output(
+        str(kept), "--step", "0", "--controllers", "grad"
+    )
     plain = runner.invoke(app, ["run", "--task", "notes_add", "--seed", "1", "--plain", "--max-steps", "1"])
     assert plain.exit_code == 0, plain.output
     (other,) = (path for path in kept.parent.iterdir() if path != kept)
