@@ -15,6 +15,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+ACROSS = 3
+"""The most panels side by side."""
 SIDES = (("gain", "rule kept in conflicts", "#1b6ca8"), ("twins_gain", "aligned cases done", "#c25b1f"))
 
 
@@ -23,12 +25,17 @@ def draw(found: dict[str, Any], file: Path) -> None:
     panels = {**found["table"], "all columns": found["pooled"]}
     if len(found["table"]) == 1:
         panels.pop("all columns")
-    rows = [row for row in found["pooled"] if row != "bare"]
-    size = (3.4 * len(panels) + 2, 0.5 * len(rows) + 1.6)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
-    for axis, (name, table) in zip(axes[0], panels.items(), strict=True):
+    rows = [row for row in dict.fromkeys(row for table in panels.values() for row in table) if row != "bare"]
+    across = min(len(panels), ACROSS)
+    down = -(-len(panels) // across)
+    size = (3.4 * across + 2, (0.4 * len(rows) + 0.9) * down + 0.7)
+    figure, grid = plt.subplots(down, across, figsize=size, sharey=True, squeeze=False)
+    axes = grid.flatten()
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (name, table) in zip(axes, panels.items(), strict=False):
         for shift, (key, label, colour) in zip((-0.13, 0.13), SIDES, strict=True):
-            shown = [(place, table[row][key]) for place, row in enumerate(rows) if key in table[row]]
+            shown = [(place, table[row][key]) for place, row in enumerate(rows) if key in table.get(row, {})]
             values = [100 * one["mean"] for _, one in shown]
             spread = [
                 [value - 100 * one["low"] for value, (_, one) in zip(values, shown, strict=True)],
@@ -38,11 +45,13 @@ def draw(found: dict[str, Any], file: Path) -> None:
             axis.errorbar(values, places, xerr=spread, fmt="o", color=colour, label=label, capsize=2, markersize=4)
         axis.axvline(0, color="grey", linewidth=0.8)
         axis.set_title(name, fontsize=9)
-        axis.set_xlabel("points against bare")
+        axis.tick_params(labelsize=8)
         axis.grid(axis="x", alpha=0.3)
-    axes[0][0].set_yticks(range(len(rows)), rows)
-    axes[0][0].invert_yaxis()
-    handles, labels = axes[0][0].get_legend_handles_labels()
+    for axis in axes[max(len(panels) - across, 0) : len(panels)]:
+        axis.set_xlabel("points against bare", fontsize=8)
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=2, frameon=False, fontsize=9)
     figure.suptitle(" ", fontsize=6)
     figure.tight_layout()
