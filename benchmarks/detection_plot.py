@@ -12,10 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
+from homeostat.plots import Interval, intervals
 
 ROWS = {
     "conflict_probe": "ConflictProbe",
@@ -33,49 +30,28 @@ ROWS = {
     "judge": "judge",
 }
 
-SHOWN = {
-    "1x matched": ("1×, prompts matched by length", -0.17, "tab:blue"),
-    "8x": ("8×", 0.17, "tab:orange"),
-}
-"""The cells that are drawn: name, place beside the row's line, and colour."""
+SHOWN = {"1x matched": "1×, prompts matched by length", "8x": "8×"}
+"""The cells that are drawn, and their names."""
 
 
 def plot(figures: dict[str, Any], folder: Path) -> None:
     """Writes ``detection.png``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tasks = {task: one for task, one in figures["tasks"].items() if any(one["cells"][x]["rows"] for x in SHOWN)}
-    read = {row for one in tasks.values() for length in SHOWN for row in one["cells"][length]["rows"]}
-    shown = {row: name for row, name in ROWS.items() if row in read}
-    figure, axes = pyplot.subplots(
-        1, len(tasks), figsize=(2.4 * len(tasks) + 2, 4.2), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis, (task, one) in zip(axes[0], tasks.items(), strict=True):
-        for length, (label, shift, colour) in SHOWN.items():
-            rows = one["cells"][length]["rows"]
-            found = []
-            for n, row in enumerate(shown):
-                other = f"{row}, other tasks"  # nothing is fitted on IHEval itself
-                name = other if row not in rows and other not in ROWS else row
-                if name in rows:
-                    found.append((n + shift, rows[name]["auroc"]))
-            if not found:
-                continue
-            where, values = zip(*found, strict=True)
-            middle = [value["mean"] for value in values]
-            sides = [
-                [value["mean"] - value["low"] for value in values],
-                [value["high"] - value["mean"] for value in values],
-            ]
-            axis.errorbar(middle, where, xerr=sides, fmt="o", markersize=4, color=colour, label=label)
-        axis.axvline(0.5, color="grey", linewidth=0.8)
-        axis.set_xlim(0.15, 1.02)
-        axis.set_title(task)
-    axes[0, 0].set_yticks(range(len(shown)), list(shown.values()))
-    axes[0, 0].invert_yaxis()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=2)
-    figure.supxlabel("AUROC with 95 % bootstrap intervals")
-    figure.savefig(folder / "detection.png", dpi=150)
-    pyplot.close(figure)
+    panels: dict[str, dict[str, dict[str, Interval]]] = {}
+    for task, one in figures["tasks"].items():
+        if not any(one["cells"][cell]["rows"] for cell in SHOWN):
+            continue
+        panel = panels[task] = {}
+        for row, name in ROWS.items():
+            other = f"{row}, other tasks"  # nothing is fitted on IHEval itself
+            for cell, label in SHOWN.items():
+                rows = one["cells"][cell]["rows"]
+                found = rows.get(other if row not in rows and other not in ROWS else row)
+                if found is not None:
+                    auroc = found["auroc"]
+                    panel.setdefault(name, {})[label] = (auroc["mean"], auroc["low"], auroc["high"])
+    order = [name for name in ROWS.values() if any(name in panel for panel in panels.values())]
+    panels = {task: {name: panel.get(name, {}) for name in order} for task, panel in panels.items()}
+    intervals(panels, x_label="AUROC, 95 % intervals", zero=0.5, limits=(0.15, 1.02)).save(folder / "detection.png")
 
 
 def main() -> None:

@@ -1,11 +1,18 @@
-"""The plot of ``evidence_drift.py``: drift and attention on the policy by turn, and what a reminder changes."""
+"""The plot of ``evidence_drift.py``: drift and attention on the policy by turn, and what a reminder changes.
+
+    python benchmarks/drift_plot.py docs/evidence/drift.json docs/plots/drift_by_turn.png
+
+It reads the JSON and measures nothing itself.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from homeostat.plots import Panel, Series, lines
 
 __all__ = ["plot"]
 
@@ -17,32 +24,31 @@ def plot(result: dict[str, Any], path: Path) -> None:
         result: What ``drift_tables.tables`` returned.
         path: The image file.
     """
-    import matplotlib
+    panels = []
+    for key, label in (("drift", "drift, nats per token"), ("policy mass", "attention mass on the policy")):
+        series = []
+        for name, part in result["models"].items():
+            turns, values = [one["turn"] for one in part["by_turn"]], [one[key] for one in part["by_turn"]]
+            mean, low, high = zip(*values, strict=True)
+            series.append(Series(name, turns, mean, low, high))
+        panels.append(Panel(series, "assistant turn", label, from_zero=True))
+    pulses = {name: part["pulse"]["drift"] for name, part in result["models"].items() if part["pulse"]}
+    series = [
+        Series(name, range(len(one["mean"])), one["mean"], one["low"], one["high"]) for name, one in pulses.items()
+    ]
+    if series:
+        change = "change of drift, nats per token"
+        panels.append(Panel(series, "turns after the reminder", change, levels={"": 0.0}))
+    lines(panels).save(path)
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, (above, middle, below) = pyplot.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-    for name, part in result["models"].items():
-        turns = [one["turn"] for one in part["by_turn"]]
-        for axes, key in ((above, "drift"), (middle, "policy mass")):
-            value, low, high = np.array([one[key] for one in part["by_turn"]]).T
-            (line,) = axes.plot(turns, value, marker="o", markersize=3, label=name)
-            axes.fill_between(turns, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
-        if part["pulse"]:
-            response = part["pulse"]["drift"]
-            after = range(len(response["mean"]))
-            (line,) = below.plot(after, response["mean"], marker="o", markersize=3, label=name)
-            below.fill_between(after, response["low"], response["high"], alpha=0.2, color=line.get_color(), linewidth=0)
-    above.set_ylabel("drift, nats per token")
-    middle.set_ylabel("attention mass on the policy")
-    below.set_ylabel("change of drift, nats per token")
-    below.axhline(0, color="grey", linewidth=0.8)
-    for axes, label in ((above, "assistant turn"), (middle, "assistant turn"), (below, "turns after the reminder")):
-        axes.set_xlabel(label)
-    above.set_ylim(bottom=0)
-    middle.set_ylim(bottom=0)
-    above.legend(frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", type=Path, help="The JSON file that evidence_drift.py wrote.")
+    parser.add_argument("image", type=Path, help="The image file.")
+    options = parser.parse_args()
+    plot(json.loads(options.figures.read_text(encoding="utf-8")), options.image)
+
+
+if __name__ == "__main__":
+    main()
