@@ -166,3 +166,4 @@ class Forks:
         for one in self._started.values():
             if one.process.poll() is None:
                 one.process.terminate()
+            one.errors.close()

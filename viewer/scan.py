@@ -23,6 +23,7 @@ _LIVE = 60.0
 _TEXT = 200_000  # characters of the answers that can be searched
 _GOAL = 400
 _NAME = 120
+_LARGEST = 1e15
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ class _Counts:
             if decision.get("kind") in CORRECTIVE and event.get("phase") != "start":
                 self.corrections[str(event.get("controller"))] += 1
         elif kind in ("plan", "report", "rule"):
-            self.tokens += int(event.get("tokens") or 0)
-            self.seconds += float(event.get("seconds") or 0)
+            self.tokens += int(_number(event.get("tokens")))
+            self.seconds += _number(event.get("seconds"))
         elif kind == "sense":
-            self.tokens += max(len(event.get("tokens") or ()), int(event.get("generated_tokens") or 0))
-            self.seconds += float(event.get("seconds") or 0)
+            self.tokens += max(len(event.get("tokens") or ()), int(_number(event.get("generated_tokens"))))
+            self.seconds += _number(event.get("seconds"))
             self.alarms.update(str(r.get("sensor")) for r in event.get("readings") or () if r.get("alarm"))
             text = str(event.get("text") or "")
             if self.length < _TEXT:
@@ -167,11 +168,18 @@ def _summary(
         note=note,
         controllers=tuple(visible(clipped(str(name), _NAME)) for name in start.get("controllers") or ()),
         forked_from=visible(clipped(str(start.get("forked_from") or ""), _NAME)),
-        steps=counts.steps or int(finish.get("steps") or 0),
-        tokens=int(finish.get("tokens") or counts.tokens),
-        seconds=float(finish.get("seconds") or counts.seconds),
+        steps=counts.steps or int(_number(finish.get("steps"))),
+        tokens=int(_number(finish.get("tokens")) or counts.tokens),
+        seconds=_number(finish.get("seconds")) or counts.seconds,
         alarms={visible(clipped(name, _NAME)): number for name, number in counts.alarms.items()},
         corrections={visible(clipped(name, _NAME)): number for name, number in counts.corrections.items()},
         modified=modified,
         text="\n".join([*names, *counts.answers]).lower(),
     )
+
+
+def _number(value: Any) -> float:
+    """A number that JSON and a page can hold; 0 for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(value) if abs(value) < _LARGEST else 0.0  # NaN compares as False, too

@@ -115,13 +115,14 @@ def create_app(root: Path, *, host: str = "127.0.0.1", forks: bool = True) -> Fa
     def record(name: str, request: Request) -> Response:
         """A run's data."""
         folder = folder_of(name)
-        kept = opened.get(folder)
+        kept, relations = opened.get(folder), library.runs()
+        mine = relations[name].run if name in relations else folder.name
+        forked = sum(one.forked_from == mine for one in relations.values())
         stat = (folder / TRACE).stat()
-        version = f'"{stat.st_size}-{stat.st_mtime_ns}"'
+        version = f'"{stat.st_size}-{stat.st_mtime_ns}-{forked}"'
         if request.headers.get("if-none-match") == version:
             return Response(status_code=304)
         told = run_record(kept.run)
-        relations = library.runs()
         told["parent"] = [n for n, one in relations.items() if one.run and one.run == told["start"]["forked_from"]][:1]
         told["children"] = [
             {"name": n, "run": one.run}

@@ -7,11 +7,12 @@ function forkForm(page) {
   const answer = h("textarea", { name: "answer", rows: 3, placeholder: "the model answers" });
   const button = h("button", { type: "submit" }, "Fork");
   const said = h("p", { class: "readout", role: "status" });
+  const blocked = h("p", { class: "blocked" });
   const form = h("form", { class: "fork-form" },
     h("p", { class: "soft" }, "A new run repeats the steps before this one, and goes on from here with what you choose."),
     h("label", {}, "Controllers, names with commas", controllers), names,
     h("label", {}, "The model's answer at this step", answer),
-    h("p", {}, button), said);
+    h("p", {}, button), blocked, said);
   const details = h("details", { class: "card" }, h("summary", {}, "Fork this run at ", step), form);
   let known = null;
 
@@ -22,11 +23,11 @@ function forkForm(page) {
     if (!known) return;
     const reason = known.reason || (known.steps.includes(now.step) ? "" : `The run keeps no checkpoint of step ${now.step}.`);
     button.disabled = controllers.disabled = answer.disabled = Boolean(reason);
-    said.textContent = reason;
+    blocked.textContent = reason;
   };
   details.addEventListener("toggle", async () => {
     if (!details.open || known) return;
-    said.textContent = "Looking for checkpoints …";
+    blocked.textContent = "Looking for checkpoints …";
     known = await (await fetch(`${page.source.base}/forks`)).json();
     names.replaceChildren(...(known.controllers ?? []).map((value) => h("option", { value })));
     show();
