@@ -42,6 +42,7 @@ of the smallest`` take value, name, value, name, and so on. Times are compared i
 """
 
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+"""The operations that a subtask of a plan may ask for, by name."""
 
 _LONGEST = 400  # characters of an input: the pattern's time grows with the square of the length
 _QUANTITY = re.compile(
