@@ -238,6 +238,8 @@ def load_weights(
         if quantised is None:
             model.to(where)  # type: ignore[arg-type]
         model.train(False)
+    except ModelError:
+        raise
     except Exception as error:
         if (lacking := lacking_torchvision(error)) is not None:
             raise ModelError(f"can't load model {source!r}: {lacking}") from None

@@ -21,7 +21,7 @@ from homeostat.envs.harness.statistics import Interval, wilson
 from homeostat.envs.harness.suite import load_suite
 from homeostat.errors import ConfigError
 
-__all__ = ["BARE", "Cell", "Table", "cell", "is_table", "load_table", "markdown", "table_names"]
+__all__ = ["BARE", "Cell", "Table", "cell", "is_table", "load_table", "markdown", "table_comment", "table_names"]
 
 BARE = "none"
 """The row without controllers, which all others are compared with."""
@@ -100,6 +100,19 @@ class Cell:
 def table_names() -> tuple[str, ...]:
     """Returns the names of the tables that ship with the package."""
     return tuple(sorted(f.name.removesuffix(".yaml") for f in _folder().iterdir() if f.name.endswith(".yaml")))
+
+
+def table_comment(name: str) -> str:
+    """Returns the comment at the top of a table that ships with the package.
+
+    Args:
+        name: The table's name.
+
+    Returns:
+        The first line without its mark; "" where there is no comment.
+    """
+    first = (_folder() / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
 def is_table(name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from homeostat.cli.completion import completes
 from homeostat.foreign_text import shown
 
 __all__ = ["adb"]
@@ -20,7 +21,11 @@ _TURN = 0.001  # seconds after which a busy thread lets others run, so that a cl
 
 def adb(
     task: Annotated[
-        str | None, typer.Option(help="A task's name, or 'random'. Without a task nothing is judged.")
+        str | None,
+        typer.Option(
+            autocompletion=completes("tasks", "random"),
+            help="A task's name ('homeostat list tasks'), or 'random'. Without a task nothing is judged.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of the phone's initial state.")] = 0,
     split: Annotated[str, typer.Option(help="The data split of the phone's content: train, dev or test.")] = "test",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from homeostat.cli.completion import completes, completes_several
+
 if TYPE_CHECKING:
     from homeostat.agent.spec import AgentSpec
 
@@ -16,6 +18,7 @@ __all__ = [
     "BaseUrl",
     "Calibration",
     "CallSeconds",
+    "ChatModel",
     "Controllers",
     "EnvSeconds",
     "EpisodeSeconds",
@@ -28,6 +31,7 @@ __all__ = [
     "Planner",
     "Probe",
     "RecordAttention",
+    "Sensors",
     "agent_from",
     "limits_from",
 ]
@@ -41,8 +45,16 @@ Agent = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
+        autocompletion=completes("models"),
         help="The model: a name on the Hugging Face hub, a folder or a GGUF file; on a server: openai:NAME, or the "
-        "server's address. Default: homeostat/nano."
+        "server's address. Default: homeostat/nano.",
+    ),
+]
+ChatModel = Annotated[
+    str | None,
+    typer.Option(
+        help="The model, which must be named here or in --agent: a name on the Hugging Face hub, a folder or a GGUF "
+        "file; on a server: openai:NAME, or the server's address. The included models operate phones and can't chat."
     ),
 ]
 BaseUrl = Annotated[
@@ -54,10 +66,19 @@ BaseUrl = Annotated[
 ]
 Controllers = Annotated[
     str | None,
-    typer.Option(help="The controllers, in order: names with commas, 'default', or 'none' for the bare model."),
+    typer.Option(
+        autocompletion=completes_several("controllers"),
+        help="The controllers, in order: names with commas, 'default', or 'none' for the bare model ('homeostat list "
+        "controllers').",
+    ),
 ]
 Planner = Annotated[
-    str | None, typer.Option(help="Another model that splits the goal and reads screens: a name or a folder.")
+    str | None,
+    typer.Option(
+        autocompletion=completes("models"),
+        help="Another model that splits the goal and reads screens: a name or a folder. Default: the one that the "
+        "model's prompt style names, else the model itself.",
+    ),
 ]
 Heads = Annotated[
     Path | None,
@@ -94,6 +115,14 @@ CallSeconds = Annotated[
 EnvSeconds = Annotated[
     float | None,
     typer.Option(help="The deadline of one call of a real device or browser, in seconds. Default: 120."),
+]
+Sensors = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=completes_several("sensors"),
+        help="Sensors to read besides those that the controllers need: names with commas ('homeostat list sensors'). "
+        "Default: attention_drift,confidence.",
+    ),
 ]
 Attempts = Annotated[int | None, typer.Option(help="The most model calls of one step. Default: 4.")]
 MaxNewTokens = Annotated[int | None, typer.Option(help="The most tokens of an answer. Default: 128.")]

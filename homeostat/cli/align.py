@@ -40,7 +40,17 @@ command = command_of(
     _run,
     """Train a LoRA adapter on preference pairs, with SAIL (focal layers, token weights) or plain DPO.
 
-    If a run was interrupted, the same command resumes it. The adapter loads in plain PEFT.
+    SAIL trains only the layers that `homeostat localize` found, and weights the loss of each token. DPO is direct
+    preference optimisation, which compares a chosen answer with a rejected one. LoRA trains a small adapter beside
+    frozen weights. If a run was interrupted, the same command resumes it. The adapter loads in plain PEFT.
+
+    \b
+    Examples:
+      homeostat mine --traces runs --out runs/pairs
+      homeostat localize --out runs/localize
+      homeostat align --data runs/pairs/pairs --localization runs/localize
+      homeostat align --data pairs.jsonl --layers all --weights uniform
     """,
     needs=("peft", "datasets", "accelerate"),
+    resumes=True,
 )

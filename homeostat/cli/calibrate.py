@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from homeostat.cli.completion import completes, completes_several
 from homeostat.cli.eval_job import Job, Playing, play, suite_arguments, suite_settings
 from homeostat.cli.loading import say_loading
 from homeostat.cli.model_flags import with_model_flags
@@ -24,19 +25,37 @@ __all__ = ["calibrate"]
 @with_model_flags
 def calibrate(
     model: Annotated[
-        str, typer.Option(help="The model: a name on the Hugging Face hub, or a folder.")
+        str,
+        typer.Option(
+            autocompletion=completes("models"), help="The model: a name on the Hugging Face hub, or a folder."
+        ),
     ] = "homeostat/nano",
     sensors: Annotated[
         str,
-        typer.Option(help="Sensor names, separated by commas. Default: all that need no additional run of the model."),
+        typer.Option(
+            autocompletion=completes_several("sensors"),
+            help="Sensor names, separated by commas ('homeostat list sensors'). Default: all that need no additional "
+            "run of the model.",
+        ),
     ] = "",
-    suite: Annotated[str, typer.Option(help="The suite of benign episodes: a name, or a YAML file.")] = "atomic",
-    split: Annotated[str | None, typer.Option(help="The data split: train, dev or test.")] = "dev",
+    suite: Annotated[
+        str,
+        typer.Option(
+            autocompletion=completes("suites"),
+            help="The suite of benign episodes: a name ('homeostat list suites'), or a YAML file.",
+        ),
+    ] = "atomic",
+    split: Annotated[
+        str | None,
+        typer.Option(autocompletion=completes("", "train", "dev", "test"), help="The data split: train, dev or test."),
+    ] = "dev",
     episodes: Annotated[int, typer.Option(min=1, help="The number of episodes that determine the thresholds.")] = 200,
     held_out: Annotated[
         int, typer.Option(min=0, help="The number of further episodes that the resulting rate is measured on.")
     ] = 200,
-    rate: Annotated[float, typer.Option(help="The share of benign episodes that may raise a false alarm.")] = 0.05,
+    rate: Annotated[
+        float, typer.Option(help="The share of benign episodes that may raise a false alarm, above 0 and below 1.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(help="The seed that selects the episodes.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="The number of processes. More than 1 run on Ray.")] = 1,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
@@ -48,6 +67,11 @@ def calibrate(
     also measured, on held-out episodes that the thresholds were not computed from.
 
     Each episode is written to OUT.jsonl when it ends. To resume an interrupted calibration, run the same command again.
+
+    \b
+    Examples:
+      homeostat calibrate --rate 0.05 --out nano.json
+      homeostat run --task random --calibration nano.json
     """
     from homeostat.agent.models.loading import resolve, template_hash, weights_hash
     from homeostat.envs.harness import load_suite

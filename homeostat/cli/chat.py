@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.completion import completes_several, run_ids
 from homeostat.cli.loading import loading_shown
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.cli.run_settings import Fork, RunSettings, ToolNames, find_run, read_settings, write_settings
@@ -31,24 +32,24 @@ _TOKENS = 512
 @with_model_flags
 def chat(
     agent: of.Agent = None,
-    model: of.Model = None,
+    model: of.ChatModel = None,
     base_url: of.BaseUrl = None,
     system: Annotated[str, typer.Option(help="The system message. Default: the model's own wording.")] = "",
     rules: Annotated[
         Path | None, typer.Option(help="A YAML file of rules: a list of texts, or a mapping with the key 'rules'.")
     ] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="One more rule. May be given several times.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(metavar="<text>", help="One more rule. May be given several times.")
+    ] = None,
     controllers: Annotated[
         str | None,
-        typer.Option(help="The controllers, in order: names with commas, or 'none'. Default: guard."),
-    ] = None,
-    sensors: Annotated[
-        str | None,
         typer.Option(
-            help="Sensors to read besides those that the controllers need: names with commas. "
-            "Default: attention_drift,confidence."
+            autocompletion=completes_several("controllers"),
+            help="The controllers, in order: names with commas, or 'none' ('homeostat list controllers'). Default: "
+            "guard.",
         ),
     ] = None,
+    sensors: of.Sensors = None,
     heads: of.Heads = None,
     calibration: of.Calibration = None,
     probe: of.Probe = None,
@@ -67,13 +68,16 @@ def chat(
     tools: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="<source>",
             help="A Python file or a module whose functions become tools, perhaps with :NAME for one object of it. "
-            "May be given several times."
+            "May be given several times.",
         ),
     ] = None,
     mcp: Annotated[
         list[str] | None,
-        typer.Option(help="The command or the address of an MCP server. May be given several times."),
+        typer.Option(
+            metavar="<server>", help="The command or the address of an MCP server. May be given several times."
+        ),
     ] = None,
     user_role: Annotated[
         str, typer.Option(help="Let a model play the user: who the user is, and what the user wants.")
@@ -83,14 +87,20 @@ def chat(
     ] = None,
     record_attention: of.RecordAttention = False,
     keep_checkpoints: of.KeepCheckpoints = False,
-    resume: Annotated[str | None, typer.Option(help="Resume a chat: its folder, or its id under --runs.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Resume a chat: its folder, or its id under --runs.", autocompletion=run_ids)
+    ] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
 ) -> None:
     """Chat with a model in the terminal, with the readings of each answer below it.
 
     /quit ends the chat, and /readings shows the readings of every turn. Each line of a piped input is a turn.
 
-    homeostat chat --model Qwen/Qwen2.5-Coder-0.5B-Instruct --rule "answer in French"
+    \b
+    Examples:
+      homeostat chat --model Qwen/Qwen2.5-Coder-0.5B-Instruct --rule "be brief"
+      homeostat chat --model openai:NAME --base-url http://127.0.0.1:8000
+      homeostat chat --resume runs/ID
     """
     if resume is not None:
         folder = find_run(resume, runs)

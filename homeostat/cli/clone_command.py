@@ -54,7 +54,7 @@ def _run(settings: CloneSettings, dry_run: bool) -> None:
         )
 
 
-_adapter = command_of(CloneSettings, _run, "", needs=("peft", "accelerate"))
+_adapter = command_of(CloneSettings, _run, "", needs=("peft", "accelerate"), resumes=True)
 _adapter_options = inspect.signature(_adapter).parameters
 _own_options = inspect.signature(clone, eval_str=True).parameters
 
@@ -127,6 +127,12 @@ by the same command.
 
 Without --model: the embedded models. Without --from and --env, the executor is trained from scratch; otherwise a
 trained model is fine-tuned. A layer whose attention is about to collapse is named in one line.
+
+\b
+Examples:
+  homeostat clone --model Qwen/Qwen2.5-0.5B-Instruct --suite atomic
+  homeostat run --task random --model runs/clone/adapter
+  homeostat clone --out checkpoints/nano --minutes 140
 """
 
 command = _merged()

@@ -145,6 +145,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
         from homeostat.alignment.diagnosis.run import diagnose
         from homeostat.alignment.diagnosis.summary import summarise
         from homeostat.alignment.sail.adapters import load_adapted
+        from homeostat.sensors.rubric import DIMENSIONS
 
         model = load_adapted(settings.model, **settings.load_options())
     cases = public or _generated_cases(settings, model)
@@ -177,6 +178,8 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
     (settings.out / "report.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     plot(found).save(settings.out / "report.png")
     show(found, console)
+    legend = "; ".join(f"{name}: {text.partition(':')[0]}" for name, text in DIMENSIONS.items())
+    console.print(f"{legend}; CRAS: all four in one number. Scores go from 1 to 5, and more is better.", soft_wrap=True)
     typer.echo(f"{settings.out}: report.json, report.png")
 
 
@@ -185,10 +188,16 @@ command = command_of(
     _run,
     """Measure how well a model follows the hierarchy of its instructions.
 
-    The model answers conflicts and their aligned twins. The report has, for each kind and level, the share of
+    The model answers conflicts, in which two instructions contradict each other, and their aligned twins, in which the
+    same instructions agree. The report has, for each kind and level, the share of
     conflicts in which the higher instruction was followed, the share of twins that were done, and the four CRAS
     scores by the ground truth and, with --judge, by a judge. With --controllers, the agent's loop answers. Public sets
     are read from your own copy; the report then has the metrics of their authors too. Their checks need the extra
     homeostat[public].
+
+    \b
+    Examples:
+      homeostat diagnose --suite chat --model Qwen/Qwen2.5-Coder-0.5B-Instruct
+      homeostat diagnose --suite iheval --path iheval/ --count 200
     """,
 )

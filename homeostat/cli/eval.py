@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.completion import completes
 from homeostat.cli.eval_job import Job, Playing, agent_job, play, policy_job
 from homeostat.cli.loading import say_loading
 from homeostat.cli.model_flags import with_model_flags
@@ -30,13 +31,23 @@ _BARE = {"controllers": ("none",), "sensors": ()}
 @with_model_flags
 def evaluate(
     suite: Annotated[
-        str, typer.Option(help="Which tasks: atomic, joined, … or a YAML file; evidence: a table of many.")
+        str,
+        typer.Option(
+            autocompletion=completes("suites"),
+            help="The suite of tasks: a name ('homeostat list suites'), or a YAML file. 'evidence' is a table of many "
+            "evaluations.",
+        ),
     ] = "atomic",
     split: Annotated[
-        str | None, typer.Option(help="Which words and states: train, dev or test. Default: the suite's.")
+        str | None,
+        typer.Option(
+            autocompletion=completes("", "train", "dev", "test"),
+            help="The data split, from which words and initial states are drawn: train, dev or test. Default: the "
+            "suite's.",
+        ),
     ] = None,
-    episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes. Default: the suite's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Which episodes. Default: the suite's.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="The number of episodes. Default: the suite's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed that selects the episodes. Default: the suite's.")] = None,
     agent: of.Agent = None,
     controllers: of.Controllers = None,
     model: of.Model = None,
@@ -53,34 +64,65 @@ def evaluate(
     max_new_tokens: of.MaxNewTokens = None,
     episode_seconds: of.EpisodeSeconds = None,
     episode_tokens: of.EpisodeTokens = None,
-    policy: Annotated[str | None, typer.Option(help="Instead of a model: oracle or random.")] = None,
-    env: Annotated[str | None, typer.Option(help="The environment. Default: the suite's.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many processes play (above 1: on Ray).")] = 1,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=completes("", "oracle", "random"),
+            help="Play without a model: 'oracle' takes the environment's own solution, 'random' any action.",
+        ),
+    ] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(autocompletion=completes("environments"), help="The environment. Default: the suite's."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="The number of processes. More than 1 run on Ray.")] = 1,
     batch: Annotated[
-        int, typer.Option(min=1, help="How many episodes each process plays at once; their model calls share batches.")
+        int,
+        typer.Option(
+            min=1, help="The number of episodes that each process plays at once; their model calls share batches."
+        ),
     ] = 1,
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster's address, or auto. Default: Ray on this machine.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--json", help="Write the result here (and as .parquet), each episode to FILE.jsonl as it ends."),
+        typer.Option(
+            "--json",
+            metavar="<file>",
+            help="Write the result to this file (and to FILE.parquet), and each episode to FILE.jsonl when it ends.",
+        ),
     ] = None,
     traces: Annotated[
         Path | None, typer.Option(help="Leave every episode's run in this folder (homeostat mine reads them).")
     ] = None,
     record_attention: of.RecordAttention = False,
     export: Annotated[
-        str | None, typer.Option(help="inspect: also write a log for Inspect AI's viewer beside --json.")
+        str | None,
+        typer.Option(
+            autocompletion=completes("", "inspect"),
+            help="Another format to write beside --json. The only one is 'inspect', a log for the viewer of "
+            "Inspect AI.",
+        ),
     ] = None,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(help="Run nothing: compare two results, before and after.")
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="<before> <after>",
+            help="Run nothing: compare two results that --json has written, before and after.",
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="With --compare: write a page here.")] = None,
 ) -> None:
     """Measure success on a suite of tasks, with intervals.
 
-    Killed, it goes on where it was when run again with the same arguments and --json. A finished one is not run again.
+    With --json, an interrupted evaluation is continued by the same command, and a finished one is not run again.
+
+    \b
+    Examples:
+      homeostat eval --suite atomic --episodes 240 --json atomic.json
+      homeostat eval --suite deepdive --controllers default --json default.json
+      homeostat eval --compare none.json default.json --html page.html
     """
     if compare is not None:
         _compare(*compare, out, html)
@@ -199,8 +241,12 @@ def _compare(before: Path, after: Path, out: Path | None, html: Path | None) -> 
     result = compare(one.results, other.results)
     typer.echo(f"{result.pairs} episodes in both")
     typer.echo(f"before {result.before.percent()}, after {result.after.percent()}")
-    typer.echo(f"rescued {result.rescue.percent()} of those that failed before")
-    typer.echo(f"harmed {result.harm.percent()} of those that were solved before")
+    solved = round(result.before.mean * result.pairs)
+    failed = result.pairs - solved
+    rescued = f"rescued {result.rescue.percent()} of the {failed} that failed before"
+    typer.echo(rescued if failed else "rescued none, because none failed before")
+    harmed = f"harmed {result.harm.percent()} of the {solved} that were solved before"
+    typer.echo(harmed if solved else "harmed none, because none was solved before")
     typer.echo(f"gain {result.gain.percent()} (Newcombe, paired)")
     if result.gain_clustered is not None:
         typer.echo(f"gain {result.gain_clustered.percent()} (bootstrap over templates)")

@@ -78,5 +78,11 @@ command = command_of(
     aligned twins. Its threshold is set on other wordings, at a chosen rate of false alarms. `--probe OUT` of run, eval,
     chat and serve makes it a part of the agent: the sensor `conflict_probe` reads with it, and the controllers `pull`
     and `system-reminders` act on its alarm. In Python, it is `ConflictProbe.load(OUT)`.
+
+    \b
+    Examples:
+      homeostat localize --suite chat --model NAME
+      homeostat fit-probe --model NAME --heads runs/localize
+      homeostat chat --model NAME --probe runs/probe
     """,
 )

@@ -128,5 +128,10 @@ command = command_of(
 
     The backbone is frozen, or gets a LoRA adapter. With --magnets, pointing without any training stands beside it. The
     measure is ScreenSpot's: the share of points within their boxes, by the size of the target.
+
+    \b
+    Examples:
+      homeostat ground --steps 600 --out runs/ground
+      homeostat ground --data train.json --test test.json --model NAME
     """,
 )

@@ -78,6 +78,12 @@ def _run(settings: LocalizeSettings, dry_run: bool) -> None:
     heat_map(found).save(settings.out / "heat.png")
     console = Console(highlight=False)
     heads = ", ".join(f"{layer}.{head}" for layer, head in found.heads)
+    if found.twins < len(twins):
+        console.print(
+            f"{len(twins) - found.twins} of {len(twins)} pairs were left out, because their spans differ in length in "
+            "this model's tokens, so that their attention can't be compared",
+            soft_wrap=True,
+        )
     console.print(
         f"focal layers {', '.join(map(str, found.layers))}; focal heads {heads}; {found.twins} pairs of twins were read"
     )
@@ -128,7 +134,14 @@ command = command_of(
     _run,
     """Find the heads and layers whose attention changes when instructions conflict.
 
-    A causal check tests whether those heads matter. `homeostat align` reads the output. With `--compare A B` no model
-    is read: the focal heads of two earlier outputs are compared with each other.
+    It reads pairs of twins: a conflict, in which two instructions contradict each other, and the same prompt in which
+    they agree. The heads that differ most are called focal. A causal check tests whether those heads matter.
+    `homeostat align` reads the output. With `--compare A B` no model is read: the focal heads of two earlier outputs
+    are compared with each other.
+
+    \b
+    Examples:
+      homeostat localize --suite chat --model Qwen/Qwen2.5-Coder-0.5B-Instruct
+      homeostat localize --compare runs/one runs/other --out runs/compared
     """,
 )

@@ -97,6 +97,11 @@ command = command_of(
 
     The pairs have TRL's preference format, with images. Duplicates are dropped, and all pairs of a task stay on one
     side of the split.
+
+    \b
+    Examples:
+      homeostat eval --controllers default --traces runs/traces
+      homeostat mine --traces runs/traces --out runs/pairs
     """,
     needs=("datasets",),
 )

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from homeostat.cli.completion import LOADING, completes
 from homeostat.errors import ConfigError
 from homeostat.model_options import ModelOptions
 
@@ -51,7 +52,9 @@ def _flags() -> list[inspect.Parameter]:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[str | None, typer.Option(help=field.description)],
+            annotation=Annotated[
+                str | None, typer.Option(help=field.description, autocompletion=completes("", *LOADING.get(name, ())))
+            ],
         )
         for name, field in ModelOptions.model_fields.items()
     ]

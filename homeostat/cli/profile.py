@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from homeostat.cli.completion import completes
 from homeostat.cli.loading import loading_shown
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.errors import ConfigError
@@ -19,14 +20,27 @@ __all__ = ["profile"]
 @with_model_flags
 def profile(
     model: Annotated[
-        str, typer.Option(help="The model: a name on the Hugging Face hub, or a folder.")
+        str,
+        typer.Option(
+            autocompletion=completes("models"), help="The model: a name on the Hugging Face hub, or a folder."
+        ),
     ] = "homeostat/nano",
     suite: Annotated[
-        str, typer.Option(help="The suite of tasks: a name, or a YAML file. It needs an oracle.")
+        str,
+        typer.Option(
+            autocompletion=completes("suites"),
+            help="The suite of tasks: a name ('homeostat list suites'), or a YAML file. Its environment needs a "
+            "built-in solution (an oracle).",
+        ),
     ] = "atomic-whole",
-    split: Annotated[str | None, typer.Option(help="The data split: train, dev or test.")] = "dev",
+    split: Annotated[
+        str | None,
+        typer.Option(autocompletion=completes("", "train", "dev", "test"), help="The data split: train, dev or test."),
+    ] = "dev",
     prompts: Annotated[int, typer.Option(min=6, help="The number of steps to measure, one from each episode.")] = 90,
-    span: Annotated[str, typer.Option(help="The span of the prompt that PASTA emphasises.")] = "goal",
+    span: Annotated[
+        str, typer.Option(help="The span of the prompt that PASTA emphasises, such as goal or rules.")
+    ] = "goal",
     seed: Annotated[int, typer.Option(help="The seed that selects the episodes.")] = 0,
     layers: Annotated[
         str,
@@ -39,10 +53,16 @@ def profile(
 ) -> None:
     """Find the attention heads of a model that are worth steering.
 
-    For PASTA, ZeroTuning and ACT, each head is steered alone on steps whose right answer the oracle knows. The heads
-    that make this answer more probable are kept. For VHR, the heads that react most to the screen are kept. The
-    controllers of these methods read the file. It also holds a weight for each head (controller head-weights), from the
-    head's effect for PASTA.
+    Four methods steer single heads: PASTA (more attention on a span), ZeroTuning (another share of attention for the
+    first token), ACT (less attention on attention sinks) and VHR (stronger vision heads). For the first three, each
+    head is steered alone on steps whose right answer the environment's oracle knows. The heads that make this answer
+    more probable are kept. For VHR, the heads that react most to the screen are kept. The controllers of these methods
+    read the file. It also holds a weight for each head (controller head-weights), from the head's effect for PASTA.
+
+    \b
+    Examples:
+      homeostat profile --layers 2,3,4 --prompts 30 --out heads.json
+      homeostat run --task random --controllers pasta --heads heads.json
     """
     from homeostat.envs.harness import load_suite
 

@@ -159,7 +159,15 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """An agent runtime that watches its own attention and corrects itself."""
+    """An agent runtime that watches its own attention and corrects itself.
+
+    \b
+    Examples:
+      homeostat doctor                    check what works on this machine
+      homeostat run --task random         the included model on a simulated phone
+      homeostat list                      the names that options accept
+      homeostat COMMAND --help            every option of a command
+    """
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homeostat.cli import agent_options as of
+from homeostat.cli.completion import completes, run_ids
 from homeostat.cli.loading import loading_shown
 from homeostat.cli.model_flags import with_model_flags
 from homeostat.cli.run_settings import Fork, RunSettings, ToolNames, find_run, read_settings, write_settings
@@ -27,25 +28,29 @@ __all__ = ["play_episode", "run"]
 @with_model_flags
 def run(
     goal: Annotated[str | None, typer.Argument(help="What to do, in words. No check judges such a run.")] = None,
-    env: Annotated[str, typer.Option(help="The environment ('homeostat list environments').")] = "phone",
+    env: Annotated[
+        str,
+        typer.Option(help="The environment ('homeostat list environments').", autocompletion=completes("environments")),
+    ] = "phone",
     agent: of.Agent = None,
     model: of.Model = None,
     base_url: of.BaseUrl = None,
     task: Annotated[
-        str | None, typer.Option(help="A task's name instead of a goal, or 'random'. The task's check judges the run.")
+        str | None,
+        typer.Option(
+            autocompletion=completes("tasks", "random"),
+            help="A task's name instead of a goal ('homeostat list tasks'), or 'random'. The task's check judges the "
+            "run.",
+        ),
     ] = None,
     rules: Annotated[
         Path | None, typer.Option(help="A YAML file of rules: a list of texts, or a mapping with the key 'rules'.")
     ] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="One more rule. May be given several times.")] = None,
-    controllers: of.Controllers = None,
-    sensors: Annotated[
-        str | None,
-        typer.Option(
-            help="Sensors to read besides those that the controllers need: names with commas. "
-            "Default: attention_drift,confidence."
-        ),
+    rule: Annotated[
+        list[str] | None, typer.Option(metavar="<text>", help="One more rule. May be given several times.")
     ] = None,
+    controllers: of.Controllers = None,
+    sensors: of.Sensors = None,
     planner: of.Planner = None,
     heads: of.Heads = None,
     calibration: of.Calibration = None,
@@ -66,13 +71,17 @@ def run(
     tools: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="<source>",
             help="With --env tools: a Python file or a module whose functions become tools, perhaps with :NAME for one "
-            "object of it. May be given several times."
+            "object of it. May be given several times.",
         ),
     ] = None,
     mcp: Annotated[
         list[str] | None,
-        typer.Option(help="With --env tools: the command or the address of an MCP server. May be given several times."),
+        typer.Option(
+            metavar="<server>",
+            help="With --env tools: the command or the address of an MCP server. May be given several times.",
+        ),
     ] = None,
     trust_hints: Annotated[
         bool,
@@ -88,16 +97,33 @@ def run(
     ] = False,
     record_attention: of.RecordAttention = False,
     keep_checkpoints: of.KeepCheckpoints = False,
-    resume: Annotated[str | None, typer.Option(help="Resume a run: its folder, or its id under --runs.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Resume a run: its folder, or its id under --runs.", autocompletion=run_ids)
+    ] = None,
     answer: Annotated[str | None, typer.Option(help="With --resume: the answer to the run's question.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
-    plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of a live drawing.")] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Print lines instead of a live drawing. Without a terminal, and with TERM=dumb, lines are printed "
+            "anyway.",
+        ),
+    ] = False,
 ) -> None:
     """Run one episode and watch it live.
 
-    homeostat run "turn on the wifi"      homeostat run --task random --seed 7
+    An episode is one task from its start to its end. The view compares the attention on every part of the prompt with
+    its own median in this run; red is only what a sensor alarms about. The run is written to a folder, from which
+    --resume continues it.
 
-    homeostat run --env tools --tools weather.py --model Qwen/Qwen2.5-Coder-0.5B-Instruct "how is Paris?"
+    \b
+    Examples:
+      homeostat run "turn on the wifi"
+      homeostat run --task random --seed 7
+      homeostat run "tidy up" --rule "never delete anything" --controllers guard
+      homeostat run --env tools --tools weather.py \\
+          --model Qwen/Qwen2.5-Coder-0.5B-Instruct "how is Paris?"
     """
     if resume is not None:
         if goal is not None or task is not None:

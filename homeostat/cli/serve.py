@@ -23,16 +23,10 @@ _SHORTEST_KEY = 8
 
 @with_model_flags
 def serve(
-    model: of.Model = None,
+    model: of.ChatModel = None,
     agent: of.Agent = None,
     controllers: of.Controllers = None,
-    sensors: Annotated[
-        str | None,
-        typer.Option(
-            help="Sensors to read besides those that the controllers need: names with commas. "
-            "Default: attention_drift,confidence."
-        ),
-    ] = None,
+    sensors: of.Sensors = None,
     heads: of.Heads = None,
     calibration: of.Calibration = None,
     probe: of.Probe = None,
@@ -40,7 +34,9 @@ def serve(
     rules: Annotated[
         Path | None, typer.Option(help="A YAML file of rules for every request: a list of texts, or the key 'rules'.")
     ] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="One more rule. May be given several times.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(metavar="<text>", help="One more rule. May be given several times.")
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on. Other machines can't reach 127.0.0.1.")] = (
         "127.0.0.1"
     ),
@@ -76,8 +72,9 @@ def serve(
     """Serve a local model to any client of OpenAI's API, with sensors and controllers in each request.
 
     \b
-    homeostat serve --model HuggingFaceTB/SmolLM2-135M-Instruct
-    homeostat serve --model Qwen/Qwen2.5-Coder-0.5B-Instruct --controllers none --port 8001
+    Examples:
+      homeostat serve --model HuggingFaceTB/SmolLM2-135M-Instruct
+      homeostat serve --model Qwen/Qwen2.5-Coder-0.5B-Instruct --port 8001
 
     Clients use http://127.0.0.1:8000/v1 as their base URL.
     """

@@ -23,16 +23,26 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from homeostat.cli.completion import LOADING, completes, completes_several
 from homeostat.errors import ConfigError
 from homeostat.settings import Settings, load_settings
 
 __all__ = ["command_of"]
 
 S = TypeVar("S", bound=Settings)
+_RESUMED = "the same command continues from the last checkpoint"
+_AGAIN = "nothing of this run is kept; the same command starts again"
+_NAMED = {"model": "models", "judge": "models", "suite": "suites", "env": "environments", "kinds": "conflicts"}
+"""The fields that hold a name, and what ``homeostat list`` calls it."""
 
 
 def command_of(
-    kind: type[S], run: Callable[[S, bool], None], doc: str, *, needs: tuple[str, ...] = ()
+    kind: type[S],
+    run: Callable[[S, bool], None],
+    doc: str,
+    *,
+    needs: tuple[str, ...] = (),
+    resumes: bool = False,
 ) -> Callable[..., None]:
     """Makes a command with one flag for each field of a class of settings.
 
@@ -41,6 +51,7 @@ def command_of(
         run: Does the work: ``run(settings, dry_run)``.
         doc: The help text of the command.
         needs: Modules of the extra ``align`` that the command can't work without.
+        resumes: Whether the same command continues an interrupted run, which Ctrl-C then says.
 
     Returns:
         A function for typer.
@@ -52,7 +63,12 @@ def command_of(
                 raise ConfigError(f"this command needs {module}; pip install 'homeostat[align]'")
         file, dry_run = flags.pop("config"), flags.pop("dry_run")
         given = {name: value for name, value in flags.items() if _is_given(ctx, name)}
-        run(load_settings(kind, file, given), dry_run)
+        settings = load_settings(kind, file, given)
+        try:
+            run(settings, dry_run)
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; {_RESUMED if resumes else _AGAIN}", err=True)
+            raise typer.Exit(130) from None
 
     parameters = [
         inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
@@ -80,18 +96,38 @@ def _field_parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     if kind is bool:
         return _parameter(name, bool, default, text, names=(f"{_flag(name)}/--no-{_flag(name)[2:]}",))
     if get_origin(kind) is list:
-        several = [str(item) for item in default or ()]
-        return _parameter(name, list[str], several, f"{text} May be repeated.", metavar=_metavar(get_args(kind)[0]))
+        several, item = [str(item) for item in default or ()], get_args(kind)[0]
+        told = f"{text} May be repeated."
+        return _parameter(name, list[str], several, told, metavar=_metavar(item), completed=_completed(name, item))
     if get_origin(kind) is tuple:
         texts: Any = GenericAlias(tuple, (str,) * len(get_args(kind)))
         return _parameter(name, texts | None, default, text, metavar=" ".join(map(_metavar, get_args(kind))))
-    return _parameter(name, str | None, None if default is None else str(default), text, metavar=_metavar(kind))
+    shown = None if default is None else str(default)
+    return _parameter(name, str | None, shown, text, metavar=_metavar(kind), completed=_completed(name, kind))
+
+
+def _completed(name: str, kind: Any) -> Callable[..., Any] | None:
+    """What a shell offers for a field: the values of a literal, or the names of what the field names."""
+    if get_origin(kind) is Literal:
+        return completes("", *get_args(kind))
+    if name in LOADING:
+        return completes("", *LOADING[name])
+    if name == "controllers":
+        return completes_several("controllers")
+    return completes(_NAMED[name]) if name in _NAMED else None
 
 
 def _parameter(
-    name: str, kind: Any, default: Any, text: str, *, names: tuple[str, ...] = (), metavar: str | None = None
+    name: str,
+    kind: Any,
+    default: Any,
+    text: str,
+    *,
+    names: tuple[str, ...] = (),
+    metavar: str | None = None,
+    completed: Callable[..., Any] | None = None,
 ) -> inspect.Parameter:
-    option = typer.Option(*(names or (_flag(name),)), help=text, metavar=metavar)
+    option = typer.Option(*(names or (_flag(name),)), help=text, metavar=metavar, autocompletion=completed)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 

@@ -12,10 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from homeostat import plugins
+from homeostat.alignment.conflicts.chat import CHAT_KINDS
+from homeostat.alignment.conflicts.phone import PHONE_KINDS
+from homeostat.alignment.conflicts.team import TEAM_KINDS
 from homeostat.cli import list as cli_list
 from homeostat.cli.root import app, commands
 from homeostat.controllers import controllers_for, preset_sensors
 from homeostat.envs.harness import env_kind, load_suite
+from homeostat.envs.harness.table import is_table, load_table
 
 runner = CliRunner()
 
@@ -42,7 +46,7 @@ def test_the_names_are_those_that_the_options_accept() -> None:
     assert tuple(listed("tasks", "--env", "recording")) == env_kind("recording").task_names()
     assert {"homeostat/nano", "homeostat/nano-planner"} <= set(listed("models"))
     for name in listed("suites"):
-        load_suite(name)
+        load_table(name) if is_table(name) else load_suite(name)
     sensors = set(listed("sensors"))
     for name in listed("controllers"):
         assert preset_sensors(name) <= sensors
@@ -50,11 +54,29 @@ def test_the_names_are_those_that_the_options_accept() -> None:
     assert {"attention_drift", "confidence", "attention_tracker"} <= sensors
 
 
+def test_alone_it_says_what_can_be_listed_and_how_many_there_are() -> None:
+    told = listed()
+    assert set(told) == set(cli_list.KINDS)
+    for kind, text in told.items():
+        assert int(text.split()[0]) == len(listed(kind))
+    done = runner.invoke(app, ["list", "--json"])
+    assert {row["name"]: row["count"] for row in json.loads(done.output)} == {
+        kind: len(listed(kind)) for kind in cli_list.KINDS
+    }
+
+
+def test_tables_of_suites_and_kinds_of_conflicts_are_listed_too() -> None:
+    assert listed("suites")["evidence"].startswith("(a table of many evaluations) Every controller on every kind")
+    kinds = listed("conflicts")
+    assert set(kinds) == set(CHAT_KINDS) | set(PHONE_KINDS) | set(TEAM_KINDS)
+    assert kinds["injection"] == "user/tool; --suite phone, chat"
+    assert listed("models")["homeostat/nano"] == "Reads screens and writes actions."
+
+
 def test_a_wrong_name_is_one_line() -> None:
     for arguments, text in (
-        (["sensor"], "homeostat: unknown kind 'sensor'; did you mean 'sensors'? known: commands, controllers, "),
+        (["sensor"], "homeostat: unknown kind 'sensor'; did you mean 'sensors'? known: commands, conflicts, "),
         (["tasks", "--env", "fone"], "homeostat: unknown env 'fone'; did you mean 'phone'?"),
-        ([], "homeostat: missing argument"),
     ):
         done = runner.invoke(app, ["list", *arguments])
         assert done.exit_code == 2
