@@ -81,7 +81,10 @@ def test_the_six_lines_run_on_a_tiny_model(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tiny_model(tmp_path / "smollm2")
     run_section("Six lines")
-    shares = re.findall(r"layer +\d+: +([\d.]+)% of the attention is on the rule", capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert "attention: rule " in printed
+    assert "Content-Security-Policy" in (tmp_path / "prompt.html").read_text(encoding="utf-8")
+    shares = re.findall(r"layer +\d+: +([\d.]+)% of the attention is on the rule", printed)
     assert len(shares) == 3
     assert all(0 < float(share) < 100 for share in shares)
 

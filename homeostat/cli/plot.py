@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from homeostat.errors import ConfigError, UnknownName
+
+if TYPE_CHECKING:
+    from homeostat.plots import Chart
 
 __all__ = ["plot"]
 
@@ -49,13 +53,13 @@ def plot(
 
     if out.suffix.lower() not in FORMATS:
         raise ConfigError(f"--out {str(out)!r} names no picture; end it in {', '.join(FORMATS)}")
-    draw = {
+    kinds: dict[str, Callable[[Sequence[Path], str], Chart]] = {
         "calibration": plot_scores.calibration,
         "drift": plot_tables.runs,
         "heads": plot_heads.heads,
         "rescue": plot_tables.rescued,
         "roc": plot_scores.curves,
         "spans": lambda given, title: plot_tables.spans(given, title, by),
-    }[kind]
-    draw(files, title).save(out)
+    }
+    kinds[kind](files, title).save(out)
     typer.echo(f"{out}: {kind}")

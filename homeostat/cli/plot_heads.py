@@ -45,7 +45,8 @@ def _probe(file: Path, title: str) -> Chart:
     from homeostat.sensors import ProbeWeights
 
     probe = ProbeWeights.load(file)
-    maps, layers = {}, ()
+    maps: dict[str, NDArray[np.float64]] = {}
+    layers: tuple[int, ...] = ()
     for k, name in enumerate(("on the higher span", "on the lower span")):
         rows = [(layer, head, probe.coefficients[2 * n + k]) for n, (layer, head) in enumerate(probe.heads)]
         maps[name], layers = head_table(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from homeostat.errors import ConfigError
 from homeostat.plots.figures import Chart, Interval, chart, form, legend_below, plain, spread, styled
@@ -43,7 +44,7 @@ def intervals(
     wide = min(3.4, 0.9 + 0.075 * max(len(str(row)) for row in rows))
     size = (wide + 2.7 * len(panels), 1.4 + max(0.3, 0.17 * len(names)) * len(rows))
     made, grid = chart(1, len(panels), (max(size[0], 4.5), max(size[1], 2.4)), sharey=True)
-    handles = {}
+    handles: dict[str, Any] = {}
     for axes, (panel, table) in zip(grid[0], panels.items(), strict=True):
         for number, name in enumerate(names):
             shown = [(place, table[row][name]) for place, row in enumerate(rows) if name in table.get(row, {})]
@@ -91,7 +92,7 @@ def rescue(panels: Mapping[str, Mapping[str, tuple[Interval, Interval]]], *, tit
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     made, grid = chart(rows, columns, (max(4.4, 3.1 * columns), 3.2 * rows + 0.5), sharex=True, sharey=True)
-    handles = {}
+    handles: dict[str, Any] = {}
     highest: float = 0
     for axes, (panel, points) in zip(grid.flat, panels.items(), strict=False):
         for name, (rescued, harmed) in points.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def lines(panels: Sequence[Panel], *, columns: int = 0, marked: str = "alarm", t
     rows = -(-len(panels) // columns)
     made, grid = chart(rows, columns, (max(4.2, 3.6 * columns), 2.7 * rows + 0.5))
     names = list(dict.fromkeys(series.name for panel in panels for series in panel.series))
-    handles = {}
+    handles: dict[str, Any] = {}
     for axes, panel in zip(grid.flat, panels, strict=False):
         for series in panel.series:
             look = form(names.index(series.name)) if series.name else {"color": "black", "marker": "o"}
@@ -156,9 +157,9 @@ def drift(
     return lines(panels, columns=min(3, len(panels)), title=title)
 
 
-def _whole_numbers(axes: object, panel: Panel) -> None:
+def _whole_numbers(axes: Any, panel: Panel) -> None:
     """Ticks at whole numbers only, where all positions are whole."""
     from matplotlib.ticker import MaxNLocator
 
     if all(float(x).is_integer() for series in panel.series for x in series.x):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # type: ignore[attr-defined]
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -114,9 +114,9 @@ class TokenView:
         """
         file, weights, layers = Path(path), np.asarray(self.weights, np.float64), self.layers
         if self.chosen is not None:
-            kept, heads = self.chosen.any(1), self.chosen.any(0)
-            weights = np.where(self.chosen[..., None], weights, np.nan)[kept][:, heads]
-            layers = tuple(layer for layer, keep in zip(layers, kept, strict=True) if keep)
+            rows, heads = (np.flatnonzero(self.chosen.any(axis)) for axis in (1, 0))
+            weights = np.where(self.chosen[..., None], weights, np.nan)[rows][:, heads]
+            layers = tuple(layers[row] for row in rows)
         page = token_page(
             self.tokens,
             weights,
