@@ -60,8 +60,8 @@ def fork(
     source = find_run(run, runs)
     if not (source / "run.json").exists() and (source / "trace.jsonl").exists():
         raise ConfigError(
-            f"run {str(source)!r} was not started by 'homeostat run' or 'chat', so its settings are unknown here; fork it "
-            "in Python, with agent.fork"
+            f"run {str(source)!r} was not started by 'homeostat run' or 'chat', so its settings are unknown here; "
+            "fork it in Python, with agent.fork"
         )
     settings = read_settings(source)
     limits = of.limits_from(call_seconds, env_seconds, attempts, max_new_tokens, episode_seconds, episode_tokens)
