@@ -101,7 +101,7 @@ def _steps(events: Sequence[e.Event]) -> tuple[list[dict[str, Any]], list[dict[s
                         kind=decision.kind,
                         cause=decision.cause,
                         words=decision_words(decision),
-                        corrective=decision.kind in CORRECTIVE,
+                        corrective=decision.kind in CORRECTIVE and event.phase != "start",
                     )
             case e.Planned():
                 _new_plan(plans, event.step, event.plan)
@@ -191,11 +191,21 @@ def _totals(events: Sequence[e.Event]) -> dict[str, Any]:
         "tokens": sum(call.cost if isinstance(call, e.Sense) else call.tokens for call in calls),
         "prompt_tokens": sum(call.prompt_tokens for call in calls),
         "cached_tokens": sum(call.cached_tokens for call in calls),
-        "seconds": sum(call.seconds for call in calls),
+        "seconds": sum(_durations(calls)),
         "steps": sum(isinstance(event, e.Act) for event in events),
         "alarms": dict(alarms),
         "corrections": dict(kinds),
     }
+
+
+def _durations(calls: Sequence[e.Sense | e.Planned | e.ScreenRead | e.RuleRead]) -> list[float]:
+    """How long every call took. Answers that were sampled to one prompt are drawn together: they count once."""
+    found: dict[Any, float] = {}
+    for number, call in enumerate(calls):
+        sampled = isinstance(call, e.Sense) and call.candidate is not None
+        key = (call.step, call.attempt) if sampled else number
+        found[key] = max(found.get(key, 0.0), call.seconds)
+    return list(found.values())
 
 
 def _safe(value: Any, limit: int, cut: list[int]) -> Any:

@@ -180,7 +180,10 @@ function told(step) {
 const served = byId("source");
 const page = new RunPage(served ? new ServedSource(JSON.parse(served.textContent)) : new EmbeddedSource());
 page.start().then(
-  () => document.documentElement.setAttribute("data-ready", ""),
+  () => requestAnimationFrame(() => {
+    document.documentElement.setAttribute("data-ready-at", performance.now().toFixed(1));
+    document.documentElement.setAttribute("data-ready", "");
+  }),
   (error) => {
     byId("summary").replaceChildren(h("h1", {}, "This run can't be shown"), foreign(error.message, "p"));
     document.documentElement.setAttribute("data-ready", "failed");

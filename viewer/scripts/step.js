@@ -60,12 +60,10 @@ class StepView {
     const name = event.candidate === null ? `Attempt ${event.attempt}` : `Attempt ${event.attempt}, answer ${event.candidate + 1}`;
     const alarms = event.readings.filter((reading) => reading.alarm);
     const goal = record.start.task.goal;
-    return h(
-      "article", { class: "card", "data-attempt": key(event), "aria-label": name },
-      h("header", {},
-        h("h3", {}, name),
-        alarms.length > 0 && badge(plural(alarms.length, "alarm"), "alarm"),
-        attempts > 1 && h("button", { type: "button", class: "look", "aria-pressed": "false", onclick: () => this.choose(event) }, "Show its attention")),
+    const alarmed = alarms.length > 0 && badge(plural(alarms.length, "alarm"), "alarm");
+    const look = attempts > 1 && h("button", { type: "button", class: "look", "aria-pressed": "false", onclick: () => this.choose(event) }, "Show its attention");
+    const card = { class: "card", "data-attempt": key(event), "aria-label": name };
+    const content = [
       event.instruction !== goal && h("p", { class: "soft" }, "Asked to: ", foreign(event.instruction)),
       event.reminder && h("p", { class: "reminder" }, "Reminded: ", foreign(event.reminder)),
       h("p", { class: "does" }, event.words ? foreign(event.words) : h("span", { class: "bad" }, "no action: ", foreign(event.unparsable))),
@@ -73,7 +71,12 @@ class StepView {
       h("p", { class: "soft small" }, costs(event)),
       readings(event.readings),
       masses(event.mass),
-    );
+    ];
+    // The further answers that were sampled to one prompt are alike: each is one line until it is opened.
+    if (event.candidate !== null) {
+      return h("details", card, h("summary", {}, `Answer ${event.candidate + 1}: `, foreign(event.words || "no action"), " ", alarmed), look, content);
+    }
+    return h("article", card, h("header", {}, h("h3", {}, name), alarmed, look), content);
   }
 }
 

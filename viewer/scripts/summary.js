@@ -26,7 +26,7 @@ function summary(record) {
   const [words, kind] = verdict(record);
   const alarms = Object.values(totals.alarms).reduce((sum, one) => sum + one, 0);
   const corrections = Object.values(totals.corrections).reduce((sum, one) => sum + one, 0);
-  const optimal = start.task.optimal_steps ? `${start.task.optimal_steps} would do` : "";
+  const optimal = start.judged && start.task.optimal_steps ? `${start.task.optimal_steps} would do` : "";
   const wall = finish ? `${seconds(finish.seconds)} in all` : "";
   const cached = totals.cached_tokens ? `${count.format(totals.cached_tokens)} of them from the cache` : "";
   return [
@@ -99,7 +99,7 @@ function planTable(plan, caption) {
     "div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {},
       h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name || h("span", { class: "hidden" }, "Number"))))),
+      h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col", class: name === "Steps" ? "n" : "" }, name || h("span", { class: "hidden" }, "Number"))))),
       h("tbody", {}, plan.subtasks.map((one, at) => h("tr", {},
         h("td", { class: "n" }, at + 1), foreign(one.words, "td"), h("td", { class: "nowrap" }, STATUS[one.status] ?? one.status),
         h("td", { class: "n" }, one.steps), foreign(one.answer ?? "–", "td"))))),
