@@ -290,3 +290,20 @@ def test_nothing_heavy_is_imported_for_a_folder(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_names_on_the_hub_stand_where_files_do(hub: Hub, tmp_path: Path) -> None:
+    from homeostat.agent.registry import calibration_of, controllers_of, probe_of
+    from homeostat.nano import executor
+
+    own = Calibration.load(executor())
+    own.push_to_hub("my-org/thresholds")
+    assert calibration_of("homeostat/nano", Path("my-org/thresholds")) == own
+    heads = HeadProfile.load(executor())
+    heads.push_to_hub("my-org/heads")
+    assert controllers_of("pasta", "homeostat/nano", Path("my-org/heads")).controllers
+    with pytest.raises(HubError, match="no profile 'my-org/nothing' here or on the hub"):
+        controllers_of("pasta", "homeostat/nano", Path("my-org/nothing"))
+    PROBE.push_to_hub("my-org/probe")
+    with pytest.raises(ConfigError, match="was learned on 'Some-Org/some"):  # other weights stay refused
+        probe_of("homeostat/nano", Path("my-org/probe"))
