@@ -1,12 +1,15 @@
 """A run and its result to look at: chart, table, HTML; against the events of the trace itself."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from homeostat.agent import Agent
+from homeostat.agent.run_views import mean_chart
+from homeostat.agent.trace import read_trace
 from homeostat.controllers import Remind
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ConfigError
@@ -73,6 +76,33 @@ def test_the_chart_draws_masses_readings_and_alarms(played, calls):
     crosses = [c.get_offsets().tolist() for c in axes["attention_drift"].collections]
     assert [point for points in crosses for point in points] == [[p, r["value"]] for p, r in judged if r["alarm"]]
     assert crosses, "the threshold is chosen so that the sensor alarms"
+
+
+def test_several_runs_are_drawn_as_their_mean(played, calls):
+    pytest.importorskip("matplotlib", reason="needs the extra homeostat[plot]")
+    trace = read_trace(played.folder)
+    halved = [
+        event.model_copy(update={"mass": {label: mass / 2 for label, mass in event.mass.items()}})
+        if event.kind == "sense"
+        else event
+        for event in trace.events
+    ]
+    axes = {one.get_title(): one for one in mean_chart([trace, replace(trace, events=tuple(halved))]).axes}
+    main = [call for call in calls if call["candidate"] is None]
+    line = axes["attention on each span"].get_lines()[0]
+    band = axes["attention on each span"].collections[0].get_paths()[0].vertices
+    for step, value in line.get_xydata():
+        one = 100 * np.mean([call["mass"][line.get_label()] for call in main if call["step"] == step])
+        assert value == pytest.approx(0.75 * one)
+        reach = 12.7062047 * (one / 4)  # t of 97.5 % with one degree of freedom; the standard error of two runs
+        bounds = sorted(y for x, y in band if x == step)
+        assert (bounds[0], bounds[-1]) == pytest.approx((value - reach, value + reach))
+    judged = [
+        r["value"] for call in main for r in call["readings"] if r["sensor"] == "confidence" and call["step"] == 0
+    ]
+    assert axes["confidence"].get_lines()[0].get_ydata()[0] == pytest.approx(np.mean(judged))
+    with pytest.raises(ConfigError, match="no attention and no readings"):
+        mean_chart([replace(trace, events=trace.events[:1])])
 
 
 def test_a_run_without_a_folder_says_how_to_keep_it(played):
