@@ -7,6 +7,7 @@ file is refused before its objects are built where its expanded size exceeds a l
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +19,20 @@ from homeostat.foreign_text import clipped, quoted, visible
 
 _R = TypeVar("_R", bound=BaseModel)
 
-__all__ = ["FORMAT", "DataError", "parse_json", "parse_yaml", "read_json", "read_record", "read_text", "read_yaml"]
+__all__ = [
+    "FORMAT",
+    "DataError",
+    "StrPath",
+    "parse_json",
+    "parse_yaml",
+    "read_json",
+    "read_record",
+    "read_text",
+    "read_yaml",
+]
 
+StrPath = str | os.PathLike[str]
+"""A file or a folder, as a text or as a path."""
 FORMAT = 1
 """The version of the form of shared records. A file may state it under ``format``; a newer one is refused by name."""
 _YAML_CHARACTERS = 200_000  # about a third of a second for the parser

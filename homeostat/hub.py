@@ -23,7 +23,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel
 
-from homeostat.data_files import FORMAT, read_record
+from homeostat.data_files import FORMAT, StrPath, read_record
 from homeostat.errors import ConfigError, HubError
 from homeostat.foreign_text import quoted
 from homeostat.hub_failures import hub_failures
@@ -33,7 +33,6 @@ __all__ = ["HubRecord", "check_repo", "download_folder", "located", "upload_fold
 
 _SECONDS = 5.0  # until the hub has to answer
 _CARD = "README.md"
-StrPath = str | os.PathLike[str]
 
 
 class HubRecord(BaseModel):

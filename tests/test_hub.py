@@ -307,3 +307,25 @@ def test_names_on_the_hub_stand_where_files_do(hub: Hub, tmp_path: Path) -> None
     PROBE.push_to_hub("my-org/probe")
     with pytest.raises(ConfigError, match="was learned on 'Some-Org/some"):  # other weights stay refused
         probe_of("homeostat/nano", Path("my-org/probe"))
+
+
+def test_readers_and_writers_take_paths_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from homeostat.alignment import Pointer, compare_heads, load_public, read_conversations, read_pairs, read_traces
+    from homeostat.envs.harness import read_evaluation, write_json
+
+    monkeypatch.chdir(tmp_path)
+    compare_heads(LOCALIZATION, LOCALIZATION).save("deep/comparison.json")
+    assert (tmp_path / "deep" / "comparison.json").is_file()
+    head = Pointer(8)
+    head.save("head")
+    assert head.state_dict().keys() == Pointer.load("head").state_dict().keys()
+    write_json({"episodes": []}, "result.json")
+    assert read_evaluation("result.json").results == ()
+    for read, why in (
+        (read_pairs, "no data at 'gone'"),
+        (read_conversations, "no conversations at 'gone'"),
+        (lambda path: read_traces([path]), "no traces at 'gone'"),
+        (lambda path: load_public("iheval", path), "no iheval data at 'gone'"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            read("gone")

@@ -16,6 +16,7 @@ from homeostat.alignment.conflicts.iheval import read_iheval
 from homeostat.alignment.conflicts.public_rows import Row
 from homeostat.alignment.conflicts.realguardrails import read_realguardrails, read_s_ifeval, read_tensortrust
 from homeostat.alignment.rows import read_rows
+from homeostat.data_files import StrPath
 from homeostat.errors import ConfigError, UnknownName
 
 __all__ = ["FORMATS", "draw_cases", "load_public", "select_cases"]
@@ -32,7 +33,7 @@ _FILES = {"iheval": "input_data.json"}
 """The files of a set that hold rows, where its folders hold the authors' raw material too."""
 
 
-def load_public(name: str, path: Path) -> tuple[list[Case], int]:
+def load_public(name: str, path: StrPath) -> tuple[list[Case], int]:
     """Reads all cases of a public set.
 
     Args:
@@ -51,9 +52,10 @@ def load_public(name: str, path: Path) -> tuple[list[Case], int]:
     """
     if name not in FORMATS:
         raise UnknownName.of("conflict set", name, FORMATS)
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*.json*") if file.suffix in (".json", ".jsonl"))
+    where = Path(path)
+    files = [where]
+    if where.is_dir():
+        files = sorted(file for file in where.rglob("*.json*") if file.suffix in (".json", ".jsonl"))
         files = [file for file in files if file.name == _FILES.get(name)] or files
     if not files or not files[0].is_file():
         raise ConfigError(f"no {name} data at {str(path)!r}; give its .json or .jsonl file, or their folder")

@@ -17,7 +17,7 @@ from typing import Any
 
 from homeostat.alignment.conflicts.public_rows import Row
 from homeostat.alignment.rows import read_rows
-from homeostat.data_files import DataError, parse_json
+from homeostat.data_files import DataError, StrPath, parse_json
 from homeostat.errors import ConfigError
 from homeostat.sensors.chat.messages import Message, Part, Prompt
 
@@ -85,7 +85,7 @@ def _arguments(given: Any) -> Any:
         return given
 
 
-def read_conversations(path: Path) -> list[Conversation]:
+def read_conversations(path: StrPath) -> list[Conversation]:
     """Reads a file of tau-bench.
 
     Args:
@@ -97,6 +97,7 @@ def read_conversations(path: Path) -> list[Conversation]:
     Raises:
         ConfigError: The file can't be read, has no rows, or a row has another form.
     """
+    path = Path(path)
     if not path.is_file():
         raise ConfigError(f"no conversations at {str(path)!r}; give a .json file of tau-bench")
     rows = [Row(fields, f"{path.name} row {n}", n) for n, fields in enumerate(read_rows(path), start=1)]

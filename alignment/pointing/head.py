@@ -24,6 +24,7 @@ from torch import nn
 
 from homeostat.alignment.sail.layout import find_decoder
 from homeostat.alignment.sail.tokens import padded
+from homeostat.data_files import StrPath
 from homeostat.errors import ConfigError
 from homeostat.sensors.chat.rendering import Rendered
 
@@ -107,7 +108,7 @@ class Pointer(nn.Module):
         attention: torch.Tensor = self(query, patches)
         return attention
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: StrPath) -> None:
         """Writes ``pointer.safetensors``.
 
         Args:
@@ -115,13 +116,14 @@ class Pointer(nn.Module):
         """
         from safetensors.torch import save_file
 
-        folder.mkdir(parents=True, exist_ok=True)
+        where = Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
         save_file(
-            {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, folder / "pointer.safetensors"
+            {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, where / "pointer.safetensors"
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Pointer:
+    def load(cls, folder: StrPath) -> Pointer:
         """Reads ``pointer.safetensors``.
 
         Args:
@@ -135,7 +137,7 @@ class Pointer(nn.Module):
         """
         from safetensors.torch import load_file
 
-        file = folder / "pointer.safetensors"
+        file = Path(folder) / "pointer.safetensors"
         if not file.is_file():
             raise ConfigError(f"no pointer head at {str(file)!r}; train one with homeostat ground")
         state = load_file(file)

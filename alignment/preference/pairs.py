@@ -22,6 +22,7 @@ import numpy as np
 from homeostat.alignment.preference.implicit import with_prompt
 from homeostat.alignment.preference.row_chats import image_from, prompt_from, text_from
 from homeostat.alignment.rows import read_rows
+from homeostat.data_files import StrPath
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, quoted
 from homeostat.sensors.chat.messages import Prompt
@@ -162,7 +163,7 @@ def to_dataset(pairs: Sequence[Pair]) -> Dataset:
     return Dataset.from_list(rows, features=Features(features))
 
 
-def write_pairs(pairs: Sequence[Pair], folder: Path) -> None:
+def write_pairs(pairs: Sequence[Pair], folder: StrPath) -> None:
     """Saves pairs as a ``datasets`` folder, which ``datasets.load_from_disk`` reads.
 
     Args:
@@ -180,7 +181,7 @@ def write_pairs(pairs: Sequence[Pair], folder: Path) -> None:
     to_dataset(pairs).save_to_disk(str(folder))
 
 
-def read_pairs(path: Path) -> list[Pair]:
+def read_pairs(path: StrPath) -> list[Pair]:
     """Reads pairs.
 
     Args:
@@ -193,6 +194,7 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises:
         ConfigError: The data have another form. The message names the row and the field.
     """
+    path = Path(path)
     if not path.exists():
         raise ConfigError(
             f"no data at {str(path)!r}; give a datasets folder, or a .jsonl or .json file of preference pairs"

@@ -14,6 +14,7 @@ from homeostat.agent.prompts import PromptStyle, act_prompt, past_action, read_a
 from homeostat.agent.trace import Trace, read_trace
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.controllers.decisions import Dispatch, Reminder
+from homeostat.data_files import StrPath
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.screens import load_screen
 from homeostat.errors import ConfigError, TraceError, UnparsableAction
@@ -128,7 +129,7 @@ class Step:
         return Pair(self.prompt(), chosen, rejected, kind, self.task_name, higher)
 
 
-def read_traces(folders: Iterable[Path]) -> list[Trace]:
+def read_traces(folders: Iterable[StrPath]) -> list[Trace]:
     """Reads every run in some folders and in the folders below them.
 
     Args:
@@ -142,7 +143,7 @@ def read_traces(folders: Iterable[Path]) -> list[Trace]:
         TraceError: A trace can't be read.
     """
     found = []
-    for folder in folders:
+    for folder in map(Path, folders):
         if not folder.exists():
             raise ConfigError(f"no traces at {str(folder)!r}; give run folders, or a folder that contains some")
         found += [read_trace(file.parent) for file in sorted(folder.rglob("trace.jsonl"))]

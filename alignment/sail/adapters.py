@@ -152,7 +152,7 @@ def write_card(
         facts=facts,
         metrics=tuple(Metric(name, after, "training run", before=before) for name, (before, after) in scores.items()),
         base_model=base,
-        tags=tags,
+        tags=tuple(tags),
         library="peft",  # so that the hub shows how PEFT loads it
     )
     (folder / "README.md").write_text(card.text(), encoding="utf-8")  # in place of the one that PEFT has written

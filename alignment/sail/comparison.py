@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from homeostat.alignment.sail.localization import Localization
+from homeostat.data_files import StrPath
 from homeostat.errors import ConfigError
 
 __all__ = ["HeadOverlap", "Layer", "compare_heads"]
@@ -90,7 +91,7 @@ class HeadOverlap(BaseModel):
     rank_correlation: float | None
     layers: tuple[Layer, ...]
 
-    def save(self, file: Path) -> None:
+    def save(self, file: StrPath) -> None:
         """Writes a JSON file.
 
         Args:
@@ -99,11 +100,12 @@ class HeadOverlap(BaseModel):
         Raises:
             ConfigError: The file can't be written.
         """
+        path = Path(file)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"can't write {str(file)!r}: {error.strerror}; give another --out") from None
+            raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another --out") from None
 
 
 def compare_heads(one: Localization, other: Localization) -> HeadOverlap:

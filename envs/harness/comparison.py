@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from homeostat.data_files import DataError, read_json
+from homeostat.data_files import DataError, StrPath, read_json
 from homeostat.envs.harness.results import NEXUS_ENDINGS, Result, nexus_ending
 from homeostat.envs.harness.statistics import Interval, cluster_bootstrap, newcombe_paired, wilson
 from homeostat.envs.harness.views import (
@@ -241,7 +241,7 @@ class Evaluation:
         return results_html(self.arguments, self.results)
 
 
-def read_results(path: Path) -> list[Result]:
+def read_results(path: StrPath) -> list[Result]:
     """Reads the episodes of a result file.
 
     Args:
@@ -256,7 +256,7 @@ def read_results(path: Path) -> list[Result]:
     return list(read_evaluation(path).results)
 
 
-def read_evaluation(path: Path) -> Evaluation:
+def read_evaluation(path: StrPath) -> Evaluation:
     """Reads a result file.
 
     Args:
@@ -269,7 +269,7 @@ def read_evaluation(path: Path) -> Evaluation:
         ConfigError: The file can't be read, or is no result file.
     """
     try:
-        data = read_json(path)
+        data = read_json(Path(path))
         results = tuple(Result.model_validate(episode) for episode in data["episodes"])
         return Evaluation(dict(data.get("arguments") or {}), results)
     except DataError as error:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from homeostat.data_files import StrPath
 from homeostat.envs.harness.results import Result, nexus_ending
 from homeostat.errors import ConfigError
 
 __all__ = ["has_parquet", "is_stream", "write_json", "write_parquet", "write_text", "write_whole"]
 
 
-def write_json(figures: Mapping[str, Any], path: Path) -> None:
+def write_json(figures: Mapping[str, Any], path: StrPath) -> None:
     """Writes figures as JSON. The file is replaced as a whole, so an interruption never leaves half of it.
 
     Args:
@@ -25,7 +26,7 @@ def write_json(figures: Mapping[str, Any], path: Path) -> None:
     Raises:
         ConfigError: The file can't be written.
     """
-    write_text(json.dumps(figures, indent=1) + "\n", path)
+    write_text(json.dumps(figures, indent=1) + "\n", Path(path))
 
 
 def write_text(text: str, path: Path, option: str = "--json") -> None:

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from homeostat.data_files import parse_json
+from homeostat.data_files import StrPath, parse_json
 from homeostat.envs.harness.results import Result
 from homeostat.envs.harness.runner import Case
 from homeostat.errors import ConfigError, TraceError
@@ -36,7 +36,7 @@ class Journal:
         begun: When the run began, in whichever process that was.
     """
 
-    def __init__(self, path: Path, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, path: StrPath, arguments: Mapping[str, Any]) -> None:
         """Opens or creates the file.
 
         Args:
@@ -47,7 +47,7 @@ class Journal:
             ConfigError: The file was begun with other arguments, is used by another run, or can't be written.
             TraceError: A line is damaged. The message names the file and the line.
         """
-        self.path = path
+        self.path = path = Path(path)
         self.results: dict[int, Result] = {}
         self.begun = datetime.now(UTC)
         head = json.dumps({"arguments": dict(arguments), "begun": self.begun.isoformat(timespec="seconds")})
