@@ -14,7 +14,6 @@ __all__ = ["clone"]
 
 _NANO = "homeostat/nano"
 _ENVS = ("phone", "miniwob", "plans", "recording")
-_RECORDINGS = 4  # recordings per batch of recordings
 
 
 def clone(
@@ -23,7 +22,7 @@ def clone(
         float, typer.Option(help="Time budget in minutes. The learning rate falls to 0 at its end.")
     ] = 140.0,
     seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the data.")] = 0,
-    screens: Annotated[int, typer.Option(help="With --env phone or recording: phone screens per batch.")] = 8,
+    screens: Annotated[int, typer.Option(help="With --env phone: phone screens per batch.")] = 8,
     width: Annotated[
         int, typer.Option(help="From scratch only: hidden width of the vision tower and the text model.")
     ] = 192,
@@ -31,8 +30,8 @@ def clone(
     rate: Annotated[
         float,
         typer.Option(
-            help="Peak learning rate for training from scratch. Fine-tuning divides it by 2 (phone, recording), "
-            "1.5 (plans) or 5 (miniwob)."
+            help="Peak learning rate for training from scratch. Fine-tuning divides it by 1 (recording), "
+            "1.5 (plans), 2 (phone) or 5 (miniwob)."
         ),
     ] = 1.5e-3,
     resume: Annotated[
@@ -41,8 +40,8 @@ def clone(
     env: Annotated[
         str,
         typer.Option(
-            help="What to train on: phone; recording (the phone and screen recordings); miniwob (the phone and web "
-            "pages); plans (trains the planner)."
+            help="What to train on: phone; recording (an edition for questions about screen recordings); miniwob (the "
+            "phone and web pages); plans (trains the planner)."
         ),
     ] = "phone",
     start: Annotated[
@@ -69,7 +68,7 @@ def clone(
         typer.Option(
             min=0,
             help="Steps between two measurements of attention entropy and logits, written to attention.jsonl in --out; "
-            "0 for none.",
+            "0 for none. Not with --env recording.",
         ),
     ] = 100,
 ) -> None:
@@ -125,10 +124,13 @@ def clone(
         figures = train_planner(
             start or _NANO, out, minutes=minutes, seed=seed, rate=rate / 1.5, attention_steps=attention_steps
         )
+    elif env == "recording":
+        from homeostat.nano.training.recordings import train_recordings
+
+        figures = train_recordings(start or _NANO, out, minutes=minutes, seed=seed, rate=rate)
     else:
         from homeostat.nano.training.phone import fine_tune_phone
 
-        recordings = _RECORDINGS if env == "recording" else 0
         figures = fine_tune_phone(
             start or _NANO,
             out,
@@ -136,7 +138,6 @@ def clone(
             seed=seed,
             rate=rate / 2,
             screens=screens,
-            recordings=recordings,
             attention_steps=attention_steps,
         )
     typer.echo(f"wrote {out}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))

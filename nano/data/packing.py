@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from homeostat.nano.data.examples import Question, ScreenExample
-from homeostat.nano.data.recordings import RecordingExample
 from homeostat.nano.processor import place_token
 from homeostat.nano.vocabulary import common_words
 from homeostat.sensors.chat.messages import Prompt
@@ -40,7 +39,7 @@ def _number(word: str) -> int:
 class Batch:
     """R rows of length L with S screens of P patches each.
 
-    A row usually has one screen. A row of planning questions has none, a row about a recording has one per frame.
+    A row usually has one screen. A row of planning questions has none.
 
     Attributes:
         input_ids: (R, L) int64 token ids.
@@ -89,6 +88,7 @@ class Packer:
     def __init__(self, processor: Any, columns: int = 9, rows: int = 16) -> None:
         self.tokenizer = processor.tokenizer
         self.image_token = "<image>"
+        self.image_id = processor.tokenizer.convert_tokens_to_ids(self.image_token)
         self.columns, self.rows = columns, rows
         self._pad = self.tokenizer.pad_token_id
         self._vocabulary = self.tokenizer.get_vocab()
@@ -107,7 +107,15 @@ class Packer:
         cells = [(column, row) for row in range(self.rows) for column in range(self.columns)]
         return [self._vocabulary[place_token(*cell)] for cell in cells]
 
-    def _chat(self, prompt: Prompt) -> str:
+    def chat(self, prompt: Prompt) -> str:
+        """Renders a prompt as text.
+
+        Args:
+            prompt: The prompt.
+
+        Returns:
+            The text, with the image token once for every image, up to the beginning of the answer.
+        """
         messages = [
             {
                 "role": m.role,
@@ -155,15 +163,25 @@ class Packer:
         Returns:
             The fields of a batch at each position.
         """
-        return self._shown([example.patches], example.questions)
+        return self.shown([example.patches], example.questions)
 
-    def _shown(
+    def shown(
         self, shown: Sequence[Mapping[tuple[int, int], str] | None], questions: Sequence[Question]
     ) -> list[_Token]:
-        """One row: images one after another, with the words on their patches (if known), and questions about them."""
-        chats = [self._chat(q.prompt).split(self.image_token) for q in questions]
-        prefix = self._ids(chats[0][0] + self.image_token * (self.columns * self.rows * len(shown)))
-        branches = zip((q.kind for q in questions), (c[-1] for c in chats), (q.answer for q in questions), strict=True)
+        """Encodes images that stand one after another, and questions about them, as one row.
+
+        Args:
+            shown: For each image, the words on its patches; None if they are unknown.
+            questions: The questions. A prompt may show images once more behind its text.
+
+        Returns:
+            The fields of a batch at each position.
+        """
+        chats = [self.chat(q.prompt).split(self.image_token) for q in questions]
+        image, n = self.image_token * (self.columns * self.rows), len(shown)
+        prefix = self._ids(chats[0][0] + image * n)
+        asked = (image.join(c[n:]) for c in chats)  # a prompt may show images once more
+        branches = zip((q.kind for q in questions), asked, (q.answer for q in questions), strict=True)
         row = self._row(prefix, list(branches))
         first = len(prefix) - self.columns * self.rows * len(shown)
         for patches in shown:
@@ -183,20 +201,7 @@ class Packer:
         Returns:
             The fields of a batch at each position.
         """
-        return self._row([], [(q.kind, self._chat(q.prompt), q.answer) for q in questions])
-
-    def recordings(self, examples: Sequence[RecordingExample]) -> Batch:
-        """Packs recordings into one batch, with a row per recording.
-
-        Args:
-            examples: The recordings.
-
-        Returns:
-            The batch. Its screens are the frames of all recordings, in order.
-        """
-        rows = [self._shown([None] * len(e.frames), e.questions) for e in examples]
-        frames = [frame for e in examples for frame in e.frames]
-        return self._batch(rows, frames, [None] * len(frames))
+        return self._row([], [(q.kind, self.chat(q.prompt), q.answer) for q in questions])
 
     def _written(self, patches: Mapping[tuple[int, int], str] | None) -> list[int]:
         """The token on each patch. Of the blank patches, about six have a space as their label."""

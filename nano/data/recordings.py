@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +14,51 @@ from homeostat.actions import Answer
 from homeostat.agent.prompts import PromptStyle, act_prompt
 from homeostat.envs.mobile_use import format_action
 from homeostat.envs.phone.recordings import (
+    PHRASINGS,
     QUESTION_KINDS,
     RecordingQuestion,
     further_questions,
     recording_question,
 )
 from homeostat.envs.phone.recordings.env import asked
-from homeostat.envs.phone.tasks.words import Split
+from homeostat.envs.phone.recordings.evidence import Evidence, evidence_of, visits
+from homeostat.envs.phone.tasks.words import Split, Words
 from homeostat.nano.data.examples import Question
 from homeostat.observation import Observation
 
-__all__ = ["RecordingExample", "recording_examples"]
+__all__ = ["RecordingExample", "Watched", "recording_examples"]
 
-_TRIES = 24  # further questions that are tried for each recording; about a third fits it
+_TRIES = 60  # further questions that are tried for each recording; about a tenth fits it
+_DECIDING = frozenset({"first", "last", "after", "before", "next"})
+_LOOSE = 0.5  # the share of training questions whose words are changed
+_THINKING, _AGAIN = 0.04, 0.08  # the shares of questions with a reminder alone, and with frames shown once more
+_RIGHT_FRAMES = 0.75  # the share of second looks at the frames that show the answer
+_CHANGED = 0.2  # the share of words that are left out or replaced in such a question
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A question about a recording, and where the recording shows its answer.
+
+    Attributes:
+        question: The question, of kind ``watch``.
+        asked: The question's text with its options, as it stands in the prompt.
+        option: The text of the right option.
+        at: Where the right option begins in ``asked``.
+        kind: ``order``, ``count``, ``value`` or ``cause``.
+        form: The form within the kind.
+        evidence: The cells that show the answer.
+        again: The frames that the prompt shows once more, as for a second look.
+    """
+
+    question: Question
+    asked: str
+    option: str
+    at: int
+    kind: str
+    form: str
+    evidence: tuple[Evidence, ...]
+    again: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,37 +67,154 @@ class RecordingExample:
 
     Attributes:
         frames: (256, 144, 3) uint8 each, oldest first.
-        questions: Questions of kind ``watch``.
+        cells: For each frame, the word on each cell.
+        visits: The frames in which an app came to the front.
+        watched: The questions.
     """
 
     frames: tuple[NDArray[np.uint8], ...]
-    questions: tuple[Question, ...]
+    cells: tuple[Mapping[tuple[int, int], str], ...]
+    visits: tuple[int, ...]
+    watched: tuple[Watched, ...]
 
 
-def _question(style: PromptStyle, about: RecordingQuestion) -> Question:
-    frames = about.recording.frames
-    seen = Observation(frames[-1], (), "", frames)
-    prompt = act_prompt(style, goal=asked(about), rules=(), history=(), observation=seen)
-    return Question("watch", prompt, format_action(Answer(text=about.options[about.answer]), style.grid(seen)))
+def _loosened(about: RecordingQuestion, rng: random.Random, words: Words) -> str:
+    """The question with some words left out or replaced by made-up ones; never a deciding word or a filled-in one."""
+    for template in PHRASINGS[about.form]["train"]:
+        pieces = re.split(r"(\{\w+\})", template)
+        pattern = "".join("(.+)" if p.startswith("{") else re.escape(p) for p in pieces)
+        if found := re.fullmatch(pattern, about.question):
+            filled = iter(found.groups())
+            kept = []
+            for piece in pieces:
+                if piece.startswith("{"):
+                    kept.append(next(filled))
+                    continue
+                for word in piece.split():
+                    draw = rng.random()
+                    if word.strip("?.,") in _DECIDING or draw > _CHANGED:
+                        kept.append(word)
+                    elif draw > _CHANGED / 2:
+                        kept.append(words.noun() + ("?" if word.endswith("?") else ""))
+            return " ".join(kept).replace(" ?", "?").replace(" ,", ",").replace(" .", ".")
+    return about.question
+
+
+def _watched(
+    style: PromptStyle,
+    about: RecordingQuestion,
+    text: str,
+    frames: Sequence[NDArray[np.uint8]],
+    evidence: tuple[Evidence, ...],
+    again: tuple[int, ...],
+    reminder: str,
+) -> Watched:
+    seen = Observation(frames[-1], (), "", tuple(frames))
+    goal = asked(about).replace(about.question, text, 1)
+    labels = [f"frame-{n + 1}" for n in again]
+    prompt = act_prompt(style, goal=goal, rules=(), history=(), observation=seen, reminder=reminder, shown=labels)
+    option = about.options[about.answer]
+    answer = format_action(Answer(text=option), style.grid(seen))
+    at = goal.index(f"{'abcd'[about.answer]}) {option}", len(text)) + 3
+    return Watched(Question("watch", prompt, answer), goal, option, at, about.kind, about.form, evidence, again)
+
+
+def _second_look(rng: random.Random, evidence: Sequence[Evidence], n: int) -> tuple[tuple[int, ...], str]:
+    """The frames that are shown once more, and the reminder, as controllers word them; mostly none."""
+    draw = rng.random()
+    if draw < _THINKING:
+        return (), "think step by step before you answer."
+    if draw > _THINKING + _AGAIN:
+        return (), ""
+    frames = {e.frame for e in evidence} if rng.random() < _RIGHT_FRAMES else set[int]()
+    frames |= set(rng.sample(range(n), rng.randint(0 if frames else 1, 2)))
+    again = tuple(sorted(rng.sample(sorted(frames), min(len(frames), 5))))
+    named = ", ".join(f"frame {f + 1}" for f in again)
+    end = "think step by step before you answer." if rng.random() < 0.3 else ""
+    return again, f"look again at {named}; {end}" if end else f"look again at {named} before you answer."
+
+
+def _needed(about: RecordingQuestion, evidence: Sequence[Evidence]) -> tuple[int, int]:
+    """The first and the last frame that the answer follows from."""
+    frames, last = [e.frame for e in evidence], len(about.recording.frames) - 1
+    if not frames or about.kind == "count":
+        return 0, last
+    low, high = min(frames), max(frames)
+    if about.form == "first app":
+        low = 0
+    elif about.form == "last app":
+        high = last
+    elif about.kind == "order":
+        shown = [frame for frame, _ in visits(about.recording)]
+        at = shown.index(low)
+        if about.form == "next app":
+            low = shown[max(at - 1, 0)]
+        else:
+            high = shown[min(at + 1, len(shown) - 1)]
+    elif about.kind == "cause":
+        low, high = max(low - 1, 0), min(high + 1, last)
+    return low, high
+
+
+def _cut(rng: random.Random, low: int, high: int, n: int, window: int) -> tuple[int, int]:
+    """Frames from one number to another (exclusive): ``window`` frames, or more if the answer needs more."""
+    size = min(max(window, high - low + 1), n)
+    start = rng.randint(max(high + 1 - size, 0), min(low, n - size))
+    return start, start + size
 
 
 def recording_examples(
-    rng: random.Random, style: PromptStyle, split: Split = "train", *, further: int = _TRIES
+    rng: random.Random,
+    style: PromptStyle,
+    split: Split = "train",
+    *,
+    further: int = _TRIES,
+    most: int = 32,
+    window: int = 32,
+    cuts: int = 1,
 ) -> Iterator[RecordingExample]:
     """Generates recordings without end. The kinds of the first questions take turns.
 
     Args:
         rng: The random generator.
         style: The prompt style.
-        split: The split that words come from.
+        split: The split that words come from. Only training questions are worded loosely.
         further: How many further questions are tried for each recording. Those that don't fit it are left out.
+        most: Longer examples are left out.
+        window: An example holds this many adjacent frames of a recording, with the questions that these answer; more if
+            the first question needs more.
+        cuts: The number of examples from each recording.
 
     Yields:
-        Each recording with at least one question.
+        Each example with at least one question.
     """
+    words = Words(rng, split)
     while True:
         for kind in QUESTION_KINDS:
             first = recording_question(split, kind, rng.randrange(2**31))
-            more = further_questions(first.recording, split, rng, further)
-            questions = (_question(style, q) for q in (first, *more))
-            yield RecordingExample(first.recording.frames, tuple(questions))
+            recording = first.recording
+            more = list(further_questions(recording, split, rng, further))
+            common = [q for q in more if q.form == "times opened" and q.options[q.answer] == "1"]
+            questions = [first, *(q for q in more if q not in common), *common[:1]]
+            found = [(q, evidence_of(q)) for q in questions]
+            needed = [_needed(q, e) for q, e in found]
+            shown = [frame for frame, _ in visits(recording)]
+            for cut in range(cuts):
+                low, high = needed[0] if cut == 0 else rng.choice(needed)
+                begin, end = _cut(rng, low, high, len(recording.frames), window)
+                if end - begin > most:
+                    continue
+                watched = []
+                for (about, evidence), (low, high) in zip(found, needed, strict=True):
+                    if begin <= low and high < end:
+                        loose = split == "train" and rng.random() < _LOOSE
+                        text = _loosened(about, rng, words) if loose else about.question
+                        moved = tuple(Evidence(e.frame - begin, e.cells) for e in evidence)
+                        look = _second_look(rng, moved, end - begin) if split == "train" else ((), "")
+                        watched.append(_watched(style, about, text, recording.frames[begin:end], moved, *look))
+                yield RecordingExample(
+                    recording.frames[begin:end],
+                    recording.cells[begin:end],
+                    tuple(f - begin for f in shown if begin <= f < end),
+                    tuple(watched),
+                )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from homeostat import actions as a
 from homeostat.agent.prompts import PromptStyle, past_action
-from homeostat.envs.phone.device import Device
+from homeostat.envs.phone.recordings.record import cells_of
 from homeostat.envs.phone.tasks.adverts import pop_up
 from homeostat.envs.phone.tasks.base import NotPossible, Template
 from homeostat.envs.phone.tasks.instance import Instance
@@ -30,16 +30,6 @@ __all__ = ["screen_examples"]
 
 _MAX_STEPS = 30
 _LAST_PHRASINGS = 4  # an episode has only one last step, so it is asked in more phrasings than the others
-
-
-def _patches(device: Device) -> dict[tuple[int, int], str]:
-    """The word on each patch (see ``ScreenExample.patches``)."""
-    cells = {}
-    for p in device.placed():
-        for r in p.runs:
-            for i in range(0, len(r.word), 2):
-                cells[r.column + i // 2, r.row] = r.word[: i + 2]
-    return cells
 
 
 def _phrasings(rng: random.Random, task: Instance | Joined, n: int) -> list[str]:
@@ -109,7 +99,7 @@ def screen_examples(
                 pop_up(rng, device)
             action = task.oracle(device, answers)
             seen = device.observe()
-            example = ScreenExample(seen.screenshot, _patches(device))
+            example = ScreenExample(seen.screenshot, cells_of(device))
             n = _LAST_PHRASINGS if isinstance(action, a.Terminate) else mix.phrasings
             example.questions += [writer.act(goal, rules, history, seen, action) for goal in _phrasings(rng, task, n)]
             example.questions += _other_goals(writer, situation, history, seen)

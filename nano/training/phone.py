@@ -1,16 +1,9 @@
-"""Fine-tunes an embedded model on the phone, or on the phone and screen recordings.
+"""Fine-tunes an embedded model on the phone.
 
     homeostat clone --from homeostat/nano --out checkpoints/further --minutes 50
-    homeostat clone --env recording --from homeostat/nano --out checkpoints/watching --minutes 120
 
-Notable choices:
-
-- The phone's batches hold the questions of the last stage of training from scratch. A model that reads already doesn't
-  need the earlier stages.
-- A recording puts 8 to 32 images before the question. That makes rows of 1,200 to 4,700 tokens, so a batch holds few
-  recordings, with several questions about each (``homeostat.nano.data.recordings``).
-- One batch in four holds recordings. It takes two thirds of the time, because the cost of attention grows with the
-  square of a row's length. With fewer batches of the phone, the model forgets the phone.
+The batches hold the questions of the last stage of training from scratch. A model that reads already doesn't need the
+earlier stages.
 """
 
 from __future__ import annotations
@@ -26,8 +19,6 @@ from torch.utils.data import IterableDataset
 from homeostat.envs.phone.tasks.splits import templates_of
 from homeostat.nano.checkpoints import load_embedded
 from homeostat.nano.data.packing import Batch, Packer
-from homeostat.nano.data.recordings import recording_examples
-from homeostat.nano.style import STYLE
 from homeostat.nano.training.batches import in_background, phone_rounds
 from homeostat.nano.training.evaluation import held_out
 from homeostat.nano.training.fine_tuning import fine_tune
@@ -37,18 +28,15 @@ __all__ = ["fine_tune_phone"]
 
 
 class _Batches(IterableDataset[Batch]):
-    """Batches of phone screens. With recordings, a batch of recordings replaces one of the four in each round."""
+    """Batches of phone screens without end, in random order within a round."""
 
-    def __init__(self, packer: Packer, seed: int, recordings: int, screens: int) -> None:
-        self.packer, self.seed, self.recordings, self.screens = packer, seed, recordings, screens
+    def __init__(self, packer: Packer, seed: int, screens: int) -> None:
+        self.packer, self.seed, self.screens = packer, seed, screens
 
     def __iter__(self) -> Iterator[Batch]:
         rng = random.Random(f"watching {self.seed}")
-        recorded = recording_examples(random.Random(rng.random()), STYLE)
+        rng.random()  # not used; a seed goes on giving the batches that it always gave
         for batches in phone_rounds(rng, self.packer, LATE, self.screens):
-            if self.recordings:
-                some = sorted((next(recorded) for _ in range(self.recordings)), key=lambda e: len(e.frames))
-                batches[rng.randrange(len(batches))] = self.packer.recordings(some)
             yield from rng.sample(batches, len(batches))
 
 
@@ -59,13 +47,12 @@ def fine_tune_phone(
     minutes: float,
     seed: int = 0,
     rate: float = 3e-4,
-    recordings: int = 0,
     screens: int = 8,
     max_steps: int | None = None,
     workers: int = 1,
     attention_steps: int = 0,
 ) -> dict[str, float]:
-    """Fine-tunes a model on the phone, perhaps with recordings, and writes its folder.
+    """Fine-tunes a model on the phone, and writes its folder.
 
     Args:
         start: The name or folder of the model to start from.
@@ -73,17 +60,15 @@ def fine_tune_phone(
         minutes: The time budget.
         seed: Seeds the data.
         rate: The peak learning rate.
-        recordings: Recordings per batch of recordings. 0: only the phone.
-        screens: Screens per batch of the phone.
+        screens: Screens per batch.
         max_steps: The most steps. None: as many as the time allows. A number also makes the held-out sets small.
         workers: Processes that prepare batches; 0 prepares them in this process.
         attention_steps: Steps between two measurements of attention entropy and logits, which go to the folder's
             ``attention.jsonl``; 0 for none.
 
     Returns:
-        Shares of right answers: ``watch`` (about recordings; only if there are any), ``phone`` (actions) and ``plan``,
-        on dev words; ``new`` (actions on dev templates). Also the mean answer loss over the first ten steps
-        (``loss_first``) and the last ten (``loss_last``).
+        Shares of right answers: ``phone`` (actions) and ``plan``, on dev words; ``new`` (actions on dev templates).
+        Also the mean answer loss over the first ten steps (``loss_first``) and the last ten (``loss_last``).
 
     Raises:
         ConfigError: If the model is not of the embedded kind, or ``minutes`` is not above 0.
@@ -91,18 +76,14 @@ def fine_tune_phone(
     torch.manual_seed(seed)
     model, processor = load_embedded(start)
     packer = Packer(processor)
-    dev = recording_examples(random.Random("dev"), STYLE, "dev", further=0)
-    watched = 0 if not recordings else 25 if max_steps is None else 1
-    kept = [packer.recordings([next(dev) for _ in range(4)]) for _ in range(watched)]
     size = 96 if max_steps is None else 16
     screens_kept = held_out(packer, "dev", screens=size, seed="report")
     new = held_out(packer, "dev", screens=size, seed="new", templates=templates_of("dev"))
     held = {
-        "watch": (kept, "watch"),
         "phone": (screens_kept, "act"),
         "plan": (screens_kept, "plan"),
         "new": (new, "act"),
     }
-    batches = in_background(_Batches(packer, seed, recordings, screens), workers)
+    batches = in_background(_Batches(packer, seed, screens), workers)
     limits: dict[str, Any] = {"minutes": minutes, "max_steps": max_steps, "attention_steps": attention_steps}
     return fine_tune(model, processor, out, batches, held, rate=rate, **limits)

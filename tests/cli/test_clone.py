@@ -31,8 +31,8 @@ def test_only_training_from_scratch_resumes(options):
     ("options", "training", "given"),
     [
         ({}, "from_scratch.train_from_scratch", {"rate": 1.5e-3, "width": 192, "layers": 5, "resume": False}),
-        ({"start": "m"}, "phone.fine_tune_phone", {"rate": 1.5e-3 / 2, "recordings": 0, "screens": 8}),
-        ({"env": "recording"}, "phone.fine_tune_phone", {"rate": 1.5e-3 / 2, "recordings": 4}),
+        ({"start": "m"}, "phone.fine_tune_phone", {"rate": 1.5e-3 / 2, "screens": 8}),
+        ({"env": "recording"}, "recordings.train_recordings", {"rate": 1.5e-3}),
         ({"env": "plans"}, "planner.train_planner", {"rate": 1.5e-3 / 1.5}),
         ({"env": "miniwob", "tasks": "a, b"}, "miniwob.fine_tune_web", {"rate": 1.5e-3 / 5, "per_task": 200}),
     ],

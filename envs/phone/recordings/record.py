@@ -8,7 +8,7 @@ database were added, removed or changed.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,7 +25,19 @@ from homeostat.envs.phone.layout import COLUMNS, ROWS
 from homeostat.envs.phone.ui import Widget
 from homeostat.errors import ActionError, ConfigError
 
-__all__ = ["FEWEST", "MOST", "Change", "Moment", "Policy", "Recording", "Shown", "Touch", "record", "spread"]
+__all__ = [
+    "FEWEST",
+    "MOST",
+    "Change",
+    "Moment",
+    "Policy",
+    "Recording",
+    "Shown",
+    "Touch",
+    "cells_of",
+    "record",
+    "spread",
+]
 
 FEWEST, MOST = 8, 32
 Policy = Callable[[PhoneEnv | Adversity], a.Action | None]
@@ -117,6 +129,8 @@ class Recording:
         steps: For each frame, the number of actions before it.
         moments: Every action, with its results.
         start: The rows of every table at the start.
+        cells: For each frame, the word on each cell (column, row) of the grid, from the word's start to the cell's end.
+            Empty for a recording that was loaded from a folder.
     """
 
     task: TaskInfo
@@ -125,6 +139,7 @@ class Recording:
     steps: tuple[int, ...]
     moments: tuple[Moment, ...]
     start: dict[str, tuple[Row, ...]]
+    cells: tuple[Mapping[tuple[int, int], str], ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -180,7 +195,7 @@ def record(env: PhoneEnv | Adversity, policy: Policy | None = None, *, most: int
     phone = env if isinstance(env, PhoneEnv) else env.phone
     rows = _rows(phone.device.db)
     start = {table: tuple(by_id.values()) for table, by_id in rows.items()}
-    frames, moments = [env.observe().screenshot], list[Moment]()
+    frames, moments, cells = [env.observe().screenshot], list[Moment](), [cells_of(phone.device)]
     while phone.status is None and len(moments) < env.info.max_steps:
         action = policy(env)
         if action is None:
@@ -196,10 +211,31 @@ def record(env: PhoneEnv | Adversity, policy: Policy | None = None, *, most: int
             changes, rows = tuple(_changes(rows, now)), now
         moments.append(_moment(phone.device, action, error, touch, changes))
         frames.append(env.observe().screenshot)
+        cells.append(cells_of(phone.device))
     kept = spread(len(frames), most)
     return Recording(
-        env.info, phone.split, tuple(np.array(frames[i]) for i in kept), tuple(kept), tuple(moments), start
+        env.info,
+        phone.split,
+        tuple(np.array(frames[i]) for i in kept),
+        tuple(kept),
+        tuple(moments),
+        start,
+        tuple(cells[i] for i in kept),
     )
+
+
+def cells_of(device: Device) -> dict[tuple[int, int], str]:
+    """Returns the word on each cell of a phone's screen.
+
+    Args:
+        device: The phone.
+
+    Returns:
+        (column, row) -> the word on that cell, from the word's start to the end of the cell. The cells of ``alarm``
+        hold ``al``, ``alar`` and ``alarm``.
+    """
+    runs = (run for p in device.placed() for run in p.runs)
+    return {(r.column + i // 2, r.row): r.word[: i + 2] for r in runs for i in range(0, len(r.word), 2)}
 
 
 def spread(n: int, most: int) -> list[int]:
