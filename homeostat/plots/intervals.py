@@ -19,6 +19,7 @@ def intervals(
     factor: float = 1.0,
     zero: float | None = None,
     limits: tuple[float, float] | None = None,
+    columns: int = 0,
     title: str = "",
 ) -> Chart:
     """Draws rows of points with intervals.
@@ -29,6 +30,7 @@ def intervals(
         factor: What all values are multiplied by, such as 100 for percent.
         zero: Where a vertical line shows the value that means nothing, in the axis's unit; None for no line.
         limits: The ends of the axis, in its unit; None fits them.
+        columns: The number of panels side by side; 0 for all.
         title: A title for the whole chart.
 
     Returns:
@@ -42,10 +44,12 @@ def intervals(
     if not names:
         raise ConfigError("there is nothing to draw; give at least one row with a value")
     wide = min(3.4, 0.9 + 0.075 * max(len(str(row)) for row in rows))
-    size = (wide + 2.7 * len(panels), 1.4 + max(0.3, 0.17 * len(names)) * len(rows))
-    made, grid = chart(1, len(panels), (max(size[0], 4.5), max(size[1], 2.4)), sharey=True)
+    columns = min(columns or len(panels), len(panels))
+    lines = -(-len(panels) // columns)
+    high = 0.8 + max(0.3, 0.17 * len(names)) * len(rows)
+    made, grid = chart(lines, columns, (max(wide + 2.7 * columns, 4.5), max(high * lines + 0.6, 2.4)), sharey=True)
     handles: dict[str, Any] = {}
-    for axes, (panel, table) in zip(grid[0], panels.items(), strict=True):
+    for axes, (panel, table) in zip(grid.flat, panels.items(), strict=False):
         for number, name in enumerate(names):
             shown = [(place, table[row][name]) for place, row in enumerate(rows) if name in table.get(row, {})]
             if not shown:
@@ -63,6 +67,8 @@ def intervals(
         axes.grid(axis="y", visible=False)
     grid[0, 0].set_yticks(range(len(rows)), [plain(row) for row in rows])
     grid[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
     if len(names) > 1:
         legend_below(made, list(handles.values()), [plain(name) for name in handles])
     if title:

@@ -135,6 +135,8 @@ def test_intervals_and_rescue_draw_means_and_bounds():
     np.testing.assert_allclose(second.containers[0][0].get_xdata(), [50])
     assert [label.get_text() for label in first.get_yticklabels()] == ["x", "y"]
     assert first.get_ylim()[0] > first.get_ylim()[1]  # the first row is on top
+    made = intervals({str(k): rows for k in range(5)}, x_label="points", columns=3)
+    assert [axes.get_visible() for axes in made.axes] == [True] * 5 + [False]
     made = rescue({"atomic": {"remind": ((0.3, 0.2, 0.4), (0.05, 0.0, 0.1))}})
     (point,) = made.axes[0].containers
     np.testing.assert_allclose(point[0].get_xydata(), [(5, 30)])
