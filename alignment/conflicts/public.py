@@ -61,7 +61,7 @@ def load_public(name: str, path: StrPath) -> tuple[list[Case], int]:
         raise ConfigError(f"no {name} data at {str(path)!r}; give its .json or .jsonl file, or their folder")
     cases, left_out = list[Case](), 0
     for file in files:
-        shown = file.relative_to(path) if path.is_dir() else file.name
+        shown = file.relative_to(where) if where.is_dir() else file.name
         for n, fields in enumerate(read_rows(file), start=1):
             case = FORMATS[name](Row(fields, f"{shown} row {n}", n), file)
             if case is None:
