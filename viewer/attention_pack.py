@@ -8,8 +8,8 @@ The error of a weight that is read back is at most 2.8 % of it. A pack is a zlib
 of a JSON text (little-endian), that text, the bytes of the (layers, heads, tokens) weights, and those of the (answer
 tokens, tokens) weights.
 
-Where a run's packs exceed the budget, neighbouring heads are averaged, then neighbouring layers, then neighbouring
-tokens of the answer. Only if that does not suffice are the last calls left out. The page says which of these was done.
+Where a run's packs exceed the budget, neighbouring heads are averaged, then neighbouring tokens of the answer and
+neighbouring layers, too. Only if that does not suffice are the last calls left out. The page says what was done.
 """
 
 from __future__ import annotations
@@ -55,9 +55,8 @@ class Detail:
 
 _ALL = 1 << 30
 _LADDER = (
-    *(Detail(1, heads) for heads in (1, 2, 4, 8, _ALL)),
-    *(Detail(layers, _ALL) for layers in (2, 4, _ALL)),
-    *(Detail(_ALL, _ALL, answer) for answer in (4, 16, _ALL)),
+    *(Detail(), Detail(1, 2, 1), Detail(1, 4, 2), Detail(1, 8, 4), Detail(1, _ALL, 4)),
+    *(Detail(2, _ALL, 4), Detail(4, _ALL, 8), Detail(8, _ALL, 16), Detail(_ALL, _ALL, _ALL)),
 )
 
 

@@ -65,7 +65,8 @@ class Recorded:
     @property
     def screens(self) -> list[str]:
         """The digests of the screenshots, each once, in order."""
-        return list(dict.fromkeys(e.screen for e in self.run.trace.events if e.kind == "observe" and e.screen))
+        seen = [event for event in self.run.trace.events if event.kind == "observe"]
+        return list(dict.fromkeys(name for event in seen for name in (*event.frames, event.screen) if name))
 
     def pixels(self, digest: str) -> NDArray[np.uint8] | None:
         """Loads a screenshot.

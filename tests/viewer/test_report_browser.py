@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from homeostat.agent import read_trace
+from homeostat.agent.trace import TraceWriter
 from homeostat.viewer import write_report
 
 EVIL = (
@@ -194,3 +197,38 @@ def test_the_policy_allows_the_pages_own_script_only(page: Path) -> None:
     trace = read_trace(page.parent)
     assert [name for name, _ in blocks] == list(dict.fromkeys(e.screen for e in trace.events if e.kind == "observe"))
     assert base64.b64decode(blocks[0][1]).startswith(b"\x89PNG")
+
+
+def test_a_recording_shows_every_frame(browser: Any, make: Any, tmp_path: Path) -> None:
+    folder = make.write_run(tmp_path / "run", steps=1, attention=False)
+    writer = TraceWriter(tmp_path / "other")
+    frames = [writer.screen(make.picture(seed)) for seed in (7, 8, 9)]
+    writer.keep_attention()
+    record = make.record_of(1, tokens=60)
+    spans = {"frame-1": ((0, 16),), "frame-3": ((20, 36),)}
+    tokens = ("<image>",) * 40 + record.tokens[40:]
+    name = writer.attention("0-0", type(record)(tokens, record.answer, spans, *_arrays(record)))
+    writer.close()
+    for part in ("screens", "attention"):
+        shutil.copytree(tmp_path / "other" / part, folder / part, dirs_exist_ok=True)
+    lines = []
+    for line in (folder / "trace.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        if event["kind"] == "observe":
+            event |= {"frames": frames, "screen": frames[-1]}
+        if event["kind"] == "sense":
+            event["attention"] = name
+        lines.append(json.dumps(event))
+    (folder / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    browser.open(write_report(folder).as_uri())
+    browser.wait("return document.querySelector('.attention .tokens')")
+    assert browser.texts(".views button") == ["Frame 1", "Frame 2", "Frame 3"]
+    heat = "const c = document.querySelector('canvas'); const p = c.getContext('2d').getImageData(0, 0, 4, 4);"
+    heat += "const a = [...p.data].filter((_, i) => i % 4 === 3); return c.hidden ? null : a.indexOf(Math.max(...a))"
+    weights = record.by_head.astype(float).mean((0, 1))
+    assert browser.run(heat) == int(np.argmax(weights[20:36]))
+    browser.click(".views button")
+    assert browser.run(heat) == int(np.argmax(weights[:16]))
+    browser.click(".views button:nth-child(2)")
+    assert browser.run(heat) is None
+    assert browser.run("return document.querySelector(\".views [aria-pressed='true']\").innerText") == "Frame 2"

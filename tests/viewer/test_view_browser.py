@@ -12,6 +12,11 @@ from homeostat.agent import Agent, read_trace
 from homeostat.envs.phone import PhoneEnv
 from homeostat.testing import ScriptedModel
 
+EPISODE = {
+    "index": 0, "task": "notes_add", "seed": 5, "goal": "save", "success": False, "ended": "premature", "steps": 4,
+    "optimal_steps": 3, "calls": 5, "tokens": 15, "prompt_tokens": 1, "seconds": 1.5,
+}  # fmt: skip
+
 
 @pytest.fixture
 def root(make: Any, tmp_path: Path) -> Path:
@@ -26,12 +31,8 @@ def goals(browser: Any) -> list[str]:
 
 
 def test_the_list(browser: Any, root: Path, served: Any) -> None:
-    episode = {
-        "index": 0, "task": "notes_add", "seed": 5, "goal": "save", "success": False, "ended": "premature", "steps": 4,
-        "optimal_steps": 3, "calls": 5, "tokens": 15, "prompt_tokens": 1, "seconds": 1.5,
-    }  # fmt: skip
     for name, success in (("a", False), ("b", True)):
-        told = {"arguments": {"suite": "s"}, "episodes": [episode | {"success": success}]}
+        told = {"arguments": {"suite": "s"}, "episodes": [EPISODE | {"success": success}]}
         (root / f"{name}.json").write_text(json.dumps(told))
     address = served(root)
     browser.open(address)
@@ -76,10 +77,16 @@ def test_the_list(browser: Any, root: Path, served: Any) -> None:
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1440, True)])
 def test_the_pages_are_accessible_and_fit(browser: Any, root: Path, served: Any, width: int, dark: bool) -> None:
     (root / "a.json").write_text(json.dumps({"arguments": {"suite": "w" * 500}, "episodes": []}))
+    for name, success in (("before", False), ("after", True)):
+        episode = EPISODE | {"success": success, "goal": "<b>" + "w" * 900, "reason": "\u202e" + "x" * 900}
+        (root / f"{name}.json").write_text(json.dumps({"arguments": {"suite": "s"}, "episodes": [episode]}))
     address = served(root)
     browser.open(address, width=width, dark=dark)
     pages = browser.run("return [...document.querySelectorAll('#runs a, #evaluations a')].map(a => a.href)")
-    for page in (address, *pages):
+    named = "return [...document.querySelectorAll('#evaluations a')].map(a => [a.innerText, a.href.split('/').pop()])"
+    known = dict(browser.run(named))
+    before, after = known["before.json"], known["after.json"]
+    for page in (address, *pages, f"{address}/compare?before={before}&after={after}"):
         browser.open(page, width=width, dark=dark)
         assert browser.overflow <= 0, page
         assert browser.axe() == [], page

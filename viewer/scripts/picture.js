@@ -11,20 +11,32 @@ class Picture {
     const slider = h("input", { type: "range", min: 0, max: 100, value: 65, oninput: () => this.#fade(slider.value) });
     this.slider = slider;
     this.heat = h("label", { class: "slider" }, "Attention on the picture", slider);
-    this.element = h("figure", { class: "picture" }, this.frame, this.caption, this.heat);
+    this.views = h("div", { class: "views", role: "group", "aria-label": "Frames" });
+    this.element = h("figure", { class: "picture" }, this.frame, this.views, this.caption, this.heat);
     this.#fade(65);
   }
 
   // `place`: {point, to, box} of the action, or null.
   show(step, place, words) {
-    const address = step.screen && this.source.screen(step.screen);
     this.element.hidden = !step.screen;
-    this.frame.hidden = !address;
-    if (address && this.image.getAttribute("src") !== address) this.image.src = address;
-    this.image.alt = `Screenshot before step ${step.step}${step.app ? `, app ${step.app}` : ""}`;
-    this.caption.replaceChildren(address ? foreign([step.app && `App: ${step.app}`, words].filter(Boolean).join(" · ")) : "The screenshot is not in this page.");
+    this.caption.replaceChildren(foreign([step.app && `App: ${step.app}`, words].filter(Boolean).join(" · ")));
     this.marks.replaceChildren(...this.#drawn(place));
-    this.colour(null, null);
+    this.weights = null;
+    // A step that watches a recording has several pictures; each is a span of the prompt.
+    const frames = step.frames.map((digest, at) => ({ label: `frame-${at + 1}`, digest, name: `Frame ${at + 1}` }));
+    const views = frames.length ? frames : [{ label: "screen", digest: step.screen, name: "Screenshot" }];
+    this.views.replaceChildren(...(frames.length < 2 ? [] : views.map((view) => h("button", { type: "button", onclick: () => this.#view(view, step) }, view.name))));
+    this.#view(views[views.length - 1], step);
+  }
+
+  #view(view, step) {
+    const address = view.digest && this.source.screen(view.digest);
+    this.frame.classList.toggle("missing", !address);
+    if (address && this.image.getAttribute("src") !== address) this.image.src = address;
+    this.image.alt = address ? `${view.name} before step ${step.step}${step.app ? `, app ${step.app}` : ""}` : "The screenshot is not in this page";
+    for (const button of this.views.children) button.setAttribute("aria-pressed", String(button.textContent === view.name));
+    this.label = view.label;
+    this.colour(this.weights, this.values);
   }
 
   #drawn(place) {
@@ -45,7 +57,8 @@ class Picture {
 
   // Draws the weights of the picture's tokens; hides the heat map where there are none.
   colour(weights, values) {
-    const label = weights && (weights.grids.screen ? "screen" : Object.keys(weights.grids).pop());
+    Object.assign(this, { weights, values });
+    const label = weights?.grids[this.label] ? this.label : null;
     this.canvas.hidden = this.heat.hidden = !label;
     if (!label) return;
     const [rows, columns] = weights.grids[label];

@@ -16,6 +16,7 @@ class RunPage {
     this.at = wanted ? this.#indexOf(Number(wanted[1])) : 0;
     byId("step").append(this.#stepper(), this.view.element);
     if (this.source.forks) byId("fork").append(forkForm(this));
+    roving(byId("timeline"), "button");
     document.addEventListener("keydown", (event) => this.#key(event));
     window.addEventListener("hashchange", () => {
       const to = /^#step-(\d+)$/.exec(location.hash);
@@ -83,7 +84,11 @@ class RunPage {
     if (!this.record.steps[at]) return;
     this.at = at;
     const step = this.record.steps[at];
-    this.items.forEach((button, index) => (index === at ? button.setAttribute("aria-current", "step") : button.removeAttribute("aria-current")));
+    this.items.forEach((button, index) => {
+      button.setAttribute("tabindex", index === at ? "0" : "-1");
+      if (index === at) button.setAttribute("aria-current", "step");
+      else button.removeAttribute("aria-current");
+    });
     const box = byId("timeline").parentElement;
     const item = this.items[at];
     if (item.offsetTop < box.scrollTop || item.offsetTop + item.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = item.offsetTop - 80;
@@ -129,7 +134,8 @@ class RunPage {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-    if (event.target.closest?.("input, select, textarea, pre, .scroll")) return;
+    if (event.target.closest?.("input, select, textarea")) return;
+    if (event.key.length > 1 && event.target.closest?.("pre, .scroll")) return; // the arrows scroll there
     const last = this.record.steps.length - 1;
     const alarm = (move) => {
       for (let at = this.at + move; at >= 0 && at <= last; at += move) {
