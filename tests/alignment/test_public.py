@@ -6,6 +6,7 @@ import sys
 from homeostat import alignment
 
 NAMES = [
+    "Adapter",
     "AlignSettings",
     "Aligned",
     "Case",
