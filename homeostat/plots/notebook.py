@@ -49,7 +49,8 @@ def table_html(columns: Sequence[str], rows: Sequence[Sequence[object]], caption
     body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
     above = f'<caption style="caption-side:top;text-align:left"><b>{_text(caption)}</b></caption>' if caption else ""
     below = f'<p style="margin:.2em 0;font-size:.9em">{_text(note)}</p>' if note else ""
-    return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+    named = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
+    return f"<table>{above}{named}<tbody>{body}</tbody></table>{below}"
 
 
 def _cell(value: object) -> str:

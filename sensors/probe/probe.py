@@ -203,7 +203,7 @@ class Probe:
             raise ConfigError(f"tokens={list(tokens)!r} has {len(tokens)} counts for a batch of {len(every)} rows")
         if tokens is not None:
             every = tuple(first_tokens(mass, count) for mass, count in zip(every, tokens, strict=True))
-        self._last = every
+        self._last = every if "prompt_keys" in self.readout.statistics else ()  # what can't be shown is not kept
         return every
 
     def view(
@@ -233,6 +233,10 @@ class Probe:
             ProbeError: No run has generated anything, it did not record these weights, or its tokens are unknown.
             ConfigError: A layer, a head or a row does not exist.
         """
+        if "prompt_keys" not in self.readout.statistics:
+            raise ProbeError(
+                "this probe records no weights of single tokens; call watch(model, tokenizer, readout='prompt_keys')"
+            )
         every = self._last
         if isinstance(self.recorder, Recorder):
             every = span_masses(self.recorder)

@@ -46,13 +46,11 @@ def token_view(mass: SpanMass, prompt: ShownPrompt | None, tokens: Shown, tokeni
         The view: the mean weight of the answer's rows on each token of the prompt.
 
     Raises:
-        ProbeError: The run has no weights of single tokens, or the tokens are unknown or not those of the run.
+        ProbeError: No generated token was read, or the prompt's tokens are unknown or not those of the run.
         ConfigError: There is no tokenizer to decode ids with.
     """
-    if mass.prompt_keys is None:
-        raise ProbeError(
-            "this run recorded no weights of single tokens; call watch(model, tokenizer, readout='prompt_keys')"
-        )
+    if mass.prompt_keys is None or not len(mass.prompt_keys):
+        raise ProbeError("no token of the answer was read, so there is nothing to show; let the model generate one")
     weights = mass.prompt_keys.mean(0, dtype=np.float32)
     texts, answer = _texts(prompt, tokens, tokenizer, row, weights.shape[-1])
     skipped = weights.shape[-1] - len(texts)

@@ -171,7 +171,7 @@ def test_a_wrong_order_is_said(model: Any, tokenizer: Any) -> None:
         with pytest.raises(ProbeError, match="no forward ran"):
             probe.show()
     probe, _ = run(model, tokenizer, readout=Readout())
-    with pytest.raises(ProbeError, match=r"recorded no weights of single tokens.*readout='prompt_keys'"):
+    with pytest.raises(ProbeError, match=r"records no weights of single tokens.*readout='prompt_keys'"):
         probe.show()
     with pytest.raises(ConfigError, match="statistic 'prompt' is unknown"), watch(model, readout="prompt"):  # type: ignore[arg-type]
         pass
@@ -181,6 +181,13 @@ def test_a_wrong_order_is_said(model: Any, tokenizer: Any) -> None:
     for wrong in ({"layers": [7]}, {"heads": [4]}, {"heads": [(7, 0)]}, {"layers": []}, {"heads": []}):
         with pytest.raises(ConfigError, match=r"not read|no head is chosen"):
             probe.view(**wrong)
+
+
+def test_a_result_without_a_token_can_not_be_shown(model: Any, tokenizer: Any) -> None:
+    probe, _ = run(model, tokenizer)
+    probe.result(tokens=0)
+    with pytest.raises(ProbeError, match="no token of the answer was read"):
+        probe.view()
 
 
 def test_a_terminal_gets_the_prompt_and_its_heaviest_tokens(model: Any, tokenizer: Any, capsys: Any) -> None:
