@@ -48,6 +48,7 @@ def test_diagnose_reports_by_kind(tmp_path: Path, monkeypatch: Any) -> None:
     answers = [a for a in report["answers"] if not a["aligned"]]
     assert whole["compliance"][0] == pytest.approx(sum(a["kept"] for a in answers) / 9)
     assert "peer/peer" in said
+    assert "KBA: knowledge-boundary adherence; CC: constraint compliance; CRAS:" in said
     assert Path("d/report.png").stat().st_size > 10_000
     assert yaml.safe_load(Path("d/config.yaml").read_text())["count"] == 9
 
@@ -107,7 +108,11 @@ def test_localize_then_align(tmp_path: Path, monkeypatch: Any, phone_pairs_folde
     assert "focal layers" in said
     assert "causal check" in said
     assert Path("l/heat.png").stat().st_size > 10_000
-    focal = json.loads(Path("l/localization.json").read_text())["layers"]
+    found = json.loads(Path("l/localization.json").read_text())
+    focal = found["layers"]
+    left_out = f"{18 - found['twins']} of 18 pairs were left out, because their spans differ in length"
+    assert (left_out in said) == (found["twins"] < 18)
+    assert found["twins"] < 18
     told = {"data": str(phone_pairs_folder), "localization": "l", "cache": "c", "batch": 4, "rate": 0.001}
     Path("a.yaml").write_text(yaml.safe_dump(told))
     assert "path fast" in call("align", "--config", "a.yaml", "--dry-run")
