@@ -24,12 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.errors import TraceError
+from homeostat.foreign_text import clipped, visible
 from homeostat.redaction import redact_pieces
+from homeostat.regular_files import read_regular
 from homeostat.sensors.attempts import Attempt
 
 __all__ = ["AttentionRecord"]
 
 _VERSION = 1
+_MOST = 2**30  # bytes of all weights; 100,000 tokens in 80 layers of 64 heads take as many
+_MOST_TOLD = 32 * 2**20  # bytes of the texts and spans
+_MOST_ROWS = 4096  # layers, and heads of a layer
+_OVERLAPS = 64  # how many spans may cover each token on average
+_ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
@@ -121,8 +128,12 @@ class AttentionRecord:
             TraceError: The file is missing, damaged, or of a newer version.
         """
         try:
-            # As bytes: numpy leaves a damaged file open.
-            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as held:
+            data = io.BytesIO(read_regular(Path(path), _MOST, follow=False))  # numpy leaves a damaged file open
+            with zipfile.ZipFile(data) as archive:
+                sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+            if sum(sizes.values()) > _MOST or sizes.get("told.npy", 0) > _MOST_TOLD:
+                raise ValueError("it unpacks to more than a record holds")
+            with np.load(data, allow_pickle=False) as held:
                 told = json.loads(held["told"].tobytes())
                 by_head, by_token = held["by_head"], held["by_token"]
             return _checked(told, by_head, by_token)
@@ -130,8 +141,9 @@ class AttentionRecord:
             raise TraceError(
                 f"no record of attention {str(path)!r} ({error.strerror or error}); run with record_attention=True"
             ) from None
-        except (KeyError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            raise TraceError(f"record of attention {str(path)!r} is damaged ({error}); run it again") from None
+        except Exception as error:  # zip, zlib, numpy and JSON raise errors of many kinds for a damaged file
+            reason = clipped(visible(str(error)), 120) or type(error).__name__
+            raise TraceError(f"record of attention {str(path)!r} is damaged ({reason}); run it again") from None
 
     def mean(self, layers: tuple[int, int] | None = None, heads: tuple[int, int] | None = None) -> NDArray[np.float64]:
         """Averages over a range of layers and heads.
@@ -159,8 +171,15 @@ def _checked(told: Any, by_head: NDArray[Any], by_token: NDArray[Any]) -> Attent
         raise ValueError("by_head has another shape than layers, heads and tokens")
     if by_token.shape != (len(answer), len(tokens)):
         raise ValueError("by_token has another shape than the tokens of answer and prompt")
+    if max(by_head.shape[:2]) > _MOST_ROWS:
+        raise ValueError(f"more than {_MOST_ROWS} layers or heads")
     if any(not 0 <= a <= b <= len(tokens) for ranges in spans.values() for a, b in ranges):
         raise ValueError("a span lies outside the prompt")
-    if not (np.isfinite(by_head).all() and np.isfinite(by_token).all()):
-        raise ValueError("a weight is not finite")
+    if sum(b - a for ranges in spans.values() for a, b in ranges) > _OVERLAPS * len(tokens):
+        raise ValueError("the spans overlap too much")
+    for weights in (by_head, by_token):
+        if weights.dtype.kind != "f" or not np.isfinite(weights).all():
+            raise ValueError("a weight is not finite or no number")
+        if weights.size and not 0 <= weights.min() <= weights.max() <= 1 + _ROUNDING:
+            raise ValueError("a weight lies outside 0 to 1")
     return AttentionRecord(tokens, answer, spans, layers, by_head, by_token)

@@ -33,6 +33,7 @@ from homeostat.errors import CheckpointError, ConfigError, EnvError, TraceError
 from homeostat.foreign_text import clipped, quoted, visible
 from homeostat.private_files import make_private_folder, open_private, write_private
 from homeostat.redaction import redact, redact_data
+from homeostat.regular_files import read_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "TraceWriter", "read_trace"]
 
 _FILE = "trace.jsonl"
+_MOST = 2**30  # bytes of a trace
 _ATTENTION = "attention"
 _RECORD = re.compile(r"\d+-\d+(?:-\d+)?\.npz")
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -348,7 +350,7 @@ def read_trace(folder: str | os.PathLike[str]) -> Trace:
     """
     path = Path(folder) / _FILE
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MOST)
     except OSError as error:
         raise TraceError(f"no trace {str(path)!r} ({error.strerror}); give a run folder such as runs/<id>") from None
     *lines, rest = data.split(b"\n")

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from homeostat.errors import TraceError
 from homeostat.private_files import write_private
+from homeostat.regular_files import open_regular
 
 __all__ = ["load_screen", "save_screen", "screen_digest"]
+
+_PIXELS = 64 * 2**20
+"""The most pixels of a screenshot that is read; a screen of 8K has 33 million."""
 
 
 def screen_digest(image: NDArray[np.uint8]) -> str:
@@ -65,13 +69,16 @@ def load_screen(folder: Path, digest: str) -> NDArray[np.uint8]:
     Raises:
         TraceError: The file is missing or damaged, or its pixels do not match the digest.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     path = folder / f"{digest}.png"
     try:
-        with Image.open(path) as image:
+        # Only PNG, the form that was saved: for other forms Pillow may start a program.
+        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
+            if image.width * image.height > _PIXELS:
+                raise ValueError("too many pixels")
             pixels = np.asarray(image.convert("RGB"), np.uint8)
-    except (OSError, SyntaxError, UnidentifiedImageError):
+    except Exception:  # a damaged picture raises errors of many kinds
         raise TraceError(f"screenshot {str(path)!r} is missing or damaged; record the run again") from None
     if screen_digest(pixels) != digest:
         raise TraceError(f"screenshot {str(path)!r} holds other pixels than its name says; record the run again")

@@ -41,6 +41,8 @@ def open_private(path: Path, flags: int) -> int:
 def write_private(path: Path, data: bytes) -> None:
     """Writes a whole file with mode 0600 under a temporary name beside it, then renames it.
 
+    Whatever has the temporary name is deleted first, so a link of that name is never written through.
+
     Args:
         path: The file.
         data: Its content.
@@ -50,7 +52,8 @@ def write_private(path: Path, data: bytes) -> None:
     """
     part = path.with_name(f"{path.name}.part")
     try:
-        with os.fdopen(open_private(part, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        part.unlink(missing_ok=True)
+        with os.fdopen(open_private(part, os.O_WRONLY | os.O_EXCL), "wb") as file:
             file.write(data)
         os.replace(part, path)
     except OSError:

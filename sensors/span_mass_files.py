@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, visible
+from homeostat.regular_files import open_regular
 from homeostat.sensors.spans import Spans
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ __all__ = ["read_fields", "write_fields"]
 _FORMAT = "homeostat span masses, version 1"
 _MOST = 16 * 2**30
 """The most bytes that a file may unpack to."""
+_ALWAYS = 2**30
+"""So many bytes a file may unpack to, however small it is."""
+_RATIO = 100
+"""To so many times its size a larger file may unpack. Weights are packed to no less than a tenth."""
 
 _SHAPES = {
     "mass": "TLHS",
@@ -82,7 +87,8 @@ def write_fields(mass: SpanMass, path: str | os.PathLike[str]) -> Path:
     part = file.with_name(f"{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
+        part.unlink(missing_ok=True)  # a link of this name is not written through
+        with part.open("xb") as stream:
             np.savez_compressed(stream, allow_pickle=False, header=header, **arrays)
         os.replace(part, file)
     except OSError as error:
@@ -105,11 +111,14 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
         ConfigError: The file can't be read, or holds something else.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST:
-                raise ValueError(f"it unpacks to more than {_MOST >> 30} GiB")
-        with np.load(Path(path), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        with open_regular(Path(path)) as file:
+            with zipfile.ZipFile(file) as archive:
+                size, packed = sum(one.file_size for one in archive.infolist()), file.seek(0, os.SEEK_END)
+            if size > min(_MOST, max(_ALWAYS, _RATIO * packed)):
+                raise ValueError(f"its {packed:,} bytes unpack to {size:,}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
         header = json.loads(arrays.pop("header").tobytes())
         if header["format"] != _FORMAT:
             raise ValueError(f"its format is {str(header['format'])[:60]!r}")
@@ -120,7 +129,7 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ConfigError(
             f"can't read {str(path)!r}: {error.strerror or error}; give a file of SpanMass.save"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zip, zlib, numpy and JSON raise errors of many kinds for a damaged file
         reason = clipped(visible(str(error)), 120) or type(error).__name__
         raise ConfigError(f"{str(path)!r} holds no span masses ({reason}); give a file of SpanMass.save") from None
 
@@ -139,6 +148,9 @@ def _fields(told: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict
 
 def _check(found: Mapping[str, Any]) -> None:
     """Raises ValueError where an axis has not the length that other fields give it."""
+    for name, kind in (("labels", str), ("layers", int)):
+        if not all(isinstance(one, kind) for one in found[name]):
+            raise ValueError(f"{name!r} has another form")
     sizes = {"S": len(found["labels"]), "L": len(found["layers"]), "T": len(found["mass"]), "H": found["mass"].shape[2]}
     for name, axes in _SHAPES.items():
         value = found.get(name)
@@ -150,6 +162,8 @@ def _check(found: Mapping[str, Any]) -> None:
             wanted = tuple(sizes.get(axis, length) for axis, length in zip(axes, array.shape, strict=False))
             if array.ndim != len(axes) or wanted != array.shape:
                 raise ValueError(f"{name!r} has the shape {array.shape}")
+            if array.dtype.kind not in "fiu":
+                raise ValueError(f"{name!r} has the type {array.dtype}")
 
 
 def _plain(value: Any) -> Any:

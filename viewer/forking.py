@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,9 @@ __all__ = ["ForkRequest", "Forks", "fork_reason", "kept_steps"]
 
 _SETTINGS = "run.json"
 _AT_ONCE = 2
+_PATIENCE = 10.0
+"""Seconds that a fork has to end when the server ends."""
+_MOST = 100_000  # bytes of the answer, which is an argument of a command
 _COMMAND = (sys.executable, "-c", "from homeostat.cli.root import main; main()", "fork")
 
 
@@ -123,21 +127,30 @@ class Forks:
             raise ConfigError(reason)
         if wanted.step not in kept_steps(folder):
             raise ConfigError(f"The run keeps no checkpoint of step {wanted.step}.")
+        if "\0" in wanted.answer + wanted.controllers:
+            raise ConfigError("The answer or the controllers hold a null character; leave it out.")
+        if (size := len(wanted.answer.encode())) > _MOST:
+            raise ConfigError(f"The answer has {size:,} bytes; the most is {_MOST:,}.")
         with self._lock:
             if sum(one.process.poll() is None for one in self._started.values()) >= _AT_ONCE:
                 raise ConfigError(f"{_AT_ONCE} forks are running already; wait until one has ended.")
-            new = free_folder(folder, wanted.step)
+            taken = {one.folder for one in self._started.values() if one.process.poll() is None}
+            new = free_folder(folder, wanted.step, taken)
             given = [f"--step={wanted.step}", f"--out={new}", "--plain"]
             given += [f"--controllers={wanted.controllers}"] if wanted.controllers.strip() else []
             given += [f"--answer={wanted.answer}"] if wanted.answer else []
             errors = tempfile.TemporaryFile()  # noqa: SIM115 – read once the process has ended
-            process = subprocess.Popen(
-                [*_COMMAND, *given, "--", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,
-            )
+            try:
+                process = subprocess.Popen(
+                    [*_COMMAND, *given, "--", str(folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                errors.close()
+                raise ConfigError(f"The fork can't be started: {error.strerror or error}.") from None
             self._started[str(new)] = _Started(process, new, errors)
         return new
 
@@ -166,4 +179,7 @@ class Forks:
         for one in self._started.values():
             if one.process.poll() is None:
                 one.process.terminate()
+        for one in self._started.values():
+            with suppress(subprocess.TimeoutExpired):
+                one.process.wait(_PATIENCE)
             one.errors.close()

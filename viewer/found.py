@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.envs.harness import Result
+from homeostat.regular_files import open_regular
 from homeostat.viewer.reading import TRACE
 
 __all__ = ["ends_of", "episodes_among", "run_folders"]
@@ -44,7 +45,7 @@ def ends_of(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         Both events as plain data; an empty mapping for one that can't be read.
     """
     try:
-        with (folder / TRACE).open("rb") as file:
+        with open_regular(folder / TRACE) as file:
             first = file.readline(_LINE)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _LINE, 0))
@@ -76,6 +77,7 @@ def episodes_among(results: Sequence[Result], folders: Iterable[Path]) -> dict[i
     Returns:
         By the episode's index, its run's folder.
     """
+    folders = dict.fromkeys(folders)
     known = {(result.task, result.seed, result.steps, result.tokens): result for result in results}
     found: dict[int, Path] = {}
     apart: dict[int, float] = {}
@@ -92,6 +94,6 @@ def episodes_among(results: Sequence[Result], folders: Iterable[Path]) -> dict[i
     for parent in {folder.parent for folder in found.values()}:
         for result in results:
             folder = parent / f"{result.index:05d}-{result.task}-{result.seed}"
-            if result.index not in found and (folder / TRACE).is_file():
+            if result.index not in found and folder in folders:  # a task's name may be a path to elsewhere
                 found[result.index] = folder
     return found

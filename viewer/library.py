@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from homeostat.envs.harness import Evaluation, Result, read_evaluation
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, visible
+from homeostat.regular_files import open_regular
 from homeostat.viewer.found import episodes_among
 from homeostat.viewer.reading import TRACE
 from homeostat.viewer.scan import RunSummary, scan_run
@@ -153,7 +154,10 @@ class Library:
 
     def _inside(self, path: Path) -> bool:
         """Whether a file lies in the folder, links resolved."""
-        return path.resolve().is_relative_to(self.root)
+        try:
+            return path.resolve().is_relative_to(self.root)
+        except (OSError, RuntimeError):  # links that lead to each other
+            return False
 
     def _read(self, path: Path, read: Callable[[Path], Any], what: str = "") -> Any:
         """What was read of a file, from memory if the file has not changed."""
@@ -212,7 +216,7 @@ def _journal(path: Path) -> Evaluation:
 def _is_evaluation(path: Path) -> bool:
     """Whether a file begins as ``homeostat eval --json`` writes it, or its journal."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_HEAD)
     except OSError:
         return False

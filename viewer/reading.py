@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from homeostat.agent.events import Event, Started, event_from_json
 from homeostat.agent.trace import Trace
 from homeostat.errors import TraceError
+from homeostat.regular_files import open_regular
 
 __all__ = ["TRACE", "ReadRun", "read_run"]
 
@@ -50,7 +51,7 @@ def read_run(folder: Path) -> ReadRun:
     """
     path = folder / TRACE
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_MOST)
             cut = bool(file.read(1))
     except OSError as error:

@@ -51,7 +51,7 @@ def write_report(
         if traces:
             raise ConfigError(f"--traces {str(traces[0])!r} belongs to an evaluation; leave it out with a run")
         target = out if out is not None else path / "report.html"
-        target = target / _INDEX if target.is_dir() else target
+        target = target / _INDEX if out is not None and out.is_dir() else target
         return _written(run_page(path), target)
     evaluation = read_evaluation(path)
     folder = _folder(out, path, "-report")
@@ -127,6 +127,8 @@ def _episodes(
 
 def _folder(out: Path | None, file: Path, suffix: str) -> Path:
     folder = out if out is not None else file.with_name(f"{file.stem}{suffix}")
+    if out is None and folder.is_symlink():
+        raise ConfigError(f"{str(folder)!r} is a link; delete it, or give another --out")
     if folder.is_file():
         raise ConfigError(f"--out {str(folder)!r} is a file; the pages of an evaluation need a folder")
     return folder

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from homeostat.foreign_text import clipped, visible
+from homeostat.regular_files import open_regular
 from homeostat.viewer.corrections import CORRECTIVE
 from homeostat.viewer.found import ends_of
 from homeostat.viewer.reading import TRACE
@@ -23,6 +24,7 @@ _LIVE = 60.0
 _TEXT = 200_000  # characters of the answers that can be searched
 _GOAL = 400
 _NAME = 120
+_NAMES = 100  # sensors and controllers that are named
 _LARGEST = 1e15
 
 
@@ -116,7 +118,7 @@ def scan_run(folder: Path) -> RunSummary:
     try:
         stat = path.stat()
         huge = stat.st_size > _WHOLE
-        partial = _scan(path, counts) if not huge and stat.st_size else False
+        partial = _scan(path, counts) if not huge else False
     except OSError as error:
         return RunSummary(folder.name, note=f"The trace can't be read: {error.strerror}.")
     start, finish = ends_of(folder)
@@ -139,7 +141,7 @@ def scan_run(folder: Path) -> RunSummary:
 
 def _scan(path: Path, counts: _Counts) -> bool:
     """Reads all lines; whether the last one is incomplete."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for line in file:
             if not line.endswith(b"\n"):
                 return True
@@ -166,13 +168,13 @@ def _summary(
         ended=visible(clipped(ended, _NAME)) if start else "damaged",
         success=finish.get("success") if isinstance(finish.get("success"), bool) else None,
         note=note,
-        controllers=tuple(visible(clipped(str(name), _NAME)) for name in start.get("controllers") or ()),
+        controllers=tuple(visible(clipped(str(name), _NAME)) for name in (start.get("controllers") or ())[:_NAMES]),
         forked_from=visible(clipped(str(start.get("forked_from") or ""), _NAME)),
         steps=counts.steps or int(_number(finish.get("steps"))),
         tokens=int(_number(finish.get("tokens")) or counts.tokens),
         seconds=_number(finish.get("seconds")) or counts.seconds,
-        alarms={visible(clipped(name, _NAME)): number for name, number in counts.alarms.items()},
-        corrections={visible(clipped(name, _NAME)): number for name, number in counts.corrections.items()},
+        alarms={visible(clipped(name, _NAME)): number for name, number in counts.alarms.most_common(_NAMES)},
+        corrections={visible(clipped(name, _NAME)): number for name, number in counts.corrections.most_common(_NAMES)},
         modified=modified,
         text="\n".join([*names, *counts.answers]).lower(),
     )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from homeostat.controllers import controller_names
 from homeostat.errors import HomeostatError
+from homeostat.foreign_text import clipped, visible
 from homeostat.viewer.attention_pack import pack
 from homeostat.viewer.comparison_page import comparison_page
 from homeostat.viewer.evaluation_page import evaluation_page
@@ -38,17 +41,21 @@ class _Open:
     """The runs that were looked at last."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._runs: OrderedDict[Path, tuple[tuple[int, int], Recorded]] = OrderedDict()
 
     def get(self, folder: Path) -> Recorded:
         stat = (folder / TRACE).stat()
         stamp = (stat.st_size, stat.st_mtime_ns)
-        held = self._runs.get(folder)
+        with self._lock:
+            held = self._runs.get(folder)
         if held is None or held[0] != stamp:
-            held = self._runs[folder] = (stamp, Recorded(read_run(folder)))
-        self._runs.move_to_end(folder)
-        while len(self._runs) > _KEPT:
-            self._runs.popitem(last=False)
+            held = (stamp, Recorded(read_run(folder)))
+        with self._lock:
+            self._runs[folder] = held
+            self._runs.move_to_end(folder)
+            while len(self._runs) > _KEPT:
+                self._runs.popitem(last=False)
         return held[1]
 
 
@@ -64,6 +71,7 @@ def create_app(root: Path, *, host: str = "127.0.0.1", forks: bool = True) -> Fa
         An ASGI application. Its handlers run in threads, because they read files.
     """
     library, keys, started, opened = Library(root), Keys(), Forks(), _Open()
+    forked: dict[str, Path] = {}
     app = FastAPI(title="homeostat view", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Gate, host=host, keys=keys)
     app.add_exception_handler(HTTPException, _failed_route)
@@ -109,7 +117,7 @@ def create_app(root: Path, *, host: str = "127.0.0.1", forks: bool = True) -> Fa
         """The page of a run."""
         folder = folder_of(name)
         told = {"base": f"/api/runs/{name}", "forks": forks, "token": keys.token}
-        return _sent(served_run_page(f"{folder.name} – homeostat", told, _HOME), keys)
+        return _sent(served_run_page(f"{visible(folder.name)} – homeostat", told, _HOME), keys)
 
     @app.get("/api/runs/{name}")
     def record(name: str, request: Request) -> Response:
@@ -163,13 +171,15 @@ def create_app(root: Path, *, host: str = "127.0.0.1", forks: bool = True) -> Fa
         if not forks:
             raise HTTPException(403, "forks are only started by a server on a loopback address")
         new = started.start(folder, wanted)
-        return JSONResponse({"name": library.name_of(new), "run": new.name, "parent": name}, 202)
+        forked[library.name_of(new)] = new
+        return _json({"name": library.name_of(new), "run": visible(new.name), "parent": name}, status=202)
 
-    @app.get("/api/runs/{name}/forks/{run}")
-    def state(name: str, run: str) -> Response:
+    @app.get("/api/runs/{name}/forks/{fork}")
+    def state(name: str, fork: str) -> Response:
         """How a fork is doing that was started here."""
-        parent = folder_of(name).parent
-        return _json(started.state(parent / Path(run).name))
+        if fork not in forked:
+            raise HTTPException(404, "this server has started no such fork")
+        return _json(started.state(forked[fork]))
 
     @app.get("/evaluations/{name}")
     def evaluation(name: str) -> Response:
@@ -200,11 +210,11 @@ def create_app(root: Path, *, host: str = "127.0.0.1", forks: bool = True) -> Fa
 def _list_page(library: Library) -> Page:
     return page(
         "list.html.j2",
-        title=f"{library.root.name or library.root} – homeostat view",
+        title=f"{visible(library.root.name or str(library.root))} – homeostat view",
         styles=("base.css", "tables.css", "list.css"),
         scripts=("dom.js", "list.js"),
         connect=True,
-        root=str(library.root),
+        root=visible(str(library.root)),
         blocks=[json_block("settings", {})],
     )
 
@@ -220,17 +230,24 @@ def _listed(name: str, one: FoundEvaluation) -> dict[str, Any]:
         "solved": sum(r.success for r in told.results) if told else 0,
         "episodes": len(told.results) if told else 0,
         "readable": told is not None,
-        "arguments": {key: str(value)[:120] for key, value in words.items() if value is not None},
+        "arguments": {key: visible(clipped(str(value), 120)) for key, value in words.items() if value is not None},
     }
 
 
 def _sent(made: Page, keys: Keys) -> Response:
     policy = f"{made.policy}; frame-ancestors 'none'"
-    return HTMLResponse(made.html, headers={"Content-Security-Policy": policy, "Set-Cookie": keys.cookie})
+    return HTMLResponse(_encoded(made.html), headers={"Content-Security-Policy": policy, "Set-Cookie": keys.cookie})
 
 
-def _json(told: Any, version: str = "") -> Response:
-    return JSONResponse(told, headers={"ETag": version, "Cache-Control": "no-cache"} if version else {})
+def _json(told: Any, version: str = "", status: int = 200) -> Response:
+    text = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    headers = {"ETag": version, "Cache-Control": "no-cache"} if version else {}
+    return Response(_encoded(text), status, headers, "application/json")
+
+
+def _encoded(text: str) -> bytes:
+    """The text as bytes, with ``?`` for halves of surrogate pairs, which names of files can hold."""
+    return text.encode("utf-8", "replace")
 
 
 def _failed_route(request: Request, error: Exception) -> Response:
@@ -250,9 +267,10 @@ def _gone(request: Request, error: Exception) -> Response:
 
 def _told(request: Request, status: int, text: str) -> Response:
     """An error: as a page for whoever opens an address, as JSON for a page's script."""
+    text = visible(text)
     if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": text}, status)
+        return _json({"error": text}, status=status)
     made = page("message.html.j2", title="Not shown", styles=("base.css", "tables.css"), back=_HOME, text=text)
     return HTMLResponse(
-        made.html, status, headers={"Content-Security-Policy": f"{made.policy}; frame-ancestors 'none'"}
+        _encoded(made.html), status, headers={"Content-Security-Policy": f"{made.policy}; frame-ancestors 'none'"}
     )

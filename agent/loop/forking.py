@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -107,18 +107,20 @@ def no_checkpoint(folder: Path, step: int, kept: tuple[int, ...]) -> str:
     return f"run {str(folder)!r} has no checkpoint of step {step}; {known}"
 
 
-def free_folder(folder: Path, step: int) -> Path:
+def free_folder(folder: Path, step: int, taken: Container[Path] = ()) -> Path:
     """Finds a name for a fork's folder, beside the run's, without making it.
 
     Args:
         folder: The run's folder.
         step: The step at which it is forked.
+        taken: Folders that forks will make which have been started already.
 
     Returns:
         The folder.
     """
     names = (f"{folder.name}-fork{step}{'' if n == 1 else f'-{n}'}" for n in count(1))
-    return next(path for path in (folder.with_name(name) for name in names) if not path.exists())
+    paths = (folder.with_name(name) for name in names)
+    return next(path for path in paths if path not in taken and not path.exists())
 
 
 def _copied_checkpoints(saver: RunSaver, kept: dict[int, str], step: int, new: Path, answer: str) -> EpisodeState:
@@ -183,6 +185,7 @@ def _copied_trace(folder: Path, new: Path, state: EpisodeState, step: int, parts
 
 
 def _copy(paths: Iterable[Path], folder: Path) -> None:
+    """Copies files that exist. A link is none of the run's own files."""
     for path in paths:
-        if path.is_file():
+        if path.is_file() and not path.is_symlink():
             shutil.copy2(path, folder / path.name)

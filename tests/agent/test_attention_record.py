@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,46 @@ def test_a_missing_or_damaged_record_is_one_clear_error(folder: Path, tmp_path: 
     hostile = trace.attempts[0].model_copy(update={"attention": "../../secret.npz"})
     with pytest.raises(TraceError, match="no name of one"):
         trace.attention(hostile)
+
+
+def test_a_hostile_record_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "0-0.npz"
+    good = {"by_head": np.full((1, 2, 3), 0.1, np.float16), "by_token": np.full((1, 3), 0.1, np.float16)}
+    told = {"version": 1, "tokens": ["a", "b", "c"], "answer": ["x"], "spans": {}, "layers": [0]}
+
+    def refused(reason: str, changed: dict[str, Any] | None = None, **arrays: Any) -> None:
+        text = np.frombuffer(json.dumps(told | (changed or {})).encode(), np.uint8)
+        np.savez_compressed(path, **({"told": text} | good | arrays))
+        with pytest.raises(TraceError, match=f"is damaged .*{reason}"):
+            AttentionRecord.load(path)
+
+    for name, weights in good.items():
+        refused("not finite", **{name: np.full_like(weights, np.nan)})
+        refused("outside 0 to 1", **{name: -weights})
+        refused("outside 0 to 1", **{name: weights + 7})
+        refused("no number", **{name: weights.astype(np.complex64)})
+        refused("no number", **{name: np.full(weights.shape, "x")})
+        refused("another shape", **{name: weights[..., :2]})
+        refused("Object arrays", **{name: np.full(weights.shape, None, object)})
+    refused("layers or heads", {"tokens": []}, by_head=np.zeros((1, 10**8, 0), np.float16), by_token=np.zeros((1, 0)))
+    refused("lies outside", {"spans": {"goal": [[0, 10**12]]}})
+    refused("overlap", {"spans": {"goal": [[0, 3]] * 10**5}})
+    refused("infinity", {"layers": [float("inf")]})
+    refused("not iterable", {"tokens": 7})
+    refused("recursion", told=np.frombuffer(b"[" * 10**6, np.uint8))
+    refused("unpacks to more", told=np.zeros(64 * 2**20, np.uint8))
+    np.savez_compressed(path, told=np.frombuffer(json.dumps(told).encode(), np.uint8), **good)
+    data = bytearray(path.read_bytes())
+    for at in range(40, len(data) - 40, 7):  # a fault of numpy, zip or zlib
+        torn = bytes(data[:at]) + bytes([data[at] ^ 0x55]) + bytes(data[at + 1 :])
+        path.write_bytes(torn)
+        with contextlib.suppress(TraceError):
+            AttentionRecord.load(path)
+    path.unlink()
+    (tmp_path / "other.npz").write_bytes(data)
+    path.symlink_to(tmp_path / "other.npz")
+    with pytest.raises(TraceError, match="no record of attention"):
+        AttentionRecord.load(path)
 
 
 def _changed(data: bytes, changes: dict[str, Any]) -> bytes:

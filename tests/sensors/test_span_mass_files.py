@@ -1,8 +1,11 @@
 """Span masses as files, tables, charts and HTML."""
 
+import json
+import os
 import pickle
 import re
 import zipfile
+from contextlib import suppress
 from dataclasses import fields, replace
 from html.parser import HTMLParser
 
@@ -125,6 +128,44 @@ def test_a_file_from_elsewhere_is_refused(tmp_path, capsys):
         SpanMass.load(file)
     with pytest.raises(ConfigError, match="holds Python objects"):
         replace(full(), top=np.array([[[Bomb()]]], object)).save(file)
+
+
+def test_a_hostile_file_is_one_line(tmp_path, capsys):
+    file = tmp_path / "x.npz"
+    good = full().save(tmp_path / "good.npz")
+    with np.load(good) as stored:
+        parts = dict(stored)
+    header = json.loads(parts["header"].tobytes())
+
+    def refused(reason, changed=None, **arrays):
+        told = header | {"fields": header["fields"] | (changed or {})}
+        text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        np.savez_compressed(file, **(parts | {"header": text} | arrays))
+        with pytest.raises(ConfigError, match=reason) as caught:
+            SpanMass.load(file)
+        assert str(caught.value).isprintable()
+
+    refused("'mass' has the type", mass=np.full((T, L, H, S), "x"))
+    refused("'entropy' has the type", entropy=np.zeros((T, L, H), complex))
+    refused("'labels' has another form", {"labels": [[1], {}, None]})
+    refused("'layers' has another form", {"layers": ["a", "b", "c", "d"]})
+    refused("holds no span masses", {"spans": {"ranges": {"goal": [[0, "x"]]}, "length": 3}})
+    refused("holds no span masses", header=np.frombuffer(b"[" * 10**6, np.uint8))
+    refused(r"unpack to 1,\d+,\d+,\d+", outputs=np.zeros((1, 2**20 + 2, 1024), np.uint8))
+    data = good.read_bytes()
+    for at in range(30, len(data), 97):
+        file.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
+        with suppress(ConfigError):
+            SpanMass.load(file)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        SpanMass.load(file)
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "y.npz.part").symlink_to(tmp_path / "mine")
+    full().save(tmp_path / "y.npz")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert "pickle ran" not in capsys.readouterr().out
 
 
 def test_an_unwritable_file_is_said_in_one_line(tmp_path):

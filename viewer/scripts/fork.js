@@ -51,7 +51,7 @@ function forkForm(page) {
 
 async function forked(base, started, said) {
   for (;;) {
-    const told = await (await fetch(`${base}/forks/${encodeURIComponent(started.run)}`)).json();
+    const told = await (await fetch(`${base}/forks/${encodeURIComponent(started.name)}`)).json();
     if (told.state === "failed") throw new Error(told.error);
     if (told.state === "started") break;
     await new Promise((done) => setTimeout(done, 500));
