@@ -84,6 +84,14 @@ def test_a_picture_of_few_colours_is_exact(make: Any) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(made.data)).convert("RGB")), pixels)
 
 
+def test_an_interface_of_many_colours_is_exact_too() -> None:
+    pixels = np.zeros((256, 144, 3), np.uint8)
+    pixels[:, :, 0], pixels[:, :, 1] = np.arange(256)[:, None], np.arange(144)[None]
+    made = encoded(pixels)
+    assert made.kind == "image/webp"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(made.data)).convert("RGB")), pixels)
+
+
 def test_screenshots_shrink_until_they_fit() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 500, 300, 3), dtype=np.uint8)
     names = [str(at) for at in range(6)]
