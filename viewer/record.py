@@ -139,7 +139,7 @@ def _attempt(event: e.Sense, elements: Sequence[Element]) -> dict[str, Any]:
         "words": action_words(event.action, elements),
         "places": _places(event.action, elements),
         "tokens": event.cost,
-        "probability": math.exp(sum(event.logprobs) / len(event.logprobs)) if event.logprobs else None,
+        "probability": math.exp(min(sum(event.logprobs) / len(event.logprobs), 0.0)) if event.logprobs else None,
         "readings": [_reading(reading) for reading in event.readings],
     }
 

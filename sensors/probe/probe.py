@@ -195,7 +195,10 @@ class Probe:
         """
         recorder, self.recorder, self._steering = self.recorder, None, None
         if not isinstance(recorder, Recorder):
-            raise ProbeError("no run to read; call start(spans) before the model, and result() once after it")
+            raise ProbeError(
+                "no run to read; call model.generate(**probe.prepare(chat)), or call start(spans) and then the model; "
+                "result() reads a run once"
+            )
         every = span_masses(recorder)
         if beams is not None:
             every = tuple(follow_beams(every, [int(b) for b in one if b >= 0]) for one in beams)

@@ -48,7 +48,9 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
     """
     forwards, layers = recorder.forwards, recorder.layers
     if not forwards:
-        raise ProbeError("no forward ran between start() and result(); call the model inside watch(...)")
+        raise ProbeError(
+            "no forward ran since prepare() or start(); call model.generate(**inputs) inside the block of with watch(...)"
+        )
     if len(forwards[-1].mass) != len(layers):
         raise ProbeError(f"only {len(forwards[-1].mass)} of the {len(layers)} probed layers ran in the last forward")
     if recorder.length is None:

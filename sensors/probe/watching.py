@@ -12,7 +12,8 @@ share state.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
 from typing import Any, Literal
 
 from torch import nn
@@ -35,7 +36,26 @@ NAME = "homeostat_probe"
 transformers recognises its own kernels."""
 
 
-@contextmanager
+class _Watching(AbstractContextManager[Probe]):
+    """What :func:`watch` returns: it says so where somebody takes it for the probe itself."""
+
+    def __init__(self, attached: AbstractContextManager[Probe]) -> None:
+        self._attached = attached
+
+    def __enter__(self) -> Probe:
+        return self._attached.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._attached.__exit__(kind, error, trace)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(Probe, name):
+            raise ProbeError(f"{name!r} needs an attached probe; write: with watch(model, tokenizer) as probe: …")
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+
 def watch(
     model: nn.Module,
     processor: Any = None,
@@ -46,7 +66,7 @@ def watch(
     sink_threshold: float = 0.3,
     readout: Readout | Statistic = Readout(),  # noqa: B008 - frozen
     every: int = 1,
-) -> Iterator[Probe]:
+) -> AbstractContextManager[Probe]:
     """Attaches a probe to a loaded transformers model for the duration of a ``with`` block.
 
     ::
@@ -81,13 +101,28 @@ def watch(
             :meth:`Probe.show`.
         every: Record one generated token in so many.
 
-    Yields:
-        The probe.
+    Returns:
+        What ``with`` takes. It gives the :class:`Probe`.
 
     Raises:
-        ProbeError: The architecture cannot be read exactly, or the model is already watched.
-        ConfigError: A setting is invalid.
+        ProbeError: Raised by ``with`` if the architecture cannot be read exactly, or the model is already watched.
+        ConfigError: Raised by ``with`` if a setting is invalid.
     """
+    return _Watching(_attached(model, processor, layers, rows, sinks, sink_threshold, readout, every))
+
+
+@contextmanager
+def _attached(
+    model: nn.Module,
+    processor: Any,
+    layers: Layers,
+    rows: int | Literal["all"],
+    sinks: bool,
+    sink_threshold: float,
+    readout: Readout | Statistic,
+    every: int,
+) -> Iterator[Probe]:
+    """Attaches the probe, and takes it off again."""
     if rows != "all" and (not isinstance(rows, int) or rows < 1):
         raise ConfigError(f"rows={rows!r} reads no row; pass 1 or more, or 'all'")
     if not 0 < sink_threshold < 1:

@@ -92,16 +92,28 @@ def test_a_model_is_watched_once_at_a_time(tiny):
         pass
 
 
+def test_a_probe_is_used_in_a_with_block(tiny):
+    case = tiny("llama")
+    watching = watch(case.model)
+    for name in ("prepare", "start", "result", "results", "show", "view"):
+        with pytest.raises(ProbeError, match=f"'{name}' needs an attached probe; write: with watch"):
+            getattr(watching, name)
+    assert not hasattr(watching, "no_such_method")
+    assert not hasattr(watching, "_repr_html_")
+    with watching as probe:
+        assert probe.layers
+
+
 def test_a_run_must_be_started_run_and_read_once(tiny):
     case = tiny("llama")
     with watch(case.model) as probe, torch.no_grad():
-        with pytest.raises(ProbeError, match="call start"):
+        with pytest.raises(ProbeError, match=r"call model\.generate.*or call start"):
             probe.result()
         probe.start(SPANS)
-        with pytest.raises(ProbeError, match="no forward ran"):
+        with pytest.raises(ProbeError, match=r"no forward ran since prepare\(\) or start"):
             probe.result()
         case.model(**case.inputs)  # outside of a run: not read
-        with pytest.raises(ProbeError, match="call start"):
+        with pytest.raises(ProbeError, match=r"result\(\) reads a run once"):
             probe.result()
         probe.start(SPANS)
         case.model(**case.inputs)
