@@ -1,4 +1,4 @@
-"""The embedded models ``homeostat/nano`` and ``homeostat/nano-planner``: their weights and their training.
+"""The embedded models ``homeostat/nano``, ``homeostat/nano-planner`` and ``homeostat/nano-recordings``.
 
 The runtime finds the weights through the entry-point group ``homeostat.models`` and never imports the training code.
 
@@ -11,7 +11,7 @@ The runtime finds the weights through the entry-point group ``homeostat.models``
 
 from pathlib import Path
 
-__all__ = ["executor", "planner"]
+__all__ = ["executor", "planner", "recordings"]
 
 _WEIGHTS = Path(__file__).parent / "weights"
 
@@ -32,3 +32,12 @@ def planner() -> Path:
         The path of the model folder.
     """
     return _WEIGHTS / "planner"
+
+
+def recordings() -> Path:
+    """Returns the folder of ``homeostat/nano-recordings``, which answers questions about screen recordings.
+
+    Returns:
+        The path of the model folder.
+    """
+    return _WEIGHTS / "recordings"

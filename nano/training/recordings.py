@@ -8,8 +8,8 @@ Notable choices:
 - The vision tower, the projector and the embeddings stay as they are: the model that it starts from reads screens.
 - In the first part of the training, an example holds a few adjacent frames, just enough for its questions. Attention is
   cheaper there, and there is less to look through. The last part shows nearly whole recordings.
-- The learning rate is high, and it has to fall: at its peak, no more than one dev question in ten was answered right;
-  at a third of it, one in two.
+- The learning rate is high, and it has to fall: at its peak, 4 of 40 dev questions were answered right; at the end, 65
+  of 140 (``nano/logs/recordings.jsonl``).
 - Heads are guided, because answers alone teach too little in a few thousand recordings: to the patches that show a
   word, from an app's title to that of the app before it, to the patches that show the answer, and to the right option.
 """
@@ -43,7 +43,6 @@ __all__ = ["train_recordings"]
 _WINDOWS, _MOST = (6, 10), 16  # the frames of an example in the first part and in the last, and the most of any
 _LAST_PART = 0.68  # the share of the budget after which the last part begins
 _KEPT = (0.15, 0.2)  # the share of patches without text that the model sees in either part
-_AVERAGED = 0.03  # the share of the newest weights in the running mean that is saved
 _CUTS = 2  # examples from each recording
 _WARM_UP, _FALL = 20, 1.6  # steps in which the rate rises; it begins to fall after 1 - 1 / 1.6 of the budget
 _REPORT, _SAVE = 25, 250  # steps between two reports, and between two saved models
@@ -129,16 +128,11 @@ def train_recordings(
         return rate * min(1.0, (progress.new + 1) / _WARM_UP) * min(1.0, _FALL * (1 - progress.share))
 
     out.mkdir(parents=True, exist_ok=True)
-    averaged = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     for progress in training_steps(loss, optimisers, budget, learning_rate):
-        for name, parameter in model.named_parameters():
-            if name in averaged:
-                averaged[name].lerp_(parameter.detach(), _AVERAGED)
         if progress.new and progress.new % _REPORT == 0:
             write_log(out, budget, progress.step, {k: mean(v[-recordings * _REPORT :]) for k, v in losses.items()})
         if progress.new and progress.new % _SAVE == 0:
             save_model(out, model, processor)
-    model.load_state_dict(model.state_dict() | averaged)
     model.eval()
     figures = {"loss_first": mean(losses["answer"][:10]), "loss_last": mean(losses["answer"][-10:])}
     figures |= _shares(model, held)

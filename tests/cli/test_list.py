@@ -44,7 +44,7 @@ def test_the_names_are_those_that_the_options_accept() -> None:
     assert {"phone", "recording", "miniwob", "android"} <= set(listed("environments"))
     assert tuple(listed("tasks")) == env_kind("phone").task_names()
     assert tuple(listed("tasks", "--env", "recording")) == env_kind("recording").task_names()
-    assert {"homeostat/nano", "homeostat/nano-planner"} <= set(listed("models"))
+    assert {"homeostat/nano", "homeostat/nano-planner", "homeostat/nano-recordings"} <= set(listed("models"))
     for name in listed("suites"):
         load_table(name) if is_table(name) else load_suite(name)
     sensors = set(listed("sensors"))
