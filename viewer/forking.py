@@ -19,7 +19,7 @@ from homeostat.envs.harness import env_kind
 from homeostat.errors import CheckpointError, ConfigError, HomeostatError
 from homeostat.foreign_text import clipped, visible
 
-__all__ = ["ForkRequest", "Forks", "fork_reason", "kept_steps"]
+__all__ = ["ForkRequest", "Forks", "fork_reason", "fork_starts", "kept_steps"]
 
 _SETTINGS = "run.json"
 _AT_ONCE = 2
@@ -89,6 +89,31 @@ def fork_reason(folder: Path) -> str:
     ):
         return f"The environment {name!r} can't be put back into an earlier state."
     return ""
+
+
+def fork_starts(folder: Path) -> tuple[str, ...]:
+    """Lists what a fork starts or calls besides the model, because the run's own settings name it.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        Python files of tools, commands or addresses of MCP servers, and addresses of model servers.
+    """
+    try:
+        told = read_json(folder / _SETTINGS)
+        tools, agent = told.get("tools") or {}, told.get("agent") or {}
+        found = [*tools.get("tools", ()), *tools.get("mcp", ()), agent.get("base_url")]
+        found += [
+            name for name in (agent.get("model"), agent.get("planner"), told.get("user_model")) if _is_address(name)
+        ]
+    except (DataError, AttributeError, TypeError):
+        return ()  # the fork itself says what is wrong
+    return tuple(visible(clipped(str(one), 300)) for one in found if one)
+
+
+def _is_address(name: Any) -> bool:
+    return isinstance(name, str) and name.lower().startswith(("http:", "https:"))
 
 
 @dataclass

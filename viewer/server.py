@@ -21,7 +21,7 @@ from homeostat.foreign_text import clipped, visible
 from homeostat.viewer.attention_pack import pack
 from homeostat.viewer.comparison_page import comparison_page
 from homeostat.viewer.evaluation_page import evaluation_page
-from homeostat.viewer.forking import ForkRequest, Forks, fork_reason, kept_steps
+from homeostat.viewer.forking import ForkRequest, Forks, fork_reason, fork_starts, kept_steps
 from homeostat.viewer.gate import Gate, Keys
 from homeostat.viewer.library import FoundEvaluation, Library
 from homeostat.viewer.pages import Page, json_block, page
@@ -162,7 +162,8 @@ def create_app(root: Path, *, host: str = "127.0.0.1", forks: bool = True) -> Fa
         folder = folder_of(name)
         reason = fork_reason(folder) if forks else "Forks are only started by a server on a loopback address."
         steps = [] if reason else list(kept_steps(folder))
-        return _json({"reason": reason, "steps": steps, "controllers": sorted(controller_names())})
+        starts = fork_starts(folder)
+        return _json({"reason": reason, "steps": steps, "starts": starts, "controllers": sorted(controller_names())})
 
     @app.post("/api/runs/{name}/fork")
     def fork(name: str, wanted: ForkRequest) -> Response:

@@ -31,6 +31,7 @@ from homeostat.agent.loop import state as _state
 from homeostat.controllers import context as _context, decisions as _decisions, plan as _plan
 from homeostat.envs import core as _envs
 from homeostat.errors import CheckpointError
+from homeostat.foreign_text import quoted
 from homeostat.sensors import readings as _sensors
 from homeostat.sensors.steering.actuators import Actuator, Centric
 
@@ -170,8 +171,12 @@ class RunSaver(SqliteSaver):
         """Returns the id of the checkpoint at the start of every step that is kept."""
         if not self.keeps_steps:
             return {}
-        with self.cursor(transaction=False) as cursor:
-            return dict(cursor.execute(f"SELECT step, checkpoint_id FROM {_STEPS} ORDER BY step").fetchall())
+        try:
+            with self.cursor(transaction=False) as cursor:
+                found = cursor.execute(f"SELECT step, checkpoint_id FROM {_STEPS} ORDER BY step").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise CheckpointError(f"the checkpoint's list of steps is damaged ({error}); start the run anew") from None
+        return {step: name for step, name in found if isinstance(step, int) and isinstance(name, str)}
 
     def _keep_step(self, checkpoint: Checkpoint) -> None:
         """Notes the checkpoint at a step's start: the one behind which the screen is looked at, or rules are read."""
@@ -251,6 +256,12 @@ def sqlite_saver(folder: Path, *, existing: bool = False) -> Iterator[RunSaver]:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
+    # A view or a trigger is a stranger's query, which may never end. No run makes one.
+    strange = connection.execute("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()
+    if strange is not None:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} holds {quoted(strange[0])}, which no run writes; start it anew"
+        )
     verdict: Any = connection.execute("PRAGMA quick_check").fetchone()
     if verdict is None or verdict[0] != "ok":
         raise CheckpointError(f"checkpoint {str(path)!r} is damaged ({verdict and verdict[0]!r}); start the run anew")

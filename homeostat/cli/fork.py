@@ -52,10 +52,13 @@ def fork(
 ) -> None:
     """Go back to a step of an earlier run and play on from there, in a new run.
 
-    The earlier run stays as it is. It must have been started with --keep-checkpoints. Options that are left out are the
-    earlier run's.
+    The earlier run stays as it is. It must have been started with --keep-checkpoints. An option that is left out keeps
+    the earlier run's value; the defaults below hold where that run had none. The new run starts the earlier run's tools
+    and MCP servers, so fork only runs that you trust.
 
-    homeostat fork runs/ID --step 3 --controllers guard,remind
+    \b
+    Examples:
+      homeostat fork runs/ID --step 3 --controllers guard,remind
     """
     source = find_run(run, runs)
     if not (source / "run.json").exists() and (source / "trace.jsonl").exists():

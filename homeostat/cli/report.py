@@ -39,9 +39,10 @@ def report(
     """Show a run, an evaluation or a comparison of two evaluations as self-contained HTML pages.
 
     \b
-    homeostat report runs/ID --open
-    homeostat report default.json
-    homeostat report none.json default.json --out comparison
+    Examples:
+      homeostat report runs/ID --open
+      homeostat report default.json
+      homeostat report none.json default.json --out comparison
     """
     for given in (path, other, *(traces or ())):
         if given is not None and not given.exists():

@@ -28,8 +28,9 @@ def view(
     """Show all runs and evaluations under a folder in the browser, live while they run.
 
     \b
-    homeostat view
-    homeostat view runs --port 0 --no-open
+    Examples:
+      homeostat view
+      homeostat view runs --port 0 --no-open
     """
     from homeostat.envs.adb.access import is_loopback
 

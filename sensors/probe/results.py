@@ -49,7 +49,7 @@ def span_masses(recorder: Recorder) -> tuple[SpanMass, ...]:
     forwards, layers = recorder.forwards, recorder.layers
     if not forwards:
         raise ProbeError(
-            "no forward ran since prepare() or start(); call model.generate(**inputs) inside the block of with watch(...)"
+            "no forward ran since prepare() or start(); call model.generate(**inputs) in the block of with watch(...)"
         )
     if len(forwards[-1].mass) != len(layers):
         raise ProbeError(f"only {len(forwards[-1].mass)} of the {len(layers)} probed layers ran in the last forward")

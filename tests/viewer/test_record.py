@@ -72,6 +72,17 @@ def test_long_texts_are_cut_and_control_characters_are_visible(make: Any, tmp_pa
     assert any("cut after" in note for note in record["notes"])
 
 
+def test_no_number_of_a_trace_stops_the_page(make: Any, tmp_path: Path) -> None:
+    folder = make.write_run(tmp_path / "run", steps=1, attention=False)
+    path = folder / "trace.jsonl"
+    before = path.read_text()
+    for value in ("1e308", "1e17", "-1e308", "0", "-0.1"):
+        path.write_text(before.replace('"logprobs":[-0.1,-0.1,-0.1]', f'"logprobs":[{value}]'))
+        assert path.read_text() != before
+        (attempt,) = attempts(run_record(read_run(folder)))
+        assert 0 <= attempt["probability"] <= 1
+
+
 def test_what_is_damaged_is_left_out_and_said(folder: Path) -> None:
     path = folder / "trace.jsonl"
     lines = path.read_bytes().split(b"\n")

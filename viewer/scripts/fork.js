@@ -8,11 +8,12 @@ function forkForm(page) {
   const button = h("button", { type: "submit" }, "Fork");
   const said = h("p", { class: "readout", role: "status" });
   const blocked = h("p", { class: "blocked" });
+  const starts = h("div", { class: "starts", hidden: true });
   const form = h("form", { class: "fork-form" },
     h("p", { class: "soft" }, "A new run repeats the steps before this one, and goes on from here with what you choose."),
     h("label", {}, "Controllers, names with commas", controllers), names,
     h("label", {}, "The model's answer at this step", answer),
-    h("p", {}, button), blocked, said);
+    starts, h("p", {}, button), blocked, said);
   const details = h("details", { class: "card" }, h("summary", {}, "Fork this run at ", step), form);
   let known = null;
 
@@ -29,6 +30,10 @@ function forkForm(page) {
     if (!details.open || known) return;
     blocked.textContent = "Looking for checkpoints …";
     known = await (await fetch(`${page.source.base}/forks`)).json();
+    // The run's own settings name these, and the run may be a stranger's.
+    starts.hidden = !known.starts?.length;
+    starts.replaceChildren("The fork starts or calls what this run's settings name. Fork only a run that you trust:",
+      h("ul", {}, (known.starts ?? []).map((one) => h("li", {}, foreign(one, "code")))));
     names.replaceChildren(...(known.controllers ?? []).map((value) => h("option", { value })));
     show();
   });
