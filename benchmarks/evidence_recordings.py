@@ -39,7 +39,7 @@ from homeostat.envs.harness import load_suite, newcombe_paired, wilson
 from homeostat.envs.mobile_use import parse_action
 from homeostat.envs.phone.recordings import RecordingEnv
 from homeostat.envs.phone.recordings.evidence import evidence_of
-from homeostat.errors import ActionError, UnparsableAction
+from homeostat.errors import ActionError, PromptTooLong, UnparsableAction
 from homeostat.sensors import AttentionDrift, Confidence, Repetition, Sensor
 
 MOST_SHOWN = 5  # frames that are shown once more
@@ -71,14 +71,13 @@ def played(model: TransformersModel, row: Row, env: RecordingEnv, task: str, see
     info = env.reset_task(task, seed=seed)
     begun = time.process_time()
     run, shown = Agent(model, row.sensors, row.controllers).start(info, env), set[int]()
-    for event in run:
-        if isinstance(event, Decide) and isinstance(event.decision, Reminder):
-            shown |= {int(label.removeprefix("frame-")) - 1 for label in event.decision.show}
-    episode = run.result
+    with contextlib.suppress(PromptTooLong):  # too many frames shown again: no answer, which is a wrong one
+        for event in run:
+            if isinstance(event, Decide) and isinstance(event.decision, Reminder):
+                shown |= {int(label.removeprefix("frame-")) - 1 for label in event.decision.show}
     return {
         "right": bool(env.success()),
         "seconds": round(time.process_time() - begun, 2),
-        "tokens": episode.tokens,
         "shown": sorted(shown),
     }
 
@@ -99,8 +98,8 @@ def looked(model: TransformersModel, env: RecordingEnv, task: str, seed: int) ->
         reminder=f"look again at {named} before you answer.",
         shown=[f"frame-{f + 1}" for f in frames],
     )
-    (attempt,) = model.generate(prompt)
-    with contextlib.suppress(UnparsableAction, ActionError):  # no answer is a wrong answer
+    with contextlib.suppress(PromptTooLong, UnparsableAction, ActionError):  # no answer is a wrong answer
+        (attempt,) = model.generate(prompt)
         env.act(parse_action(attempt.text, model.style.grid(seen)))
     return {
         "right": bool(env.success()),
