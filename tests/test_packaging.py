@@ -86,7 +86,7 @@ def test_the_wheel_holds_every_module_and_its_data(packed):
 
 def test_the_wheel_holds_neither_logs_nor_tests(packed):
     assert {name for name in packed["wheel"] if not name.startswith("homeostat/")} == set()
-    cards = {"homeostat/nano/weights/executor/README.md", "homeostat/nano/weights/planner/README.md"}
+    cards = {f"homeostat/nano/weights/{name}/README.md" for name in ("executor", "planner", "recordings")}
     unwanted = ("/logs/", "/tests/", ".jsonl", ".pyc", ".md")
     assert {name for name in packed["wheel"] if any(part in name for part in unwanted)} == cards
 

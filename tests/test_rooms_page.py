@@ -110,7 +110,7 @@ def test_the_table_of_rooms_has_the_floors_of_the_check() -> None:
     rows = re.findall(r"^\| (\d) \| `?(\w+)`?[^|]*\|", PAGE, re.MULTILINE)
     assert [(int(floor), room) for floor, room in rows] == [
         *((0, "root"), (1, "envs"), (1, "sensors"), (2, "controllers")),
-        *((3, "agent"), (4, "alignment"), (5, "nano"), (6, "cli")),
+        *((3, "agent"), (4, "alignment"), (5, "nano"), (6, "viewer"), (7, "cli")),
     ]
     source = (ROOT / "tests/test_rooms.py").read_text()
     floors = ast.literal_eval(re.search(r"^FLOORS = (.*)$", source, re.MULTILINE)[1])  # type: ignore[index]
