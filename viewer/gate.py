@@ -106,6 +106,8 @@ class Gate:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the answer is 403
             return
         headers = dict(scope["headers"])
         refused = self._refusal(scope, headers)

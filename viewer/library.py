@@ -27,6 +27,8 @@ __all__ = ["FoundEvaluation", "Library"]
 
 _FRESH = 0.7
 """Seconds for which the folder is not looked through again."""
+_SHARE = 4
+"""So many times as long as looking through the folder takes, it is not looked through again."""
 _LARGEST = 256 * 2**20
 """The most bytes of an evaluation's file that is read."""
 _TURN = 15.0
@@ -68,7 +70,8 @@ class Library:
         """
         self.root = root.resolve()
         self._lock = threading.Lock()
-        self._looked = 0.0
+        self._looked = self._took = 0.0
+        self._summed: tuple[float, dict[str, RunSummary]] = (-1.0, {})
         self._runs: dict[str, Path] = {}
         self._evaluations: dict[str, Path] = {}
         self._seen: dict[Path, tuple[tuple[int, int], Any]] = {}
@@ -87,7 +90,11 @@ class Library:
     def runs(self) -> dict[str, RunSummary]:
         """Returns the summary of every run, by its name."""
         self._look()
-        return {name: self._read(path, lambda p: scan_run(p.parent)) for name, path in self._runs.items()}
+        looked = self._looked
+        if self._summed[0] != looked:
+            found = {name: self._read(path, lambda p: scan_run(p.parent)) for name, path in self._runs.items()}
+            self._summed = (looked, found)
+        return self._summed[1]
 
     def run_folder(self, name: str) -> Path | None:
         """Finds a run's folder.
@@ -134,7 +141,8 @@ class Library:
     def _look(self) -> None:
         """Looks through the folder, unless that was done just now."""
         with self._lock:
-            if time.monotonic() - self._looked < _FRESH:
+            began = time.monotonic()
+            if began - self._looked < max(_FRESH, _SHARE * self._took):
                 return
             runs, files = [], []
             for folder, inner, names in os.walk(self.root):
@@ -151,11 +159,12 @@ class Library:
             kept = (path for path in found if path.suffix == ".json" or path.with_suffix("") not in whole)
             self._evaluations = {_name(path, self.root): path for path in kept}
             self._looked = time.monotonic()
+            self._took = self._looked - began
 
     def _inside(self, path: Path) -> bool:
-        """Whether a file lies in the folder, links resolved."""
+        """Whether a file lies in the folder, links resolved. Only the file itself can be a link."""
         try:
-            return path.resolve().is_relative_to(self.root)
+            return not path.is_symlink() or path.resolve().is_relative_to(self.root)
         except (OSError, RuntimeError):  # links that lead to each other
             return False
 

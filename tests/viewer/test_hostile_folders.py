@@ -74,6 +74,30 @@ def test_pipes_sockets_and_loops_do_not_stop_the_list(root: Path, served: Any, c
         assert client.get(f"{address}/api/runs/{runs[name]['name']}").status_code in (404, 422)
 
 
+def test_what_is_no_plain_request_is_refused(root: Path, served: Any) -> None:
+    address = served(root)
+    port = int(address.rpartition(":")[2])
+    key = (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+        + "A" * 22
+        + "=="
+    )
+    here = f"Host: 127.0.0.1:{port}"
+    for line, headers, status in (
+        ("GET / HTTP/1.1", f"{here}\r\n{key}", (403, 200)),  # 200: a server without WebSockets ignores the wish
+        ("GET / HTTP/1.0", "Accept: */*", (421,)),
+        ("GET http://evil.example/ HTTP/1.1", "Host: evil.example", (421,)),
+        ("GET / HTTP/1.1", f"{here}\r\nHost: evil.example", (400, 421)),
+        ("GET / HTTP/1.1", "Host: 2130706433", (421,)),
+        ("GET / HTTP/1.1", "Host: evil.example:localhost", (421,)),
+        ("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1", here, (404,)),
+        ("GET /..%2f..%2fetc/passwd HTTP/1.1", here, (404,)),
+    ):
+        with socket.create_connection(("127.0.0.1", port), 10) as opened:
+            opened.sendall(f"{line}\r\n{headers}\r\n\r\n".encode())
+            assert int(opened.recv(200).split()[1]) in status, line
+
+
 def test_any_file_name_is_listed_and_shown(root: Path, served: Any, client: Any, make: Any) -> None:
     names = ['"><script>alert(1)<script>', "a\nb", "\u202eexe", "-rf", "\x1b[2J", "é" * 100, os.fsdecode(b"\xff\xfe")]
     for name in names:
