@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ABOVE = ("controllers", "agent", "alignment", "nano", "viewer", "cli")
-FLOORS = [("root",), ("envs", "sensors"), *((room,) for room in ABOVE)]
+FLOORS = [["root"], ["envs", "sensors"], ["controllers"], ["agent"], ["alignment"], ["nano"], ["viewer"], ["cli"]]
 FACE = {"__init__.py", "testing.py"}  # files of the root package that only pass names on, lazily
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 INNER = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.With | ast.Try
