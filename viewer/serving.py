@@ -38,7 +38,7 @@ def serve_view(
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ConfigError(
-            f"can't listen on {host!r}, port {port}: {error.strerror or error}; choose another --port"
+            f"can't listen on {host!r}, port {port}: {error.strerror or error}; choose another --port or --host"
         ) from None
     app = create_app(root, host=host, forks=is_loopback(host))
     shown = f"[{host}]" if ":" in host else host

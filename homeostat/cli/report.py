@@ -47,6 +47,8 @@ def report(
     for given in (path, other, *(traces or ())):
         if given is not None and not given.exists():
             raise ConfigError(f"{str(given)!r} does not exist; give a run's folder or an evaluation's JSON file")
+        if given is not None and other is not None and given not in (traces or ()) and given.is_dir():
+            raise ConfigError(f"{str(given)!r} is a folder; two evaluations are compared: give their JSON files")
     from homeostat.viewer import write_comparison, write_report
 
     last = time.monotonic()

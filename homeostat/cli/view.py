@@ -37,6 +37,8 @@ def view(
     for module in ("fastapi", "uvicorn"):
         if find_spec(module) is None:
             raise ConfigError(f"this command needs {module}; pip install 'homeostat[serve]'")
+    if folder.is_file():
+        raise ConfigError(f"{str(folder)!r} is a file; give its folder, or show the file with homeostat report")
     if not folder.is_dir():
         raise ConfigError(f"folder {str(folder)!r} does not exist; give the folder that holds your runs")
     if not is_loopback(host):
