@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self
 from pydantic import ValidationError
 
 from homeostat.agent.events import Event
+from homeostat.agent.loop.beginning import beginning
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.running import Parts, resumed_episode, started_episode
@@ -33,9 +34,6 @@ from homeostat.sensors.readings import Reading
 
 __all__ = ["Agent"]
 
-_FREE_STEPS = 30
-MOST_STEPS = 1_000_000
-"""The largest step budget of an episode."""
 _P = ParamSpec("_P")
 
 
@@ -229,7 +227,7 @@ class Agent:
                 raise ConfigError(f"{option}=True writes to the run's folder; give run_folder")
         if record_attention and "attention" not in self.model.capabilities:
             raise ConfigError(f"model {self.model.name!r} reads no attention; leave record_attention out")
-        info, judged = _begin(task, env, seed, rules, max_steps)
+        info, judged = beginning(task, env, seed, rules, max_steps)
         folder = Path(run_folder) if run_folder is not None else None
         items = started_episode(
             self._parts,
@@ -379,32 +377,7 @@ def _cascade(controllers: Sequence[Controller] | Cascade) -> Cascade:
     return Cascade(controllers)
 
 
-def _begin(
-    task: TaskInfo | str, env: Env, seed: int, rules: Sequence[str], max_steps: int | None
-) -> tuple[TaskInfo, bool]:
-    """The task, and whether the environment judges it."""
-    if max_steps is not None and not 1 <= max_steps <= MOST_STEPS:
-        raise ConfigError(f"max_steps={_brief(max_steps)} leaves no step, or too many; give 1 to {MOST_STEPS}")
-    if not -(2**63) <= seed < 2**63:
-        raise ConfigError(f"seed={_brief(seed)} does not fit 64 bits, which the checkpoint holds; give a smaller one")
-    if isinstance(task, TaskInfo):
-        if rules:
-            raise ConfigError(f"rules {list(rules)!r} go with a goal in words; task {task.name!r} has its own")
-        # Not reset here: a task drawn at random bears the name of what was drawn, which would draw another.
-        return (task if max_steps is None else task.model_copy(update={"max_steps": max_steps})), True
-    if not task.strip():
-        raise ConfigError(f"goal {task!r} is empty; say what to do")
-    own = env.reset_task(None, seed=seed).rules
-    steps = max_steps or _FREE_STEPS
-    return TaskInfo(name="free", goal=task, rules=(*own, *rules), seed=seed, optimal_steps=1, max_steps=steps), False
-
-
 def _unique(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"two {what}s are named {twice[0]!r}; give each its own name")
-
-
-def _brief(number: int) -> str:
-    """A number for a message, however long it is."""
-    return str(number) if abs(number) < 10**20 else f"a number of about {number.bit_length() * 3 // 10} digits"

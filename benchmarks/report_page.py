@@ -21,7 +21,7 @@ import numpy as np
 
 from homeostat.actions import Click
 from homeostat.agent import AttentionRecord, events as e
-from homeostat.agent.trace import TraceWriter
+from homeostat.agent.trace_writer import TraceWriter
 from homeostat.controllers.decisions import Proceed, Reminder
 from homeostat.envs.core import TaskInfo
 from homeostat.envs.phone import PhoneEnv

@@ -17,7 +17,7 @@ from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.logs import log_event
 from homeostat.agent.loop.sensing import Sensing
 from homeostat.agent.loop.telemetry import RunTelemetry
-from homeostat.agent.trace import TraceWriter
+from homeostat.agent.trace_writer import TraceWriter
 from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.contracts import Confirming, Refusing
 from homeostat.envs.screens import load_screen, screen_digest

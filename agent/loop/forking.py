@@ -17,7 +17,8 @@ from homeostat.agent.loop.graph import compile_loop
 from homeostat.agent.loop.locking import locked
 from homeostat.agent.loop.running import Parts
 from homeostat.agent.loop.state import EpisodeState, StepState
-from homeostat.agent.trace import TraceWriter, read_trace
+from homeostat.agent.trace import read_trace
+from homeostat.agent.trace_writer import TraceWriter
 from homeostat.envs.core import Changing, Env
 from homeostat.errors import CheckpointError, ConfigError
 from homeostat.foreign_text import clipped

@@ -25,7 +25,7 @@ from homeostat.agent.loop.sensing import Sensing, readout_of
 from homeostat.agent.loop.state import EpisodeState, SubtaskState
 from homeostat.agent.loop.telemetry import RunTelemetry, tracing
 from homeostat.agent.models.protocol import Model
-from homeostat.agent.trace import TraceWriter
+from homeostat.agent.trace_writer import TraceWriter
 from homeostat.controllers.cascade import Cascade
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.sensors.attempts import Readout

@@ -11,7 +11,7 @@ import pytest
 from homeostat.actions import Type
 from homeostat.agent import Agent, read_trace
 from homeostat.agent.events import Act, Asked, Observe, Sense
-from homeostat.agent.trace import TraceWriter
+from homeostat.agent.trace_writer import TraceWriter
 from homeostat.errors import ComponentError, EnvError, TraceError
 from homeostat.observation import Element
 from homeostat.redaction import redacting

@@ -18,7 +18,7 @@ import pytest
 from homeostat.actions import Click, Type
 from homeostat.agent import events as e
 from homeostat.agent.attention_record import AttentionRecord
-from homeostat.agent.trace import TraceWriter
+from homeostat.agent.trace_writer import TraceWriter
 from homeostat.controllers.decisions import Proceed, Refuse, Reminder
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Element

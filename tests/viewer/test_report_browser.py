@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from homeostat.agent import read_trace
-from homeostat.agent.trace import TraceWriter
+from homeostat.agent.trace_writer import TraceWriter
 from homeostat.viewer import write_report
 
 EVIL = (
