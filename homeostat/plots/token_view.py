@@ -49,13 +49,15 @@ class TokenView:
         """Checks the shapes.
 
         Raises:
-            ConfigError: The numbers of layers, tokens and weights differ.
+            ConfigError: The numbers of layers, tokens and weights differ, or a weight is no share.
         """
         if self.weights.ndim != 3 or self.weights.shape[::2] != (len(self.layers), len(self.tokens)):
             raise ConfigError(
                 f"weights of shape {self.weights.shape} do not fit {len(self.layers)} layers and {len(self.tokens)} "
                 "tokens; pass (layers, heads, tokens)"
             )
+        if not _are_shares(self.weights):
+            raise ConfigError("a weight is negative or no finite number; pass the shares that softmax gives")
         object.__setattr__(self, "_cell", [])
 
     @property
@@ -181,3 +183,8 @@ def _notebook() -> Any:
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     return shell if hasattr(shell, "kernel") else None
+
+
+def _are_shares(weights: NDArray[Any]) -> bool:
+    """Whether all weights are finite numbers that are not negative."""
+    return weights.dtype.kind in "fiu" and bool(np.isfinite(weights).all() and (weights >= 0).all())

@@ -114,6 +114,9 @@ def test_the_view_checks_its_shapes_and_keeps_a_choice(tmp_path):
     assert repr(view) == "TokenView(19 tokens, 3 layers, 2 heads)"
     with pytest.raises(ConfigError, match=r"do not fit 2 layers and 19 tokens"):
         TokenView(TOKENS, weights, (4, 5), SPANS)
+    for wrong in (-weights, weights * np.nan, weights * np.inf, weights.astype(object), weights.astype(complex)):
+        with pytest.raises(ConfigError, match="negative or no finite number"):
+            TokenView(TOKENS, wrong, (4, 5, 9), SPANS)
     with pytest.raises(ConfigError, match="layer 6 was not read; read were 4 to 9"):
         view.of(layers=[6])
     text = view.of(layers=[4, 9], heads=[1]).save(tmp_path / "sub" / "x.html").read_text(encoding="utf-8")
