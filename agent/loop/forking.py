@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Container, Iterable
-from contextlib import ExitStack
+from collections.abc import Container, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from homeostat.agent.loop.state import EpisodeState, StepState
 from homeostat.agent.trace import read_trace
 from homeostat.agent.trace_writer import TraceWriter
 from homeostat.envs.core import Changing, Env
-from homeostat.errors import CheckpointError, ConfigError
-from homeostat.foreign_text import clipped
+from homeostat.errors import CheckpointError, ConfigError, HomeostatError
+from homeostat.foreign_text import clipped, visible
 from homeostat.private_files import make_private_folder, write_private
 
 __all__ = ["fork_run", "forkable_steps", "free_folder", "no_checkpoint"]
@@ -73,9 +73,34 @@ def fork_run(folder: Path, step: int, env: Env, answer: str, new: Path | None, p
         if new.exists() and any(new.iterdir()):
             raise ConfigError(f"folder {str(new)!r} is not empty; give another one for the fork")
         stack.enter_context(locked(new))
-        state = _copied_checkpoints(saver, kept, step, new, answer)
-        _copied_trace(folder, new, state, step, parts)
+        if (new / "trace.jsonl").exists():  # another process made it meanwhile
+            raise ConfigError(f"folder {str(new)!r} holds a run; give another one for the fork")
+        with _whole_or_nothing(folder, new):
+            state = _copied_checkpoints(saver, kept, step, new, answer)
+            _copied_trace(folder, new, state, step, parts)
     return new
+
+
+@contextmanager
+def _whole_or_nothing(folder: Path, new: Path) -> Iterator[None]:
+    """Within it, a failure is one clear error, and nothing of the new folder is left behind."""
+    try:
+        yield
+    except Exception as error:
+        shutil.rmtree(new, ignore_errors=True)
+        if isinstance(error, HomeostatError):
+            raise
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"can't copy run {str(folder)!r} to {str(new)!r}: {reason}; free or mend the disk"
+            ) from None
+        # The checkpoint's serialiser raises errors of many kinds.
+        reason = clipped(visible(str(error)), 120) or type(error).__name__
+        raise CheckpointError(
+            f"checkpoint in {str(folder)!r} can't be read ({reason}); it is damaged, or another version wrote it: "
+            "start the run anew"
+        ) from None
 
 
 def _check_env(env: Env, folder: Path, step: int) -> None:

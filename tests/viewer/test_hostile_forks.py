@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -14,9 +16,11 @@ import pytest
 from homeostat.agent import Agent, AgentSpec
 from homeostat.cli.run_settings import RunSettings, write_settings
 from homeostat.envs.phone import PhoneEnv
-from homeostat.errors import ConfigError
+from homeostat.errors import CheckpointError, ConfigError
 from homeostat.testing import ScriptedModel
 from homeostat.viewer import forking
+
+STOP = '<tool_call>{"name": "mobile_use", "arguments": {"action": "terminate", "status": "failure"}}</tool_call>'
 
 
 @pytest.fixture
@@ -100,6 +104,33 @@ def test_a_hostile_checkpoint_only_keeps_a_run_from_being_forked(
     assert told.json()["steps"] == []
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "UPDATE checkpoints SET checkpoint = x'00'",
+        "UPDATE checkpoints SET checkpoint = x'81a46e6f6e6501'",
+        "UPDATE checkpoints SET type = 'pickle'",
+        "UPDATE checkpoints SET metadata = x'ff'",
+    ],
+)
+def test_a_damaged_state_is_one_error_and_leaves_nothing_behind(forkable: Path, script: str) -> None:
+    with closing(sqlite3.connect(forkable / "checkpoint.sqlite")) as opened:
+        opened.executescript(script)
+    with pytest.raises(CheckpointError, match=r"can't be read .*start the run anew"):
+        Agent(ScriptedModel([STOP])).fork(forkable, 1, env=PhoneEnv(split="test")).result  # noqa: B018
+    assert [path.name for path in forkable.parent.iterdir()] == ["run"]
+
+
+def test_a_full_disk_is_one_error_and_leaves_nothing_behind(forkable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(ConfigError, match="No space left on device; free or mend the disk"):
+        Agent(ScriptedModel([STOP])).fork(forkable, 1, env=PhoneEnv(split="test")).result  # noqa: B018
+    assert [path.name for path in forkable.parent.iterdir()] == ["run"]
+
+
 def test_a_fork_copies_no_file_from_elsewhere(forkable: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a secret")
@@ -107,8 +138,7 @@ def test_a_fork_copies_no_file_from_elsewhere(forkable: Path, tmp_path: Path) ->
     for path in screens:
         path.unlink()
         path.symlink_to(secret)
-    stop = '<tool_call>{"name": "mobile_use", "arguments": {"action": "terminate", "status": "failure"}}</tool_call>'
-    run = Agent(ScriptedModel([stop])).fork(forkable, 1, env=PhoneEnv(split="test"), new_folder=tmp_path / "new")
+    run = Agent(ScriptedModel([STOP])).fork(forkable, 1, env=PhoneEnv(split="test"), new_folder=tmp_path / "new")
     assert run.result.steps
     copied = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
     assert all(b"a secret" not in path.read_bytes() for path in copied)
