@@ -7,6 +7,7 @@ file is refused before its objects are built where its expanded size exceeds a l
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, TypeVar
@@ -129,6 +130,8 @@ def read_record(kind: type[_R], path: Path, what: str, remedy: str) -> _R:
                 )
         if not isinstance(data, dict):
             raise ConfigError(f"not a {what}: {str(path)!r} holds a {type(data).__name__}; {remedy}")
+        if not _is_finite(data):
+            raise DataError("it holds a number that is not finite")
         return kind.model_validate(data)
     except DataError as error:
         raise ConfigError(f"{what} {str(path)!r} can't be read: {error}; {remedy}") from None
@@ -136,6 +139,18 @@ def read_record(kind: type[_R], path: Path, what: str, remedy: str) -> _R:
         first = error.errors()[0]
         where = clipped(visible(".".join(map(str, first["loc"]))), 80) or "the file"
         raise ConfigError(f"not a {what}: {str(path)!r}: {where}: {first['msg']}; {remedy}") from None
+
+
+def _is_finite(data: Any) -> bool:
+    """Whether no number is NaN or infinite. A threshold that is NaN would never alarm."""
+    stack = [data]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        if isinstance(value, dict | list):
+            stack.extend(value.values() if isinstance(value, dict) else value)
+    return True
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,15 @@ def test_a_folder_holds_the_record_and_its_card(record: Any, tmp_path: Path) -> 
         assert type(record).load(name) == record
     record.save(str(tmp_path / "plain.json"))
     assert type(record).load(str(tmp_path / "plain.json")) == record
+
+
+@every_record
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e999"])
+def test_a_number_that_is_not_finite_is_refused(record: Any, number: str, tmp_path: Path) -> None:
+    text = record.model_dump_json()
+    (tmp_path / record.file_name).write_text(re.sub(r"(?<=[:\[])-?\d+\.\d+", number, text, count=1))
+    with pytest.raises(ConfigError, match="holds a number that is not finite"):
+        type(record).from_pretrained(tmp_path)
 
 
 @every_record
