@@ -113,6 +113,8 @@ def _episodes(
 ) -> Mapping[int, str]:
     """Writes the page of every episode whose run is found; the pages' addresses."""
     found = episodes_among(evaluation.results, (run for root in traces for run in run_folders(root)))
+    if (folder / name).is_symlink():
+        raise ConfigError(f"{str(folder / name)!r} is a link; delete it, or give another --out")
     links = {}
     for done, (index, run) in enumerate(sorted(found.items())):
         tell(done, len(found))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,11 @@ def test_a_page_is_never_written_through_a_link(make: Any, tmp_path: Path) -> No
         assert "give another --out" in str(error)  # noqa: PT017
     assert (tmp_path / "site" / "index.html").read_text() == "mine"
     file = evaluation(tmp_path / "all.json", EPISODE)
+    (tmp_path / "all-report").mkdir()
+    (tmp_path / "all-report" / "episodes").symlink_to(tmp_path / "site")
+    with pytest.raises(ConfigError, match="episodes' is a link; delete it"):
+        write_report(file)
+    shutil.rmtree(tmp_path / "all-report")
     (tmp_path / "all-report").symlink_to(tmp_path / "site")
     with pytest.raises(ConfigError, match="give another --out"):
         write_report(file)
