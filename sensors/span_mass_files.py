@@ -84,6 +84,8 @@ def write_fields(mass: SpanMass, path: str | os.PathLike[str]) -> Path:
     if strange := next((name for name, array in arrays.items() if array.dtype.hasobject), None):
         raise ConfigError(f"{strange!r} holds Python objects, which a file can't hold; make it an array of numbers")
     header = np.frombuffer(json.dumps({"format": _FORMAT, "fields": told}, default=_plain).encode(), np.uint8)
+    if file.exists() and (not file.is_file() or Path(os.path.abspath(file)).is_relative_to("/dev")):
+        raise ConfigError(f"{str(file)!r} is a device, a pipe or a folder; give another file")
     part = file.with_name(f"{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from homeostat.envs.harness import Evaluation, read_evaluation
+from homeostat.envs.harness.export import is_stream
 from homeostat.errors import ConfigError, TraceError
 from homeostat.private_files import make_private_folder, write_private
 from homeostat.viewer.comparison_page import comparison_page
@@ -138,10 +139,14 @@ def _folder(out: Path | None, file: Path, suffix: str) -> Path:
 
 def _written(made: Page, path: Path) -> Path:
     """Writes a page. Only the owner may read it: it shows what was on somebody's screen."""
+    data = made.html.encode("utf-8", "replace")
     try:
+        if is_stream(path):  # such as /dev/stdout, which must not be replaced by a file
+            path.write_bytes(data)
+            return path
         if not path.parent.exists():
             make_private_folder(path.parent)
-        write_private(path, made.html.encode("utf-8", "replace"))
+        write_private(path, data)
     except OSError as error:
         raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another --out") from None
     return path

@@ -161,6 +161,10 @@ def test_a_hostile_file_is_one_line(tmp_path, capsys):
     os.mkfifo(file)
     with pytest.raises(ConfigError, match="not a regular file"):
         SpanMass.load(file)
+    for place in (file, tmp_path):
+        with pytest.raises(ConfigError, match="a device, a pipe or a folder"):
+            full().save(place)
+    assert file.is_fifo()
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "y.npz.part").symlink_to(tmp_path / "mine")
     full().save(tmp_path / "y.npz")

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,19 @@ def test_an_evaluation_names_no_run_elsewhere(root: Path, served: Any, client: A
     index = write_report(file, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / "episodes").iterdir()] == ["00000.html"]
     assert "a secret" not in index.read_text()
+
+
+def test_a_pipe_is_written_to_and_stays_one(make: Any, tmp_path: Path) -> None:
+    run = make.write_run(tmp_path / "run", steps=1, attention=False)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write_report(run, pipe)
+    reader.join(20)
+    assert pipe.is_fifo()
+    assert read[0].startswith(b"<!doctype html>")
 
 
 def test_a_page_is_never_written_through_a_link(make: Any, tmp_path: Path) -> None:
