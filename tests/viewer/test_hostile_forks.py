@@ -142,3 +142,19 @@ def test_a_fork_copies_no_file_from_elsewhere(forkable: Path, tmp_path: Path) ->
     assert run.result.steps
     copied = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
     assert all(b"a secret" not in path.read_bytes() for path in copied)
+
+
+def test_a_run_is_forked_while_it_goes_on(tmp_path: Path) -> None:
+    wait = STOP.replace('"action": "terminate", "status": "failure"', '"action": "wait"')
+    env = PhoneEnv(split="test")
+    task = env.reset_task("notes_add", seed=1)
+    run = Agent(ScriptedModel([wait, wait, STOP])).start(task, env, run_folder=tmp_path / "run", keep_checkpoints=True)
+    forked = None
+    for event in run:
+        if event.kind == "act" and event.step == 1:
+            forked = Agent(ScriptedModel([STOP])).fork(tmp_path / "run", 1, env=PhoneEnv(split="test")).result
+    assert forked is not None
+    assert forked.steps == 2
+    assert run.result.steps == 3
+    ends = [json.loads((tmp_path / name / "trace.jsonl").read_text().splitlines()[-1]) for name in ("run", "run-fork1")]
+    assert [(end["kind"], end["steps"]) for end in ends] == [("finish", 3), ("finish", 2)]
