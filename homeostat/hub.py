@@ -128,7 +128,7 @@ class HubRecord(BaseModel):
             ConfigError: There is no such file, it is of a newer version, or it holds something else.
             HubError: The hub has nothing of this name, or can't be reached.
         """
-        return cls.load(located(name, cls.file_name, cls.what, revision=revision, token=token))
+        return cls.load(located(name, cls.file_name, cls.what, cls.remedy, revision=revision, token=token))
 
     def push_to_hub(
         self,
@@ -175,13 +175,22 @@ def check_repo(repo_id: str) -> None:
         raise HubError(f"{quoted(repo_id)} can't be a name on the hub; write ORG/NAME, such as my-org/my-thresholds")
 
 
-def located(name: StrPath, file_name: str, what: str, *, revision: str | None = None, token: str | None = None) -> Path:
+def located(
+    name: StrPath,
+    file_name: str,
+    what: str,
+    remedy: str = "",
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+) -> Path:
     """Finds a file by a path or by a name on the hub, from which it is downloaded.
 
     Args:
         name: A file, a folder that holds the file, or a name on the hub.
         file_name: The file's name in a folder and on the hub.
         what: What the file is, for error messages.
+        remedy: How such a file is made, for error messages.
         revision: The version on the hub; None takes the newest.
         token: The token for the hub.
 
@@ -207,7 +216,7 @@ def located(name: StrPath, file_name: str, what: str, *, revision: str | None = 
     if near or not is_hub_name(text):
         raise ConfigError(
             f"no {what} {quoted(text)}: No such file or directory; give a file, a folder, or a name on the hub like "
-            "'org/name'"
+            f"'org/name'{f', or {remedy}' if remedy else ''}"
         )
     with hub_failures(text, what, revision):
         from huggingface_hub import HfApi
