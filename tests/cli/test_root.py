@@ -152,11 +152,12 @@ def complete(words: str, position: int) -> list[str]:
     return done.stdout.split()
 
 
-def test_a_shell_completes_commands_and_options() -> None:
+def test_a_shell_completes_commands_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert complete("homeostat ev", 1) == ["eval"]
     assert complete("homeostat eval --see", 2) == ["--seed"]
     assert complete("homeostat evla --see", 2) == []
-    shown = runner.invoke(cli.app, ["--show-completion", "bash"], prog_name="homeostat")
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))  # tests may run without a shell
+    shown = runner.invoke(cli.app, ["--show-completion"], prog_name="homeostat")
     assert shown.exit_code == 0
     assert "_HOMEOSTAT_COMPLETE" in shown.output
 
