@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.agent.prompts import act_prompt
+from homeostat.envs.harness.export import write_whole
 from homeostat.errors import ConfigError
 from homeostat.nano.data.examples import Question, ScreenExample
 from homeostat.nano.style import STYLE
@@ -55,15 +55,14 @@ def save_screens(path: Path, screens: Sequence[WebScreen]) -> None:
         ConfigError: If the file can't be written.
     """
     rows = [[s.task, s.seed, s.goal, s.history, s.answer, s.labels] for s in screens]
-    part = path.with_name(path.name + ".part.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            part, screenshots=np.stack([s.screenshot for s in screens]), rows=np.array(json.dumps(rows))
-        )
-        os.replace(part, path)
-    except OSError as error:
-        raise ConfigError(f"can't write {str(path)!r}: {error.strerror}; give another --data") from None
+
+    def write(file: Path) -> None:
+        with file.open("wb") as out:  # as a file: numpy would add .npz to a name
+            np.savez_compressed(
+                out, screenshots=np.stack([s.screenshot for s in screens]), rows=np.array(json.dumps(rows))
+            )
+
+    write_whole(path, "--data", write)
 
 
 def load_screens(path: Path) -> list[WebScreen]:
