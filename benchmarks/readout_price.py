@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import Any
+from typing import Any, get_args
 
 from paired_rounds import Way, add_options, equal_spans, load, measure, ratios
 
@@ -26,6 +26,7 @@ def main() -> None:
     import torch
 
     from homeostat.sensors import Readout
+    from homeostat.sensors.attempts import Statistic
 
     torch.set_num_threads(1)
     alone: dict[str, Any] = {"sinks": False}
@@ -38,7 +39,7 @@ def main() -> None:
         "window of 64 keys": alone | {"readout": Readout(window=64)},
         **{
             name: alone | {"readout": Readout(statistics=frozenset({name}))}  # type: ignore[arg-type]
-            for name in ("entropy", "distance", "top", "received", "outputs")
+            for name in get_args(Statistic)
         },
     }
     ways = {"sdpa": Way(), **{name: Way(settings) for name, settings in asked.items()}}

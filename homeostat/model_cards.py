@@ -182,7 +182,14 @@ def is_own_card(text: str) -> bool:
         True where its front matter has the tag ``homeostat``.
     """
     front = text.partition("---\n")[2].partition("\n---")[0] if text.startswith("---\n") else ""
-    return f"- {_OWN_TAG}" in front.splitlines() or f"tags: [{_OWN_TAG}" in front
+    import yaml
+
+    try:
+        data = yaml.safe_load(front)
+    except (yaml.YAMLError, ValueError, RecursionError):  # somebody else's, and damaged
+        return False
+    tags = data.get("tags") if isinstance(data, dict) else None
+    return isinstance(tags, list) and _OWN_TAG in tags
 
 
 def _plain(value: Any) -> str:

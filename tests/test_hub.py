@@ -169,7 +169,10 @@ def test_the_card_of_a_model_is_not_replaced(hub: Hub, tmp_path: Path) -> None:
     CALIBRATION.save_pretrained(tmp_path)
     assert (tmp_path / "README.md").read_text() == "# Mine\n"
     assert is_own_card(CALIBRATION.card().text())
+    assert is_own_card('---\n"tags":\n- "homeostat"\n---\n# X\n')  # as PyYAML writes where a library quotes all texts
     assert not is_own_card("# homeostat\n- homeostat\n")
+    assert not is_own_card("---\nmodel: homeostat\n---\n")
+    assert not is_own_card("---\n" + "[" * 5000 + "\n---\n")
 
 
 @pytest.mark.parametrize(
