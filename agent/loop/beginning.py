@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from homeostat.envs.core import Env, TaskInfo
 from homeostat.errors import ConfigError
 
-__all__ = ["MOST_STEPS", "beginning"]
+__all__ = ["beginning"]
 
-MOST_STEPS = 1_000_000
-"""The largest step budget of an episode."""
+_MOST_STEPS = 1_000_000
 _FREE_STEPS = 30
 
 
@@ -32,8 +31,8 @@ def beginning(
     Raises:
         ConfigError: The task, the rules or the step budget are invalid.
     """
-    if max_steps is not None and not 1 <= max_steps <= MOST_STEPS:
-        raise ConfigError(f"max_steps={_brief(max_steps)} leaves no step, or too many; give 1 to {MOST_STEPS}")
+    if max_steps is not None and not 1 <= max_steps <= _MOST_STEPS:
+        raise ConfigError(f"max_steps={_brief(max_steps)} leaves no step, or too many; give 1 to {_MOST_STEPS}")
     if not -(2**63) <= seed < 2**63:
         raise ConfigError(f"seed={_brief(seed)} does not fit 64 bits, which the checkpoint holds; give a smaller one")
     if isinstance(task, TaskInfo):

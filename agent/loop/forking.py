@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from homeostat.agent.events import Started, event_from_json
+from homeostat.agent.events import Decide, Started, event_from_json
 from homeostat.agent.loop.checkpoint import THREAD, RunSaver, sqlite_saver
 from homeostat.agent.loop.env_calls import restores
 from homeostat.agent.loop.graph import compile_loop
@@ -110,10 +110,14 @@ def _check_env(env: Env, folder: Path, step: int) -> None:
     name = type(env).__name__
     if not isinstance(env, Changing):
         raise ConfigError(f"environment {name!r} can't be put back into an earlier state, so none of its runs can fork")
-    for act in read_trace(folder).acts:
-        if act.step >= step and act.action is not None and act.outcome == "done" and env.changes(act.action):
+    trace = read_trace(folder)
+    # What a controller refused was not carried out. A call that failed may have changed something before it did.
+    refused = {event.step for event in trace.events if isinstance(event, Decide) and event.decision.kind == "refuse"}
+    for act in trace.acts:
+        tried = act.step >= step and act.action is not None and act.step not in refused
+        if tried and act.action is not None and env.changes(act.action):
             raise ConfigError(
-                f"step {act.step} of run {str(folder)!r} has changed something that {name!r} can't put back "
+                f"step {act.step} of run {str(folder)!r} may have changed something that {name!r} can't put back "
                 f"({clipped(act.action.model_dump_json(exclude_defaults=True), 80)}); fork at a later step"
             )
 

@@ -13,7 +13,7 @@ import pytest
 from homeostat.agent import Agent, AttentionRecord, TransformersModel, read_trace
 from homeostat.envs.phone import PhoneEnv
 from homeostat.errors import ConfigError, TraceError
-from homeostat.sensors import Attempt, AttentionDrift, Readout
+from homeostat.sensors import Attempt, AttentionDrift
 from homeostat.testing import ScriptedModel
 
 
@@ -191,4 +191,3 @@ def _changed(data: bytes, changes: dict[str, Any]) -> bytes:
 
 def test_an_attempt_without_such_weights_has_no_record() -> None:
     assert AttentionRecord.of(Attempt(text="x")) is None
-    assert Readout(statistics=frozenset({"prompt_keys"})) != Readout()

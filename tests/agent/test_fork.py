@@ -11,7 +11,7 @@ import pytest
 
 from homeostat.agent import Agent, Run, TransformersModel, read_trace
 from homeostat.agent.loop.forking import forkable_steps
-from homeostat.controllers import Tabu
+from homeostat.controllers import Guard, Tabu
 from homeostat.controllers.decisions import Decision, Proceed, Stop
 from homeostat.envs.phone import PhoneEnv
 from homeostat.envs.tools import ToolEnv, tool
@@ -186,12 +186,33 @@ def test_a_conversation_is_forked_where_no_tool_has_changed_anything(tmp_path: P
     agent = Agent(ScriptedModel(answer))
     agent.run("go", ToolEnv([look, delete]), run_folder=tmp_path / "run", keep_checkpoints=True)
     assert [act.outcome for act in read_trace(tmp_path / "run").acts] == ["done"] * 4
-    with pytest.raises(ConfigError, match=r"step 1 of run .* has changed something that 'ToolEnv' can't put back"):
+    with pytest.raises(ConfigError, match=r"step 1 of run .* may have changed something that 'ToolEnv' can't put back"):
         agent.fork(tmp_path / "run", 1, ToolEnv([look, delete]))
     fork = agent.fork(tmp_path / "run", 2, ToolEnv([look, delete]), answer="I stop here.").result
     assert [act.action.kind for act in read_trace(tmp_path / "run-fork2").acts if act.action] == ["call"] * 2 + [
         "answer"
     ]
+    assert fork.ended == "finished"
+
+
+def test_a_failed_call_may_have_changed_something_and_a_refused_one_has_not(tmp_path: Path) -> None:
+    def delete(name: str) -> str:
+        """Deletes a name."""
+        raise RuntimeError("half of it is gone")
+
+    def env(rules: tuple[str, ...] = ()) -> ToolEnv:
+        return ToolEnv([delete], rules=rules)
+
+    lines = [json.dumps({"name": "delete", "arguments": {"name": "Anna"}}), "done"]
+    Agent(ScriptedModel(lines)).run("go", env(), run_folder=tmp_path / "failed", keep_checkpoints=True)
+    assert [act.outcome for act in read_trace(tmp_path / "failed").acts] == ["refused", "done"]
+    with pytest.raises(ConfigError, match=r"step 0 of run .* may have changed something"):
+        Agent(ScriptedModel(lines)).fork(tmp_path / "failed", 0, env())
+    rules = ("never delete anything",)
+    guarded = Agent(ScriptedModel(lines), controllers=[Guard()])
+    guarded.run("go", env(rules), run_folder=tmp_path / "guarded", keep_checkpoints=True)
+    assert [act.outcome for act in read_trace(tmp_path / "guarded").acts] == ["refused", "done"]
+    fork = Agent(ScriptedModel(["done"])).fork(tmp_path / "guarded", 0, env(rules)).result
     assert fork.ended == "finished"
 
 
