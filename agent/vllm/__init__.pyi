@@ -1,0 +1,2 @@
+from .wire import SpanRequest as SpanRequest
+from .worker import AttentionWorker as AttentionWorker
