@@ -84,7 +84,7 @@ class CpuKernel:
 
     def schedule(self, layer: Any, window: int, starts: Tensor, lengths: Tensor, dtype: torch.dtype) -> Tensor:
         """Divides the work among threads (see :class:`LabelKernel`)."""
-        return ops.cpu_attn_get_scheduler_metadata(
+        found: Tensor = ops.cpu_attn_get_scheduler_metadata(
             num_reqs=len(lengths),
             num_heads=layer.num_heads,
             num_kv_heads=layer.num_kv_heads,
@@ -97,6 +97,7 @@ class CpuKernel:
             isa=layer.isa,
             enable_kv_split=envs.VLLM_CPU_ATTN_SPLIT_KV,
         )
+        return found
 
     def read(self, layer: Any, kv_cache: Tensor, labels: Tensor, query: Tensor, rows: Rows, out: Tensor) -> None:
         """Runs the kernel (see :class:`LabelKernel`)."""

@@ -186,11 +186,12 @@ class Watcher:
     def _met(self, name: str, state: Any) -> Watched | None:
         """A request that is seen for the first time, if it has spans."""
         params = None if state is None else state.sampling_params
-        told = None if params is None else (params.extra_args or {}).get(EXTRA)
+        extra: Mapping[str, Any] = {} if params is None else params.extra_args or {}
+        told = extra.get(EXTRA)
         if told is None:
             return None
         try:
-            request = SpanRequest.of(params.extra_args)
+            request = SpanRequest.of(extra)
             assert request is not None
             head, _, _ = name.partition("_")
             found = Watched(request, int(head) if request.samples > 1 and head.isdigit() else 0)
