@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from homeostat.plots.figures import Chart, Interval, chart, form, legend_below, 
 
 __all__ = ["bins", "reliability", "roc", "roc_points"]
 
+_WIDE = 24
+"""The most characters in a line of a panel's title."""
 _TOGETHER = 6
 """The most curves in one panel; more are drawn in a panel each."""
 
@@ -74,7 +77,8 @@ def roc(scores: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str = "") -
         look = form(0 if apart else number) | {"marker": "none", "linewidth": 1.6, "clip_on": False}
         handles += axes.plot(100 * alarms, 100 * hits, **look)
         if apart:
-            axes.set_title(f"{plain(name, 28)}: {area:.2f}", size="medium")
+            axes.set_title(_wrapped(name), size="medium")
+            axes.text(97, 3, f"{area:.2f}", ha="right", va="bottom")
     for axes in grid.flat[: len(found) if apart else 1]:
         axes.plot([0, 100], [0, 100], color="0.35", linewidth=0.9, linestyle="--")
         axes.set_xlim(0, 100)
@@ -87,6 +91,11 @@ def roc(scores: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str = "") -
         legend_below(made, handles, names, columns=2)
         grid[0, 0].set_title(plain(title, 60))
     return made
+
+
+def _wrapped(name: str) -> str:
+    """A panel's name in at most two lines that are no wider than the panel."""
+    return "\n".join(plain(line, _WIDE) for line in textwrap.wrap(name, _WIDE, max_lines=2, placeholder=" …"))
 
 
 def _squares(count: int, legend: int) -> tuple[Chart, Any]:
@@ -179,7 +188,7 @@ def reliability(
         look = form(0 if apart else number) | {"markersize": 4, "capsize": 2, "elinewidth": 0.8, "linewidth": 1.3}
         handles.append(axes.errorbar(stated + shift, mean, yerr=sides, **look))
         if apart:
-            axes.set_title(plain(name, 28))
+            axes.set_title(_wrapped(name), size="medium")
     for axes in grid.flat[: len(points) if apart else 1]:
         axes.plot([0, 100 * limit], [0, 100 * limit], color="0.35", linewidth=0.9, linestyle="--")
         axes.set_xlim(0, 100 * limit)
