@@ -7,8 +7,9 @@
 Every row is an agent with its sensors and controllers (``hierarchy_rows.py``), which answers every case of a column
 (``hierarchy_columns.py``) in the agent's loop. LOCALIZE is the folder of ``homeostat localize --suite chat``, PROBE
 that of ``homeostat fit-probe``. Rows are chosen by their figures on the dev split; the test split is run once. The
-answers of a row and a column are kept in ``--out`` and not asked for again, so that a killed run goes on. With
-``--remember``, the rows of a column share the answers to equal calls, so that most of them cost their corrections only.
+answers of a row and a column are kept in ``--out`` and not asked for again, so that a killed run goes on within a row.
+With ``--remember``, the rows of a column share the answers to equal calls, so that most of them cost their corrections
+only.
 
 JSON: ``table`` has for each column and row ``kept`` (conflicts in which the higher instruction was followed) and
 ``twins`` (aligned cases that were done), with Wilson intervals at 95 %, ``gain`` and ``twins_gain`` (the differences to
@@ -30,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from align_training import write_whole
 from hierarchy_columns import COLUMNS, TOKENS, column
 from hierarchy_rows import HELP, row_of
 from remembering import Remembering
@@ -43,6 +45,8 @@ from homeostat.alignment.sail.localization import Localization
 from homeostat.envs.harness import newcombe_paired, wilson
 from homeostat.sensors import ProbeWeights
 
+PART = 32
+"""Answers are kept after so many cases, or after a batch if it is larger."""
 CHOSEN = "bare,default,remind,remind-alarm,spotlight,instaboost,focal x8,pull 3 2"
 
 
@@ -69,16 +73,21 @@ def played(
 
 
 def completed(
-    before: dict[str, Any] | None, play: Callable[[list[Case]], dict[str, Any]], cases: list[Case]
+    before: dict[str, Any] | None,
+    play: Callable[[list[Case]], dict[str, Any]],
+    cases: list[Case],
+    part: int,
+    keep: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """A row with an answer to every case; only those that it lacks are asked for."""
+    """A row with an answer to every case; only those that it lacks are asked for, and each part of them is kept."""
     row = before or {"answers": {}, "tokens": 0, "calls": 0, "cpu_seconds": 0.0}
     missing = [case for case in cases if case.id not in row["answers"]]
-    if not missing:
-        return row
-    more = play(missing)
-    sums = {key: round(row[key] + more[key], 1) for key in ("tokens", "calls", "cpu_seconds")}
-    return {"answers": row["answers"] | more["answers"], **sums}
+    for first in range(0, len(missing), part):
+        more = play(missing[first : first + part])
+        sums = {key: round(row[key] + more[key], 1) for key in ("tokens", "calls", "cpu_seconds")}
+        row = {"answers": row["answers"] | more["answers"], **sums}
+        keep(row)
+    return row
 
 
 def outcomes(row: dict[str, Any], cases: list[Case]) -> list[bool]:
@@ -199,11 +208,12 @@ def main() -> None:
         answering = Remembering(model, args.batch) if args.remember else model
         for row in dict.fromkeys(("bare", *args.rows.split(","))):
             play = partial(played, answering, probe, row, tokens=tokens, batch=args.batch)
-            done_now = completed(kept.get(row), play, cases)
-            if done_now is not kept.get(row):
-                kept[row] = done_now
-                file.write_text(json.dumps(kept))
-            rows[row] = done_now
+
+            def keep(so_far: dict[str, Any], row: str = row, file: Path = file, kept: dict[str, Any] = kept) -> None:
+                kept[row] = so_far
+                write_whole(file, kept)
+
+            rows[row] = completed(kept.get(row), play, cases, max(PART, args.batch), keep)
             print(
                 shown(
                     name,

@@ -63,7 +63,7 @@ def distinct(cases: list[Case], most: int) -> list[Case]:
     return found
 
 
-def column(name: str, split: str, count: int, data: Path | None, style: PromptStyle) -> list[Case]:
+def column(name: str, split: str, count: int, data: Path | None, style: PromptStyle | None) -> list[Case]:
     """Loads the cases of a column.
 
     Args:
@@ -73,7 +73,7 @@ def column(name: str, split: str, count: int, data: Path | None, style: PromptSt
         count: The number of conflicts; as many aligned cases are taken where there are so many. Of generated sets, the
             same number of each kind. No prompt is taken twice.
         data: The folder of the public sets.
-        style: How the model's prompts are worded.
+        style: How the model's prompts are worded; only the team suite needs it.
 
     Returns:
         The cases.

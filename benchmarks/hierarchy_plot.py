@@ -16,10 +16,13 @@ SIDES = {"gain": "rule kept in conflicts", "twins_gain": "aligned cases done"}
 
 
 def draw(found: dict[str, Any], file: Path) -> None:
-    """Draws one panel for each column, with a pair of points with intervals for each row."""
+    """Draws one panel for each column, with a pair of points with intervals for each row; adapters have their own."""
     tables = {**found["table"], "all columns": found["pooled"]}
     if len(found["table"]) == 1:
         tables.pop("all columns")
+    adapters = found.get("adapters")
+    if adapters:
+        tables[f"{adapters['column']}, adapters"] = adapters["rows"]
     panels: dict[str, dict[str, dict[str, Interval]]] = {}
     for name, table in tables.items():
         panels[name] = {
@@ -29,7 +32,7 @@ def draw(found: dict[str, Any], file: Path) -> None:
                 if key in one
             }
             for row, one in table.items()
-            if row != "bare"
+            if row not in ("bare", "base")
         }
     intervals(panels, x_label="points against bare", factor=100, zero=0, columns=3).save(file)
 

@@ -160,6 +160,52 @@ def test_a_run_from_end_to_end_goes_on_where_it_was(text_folder: Path, tmp_path:
     assert {row: found["calls"] for row, found in one.items()} == {row: f["calls"] for row, f in other.items()}
 
 
+def test_a_killed_row_goes_on_behind_its_last_part(benchmark: Any) -> None:
+    completed = benchmark("evidence_hierarchy")["completed"]
+    twins = hierarchy_twins("dev")
+    cases = cases_of(next(twins) for _ in range(5))
+    asked: list[int] = []
+    kept: list[dict[str, Any]] = []
+
+    def play(some: list[Any]) -> dict[str, Any]:
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(len(some))
+        return {"answers": {c.id: [True, c.id] for c in some}, "tokens": 7, "calls": len(some), "cpu_seconds": 0.5}
+
+    with pytest.raises(KeyboardInterrupt):
+        completed(None, play, cases, 4, kept.append)
+    assert [len(row["answers"]) for row in kept] == [4, 8]
+    asked.clear()
+    row = completed(kept[-1], play, cases, 4, kept.append)
+    assert asked == [2]
+    assert list(row["answers"]) == [case.id for case in cases]
+    assert (row["tokens"], row["calls"], row["cpu_seconds"]) == (21, 10, 1.5)
+    assert completed(row, play, cases, 4, kept.append) is row
+
+
+def test_adapters_are_counted_on_the_cases_of_the_chat_column(benchmark: Any) -> None:
+    rows = benchmark("hierarchy_adapters")["adapter_rows"]
+    twins = hierarchy_twins("dev")
+    cases = cases_of(next(twins) for _ in range(4))
+    cases = [case for aligned in (False, True) for case in cases if case.aligned is aligned]
+    kinds = {"conflict": [c.kind for c in cases if not c.aligned], "aligned": [c.kind for c in cases if c.aligned]}
+    base = {"kept": [True, False, False, True], "both": [True, True, False, False], "kinds": kinds}
+    tuned = {"kept": [True, True, True, False], "both": [False, True, False, False], "seed": 3}
+    found = rows({"base": [base], "dpo": [tuned]}, cases, [*cases[:3], *cases[4:6]])
+    assert found["cases"] == {"conflicts": 3, "aligned": 2}
+    assert list(found["rows"]) == ["base", "dpo, seed 3"]
+    one = found["rows"]["dpo, seed 3"]
+    assert [one[key]["mean"] for key in ("kept", "twins")] == [1.0, 0.5]
+    assert [one[key]["mean"] for key in ("gain", "twins_gain")] == pytest.approx([2 / 3, -0.5])
+    fewer = {"conflict": kinds["conflict"][:3], "aligned": kinds["aligned"][:1]}
+    short = {"kept": [True] * 3, "both": [True], "kinds": fewer}
+    with pytest.raises(SystemExit, match="asked 4 of the 5 cases"):
+        rows({"base": [short]}, cases[:3] + cases[4:5], [*cases[:3], *cases[4:6]])
+    with pytest.raises(SystemExit, match="other cases"):
+        rows({"base": [base]}, cases[1:], cases[:2])
+
+
 def test_an_equal_call_is_answered_from_memory(benchmark: Any, text_folder: Path) -> None:
     model = TransformersModel.load(str(text_folder))
     remembering = benchmark("remembering")["Remembering"](model, 4)
