@@ -93,6 +93,20 @@ class Watched:
         """The slot of the first row that is read."""
         return max(self.length - self.request.rows, 0)
 
+    def rows(self, first: int, stop: int) -> int:
+        """Counts the last rows of the slots from ``first`` to ``stop`` that are read.
+
+        Args:
+            first: The first slot of a step.
+            stop: The slot after its last one, whose row produces a token.
+
+        Returns:
+            The number of rows; 0 for a step whose token is passed over.
+        """
+        if first >= self.length and (stop - self.length) % self.request.every:
+            return 0
+        return max(min(stop - self.first_row, stop - first), 0)
+
     def labels(self, first: int, stop: int) -> NDArray[np.int64]:
         """The index of the label of each slot from ``first`` to ``stop``; -1 for none."""
         found = np.full(stop - first, len(self.names) - 1, np.int64)

@@ -259,7 +259,7 @@ class Watcher:
             mine = layers if one.request.layers is None else layers & set(one.request.layers)
             if steering is not None:
                 mine = frozenset(i for i in mine if not steering.reaches(i))
-            rows = min(total - one.first_row, stop - start)
+            rows = one.rows(first, total)
             if rows > 0 and mine:
                 wanted.setdefault((id(place.plane), mine), []).append((one, place, row, stop - rows, stop))
         for plane, columns, slots in fresh.values():
@@ -299,7 +299,7 @@ class Watcher:
         total = first + stop - start
         recorded = None
         layers = one.request.layers
-        if one.request.watch and total > one.first_row and (layers is None or index in layers):
+        if one.request.watch and one.rows(first, total) and (layers is None or index in layers):
             recorded = max(one.first_row - first, 0), one.labels(0, total), len(one.names)
         try:
             if key is None or value is None:

@@ -39,6 +39,7 @@ class SpanRequest:
         steer: The rules that change the request's attention.
         watch: Whether masses are read. Without it, the request is only steered.
         samples: How many answers the request draws, ``SamplingParams.n``.
+        every: Of the generated tokens, every how many-th is read; 1 reads all of them.
     """
 
     key: str
@@ -48,6 +49,7 @@ class SpanRequest:
     steer: tuple[Actuator, ...] = field(default=())
     watch: bool = True
     samples: int = 1
+    every: int = 1
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -59,8 +61,9 @@ class SpanRequest:
             raise ConfigError("key='' names no request; pass a text that no other open request has")
         if self.spans.length is None:
             raise ConfigError("the spans of a request need the prompt's length; pass Spans(…, length=…)")
-        if self.samples < 1:
-            raise ConfigError(f"samples={self.samples!r} asks for no answer; pass the request's n, 1 or more")
+        for name in ("samples", "every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is no number of tokens or answers; pass 1 or more")
         if self.rows < 1:
             raise ConfigError(f"rows={self.rows!r} reads nothing; pass 1 or more")
         if self.layers is not None and (not self.layers or min(self.layers) < 0):
@@ -77,6 +80,7 @@ class SpanRequest:
             "steer": [_plain(rule) for rule in self.steer],
             "watch": self.watch,
             "samples": self.samples,
+            "every": self.every,
         }
         return {EXTRA: json.dumps(told)}
 
@@ -110,6 +114,7 @@ class SpanRequest:
                 steer=tuple(_actuator(rule) for rule in told.get("steer", ())),
                 watch=bool(told.get("watch", True)),
                 samples=int(told.get("samples", 1)),
+                every=int(told.get("every", 1)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             said = f"{type(error).__name__}: {error}"
@@ -175,10 +180,12 @@ def _joined(request: SpanRequest, parts: Sequence[Mapping[str, Any]], tokens: in
     length = request.spans.length
     assert length is not None
     prompt = (positions < length) & (positions >= length - request.rows)
-    answer = (positions >= length - 1) & (positions < length - 1 + tokens)
-    if int(answer.sum()) != tokens:
+    token = positions - (length - 1)
+    answer = (token >= 0) & (token < tokens) & (token % request.every == 0)
+    wanted = -(-tokens // request.every)
+    if int(answer.sum()) != wanted:
         raise ProbeError(
-            f"vLLM's worker read {int(answer.sum())} of {tokens} tokens of request {request.key!r}; ask again"
+            f"vLLM's worker read {int(answer.sum())} of {wanted} tokens of request {request.key!r}; ask again"
         )
     return SpanMass(
         labels=(*request.spans.labels, OUTPUT),
@@ -187,6 +194,7 @@ def _joined(request: SpanRequest, parts: Sequence[Mapping[str, Any]], tokens: in
         prompt_mass=np.ascontiguousarray(mass[prompt]),
         lengths=np.array([*(request.spans.tokens(label) for label in request.spans), max(tokens - 1, 0)], np.int64),
         visible=visible[answer],
+        index=token[answer] if request.every > 1 else None,
         prompt=length,
         spans=request.spans,
     )

@@ -104,3 +104,10 @@ def test_a_sliding_window_drops_blocks_without_a_new_beginning():
     place = one.in_group(0, room, [1, 2, 3], 0, BLOCK)
     one.fill(place, 10, BLOCK)
     assert one.in_group(0, room, [0, 2, 3, 4], 12, BLOCK) is place
+
+
+def test_which_rows_of_a_step_are_read():
+    one = Watched(SpanRequest("one", Spans({"system": [(0, 3)]}, length=10), rows=4, every=3), 0)
+    assert [one.rows(0, 4), one.rows(4, 8), one.rows(8, 10), one.rows(0, 10)] == [0, 2, 2, 4]  # chunks of the prompt
+    assert [one.rows(slot, slot + 1) for slot in range(10, 17)] == [0, 0, 1, 0, 0, 1, 0]  # tokens 1 to 7
+    assert one.rows(3, 14) == 8  # computed anew after a preemption

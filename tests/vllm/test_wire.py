@@ -23,7 +23,7 @@ RULES = (
 
 
 def test_a_request_survives_the_way_through_extra_args():
-    asked = SpanRequest("one", SPANS, layers=(0, 2), rows=5, steer=RULES, watch=False, samples=3)
+    asked = SpanRequest("one", SPANS, layers=(0, 2), rows=5, steer=RULES, watch=False, samples=3, every=2)
     carried = asked.extra_args()
     assert set(carried) == {EXTRA}
     assert isinstance(carried[EXTRA], str)
@@ -50,6 +50,7 @@ def test_other_extra_args_want_nothing():
         json.dumps({"key": "a", "spans": {}, "length": 3, "rows": 0}),
         json.dumps({"key": "a", "spans": {}, "length": 3, "layers": []}),
         json.dumps({"key": "a", "spans": {}, "length": 3, "samples": 0}),
+        json.dumps({"key": "a", "spans": {}, "length": 3, "every": 0}),
     ],
 )
 def test_a_text_that_is_no_request_is_refused(text):
@@ -87,3 +88,12 @@ def test_what_a_worker_could_not_read_is_an_error():
         joined_masses(asked, [rank(masses, [11, 12])], {0: 1, 1: 1})
     with pytest.raises(ProbeError, match="read 1 of 4 tokens"):
         joined_masses(asked, [rank(masses, [11, 12])], {0: 4})
+
+
+def test_every_second_token_keeps_its_place():
+    masses = np.arange(5 * 2 * 1 * 3, dtype=np.float32).reshape(5, 2, 1, 3)
+    asked = SpanRequest("one", SPANS, rows=1, every=2)
+    (found,) = joined_masses(asked, [rank(masses, [12, 13, 14, 15, 16])], {0: 4})  # more than was asked for
+    np.testing.assert_array_equal(found.mass, masses[[0, 2]])
+    assert found.position.tolist() == [0, 2]
+    assert found.lengths[-1] == 3
