@@ -149,20 +149,38 @@ class Watcher:
         """The engine's forward, and then ours."""
         result = original(layer, query, key, value, kv_cache, attn_metadata, output, *more, **named)
         if attn_metadata is not None:
-            if index == self._first:
-                self._begin()
-            if self._present:
-                plan = self._plans.get(self._groups[index])
-                if plan is None:
-                    plan = self._plans[self._groups[index]] = self._planned(index, layer, kv_cache, attn_metadata)
-                for one in plan.passes:
-                    if index in one.layers:
-                        self._read(one, index, layer, query, kv_cache)
-                for watched, steering, start, stop, first in plan.steered:
-                    if steering.reaches(index) and not watched.error:
-                        rows = (query[start:stop], key, value)
-                        self._steer(watched, steering, index, layer, rows, (start, stop), first, output)
+            try:
+                if index == self._first:
+                    self._begin()
+                if self._present:
+                    self._watch(index, layer, (query, key, value), kv_cache, attn_metadata, output)
+            except Exception as error:  # the engine and its other requests go on
+                for _, one in self._present:
+                    one.error = one.error or f"{type(error).__name__}: {error}".splitlines()[0]
+                self._present, self._plans = [], {}
         return result
+
+    def _watch(
+        self,
+        index: int,
+        layer: Any,
+        rows: tuple[Tensor, Tensor | None, Tensor | None],
+        kv_cache: Tensor,
+        metadata: Any,
+        output: Tensor,
+    ) -> None:
+        """Reads and steers the present requests in one layer."""
+        query, key, value = rows
+        plan = self._plans.get(self._groups[index])
+        if plan is None:
+            plan = self._plans[self._groups[index]] = self._planned(index, layer, kv_cache, metadata)
+        for one in plan.passes:
+            if index in one.layers:
+                self._read(one, index, layer, query, kv_cache)
+        for watched, steering, start, stop, first in plan.steered:
+            if steering.reaches(index) and not watched.error:
+                given = (query[start:stop], key, value)
+                self._steer(watched, steering, index, layer, given, (start, stop), first, output)
 
     def _begin(self) -> None:
         """Begins a step: collects the last one's masses, closes what has ended, and looks at the batch."""
