@@ -64,6 +64,7 @@ class Watched:
         sample: Which of several answers to one prompt it is.
         steering: How it is steered; None where it is not.
         parts: What was read.
+        entropy: By generated token, the entropy of the distribution that it was drawn from, in nats.
         error: Why it can't be read; "" while nothing is wrong.
     """
 
@@ -77,6 +78,7 @@ class Watched:
         self.request, self.sample = request, sample
         self.steering: DenseSteering | None = None
         self.parts: list[Part] = []
+        self.entropy: dict[int, float] = {}
         self.error = ""
         self.names = (*request.spans.labels, OUTPUT)
         length = request.spans.length
@@ -182,12 +184,17 @@ class Watched:
         for part in self.parts:
             rows = [at[part.first + i] for i in range(len(part.masses))]
             masses[np.ix_(rows, [place[layer] for layer in part.layers])] = part.masses[..., part.columns]
-        return packed_rows(masses, slots, [slot + 1 for slot in slots], layers)
+        return packed_rows(masses, slots, [slot + 1 for slot in slots], layers) | {"entropy": self._entropies()}
 
     @property
     def bytes(self) -> int:
         """The memory of what was read."""
         return sum(part.masses.nbytes for part in self.parts)
+
+    def _entropies(self) -> list[float]:
+        """The entropies of all tokens; nothing if one of them is unknown."""
+        known = sorted(self.entropy)
+        return [self.entropy[token] for token in known] if known == list(range(len(known))) else []
 
     def _leave(self, index: int) -> None:
         found = self._groups.pop(index)

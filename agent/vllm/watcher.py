@@ -93,6 +93,7 @@ class Watcher:
         self._ended: dict[str, list[Watched]] = {}
         self._present: list[tuple[int, Watched]] = []
         self._plans: dict[int, _Plan] = {}
+        self._totals: list[int] = []
         for index, layer in layers.items():
             layer.impl.forward = partial(self._forward, index, layer.impl.forward)
 
@@ -131,6 +132,22 @@ class Watcher:
             "label_bytes": sum(planes.bytes for planes in self._planes.values()),
             "steering_bytes": sum(one.steering.bytes for one in open_ if one.steering is not None),
         }
+
+    def distributions(self, logprobs: Tensor) -> None:
+        """Keeps the entropies of the distributions that the step's tokens are drawn from.
+
+        Args:
+            logprobs: (n, V): the natural-log probabilities of all tokens, for each request of the step.
+        """
+        if len(logprobs) != len(self._totals):
+            return
+        drawn = [(row, one) for row, one in self._present if one.request.watch and self._totals[row] >= one.length]
+        if not drawn:
+            return
+        known = logprobs[[row for row, _ in drawn]].float()
+        entropies = torch.special.entr(known.exp()).sum(-1).tolist()
+        for (row, one), entropy in zip(drawn, entropies, strict=True):
+            one.entropy[self._totals[row] - one.length] = entropy
 
     def _forward(
         self,
@@ -185,7 +202,7 @@ class Watcher:
     def _begin(self) -> None:
         """Begins a step: collects the last one's masses, closes what has ended, and looks at the batch."""
         self._collect()
-        self._present = []
+        self._present, self._totals = [], []
         batch = self._batch()
         for name in [name for name in self._known if name not in self._alive]:
             _, one = self._known.pop(name)
@@ -251,7 +268,7 @@ class Watcher:
             make = partial(self._kernel.empty, kv_cache)
             planes = self._planes[shape] = Planes(make, kv_cache.shape[1], layer.head_size)
         starts = metadata.query_start_loc.tolist()
-        lengths = metadata.seq_lens.tolist()
+        lengths = self._totals = metadata.seq_lens.tolist()
         layers = frozenset(i for i, g in self._groups.items() if g == group)
         wanted: dict[tuple[int, frozenset[int]], list[tuple[Watched, GroupState, int, int, int]]] = {}
         fresh: dict[int, tuple[Plane, list[Any], list[Any]]] = {}

@@ -21,7 +21,7 @@ from homeostat.sensors.attempts import SpanMass
 from homeostat.sensors.spans import OUTPUT, Spans
 from homeostat.sensors.steering.actuators import Actuator, Centric
 
-__all__ = ["EXTRA", "SpanRequest", "joined_masses", "packed_rows"]
+__all__ = ["EXTRA", "SpanRequest", "entropies", "joined_masses", "packed_rows"]
 
 EXTRA = "homeostat"
 """The key of ``SamplingParams.extra_args`` under which a request carries its spans."""
@@ -170,6 +170,23 @@ def joined_masses(
             raise ProbeError(f"vLLM's worker read nothing of answer {sample} of request {request.key!r}")
         found.append(_joined(request, [part for part in parts if part is not None], lengths[sample]))
     return found
+
+
+def entropies(ranks: Sequence[Mapping[str, Any]], sample: int, tokens: int) -> tuple[float, ...]:
+    """Reads the entropies of the distributions that an answer's tokens were drawn from.
+
+    Args:
+        ranks: For each rank, what ``homeostat_take`` returned for the request's key.
+        sample: The answer's number.
+        tokens: The number of generated tokens.
+
+    Returns:
+        The T entropies, in nats; () where the workers did not see the distributions. They see them if the engine's
+        ``logprobs_mode`` is ``"processed_logprobs"`` and the request asks for log-probabilities.
+    """
+    found = next((part for rank in ranks if (part := rank["samples"].get(str(sample))) and part.get("entropy")), None)
+    known = () if found is None else tuple(map(float, found["entropy"][:tokens]))
+    return known if len(known) == tokens else ()
 
 
 def _joined(request: SpanRequest, parts: Sequence[Mapping[str, Any]], tokens: int) -> SpanMass:

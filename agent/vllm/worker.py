@@ -93,6 +93,15 @@ class AttentionWorker:
         def batch() -> list[str]:
             return [name for name in runner.input_batch.req_ids if name is not None]
 
-        return Watcher(
-            layers, groups, kernel, batch, runner.requests, (heads, first.num_heads * parallel.tensor_parallel_size)
-        )
+        shares = heads, first.num_heads * parallel.tensor_parallel_size
+        watcher = Watcher(layers, groups, kernel, batch, runner.requests, shares)
+        original = runner.sampler.gather_logprobs
+
+        def gather(logprobs: Any, count: int, token_ids: Any) -> Any:
+            if not runner.num_prompt_logprobs:  # otherwise these may be a prompt's
+                watcher.distributions(logprobs)
+            return original(logprobs, count, token_ids)
+
+        if self.vllm_config.model_config.logprobs_mode == "processed_logprobs":
+            runner.sampler.gather_logprobs = gather
+        return watcher
