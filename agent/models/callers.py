@@ -6,8 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from homeostat.agent.models.generation import GenerationCall
-from homeostat.agent.models.shared_jobs import Wishes
+from homeostat.agent.models.generation import GenerationCall, Wishes
 from homeostat.conversation import ToolSpec
 from homeostat.errors import CallInterrupted
 from homeostat.sensors.attempts import Attempt, Readout, SpanMass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from homeostat.errors import ModelError
 from homeostat.sensors.attempts import Readout
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["PROBED_ROWS", "GenerationCall", "cut_at_stop"]
+__all__ = ["PROBED_ROWS", "GenerationCall", "Wishes", "cut_at_stop"]
 
 PROBED_ROWS = 32
 """The number of the prompt's last rows that the probe reads. It looks for attention sinks in them."""
@@ -67,6 +67,26 @@ class GenerationCall:
         doesn't depend on what was cached.
         """
         return 1 if self.watch is False else PROBED_ROWS
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a caller wants of each of its calls, besides what the loop says.
+
+    Attributes:
+        top_p: Only the likeliest tokens whose probabilities add up to this are sampled; 1 for all.
+        stop: Texts that end an answer and are no part of it.
+        schema: The JSON schema of answers to which the loop gives none; None for free text.
+        on_text: Told each new piece of an answer while it is generated; None for nobody.
+        shortens: Whether an answer for which the model's context leaves too little is made shorter. Otherwise such a
+            prompt is refused.
+    """
+
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    on_text: Callable[[str], None] | None = None
+    shortens: bool = False
 
 
 def cut_at_stop(tokens: list[int], stops: frozenset[int]) -> tuple[list[int], bool]:

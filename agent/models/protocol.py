@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from homeostat.agent.models.generation import GenerationCall, Wishes
 from homeostat.agent.prompts import PromptStyle
 from homeostat.conversation import ToolSpec
 from homeostat.sensors.attempts import Attempt, Readout
@@ -12,7 +14,7 @@ from homeostat.sensors.chat.messages import Prompt
 from homeostat.sensors.contracts import Capability
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["Interruptible", "Measuring", "Model", "ParsingAnswers"]
+__all__ = ["BatchingItself", "Interruptible", "Measuring", "Model", "ParsingAnswers", "PartlyRecording"]
 
 
 @runtime_checkable
@@ -114,3 +116,39 @@ class ParsingAnswers(Protocol):
             so that the answer is read by the known forms of tool calls.
         """
         ...
+
+
+@runtime_checkable
+class BatchingItself(Protocol):
+    """The optional capability of a :class:`Model` whose engine batches the calls of several threads by itself.
+
+    Attributes:
+        context: The number of tokens that prompt and answer may have together; None where it is unknown.
+    """
+
+    context: int | None
+
+    def answer(self, prompt: Prompt, call: GenerationCall, wishes: Wishes, gone: threading.Event) -> list[Attempt]:
+        """Answers a prompt, together with the calls of other threads.
+
+        Args:
+            prompt: The prompt.
+            call: The settings.
+            wishes: What the caller wants besides.
+            gone: Set when nobody wants the answers any more: the call then ends soon.
+
+        Returns:
+            What :meth:`Model.generate` returns.
+        """
+        ...
+
+
+@runtime_checkable
+class PartlyRecording(Protocol):
+    """The optional capability of a :class:`Model` with attention that can't record all that a Readout may ask for.
+
+    Attributes:
+        records: What it records besides span masses: statistics, ``"keys"`` and ``"window"``.
+    """
+
+    records: frozenset[str]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from homeostat.agent.models.capacity import check_length, free_memory, is_out_of_memory, out_of_memory
-from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.generation import GenerationCall, Wishes
 from homeostat.agent.models.prefix_pool import PrefixPool
 from homeostat.agent.models.protocol import Model
 from homeostat.agent.models.rolling_batch import RollingBatch
@@ -23,27 +23,7 @@ from homeostat.errors import CallInterrupted, ModelError
 from homeostat.sensors.attempts import Attempt
 from homeostat.sensors.chat.messages import Prompt
 
-__all__ = ["Job", "Wishes", "answer_alone", "ready_jobs", "roll_jobs", "run_batch", "settle"]
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a caller wants of each of its calls, besides what the loop says.
-
-    Attributes:
-        top_p: Only the likeliest tokens whose probabilities add up to this are sampled; 1 for all.
-        stop: Texts that end an answer and are no part of it.
-        schema: The JSON schema of answers to which the loop gives none; None for free text.
-        on_text: Told each new piece of an answer while it is generated; None for nobody.
-        shortens: Whether an answer for which the model's context leaves too little is made shorter. Otherwise such a
-            prompt is refused.
-    """
-
-    top_p: float = 1.0
-    stop: tuple[str, ...] = ()
-    schema: Mapping[str, Any] | None = None
-    on_text: Callable[[str], None] | None = None
-    shortens: bool = False
+__all__ = ["Job", "answer_alone", "ready_jobs", "roll_jobs", "run_batch", "settle"]
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ together, and runs every other call alone. Notable choices:
   time that the last batch took.
 - A prompt that can't be rendered fails by itself; the others of its batch are answered.
 - A model with a memory, which thins its cache, answers call by call.
+- A model whose engine batches by itself gets every call at once, in the caller's thread.
 - Each caller's next prompt starts from the keys and values of its last one, and a new caller's from what it shares with
   the others' (:mod:`~homeostat.agent.models.prefix_pool`).
 - Calls that sample draw from random streams of their own, so a seed gives the same answer, whatever else is asked at
@@ -26,14 +27,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homeostat.agent.models.callers import Caller, LocalCaller
-from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.generation import GenerationCall, Wishes
 from homeostat.agent.models.job_queue import JobQueue
 from homeostat.agent.models.prefix_pool import PrefixPool
-from homeostat.agent.models.protocol import Interruptible, Model
+from homeostat.agent.models.protocol import BatchingItself, Interruptible, Model
 from homeostat.agent.models.rows import Row, fits_a_batch
 from homeostat.agent.models.shared_jobs import (
     Job,
-    Wishes,
     answer_alone,
     ready_jobs,
     roll_jobs,
@@ -82,8 +82,8 @@ class SharedModel:
         """Starts the thread that owns the model.
 
         Args:
-            model: The model. A :class:`~homeostat.agent.TransformersModel` answers in batches, any other one call by
-                call.
+            model: The model. A :class:`~homeostat.agent.TransformersModel` answers in batches, a model that batches by
+                itself gets every call at once, and any other one call by call.
             rows: The most calls of one batch.
             on_batch: Told the number of calls of every batch.
             batch_samples: Whether calls that sample share batches too.
@@ -105,6 +105,7 @@ class SharedModel:
         self.capabilities = model.capabilities - (frozenset() if isinstance(model, WhiteBox) else {"model"})
         self._queue = JobQueue(model.name, rows, None if self._rolls else patience)
         self._alone_now: Job | None = None
+        self._passed, self._passing = 0, threading.Lock()
         self._thread = threading.Thread(target=self._work, name="homeostat-model", daemon=True)
         self._thread.start()
 
@@ -202,6 +203,8 @@ class SharedModel:
             if "schema" not in self.capabilities:
                 raise ModelError(f"{self.name!r} can't hold an answer to a JSON schema; leave the schema out")
             call = replace(call, schema=wishes.schema)
+        if isinstance(self.inner, BatchingItself):
+            return self._passed_on(self.inner, prompt, call, wishes, gone)
         batched = (
             isinstance(self.inner, TransformersModel)
             and self.inner.memory is None
@@ -253,9 +256,12 @@ class SharedModel:
         """
         self._queue.close()
         until = time.monotonic() + seconds
-        while self._thread.is_alive() and time.monotonic() < until:
+        while (self._passed or self._thread.is_alive()) and time.monotonic() < until:
             self.interrupt()
-            self._thread.join(0.1)
+            if self._thread.is_alive():
+                self._thread.join(0.1)
+            else:
+                time.sleep(0.05)
 
     def joined(self, callers: int) -> None:
         """Notes how many callers are at work.
@@ -264,6 +270,26 @@ class SharedModel:
             callers: 1 for one that begins, -1 for one that ends.
         """
         self._queue.joined(callers)
+
+    def _passed_on(
+        self, model: BatchingItself, prompt: Prompt, call: GenerationCall, wishes: Wishes, gone: threading.Event
+    ) -> list[Attempt]:
+        """Passes a call on to a model that batches by itself."""
+        if self._queue.closed:
+            raise self._queue.closing()
+        with self._passing:
+            self._passed += 1
+            together = self._passed
+        try:
+            if self.on_batch is not None:
+                self.on_batch(together)
+            found = model.answer(prompt, call, wishes, gone)
+        finally:
+            with self._passing:
+                self._passed -= 1
+        if self._queue.closed:  # the answers were cut short
+            raise self._queue.closing()
+        return found
 
     @property
     def _white(self) -> WhiteBox:

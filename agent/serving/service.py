@@ -15,7 +15,7 @@ from homeostat.agent.agent import Agent
 from homeostat.agent.events import Decide, Sense
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.models.callers import Caller
-from homeostat.agent.models.protocol import Model
+from homeostat.agent.models.protocol import BatchingItself, Model
 from homeostat.agent.models.shared_model import SharedModel, Wishes
 from homeostat.agent.prompts import labelled_parts, with_labels
 from homeostat.agent.serving.answering import Answered, Asked, answered
@@ -138,7 +138,8 @@ class Service:
         """The number of tokens of the model's context; None where it is unknown."""
         from homeostat.agent.models.transformers_model import TransformersModel
 
-        return self.model.inner.context if isinstance(self.model.inner, TransformersModel) else None
+        inner = self.model.inner
+        return inner.context if isinstance(inner, TransformersModel | BatchingItself) else None
 
     def prepare(self, request: ChatRequest) -> Prepared:
         """Checks a request and turns it into what the loop takes.
