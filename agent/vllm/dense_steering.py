@@ -32,20 +32,22 @@ class DenseSteering:
         bytes: The memory of the keys and values that are kept.
     """
 
-    def __init__(self, request: SpanRequest, layers: Sequence[int], heads: range, total_heads: int) -> None:
+    def __init__(
+        self, request: SpanRequest, layers: Sequence[int], heads: range, total_heads: int | None = None
+    ) -> None:
         """Resolves the rules.
 
         Args:
             request: The request.
             layers: The model's layers.
             heads: The heads of this rank.
-            total_heads: The number of heads on all ranks.
+            total_heads: The number of heads on all ranks; None where this is the only one.
 
         Raises:
             ConfigError: A rule needs what a worker does not have, or names a span, layer or head that does not exist.
         """
         for rule in request.steer:
-            if rule.floor is not None and len(heads) < total_heads:
+            if rule.floor is not None and total_heads is not None and len(heads) < total_heads:
                 raise ConfigError(
                     f"floor={rule.floor!r} is about the mean of all heads, and this engine divides them among ranks; "
                     "use gain, target or scale, or --tensor-parallel-size 1"
