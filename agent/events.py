@@ -12,7 +12,7 @@ from homeostat.controllers.context import Phase, Reported
 from homeostat.controllers.decisions import Decision
 from homeostat.controllers.model_rules import ModelRule
 from homeostat.controllers.plan import Plan
-from homeostat.conversation import Turn
+from homeostat.conversation import Conversation, Turn
 from homeostat.envs.core import TaskInfo
 from homeostat.observation import Element
 from homeostat.sensors.readings import Reading
@@ -115,6 +115,9 @@ class Observe(_Event):
         frames: The names of a recording's frames, where the task is to watch one.
         screenshot: (height, width, 3) uint8. Only live events hold it; the trace has ``screen`` in its place.
         turns: The turns of a conversation since the step before.
+        conversation: What a conversation consists of besides its turns: the system message, the tools, and messages
+            that were given. None where it is as at the step before, on a screen, and where a message holds more than
+            text.
         problem: What the environment could not read, and why; "" where it read everything.
     """
 
@@ -126,6 +129,7 @@ class Observe(_Event):
     screenshot: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
     problem: str = ""
     turns: tuple[Turn, ...] = ()
+    conversation: Conversation | None = None
 
 
 class Sense(_Event):

@@ -86,12 +86,27 @@ class Conversation(_Frozen):
     chat: tuple[dict[str, Any], ...] = ()
 
     @property
+    def frame(self) -> Conversation | None:
+        """The conversation without its turns; None where a message holds more than text, such as an image."""
+        contents = (message.get("content") for message in self.chat)
+        if not all(_is_text(content) for content in contents):
+            return None
+        return self.model_copy(update={"turns": ()})
+
+    @property
     def instructions(self) -> str:
         """What the system message says, without the rules and tools that the agent adds; "" if nothing is known."""
         if self.system or not self.chat:
             return self.system
         told = [_texts(message.get("content")) for message in self.chat if message.get("role") in _SYSTEM]
         return "\n".join(text for text in told if text)
+
+
+def _is_text(content: Any) -> bool:
+    """Whether a message's content is text alone."""
+    if isinstance(content, list | tuple):
+        return all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content)
+    return content is None or isinstance(content, str)
 
 
 def _texts(content: Any) -> str:

@@ -5,6 +5,7 @@ A node takes the episode's state and returns the fields that it changes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,12 +41,14 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
         context: The parts that the run works with: environment, models, sensors, controllers, trace.
 
     Returns:
-        How many turns of a conversation the trace holds; no change on a screen.
+        What the trace holds of a conversation; no change on a screen.
     """
     context.observation = None
     seen = context.observe()
     save = context.trace.screen if context.trace is not None and seen.has_screen else lambda image: ""
     turns = seen.conversation.turns if seen.conversation is not None else ()
+    frame = seen.conversation.frame if seen.conversation is not None else None
+    digest = hashlib.sha256(repr(frame.model_dump()).encode()).hexdigest()[:16] if frame is not None else ""
     context.emit(
         Observe(
             step=state.step,
@@ -56,9 +59,10 @@ def observe(state: EpisodeState, context: RunContext) -> Updates:
             screenshot=seen.screenshot if seen.has_screen else None,
             problem=seen.problem,
             turns=turns[state.told :],
+            conversation=frame if digest != state.frame else None,
         )
     )
-    return {"told": len(turns)} if turns else {}
+    return ({"told": len(turns)} if turns else {}) | ({"frame": digest} if digest != state.frame else {})
 
 
 def attempt(state: EpisodeState, context: RunContext) -> Updates:

@@ -166,6 +166,7 @@ class EpisodeState(BaseModel):
         rounds: The number of plans and dispatches so far.
         costs: What the episode has cost.
         told: The number of a conversation's turns that the trace holds.
+        frame: A hash of what the trace holds of a conversation besides its turns; "" for nothing.
         emitted: The number of events in the trace.
         snapshot: The hash of the environment's state.
         ending: How the episode ended; None while it goes on.
@@ -197,6 +198,7 @@ class EpisodeState(BaseModel):
     rounds: int = 0
     costs: Costs = Costs()
     told: int = 0
+    frame: str = ""
     emitted: int = 0
     snapshot: str = ""
     ending: Ending | None = None

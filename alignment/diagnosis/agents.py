@@ -12,6 +12,7 @@ from homeostat.agent.loop.episode import Episode
 from homeostat.agent.prompts import labelled_parts
 from homeostat.agent.request_env import RequestEnv
 from homeostat.conversation import Conversation, ToolSpec
+from homeostat.data_files import StrPath
 from homeostat.envs.core import TaskInfo
 from homeostat.errors import ConfigError
 from homeostat.sensors.chat.messages import Prompt
@@ -27,6 +28,7 @@ def agent_answers(
     *,
     batch: int = 8,
     on_end: Callable[[int, Episode], None] = lambda number, episode: None,
+    traces: StrPath | None = None,
 ) -> list[str]:
     """Answers prompts by the agent's loop, several at a time.
 
@@ -35,12 +37,14 @@ def agent_answers(
         prompts: The prompts, without images.
         batch: The most prompts at a time.
         on_end: Called with the number of each prompt and its episode, when it is answered.
+        traces: The folder for a trace of each answer, from which ``homeostat mine`` makes preference pairs; None keeps
+            none.
 
     Returns:
         The text of each answer; of an answer that a controller replaced, the last one. "" where there is none.
 
     Raises:
-        ConfigError: A prompt has an image, or is no chat.
+        ConfigError: A prompt has an image, or is no chat, or the folder already holds traces.
         HomeostatError: The model, a sensor or a controller failed.
     """
     episodes = []
@@ -52,7 +56,7 @@ def agent_answers(
         task = TaskInfo(name="case", goal=goal, rules=rules, seed=_SEED, optimal_steps=0, max_steps=1)
         episodes.append((task, RequestEnv(Conversation(chat=chat, tools=tools), checks="nothing")))
     said: dict[int, str] = {}
-    agent.run_many(episodes, batch=batch, seed=_SEED, on_end=on_end, on_event=_listening(said))
+    agent.run_many(episodes, batch=batch, seed=_SEED, run_folder=traces, on_end=on_end, on_event=_listening(said))
     found = []
     for number, (_, env) in enumerate(episodes):
         action = env.action

@@ -18,6 +18,7 @@ from homeostat.alignment.conflicts.team import TEAM_KINDS, team_twins
 from homeostat.alignment.diagnosis.agents import agent_answers
 from homeostat.alignment.diagnosis.summary import Answered
 from homeostat.alignment.diagnosis.verdicts import ask_verdict
+from homeostat.data_files import StrPath
 from homeostat.envs.phone.tasks.words import Split
 from homeostat.errors import ConfigError, ModelError
 from homeostat.sensors.chat.messages import Prompt
@@ -70,6 +71,7 @@ def diagnose(
     max_new_tokens: int = 64,
     batch: int = 16,
     on_progress: Callable[[int], None] = lambda done: None,
+    traces: StrPath | None = None,
 ) -> tuple[list[Answered], int]:
     """Asks a model every case, and scores its answers.
 
@@ -83,13 +85,15 @@ def diagnose(
         max_new_tokens: The longest answer, in tokens.
         batch: The number of prompts that are answered in one batch.
         on_progress: Called with the number of answered cases.
+        traces: With ``agent``: the folder for a trace of each answer, which ``homeostat mine`` reads; None keeps none.
 
     Returns:
         The answers, and the number of the judge's answers that could not be parsed. A model whose chat template has no
         place for tools does not see their definitions, but sees the messages of their calls and results.
 
     Raises:
-        ConfigError: A case has rules that only a judge can check, and there is no judge.
+        ConfigError: A case has rules that only a judge can check, and there is no judge; or the folder already holds
+            traces.
     """
     if judge is None and any(case.rules for case in cases):
         raise ConfigError("no program can check these cases, but a judge model can; name one with --judge")
@@ -98,7 +102,9 @@ def diagnose(
         texts = answer_all(model, prompts, batch=batch, max_new_tokens=max_new_tokens, on_progress=on_progress)
     else:
         ended = itertools.count(1)
-        texts = agent_answers(agent, prompts, batch=batch, on_end=lambda number, episode: on_progress(next(ended)))
+        texts = agent_answers(
+            agent, prompts, batch=batch, on_end=lambda number, episode: on_progress(next(ended)), traces=traces
+        )
     found, unparsable = list[Answered](), 0
     for case, text in zip(cases, texts, strict=True):
         truth, measures, judged = case.judge(text), dict(case.measures(text)), None

@@ -3,16 +3,19 @@
 There are three sources, and a pair's ``kind`` names its source:
 
 - ``corrected``: at one step, an attempt raised an alarm or held no action (rejected), and a later attempt was acted on
-  (chosen).
+  (chosen). In a conversation, rejected is an answer that a controller had written again, and chosen the answer that
+  was given in its place, also if the sensor's alarm lasted: there, many sensors read the request, which stays the same.
 - ``drift``: the method DRIFT (arXiv 2510.02341), which learns from dissatisfaction. An attempt drew a complaint: a
   controller's reminder, or an answer of the user. That attempt is rejected. Chosen is a new sample of the current
   model, which is shown the complaint and the rejected action. The source has nothing to do with the drift of attention
   that sensors and ``homeostat localize`` measure.
 - ``loop`` (ours): in episodes that reached their goal with plans, reminders or steering, the bare model is asked the
-  whole goal at every step. Where it would act otherwise, its answer is rejected and the loop's action chosen.
+  whole goal at every step. Where it would act otherwise, its answer is rejected and the loop's action chosen. A
+  conversation in which no controller decided anything gives no pairs.
 
 The stored prompt is always the bare one: it holds no reminder, no complaint and no plan. The pairs therefore train the
-model as it runs without the loop. Each source can leave out feedback that is probably noise
+model as it runs without the loop. An answer in a conversation that was cut off at its longest length is never chosen,
+because nobody would end there. Each source can leave out feedback that is probably noise
 (:mod:`homeostat.alignment.preference.noise`).
 """
 
@@ -21,13 +24,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from homeostat import actions as a
+from homeostat.agent.events import Decide, Sense
 from homeostat.agent.models.batching import answer_all
 from homeostat.agent.models.protocol import Model
-from homeostat.agent.prompts import PromptStyle, write_action
+from homeostat.agent.prompts import PromptStyle
 from homeostat.agent.trace import Trace
 from homeostat.alignment.preference.noise import NoiseFilter
 from homeostat.alignment.preference.pairs import Pair
 from homeostat.alignment.preference.steps import Step, steps_of
+from homeostat.controllers.decisions import Proceed
 
 __all__ = ["SOURCES", "complaint_pairs", "corrected_pairs", "loop_pairs"]
 
@@ -53,12 +58,20 @@ def corrected_pairs(trace: Trace, style: PromptStyle, noise: NoiseFilter = _ALL)
         if not step.was_done or len(step.attempts) < 2 or brief or burst:
             continue
         *before, last = step.attempts
-        if last.action is None or any(r.alarm for r in last.readings):
+        if last.action is None or _is_unfit(step, last):
             continue
-        for attempt in before:
-            failed = attempt.unparsable is not None or any(r.alarm for r in attempt.readings)
+        for place, attempt in enumerate(before):
+            alarmed = any(r.alarm for r in attempt.readings) if step.conversation is None else place in step.corrected
+            failed = attempt.unparsable is not None or alarmed
             if failed and attempt.action != last.action and attempt.text.strip():
                 yield step.pair(last.text, attempt.text, "corrected")
+
+
+def _is_unfit(step: Step, last: Sense) -> bool:
+    """Whether the attempt that was acted on is no example to follow."""
+    if step.conversation is not None:
+        return last.finish == "length"
+    return any(r.alarm for r in last.readings)
 
 
 def complaint_pairs(
@@ -92,7 +105,8 @@ def complaint_pairs(
             for draw in range(_DRAWS):
                 fresh = model.generate(prompt, temperature=0.0 if draw == 0 else 0.7, watch=False, seed=seed + draw)[0]
                 better = step.parse(fresh.text)
-                if better is not None and better not in (attempt.action, undone):
+                cut_off = step.conversation is not None and fresh.finish == "length"
+                if better is not None and better not in (attempt.action, undone) and not cut_off:
                     yield step.pair(fresh.text, attempt.text, "drift")
                     break
 
@@ -119,12 +133,17 @@ def loop_pairs(traces: Sequence[Trace], style: PromptStyle, model: Model, noise:
     answers = answer_all(model, prompts)
     for (step, action), prompt, text in zip(done, prompts, answers, strict=True):
         if text.strip() and step.parse(text) != action:
-            yield Pair(prompt, write_action(style, action, step.seen), text, "loop", step.task_name, ("goal",))
+            higher = ("goal",) if step.conversation is None else step.higher(prompt)
+            yield Pair(prompt, step.write(action), text, "loop", step.task_name, higher)
 
 
 def _acted(trace: Trace, style: PromptStyle, noise: NoiseFilter) -> Iterator[tuple[Step, a.Action]]:
     """Yields the steps of the whole goal with their actions; a ``terminate`` before the last step ends a subtask."""
     every = steps_of(trace, style)
+    if every and every[0].conversation is not None:
+        if all(isinstance(event.decision, Proceed) for event in trace.events if isinstance(event, Decide)):
+            return
+        every = [step for step in every if not step.attempts or step.attempts[-1].finish != "length"]
     steps = [(step, brief) for step, brief in zip(every, noise.brief(every), strict=True) if step.was_done]
     for number, (step, brief) in enumerate(steps):
         assert step.act is not None

@@ -60,6 +60,11 @@ class DiagnoseSettings(Settings):
         None,
         description="Attention heads to steer, as 'homeostat profile' writes them: a file, its folder, or a hub name.",
     )
+    traces: Path | None = Field(
+        None,
+        description="With controllers: folder for a trace of each answer, of which 'homeostat mine' makes preference "
+        "pairs. Default: none.",
+    )
     judge: str | None = Field(
         None,
         description="Model that also scores the answers: a name, a folder, openai:NAME, or a server's address. "
@@ -82,6 +87,8 @@ class DiagnoseSettings(Settings):
             raise ValueError("suite 'realguardrails' has rules that no program can check; name a judge model")
         if self.controllers == "none" and (self.probe is not None or self.heads is not None):
             raise ValueError("a probe and heads are of use to controllers; name some with controllers")
+        if self.controllers == "none" and self.traces is not None:
+            raise ValueError("traces hold what an agent's loop did; name its controllers")
         if self.controllers != "none" and self.suite == "phone":
             raise ValueError("suite 'phone' shows screens, and an agent's chat has none; leave controllers out")
         return self
@@ -166,6 +173,7 @@ def _run(settings: DiagnoseSettings, dry_run: bool) -> None:
             max_new_tokens=settings.max_new_tokens,
             batch=settings.batch,
             on_progress=lambda done: progress.update(task, completed=done),
+            traces=settings.traces,
         )
     found = summarise(
         answers,
