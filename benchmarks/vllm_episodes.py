@@ -81,17 +81,18 @@ def main() -> None:
     try:
         for name in args.suite:
             suite = load_suite(name, episodes=args.episodes)
-            steps = {"max_steps": args.steps}
             for agent in agents.values():
-                agent.run_many(jobs_of(load_suite(name, episodes=1)), batch=1, **steps)
+                agent.run_many(jobs_of(load_suite(name, episodes=1)), batch=1, max_steps=args.steps)
             jobs = jobs_of(suite)
-            one = timed(lambda jobs=jobs: [agents["transformers"].run(*job, **steps) for job in jobs])
+            one = timed(lambda jobs=jobs: [agents["transformers"].run(*job, max_steps=args.steps) for job in jobs])
             print(f"{name}: transformers, one by one: {one[1]:.1f} s", file=sys.stderr, flush=True)
             jobs = jobs_of(suite)
-            side = timed(lambda jobs=jobs: agents["transformers"].run_many(jobs, batch=args.batch, **steps))
+            side = timed(
+                lambda jobs=jobs: agents["transformers"].run_many(jobs, batch=args.batch, max_steps=args.steps)
+            )
             print(f"{name}: transformers, side by side: {side[1]:.1f} s", file=sys.stderr, flush=True)
             jobs = jobs_of(suite)
-            served = timed(lambda jobs=jobs: agents["vllm"].run_many(jobs, batch=args.batch, **steps))
+            served = timed(lambda jobs=jobs: agents["vllm"].run_many(jobs, batch=args.batch, max_steps=args.steps))
             print(f"{name}: vllm, side by side: {served[1]:.1f} s", file=sys.stderr, flush=True)
             result[name] = {
                 "episodes": len(jobs),
