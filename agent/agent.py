@@ -22,7 +22,8 @@ from homeostat.agent.loop.beginning import beginning
 from homeostat.agent.loop.episode import Episode
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.loop.running import Parts, resumed_episode, started_episode
-from homeostat.agent.models.protocol import Model
+from homeostat.agent.models.protocol import Model, PartlyRecording
+from homeostat.agent.registry import lacking
 from homeostat.agent.run import Run
 from homeostat.controllers.cascade import Cascade
 from homeostat.controllers.contracts import Controller, Demanding
@@ -101,11 +102,7 @@ class Agent:
         self.limits, self.name = limits or LoopLimits(), name
         _unique("sensor", [s.name for s in sensors])
         self.cascade = _cascade(controllers)
-        self.degraded = {
-            s.name: f"needs {', '.join(sorted(s.needs - model.capabilities))}, which {model.name!r} does not offer"
-            for s in sensors
-            if not s.needs <= model.capabilities
-        }
+        self.degraded = {s.name: reason for s in sensors if (reason := lacking(s, model))}
         if self.degraded and not allow_degraded:
             name, reason = next(iter(self.degraded.items()))
             raise ConfigError(f"sensor {name!r} {reason}; drop it, change the model, or set allow_degraded=True")
@@ -227,6 +224,8 @@ class Agent:
                 raise ConfigError(f"{option}=True writes to the run's folder; give run_folder")
         if record_attention and "attention" not in self.model.capabilities:
             raise ConfigError(f"model {self.model.name!r} reads no attention; leave record_attention out")
+        if record_attention and isinstance(self.model, PartlyRecording) and "prompt_keys" not in self.model.records:
+            raise ConfigError(f"model {self.model.name!r} reads whole spans only; leave record_attention out")
         info, judged = beginning(task, env, seed, rules, max_steps)
         folder = Path(run_folder) if run_folder is not None else None
         items = started_episode(

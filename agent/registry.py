@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homeostat.agent.models.protocol import Model, PartlyRecording
 from homeostat.components import component
 from homeostat.data_files import DataError, read_yaml
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import quoted
 from homeostat.plugins import load_plugin, plugins
-from homeostat.sensors.contracts import Capability, Sensor
+from homeostat.sensors.contracts import Capability, ExtendedReadout, Sensor
 
 if TYPE_CHECKING:
     from homeostat.controllers import Cascade
@@ -21,6 +22,7 @@ __all__ = [
     "calibrated",
     "calibration_of",
     "controllers_of",
+    "lacking",
     "left_out",
     "load_rules",
     "make_sensor",
@@ -90,16 +92,31 @@ def sensors_for(
     return tuple(sensors)
 
 
-def left_out(
-    sensors: Iterable[Sensor], wanted: Iterable[str], model: str, capabilities: frozenset[Any]
-) -> dict[str, str]:
+def lacking(sensor: Sensor, model: Model) -> str:
+    """Says why a model can't feed a sensor.
+
+    Args:
+        sensor: The sensor.
+        model: The model.
+
+    Returns:
+        The reason; "" where it can.
+    """
+    if missing := sorted(sensor.needs - model.capabilities):
+        return f"needs {', '.join(missing)}, which {model.name!r} does not offer"
+    if isinstance(model, PartlyRecording) and isinstance(sensor, ExtendedReadout):
+        unread = sorted(sensor.reads.parts - model.records)
+        return f"reads {', '.join(unread)}, which {model.name!r} does not record" if unread else ""
+    return ""
+
+
+def left_out(sensors: Iterable[Sensor], wanted: Iterable[str], model: Model) -> dict[str, str]:
     """Says which wanted sensors an agent does without, and why.
 
     Args:
         sensors: The agent's sensors.
         wanted: The names of the sensors that were to be read.
-        model: The model's name.
-        capabilities: What the model offers.
+        model: The model.
 
     Returns:
         The reason, by the sensor's name.
@@ -110,9 +127,9 @@ def left_out(
         if name == _PROBE:
             continue  # it is there, or the agent could not be built
         sensor = make_sensor(name)
-        lacking = ", ".join(sorted(sensor.needs - capabilities))
-        if lacking and sensor.name not in there:
-            found[sensor.name] = f"needs {lacking}, which {model!r} does not offer"
+        reason = lacking(sensor, model)
+        if reason and sensor.name not in there:
+            found[sensor.name] = reason
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from homeostat.sensors import ConflictProbe
 
 __all__ = ["AgentSpec"]
+
+_QUANTIZED = "it quantises with engine_options, such as quantization=bitsandbytes"
 
 
 class AgentSpec(ModelOptions):
@@ -50,6 +52,9 @@ class AgentSpec(ModelOptions):
         probe: What ``homeostat fit-probe`` wrote, a file or its folder. It makes the sensor ``conflict_probe``, which
             is then read, and which the controllers ``system-reminders`` and ``pull`` need. None takes the model's own
             ``probe.json`` where a controller needs it.
+        engine: What runs the acting model's weights: ``"transformers"``, or ``"vllm"``
+            (:class:`~homeostat.agent.vllm.VLLMModel`). A planner of its own is always loaded with transformers.
+        engine_options: Further arguments of vLLM's engine, such as ``{"max_model_len": 4096}``.
         limits: The limits of an episode.
         memory: How the acting model's key-value cache is thinned in long episodes: a share of the tokens such as 0.25,
             or the fields of :class:`~homeostat.agent.memory.SpanMemory`. None keeps every key.
@@ -68,6 +73,8 @@ class AgentSpec(ModelOptions):
     heads: Path | None = None
     calibration: Path | None = None
     probe: Path | None = None
+    engine: Literal["transformers", "vllm"] = "transformers"
+    engine_options: dict[str, Any] = Field(default_factory=dict)
     limits: LoopLimits = LoopLimits()
     memory: SpanMemory | Annotated[float, Field(gt=0)] | None = None
     redact: bool = True
@@ -115,6 +122,7 @@ class AgentSpec(ModelOptions):
         probe = self._probe()
         self._sensors(frozenset(), probe)
         self._check_served()
+        self._check_engine()
         self._cascade(probe)
 
     def build(self) -> Agent:
@@ -129,20 +137,26 @@ class AgentSpec(ModelOptions):
         """
         from homeostat.agent.agent import Agent
         from homeostat.agent.models.any_model import load_model
-        from homeostat.agent.registry import calibrated, left_out
+        from homeostat.agent.registry import calibrated, lacking, left_out
+        from homeostat.controllers.registry import preset_sensors
 
         set_redaction(self.redact)
         probe = self._probe()
         cascade = self._cascade(probe)
         self._sensors(frozenset(), probe)
         self._check_served()
+        self._check_engine()
         options = self.load_options() if self.memory is None else {**self.load_options(), "memory": self.memory}
+        if self.engine == "vllm":
+            options = {"engine": self.engine, "engine_options": self.engine_options, **self.load_options()}
         model = load_model(self.model, **self._options_of(self.model, options))
-        sensors = calibrated(self._sensors(model.capabilities, probe), self.model, self.calibration)
+        needed = preset_sensors(self.controllers)  # where the model can't feed these, the agent says so
+        fed = tuple(s for s in self._sensors(model.capabilities, probe) if s.name in needed or not lacking(s, model))
+        sensors = calibrated(fed, self.model, self.calibration)
         name = (self.planner or model.style.planner) if cascade.plans else None
         planner = load_model(name, **self._options_of(name, self.other_load_options())) if name else None
         agent = Agent(model, sensors, cascade, limits=self.limits, planner=planner)
-        agent.degraded |= left_out(sensors, self.sensors, model.name, model.capabilities)
+        agent.degraded |= left_out(sensors, self.sensors, model)
         return agent
 
     def _options_of(self, name: str, loading: dict[str, Any]) -> dict[str, Any]:
@@ -163,6 +177,23 @@ class AgentSpec(ModelOptions):
         if is_served(self.model) and (self.planner is None or is_served(self.planner)):
             for option, value in self.chosen_options().items():
                 raise ConfigError(f"{option}={value!r} says how weights are loaded, but {self.model!r} is on a server")
+
+    def _check_engine(self) -> None:
+        """Raises ConfigError for what the engine can't do, before anything is loaded."""
+        if self.engine == "transformers":
+            if self.engine_options:
+                raise ConfigError(f"engine_options={self.engine_options!r} go with engine='vllm'; leave them out")
+            return
+        from homeostat.agent.vllm.engine_options import require_vllm
+
+        if is_served(self.model):
+            raise ConfigError(f"engine={self.engine!r} runs weights, but {self.model!r} is on a server; leave it out")
+        if self.memory is not None:
+            raise ConfigError(f"memory={self.memory!r} thins a cache of transformers; the engine vllm has its own")
+        for name, way in (("device", "vLLM takes the device that it is built for"), ("quantization", _QUANTIZED)):
+            if (value := getattr(self, name)) is not None:
+                raise ConfigError(f"{name}={value!r} is not for the engine vllm: {way}; leave it out")
+        require_vllm()
 
     def _cascade(self, probe: ConflictProbe | None) -> Cascade:
         from homeostat.agent.registry import controllers_of

@@ -57,6 +57,12 @@ class Readout:
         if self.window < 0:
             raise ConfigError(f"window={self.window!r} counts keys; give 0 or more")
 
+    @property
+    def parts(self) -> frozenset[str]:
+        """What is recorded besides span masses: the statistics, ``"keys"`` and ``"window"``."""
+        more = {name for name, wanted in (("keys", self.keys), ("window", self.window)) if wanted}
+        return frozenset((*self.statistics, *more))
+
     def __or__(self, other: Readout) -> Readout:
         """Returns a readout that records everything that either of the two records."""
         return Readout(self.keys | other.keys, max(self.window, other.window), self.statistics | other.statistics)

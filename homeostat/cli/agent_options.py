@@ -20,6 +20,8 @@ __all__ = [
     "CallSeconds",
     "ChatModel",
     "Controllers",
+    "Engine",
+    "EngineOptions",
     "EnvSeconds",
     "EpisodeSeconds",
     "EpisodeTokens",
@@ -62,6 +64,22 @@ BaseUrl = Annotated[
     typer.Option(
         help="With openai:NAME: the address of the OpenAI-compatible server. The key is $OPENAI_API_KEY. "
         "Default: $OPENAI_BASE_URL, else OpenAI."
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=completes("", "transformers", "vllm"),
+        help="What runs the model's weights: transformers, or vllm (docs/how-to/vllm.md). Default: transformers.",
+    ),
+]
+EngineOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine-option",
+        metavar="<name>=<value>",
+        help="With --engine vllm: an argument of vLLM's engine, such as max_model_len=4096. May be given several "
+        "times.",
     ),
 ]
 Controllers = Annotated[
@@ -189,7 +207,7 @@ def agent_from(file: Path | None, defaults: dict[str, Any] | None = None, **opti
         file: A YAML file; None begins with the defaults.
         defaults: Fields that differ from the defaults of ``AgentSpec`` where neither file nor option gives them.
         options: Fields that the command line gives; None leaves a field as it is. Of ``limits``, only the limits that
-            are given replace those of the file.
+            are given replace those of the file. ``engine_options`` are texts such as ``"max_model_len=4096"``.
 
     Returns:
         The specification.
@@ -203,6 +221,10 @@ def agent_from(file: Path | None, defaults: dict[str, Any] | None = None, **opti
     from homeostat.errors import ConfigError
 
     given = {name: value for name, value in options.items() if value is not None}
+    if texts := given.pop("engine_options", None):
+        from homeostat.agent.vllm.engine_options import read_options
+
+        given["engine_options"] = read_options(texts)
     base: dict[str, Any] = dict(defaults or {})
     if file is not None:
         loaded = AgentSpec.load(file)

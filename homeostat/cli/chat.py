@@ -54,6 +54,8 @@ def chat(
     calibration: of.Calibration = None,
     probe: of.Probe = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
+    engine: of.Engine = None,
+    engine_option: of.EngineOptions = None,
     memory: of.Memory = None,
     seed: Annotated[int, typer.Option(help="The seed of sampling.")] = 0,
     max_turns: Annotated[
@@ -122,6 +124,8 @@ def chat(
         probe=probe,
         limits=limits,
         memory=memory,
+        engine=engine,
+        engine_options=engine_option,
         **loading.chosen_options(),
     )
     if spec.model.startswith("homeostat/"):

@@ -57,6 +57,8 @@ def evaluate(
     planner: of.Planner = None,
     heads: of.Heads = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
+    engine: of.Engine = None,
+    engine_option: of.EngineOptions = None,
     memory: of.Memory = None,
     call_seconds: of.CallSeconds = None,
     env_seconds: of.EnvSeconds = None,
@@ -147,7 +149,15 @@ def evaluate(
         from homeostat.cli.eval_table import run_table
 
         base = of.agent_from(
-            agent, _BARE, model=model, base_url=base_url, limits=limits, memory=memory, **loading.chosen_options()
+            agent,
+            _BARE,
+            model=model,
+            base_url=base_url,
+            limits=limits,
+            memory=memory,
+            engine=engine,
+            engine_options=engine_option,
+            **loading.chosen_options(),
         )
         _check_batch(base, batch)
         how = Playing(workers, address, batch)
@@ -177,6 +187,8 @@ def evaluate(
             heads=heads,
             limits=limits,
             memory=memory,
+            engine=engine,
+            engine_options=engine_option,
             **loading.chosen_options(),
         )
         _check_batch(spec, batch)

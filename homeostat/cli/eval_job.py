@@ -102,6 +102,8 @@ def agent_job(
         used = [a for a in thresholds.alarms if agent.calibration is not None or a.sensor in needed]
         arguments |= {"calibration": [a.model_dump() for a in used]} if used else {}
     arguments |= agent.chosen_options()
+    if agent.engine != "transformers":
+        arguments |= {"engine": agent.engine, "engine_options": dict(agent.engine_options)}
     if agent.limits != LoopLimits():
         arguments["agent_limits"] = agent.limits.model_dump(exclude_defaults=True)
     threads = None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)

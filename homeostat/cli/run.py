@@ -56,6 +56,8 @@ def run(
     calibration: of.Calibration = None,
     probe: of.Probe = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
+    engine: of.Engine = None,
+    engine_option: of.EngineOptions = None,
     memory: of.Memory = None,
     seed: Annotated[int, typer.Option(help="The seed of the initial state.")] = 0,
     max_steps: Annotated[int | None, typer.Option(min=1, help="The step budget. Default: the task's own.")] = None,
@@ -158,6 +160,8 @@ def run(
             probe=probe,
             limits=limits,
             memory=memory,
+            engine=engine,
+            engine_options=engine_option,
             **loading.chosen_options(),
         ),
         env=env,

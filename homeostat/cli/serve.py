@@ -31,6 +31,8 @@ def serve(
     calibration: of.Calibration = None,
     probe: of.Probe = None,
     loading: ModelOptions = ModelOptions(),  # noqa: B008
+    engine: of.Engine = None,
+    engine_option: of.EngineOptions = None,
     rules: Annotated[
         Path | None, typer.Option(help="A YAML file of rules for every request: a list of texts, or the key 'rules'.")
     ] = None,
@@ -97,6 +99,8 @@ def serve(
         calibration=calibration,
         probe=probe,
         limits=of.limits_from(None, None, attempts, max_new_tokens, request_seconds, request_tokens),
+        engine=engine,
+        engine_options=engine_option,
         **loading.chosen_options(),
     )
     if "model" not in spec.model_fields_set:
