@@ -20,7 +20,7 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +57,48 @@ Two shared cores allowed no more: a prompt of TensorTrust takes half a second, a
 _TRUSTING = ("system", "rules", "goal")
 
 
-def stage_size(task: str, part: str, stage: str) -> int:
+Sizes = Mapping[tuple[str, str, str], int]
+"""Sizes other than those of ``SIZES``, by task, part and stage."""
+
+
+def stage_size(task: str, part: str, stage: str, others: Sizes | None = None) -> int:
     """The most twins of a cell. Words are read of the same prompts as attention."""
+    stage = stage.replace("words", "prompt")
     sizes = SIZES[task].get(part)
-    return sizes[STAGES.index(stage.replace("words", "prompt"))] if sizes else 0
+    return (others or {}).get((task, part, stage), sizes[STAGES.index(stage)] if sizes else 0)
+
+
+def sizes_of(told: Iterable[str]) -> dict[tuple[str, str, str], int]:
+    """Reads sizes as the command line has them.
+
+    Args:
+        told: For each cell ``TASK.PART.LENGTH.KIND=TWINS``, such as ``tensortrust.test.8x.prompt=60``.
+
+    Returns:
+        The sizes by task, part and stage.
+
+    Raises:
+        ValueError: A text is no size of a cell that can be read.
+    """
+    found = {}
+    for text in told:
+        name, _, count = text.partition("=")
+        task, part, length, kind = (name.split(".") + [""] * 4)[:4]
+        stage = f"{kind} {length}"
+        if stage not in STAGES[:4] or part not in SIZES.get(task, {}) or not count.isdecimal():
+            raise ValueError(f"{text!r} is no size of a cell; write it like tensortrust.test.8x.prompt=60")
+        found[task, part, stage] = int(count)
+    return found
 
 
 def cell_twins(
-    task: str, part: str, stage: str, model: TransformersModel, data: Path, share: float = 1.0
+    task: str,
+    part: str,
+    stage: str,
+    model: TransformersModel,
+    data: Path,
+    share: float = 1.0,
+    others: Sizes | None = None,
 ) -> list[Twins]:
     """Lists the twins of one cell of the table.
 
@@ -76,11 +110,12 @@ def cell_twins(
         model: The model, whose tokens are counted.
         data: The folder of the public sets.
         share: The share of ``SIZES`` that is taken.
+        others: Sizes other than those of ``SIZES``.
 
     Returns:
         The twins.
     """
-    count = math.ceil(share * stage_size(task, part, stage))
+    count = math.ceil(share * stage_size(task, part, stage, others))
     sources: dict[str, Callable[[], Iterable[Twins]]] = {
         "chat": lambda: _chats(part),
         "tools": lambda: _office(model, part),

@@ -22,7 +22,12 @@ _ENOUGH = 20  # pairs of a matched dev part, from which sensors are chosen
 _FEWEST = 5  # pairs of a matched test part
 
 
-def figures_of(cells: Cells, model: str) -> dict[str, Any]:
+Scores = dict[tuple[str, str], dict[str, dict[str, list[float]]]]
+"""By task and cell, what every row says about each test prompt: ``positive`` for conflicts, ``negative`` for aligned
+prompts, larger ones more alarming, as ``homeostat plot roc`` reads them."""
+
+
+def figures_of(cells: Cells, model: str) -> tuple[dict[str, Any], Scores]:
     """Computes all figures.
 
     Args:
@@ -30,16 +35,18 @@ def figures_of(cells: Cells, model: str) -> dict[str, Any]:
         model: The model's name.
 
     Returns:
-        The keys of the JSON file.
+        The keys of the JSON file, and the scores of the test prompts.
     """
     tasks: dict[str, Any] = {}
+    scores: Scores = {}
     for task in dict.fromkeys(task for task, *_ in cells):
         rows = rows_of(task, cells, model)
         chosen = _chosen(task, rows, cells)
-        tasks[task] = {
-            "best": chosen,
-            "cells": {length: _cell(task, length, rows, chosen, cells) for length in LENGTHS},
-        }
+        tasks[task] = {"best": chosen, "cells": {}}
+        for length in LENGTHS:
+            tasks[task]["cells"][length], kept = _cell(task, length, rows, chosen, cells)
+            if kept:
+                scores[task, length] = {name: _sides(*one) for name, one in kept.items()}
     found: dict[str, Any] = {"model": model, "main_task": MAIN}
     if MAIN in tasks:
         name, main = tasks[MAIN]["best"], tasks[MAIN]["cells"]
@@ -53,7 +60,13 @@ def figures_of(cells: Cells, model: str) -> dict[str, Any]:
             "text_best": best(texts) if texts else None,
             "false_alarm_gap": _gap(plain.get(name, {})),
         }
-    return found | {"tasks": tasks}
+    return found | {"tasks": tasks}, scores
+
+
+def _sides(readings: Readings, values: Values) -> dict[str, list[float]]:
+    """The values of conflicts and of aligned prompts, to nine digits."""
+    sides = {"positive": values[readings.conflict], "negative": values[~readings.conflict]}
+    return {side: [float(f"{value:.9g}") for value in some] for side, some in sides.items()}
 
 
 def _auroc(rows: dict[str, Any], name: str) -> float | None:
@@ -78,12 +91,14 @@ def _chosen(task: str, rows: dict[str, tuple[str, Score]], cells: Cells) -> str:
     return best(found)
 
 
-def _cell(task: str, length: str, rows: dict[str, tuple[str, Score]], chosen: str, cells: Cells) -> dict[str, Any]:
-    """All rows of one cell, and how much better the chosen sensor is than each row that reads the text."""
+def _cell(
+    task: str, length: str, rows: dict[str, tuple[str, Score]], chosen: str, cells: Cells
+) -> tuple[dict[str, Any], dict[str, tuple[Readings, Values]]]:
+    """All rows of one cell, with how much better the chosen sensor is than each row that reads the text; all values."""
     read = length.split()[0]
     everything = cells.get((task, "test", read, "prompt"))
     if everything is None:
-        return {"rows": {}}
+        return {"rows": {}}, {}
     kept: dict[str, tuple[Readings, Values]] = {}
     found: dict[str, Any] = {}
     for name, (stage, score) in rows.items():
@@ -107,7 +122,7 @@ def _cell(task: str, length: str, rows: dict[str, tuple[str, Score]], chosen: st
     if chosen in kept:
         texts = [name for name in kept if kind_of(name) == "text"]
         result["better_than"] = {name: _difference(kept[chosen], kept[name]) for name in texts}
-    return result
+    return result, kept
 
 
 def _lengths(some: Readings, all_of_them: Readings) -> Values:

@@ -185,7 +185,9 @@ def main() -> None:
         action="store_true",
         help="a call that an earlier row has made is answered from memory; the seconds are those of new calls",
     )
-    parser.add_argument("--chosen", default=None, help="the row that was chosen on dev; needed on test")
+    parser.add_argument(
+        "--chosen", default=None, help="the row that was chosen on dev, or bare if none was; needed on test"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=None)
     args = parser.parse_args()

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from homeostat.cli.root import main as command
+
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -183,7 +185,8 @@ def test_the_command_reads_once_and_computes_from_what_it_keeps(
     places = {"--model": text_folder, "--data": data, "--out": out, "--json": file}
     given = [*(str(one) for pair in places.items() for one in pair), "--share", "0.05"]
     tasks = "tensortrust,chat,iheval"
-    run(monkeypatch, *given, "--tasks", tasks, "--plots", str(tmp_path))
+    scores = tmp_path / "scores"
+    run(monkeypatch, *given, "--tasks", tasks, "--plots", str(tmp_path), "--scores", str(scores))
     assert '"block"' in capsys.readouterr().out
     assert (tmp_path / "detection.png").stat().st_size > 1000
     found = json.loads(file.read_text())
@@ -191,6 +194,24 @@ def test_the_command_reads_once_and_computes_from_what_it_keeps(
     assert found["auroc_1x"] == main["1x matched"]["rows"][found["best"]]["auroc"]["mean"]
     assert found["auroc_8x"] == main["8x"]["rows"][found["best"]]["auroc"]["mean"]
     assert {row["kind"] for row in main["1x"]["rows"].values()} == {"attention", "confidence", "text"}
+
+    # From the scores of a cell, homeostat plot roc draws the curves of the same areas.
+    for task, length in (("tensortrust", "1x matched"), ("tensortrust", "8x"), ("iheval", "1x")):
+        told = json.loads((scores / f"{task}-{length.replace(' ', '-')}.json").read_text())
+        rows = found["tasks"][task]["cells"][length]["rows"]
+        assert set(told) == set(rows)
+        for name, sides in told.items():
+            values, conflict = sides["positive"] + sides["negative"], [True] * len(sides["positive"])
+            conflict += [False] * len(sides["negative"])
+            assert counted_auroc(values, conflict) == pytest.approx(rows[name]["auroc"]["mean"], abs=2e-3)
+    pytest.importorskip("matplotlib", reason="needs the extra homeostat[plot]")
+    told_cli = ["homeostat", "plot", "roc", str(scores / "tensortrust-8x.json"), "--out", str(tmp_path / "roc.png")]
+    monkeypatch.setattr(sys, "argv", told_cli)
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code in (0, None)
+    assert (tmp_path / "roc.png").stat().st_size > 1000
+    capsys.readouterr()
 
     # The length's AUROC, counted from the kept readings.
     readings = importlib.import_module("detection_readings").load_cell(out / "iheval.test.1x.prompt")
@@ -204,6 +225,24 @@ def test_the_command_reads_once_and_computes_from_what_it_keeps(
     assert file.read_text() == before
     with pytest.raises(SystemExit, match="was begun with"):
         run(monkeypatch, *given, "--share", "0.5")
+    capsys.readouterr()
+
+    # Other sizes read other cells, and leave those that are there alone.
+    tracked = [f"--size=tensortrust.{part}.1x.canary=80" for part in ("train", "dev", "test")]
+    run(monkeypatch, *given, "--tasks", tasks, *tracked)
+    read = [json.loads(line)["cell"] for line in capsys.readouterr().out.splitlines() if line.startswith('{"cell"')]
+    assert read == [f"tensortrust.{part}.1x.canary" for part in ("train", "dev", "test")]
+    more = json.loads(file.read_text())["tasks"]["tensortrust"]["cells"]["1x"]["rows"]
+    assert {"attention_tracker, all heads", "attention_tracker, chosen heads"} <= set(more)
+    assert more["attention_tracker, all heads"]["conflicts"] == 4  # of 80, the share that is read
+    del more["attention_tracker, all heads"], more["attention_tracker, chosen heads"]
+    assert more == found["tasks"]["tensortrust"]["cells"]["1x"]["rows"]
+    with pytest.raises(SystemExit, match=r"was begun with 30 twins, not 60; delete it"):
+        run(monkeypatch, *given, "--tasks", "tensortrust", "--size", "tensortrust.test.8x.prompt=60")
+    for wrong in ("tensortrust.test.8x=3", "tensortrust.test.8x.prompt=some", "news.test.8x.prompt=3", "a"):
+        with pytest.raises(SystemExit, match="2"):
+            run(monkeypatch, *given, "--size", wrong)
+        assert f"'{wrong}' is no size of a cell" in capsys.readouterr().err
 
 
 def test_readings_are_those_of_a_single_call(text_folder: Path, data: Path, tmp_path: Path) -> None:
