@@ -22,9 +22,8 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from homeostat.agent.vllm.engine_call import EngineAnswer, EngineCall, EngineRow
-from homeostat.agent.vllm.engine_options import engine_arguments, import_vllm, quiet_imports
+from homeostat.agent.vllm.engine_options import engine_arguments, import_vllm, one_line, quiet_imports
 from homeostat.errors import ConfigError, HomeostatError, ModelError
-from homeostat.foreign_text import clipped, visible
 
 __all__ = ["VLLMEngine"]
 
@@ -32,7 +31,6 @@ _TICK = 0.1
 """Seconds after which a call looks again whether it has to end."""
 _GRACE = 2.0
 """Seconds that a call may go on after its end, to abort it and to fetch what was read of it."""
-_LONGEST = 300
 
 
 class VLLMEngine:
@@ -155,7 +153,7 @@ class VLLMEngine:
             self._llm = AsyncLLM.from_engine_args(arguments)
         except Exception as error:
             raise ModelError(
-                f"vLLM can't load model {self.name!r}: {_line(error)}; what it wrote above says more"
+                f"vLLM can't load model {self.name!r}: {one_line(error)}; what it wrote above says more"
             ) from None
         told: list[dict[str, Any]] = await self._asked("homeostat_setup")
         if refused := next((rank["refused"] for rank in told if rank["refused"]), ""):
@@ -284,13 +282,7 @@ class VLLMEngine:
             return error
         if isinstance(error, EngineDeadError) or self._llm is None or self._llm.errored:
             return self._dead()
-        return ModelError(f"{self.name!r}: vLLM refuses the call: {_line(error)}")
-
-
-def _line(error: BaseException) -> str:
-    """An error of vLLM on one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return clipped(visible(text), _LONGEST)
+        return ModelError(f"{self.name!r}: vLLM refuses the call: {one_line(error)}")
 
 
 _OPEN: weakref.WeakSet[VLLMEngine] = weakref.WeakSet()

@@ -17,7 +17,7 @@ import yaml
 from homeostat.errors import ConfigError
 from homeostat.foreign_text import clipped, quoted, visible
 
-__all__ = ["EXTENSION", "engine_arguments", "import_vllm", "quiet_imports", "read_options", "require_vllm"]
+__all__ = ["EXTENSION", "engine_arguments", "import_vllm", "one_line", "quiet_imports", "read_options", "require_vllm"]
 
 EXTENSION = "homeostat.agent.vllm.worker.AttentionWorker"
 """The class that vLLM mixes into its workers."""
@@ -29,6 +29,7 @@ _OURS = {
     "logprobs_mode": "log-probabilities are those of the distribution that tokens are drawn from",
 }
 """The arguments that can't be given as options, with the reason."""
+_LONGEST = 300
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
@@ -52,7 +53,7 @@ def import_vllm() -> None:
         with quiet_imports():
             importlib.import_module("vllm.v1.engine.async_llm")
     except Exception as error:
-        raise ConfigError(f"vLLM can't be imported: {type(error).__name__}: {_line(error)}; reinstall it") from None
+        raise ConfigError(f"vLLM can't be imported: {type(error).__name__}: {one_line(error)}; reinstall it") from None
 
 
 @contextlib.contextmanager
@@ -120,7 +121,7 @@ def engine_arguments(source: str, dtype: str | None, revision: str | None, optio
     try:
         return AsyncEngineArgs(**given)
     except Exception as error:  # vLLM's checks raise what they like
-        raise ConfigError(f"vLLM refuses the engine's options {quoted(dict(options))}: {_line(error)}") from None
+        raise ConfigError(f"vLLM refuses the engine's options {quoted(dict(options))}: {one_line(error)}") from None
 
 
 def read_options(texts: Sequence[str]) -> dict[str, Any]:
@@ -151,5 +152,13 @@ def read_options(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _line(error: BaseException) -> str:
-    return clipped(visible(" ".join(str(error).split()) or type(error).__name__), 240)
+def one_line(error: BaseException) -> str:
+    """Writes an error of vLLM on one line of bounded length.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Its message, or the name of its class where it has none.
+    """
+    return clipped(visible(" ".join(str(error).split()) or type(error).__name__), _LONGEST)
