@@ -61,7 +61,7 @@ class Wanted(BaseModel):
         if given is True:
             return cls()
         if not isinstance(given, Mapping):
-            raise ConfigError(f"homeostat={str(given)[:40]!r}: pass true, or an object such as {{'rows': 8}}")
+            raise ConfigError(f"homeostat={repr(given)[:40]}: pass true, or an object such as {{'rows': 8}}")
         try:
             return cls.model_validate(given)
         except ValidationError as error:

@@ -56,7 +56,7 @@ class Engine:
             options = {"temperature": 0, "max_tokens": tokens, "ignore_eos": True, **more}
             params.append(SamplingParams(extra_args=extra, **options))
         outs = self.llm.generate([{"prompt_token_ids": given} for given, _ in asked], params, use_tqdm=False)
-        keys = [request.key for _, request in asked if isinstance(request, SpanRequest)]
+        keys = sorted({request.key for _, request in asked if isinstance(request, SpanRequest)})
         taken = self.llm.collective_rpc("homeostat_take", args=(keys,))[0] if keys else {}
         found = [taken.get(request.key) if isinstance(request, SpanRequest) else None for _, request in asked]
         return [list(out.outputs[0].token_ids) for out in outs], found, outs
@@ -181,7 +181,7 @@ def test_a_gain_adds_its_logarithm_to_the_scores(engine: Engine, eager: Any) -> 
         ('"samples": 0', "samples"),
         ('"steer": [{"span": "nowhere", "gain": 2.0}]', "nowhere"),
         ('"steer": [{"span": "goal", "gain": -1}]', "gain"),
-        ('"steer": [{"span": "goal", "floor": 0.3}]', "floor"),
+        ('"steer": [{"span": "goal", "stretch": -3}]', "stretch"),
         ('"steer": [{"no": 1}]', "no"),
     ],
 )
