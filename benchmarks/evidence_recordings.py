@@ -1,6 +1,8 @@
 """Measures answers to questions about screen recordings: the bare model, and what controllers make of it.
 
-    python benchmarks/evidence_recordings.py --questions 100 --rows runs/recordings.jsonl --json recordings.json
+    python benchmarks/evidence_recordings.py --fit weights.json --questions 80
+    python benchmarks/evidence_recordings.py --questions 100 --weights weights.json \\
+        --rows runs/recordings.jsonl --json recordings.json
 
 The questions are those of the suite ``recording``, with a recording each. Every row answers the same questions in the
 agent's loop:
@@ -8,6 +10,7 @@ agent's loop:
 - ``bare``: one greedy answer.
 - ``cyberv``: CyberV (arXiv 2506.07971) as its authors run it, with the constants of VideoMMMU.
 - ``our forest``: eight answers to one prompt, weighed by our score forest; a second look if the vote is weak.
+- ``fitted forest``: the same with weights that ``--fit`` computed from dev questions (``--weights``).
 - ``majority``: eight answers to one prompt; the most frequent one.
 - ``second look``: eight answers to one prompt, and always a second look at the key frames: those that lost attention.
 - ``evidence``: one greedy answer to a prompt that shows once more the frames with the answer. It is no method, because
@@ -23,18 +26,21 @@ import argparse
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from forest_weights import judged, read
 from journal import Journal
 
 from homeostat import Agent, TransformersModel
 from homeostat.agent.events import Decide
 from homeostat.agent.prompts import act_prompt
-from homeostat.controllers import Reconsider
+from homeostat.controllers import Candidate, Reconsider
 from homeostat.controllers.decisions import Reminder
+from homeostat.controllers.forest import CYBERV, answer_of
+from homeostat.controllers.forest_fit import fit_weights
 from homeostat.envs.harness import load_suite, newcombe_paired, wilson
 from homeostat.envs.mobile_use import parse_action
 from homeostat.envs.phone.recordings import RecordingEnv
@@ -53,14 +59,33 @@ class Row:
     sensors: Sequence[Sensor] = field(default_factory=tuple)
 
 
-def rows_of() -> dict[str, Row]:
+def fitted_weights(model: TransformersModel, split: str, questions: int, seed: int) -> dict[str, float]:
+    """The weights of the forest's trees that tell right from wrong answers best: eight answers to each question."""
+    env, trees, labels = RecordingEnv(split=split), list[Mapping[str, float]](), list[bool]()
+    for case in load_suite("recording", split=split, episodes=questions, seed=seed).cases():
+        info, seen = env.reset_task(case.task, seed=case.seed), env.observe()
+        prompt = act_prompt(model.style, goal=info.goal, rules=(), history=(), observation=seen)
+        attempts = [*model.generate(prompt), *model.generate(prompt, n=7, temperature=1.0, seed=case.seed)]
+        candidates = [read(model, prompt, attempt, info.goal, seen) for attempt in attempts]
+        right = answer_of(Candidate(text="", action=env.oracle()), ())
+        if (verdict := judged(candidates, (), CYBERV)) is not None:
+            trees += verdict.trees
+            labels += [answer_of(candidate, ()) == right for candidate in candidates]
+    print(f"{sum(labels)} of {len(labels)} answers are right")
+    return fit_weights(trees, labels)
+
+
+def rows_of(weights: dict[str, float] | None = None) -> dict[str, Row]:
     strict = (Confidence.cyberv_probability(), AttentionDrift.cyberv(), Repetition.cyberv())
     ours = (Confidence(), AttentionDrift(), Repetition.cyberv())
     vote: dict[str, Any] = {"when": "always", "n": 8, "temperature": 1.0}
+    forest = Reconsider.one_prompt()
+    fitted = {"fitted forest": Row((forest.model_copy(update={"weights": weights}),), ours)} if weights else {}
     return {
         "bare": Row(),
         "cyberv": Row((Reconsider.cyberv(),), strict),
-        "our forest": Row((Reconsider.one_prompt(),), ours),
+        "our forest": Row((forest,), ours),
+        **fitted,
         "majority": Row((Reconsider(name="majority", weights={"rep": 1.0}, rounds=0, theta=0.0, **vote),), ours),
         "second look": Row((Reconsider(name="second-look", theta=1.0, **vote),), ours),
     }
@@ -139,10 +164,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="Which questions.")
     parser.add_argument("--only", default="", help="Only these rows, separated by commas.")
     parser.add_argument("--dtype", default="float32", help="The precision of the weights.")
-    parser.add_argument("--rows", type=Path, required=True, help="The finished answers, as JSON lines.")
-    parser.add_argument("--json", type=Path, required=True, help="Write the figures here.")
+    parser.add_argument("--fit", type=Path, help="Only fit the forest's weights, on dev questions; write them here.")
+    parser.add_argument("--weights", type=Path, help="The fitted weights, for the row 'fitted forest'.")
+    parser.add_argument("--rows", type=Path, help="The finished answers, as JSON lines.")
+    parser.add_argument("--json", type=Path, help="Write the figures here.")
     args = parser.parse_args()
-    model, journal, rows = TransformersModel.load(args.model, dtype=args.dtype), Journal(args.rows), rows_of()
+    model = TransformersModel.load(args.model, dtype=args.dtype)
+    if args.fit is not None:
+        weights = fitted_weights(model, "dev", args.questions, args.seed)
+        args.fit.write_text(json.dumps(weights, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(weights))
+        return
+    if args.rows is None or args.json is None:
+        parser.error("give --rows and --json, or --fit")
+    rows = rows_of(json.loads(args.weights.read_text(encoding="utf-8")) if args.weights else None)
+    journal = Journal(args.rows)
     names = args.only.split(",") if args.only else [*rows, "evidence"]
     env = RecordingEnv(split=args.split)
     for case in load_suite("recording", split=args.split, episodes=args.questions, seed=args.seed).cases():

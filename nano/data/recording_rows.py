@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,12 +11,11 @@ import numpy as np
 import torch
 
 from homeostat.nano.data.packing import IGNORE, Packer
-from homeostat.nano.data.recordings import RecordingExample, Watched
+from homeostat.nano.data.recordings import TITLE_ROW, TOAST, TOAST_ROW, RecordingExample, Watched
 
 __all__ = ["Aligned", "RecordingRow", "encode_recording"]
 
 _IMAGE = "<image>"
-_TITLE_ROW = 1
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,14 @@ class RecordingRow:
         patches: (N,) int64: for each image token of the row, its patch among all F · P.
         pixels: (F, 3, H, W) float32 in [−1, 1].
         match: From each word of a branch to the patches that show it.
-        before: From the title of each frame in which an app came to the front to the title of the one before.
+        before: From the title of each frame in which an app came to the front to the title of the one before; from the
+            first one to the beginning of the text.
+        whose: From each message that something was deleted to the title of its frame.
         look: From each position before a token of an answer to the patches that show the answer.
         copy: From each position before a token of an option's text to that token in the question.
+        about: From the same positions to what the question is about, in the question.
+        hop: From the same positions to the title of the app that an order is about.
+        tally: From the same positions to the beginning of the text and to one patch for each thing to be counted.
         kinds: The kind of each question.
         seen: (F · P, width) the image features, where they are known; ``pixels`` is not needed then.
     """
@@ -73,6 +78,10 @@ class RecordingRow:
     before: Aligned
     look: Aligned
     copy: Aligned
+    whose: Aligned
+    about: Aligned
+    hop: Aligned
+    tally: Aligned
     kinds: tuple[str, ...]
     seen: torch.Tensor | None = None
 
@@ -142,17 +151,32 @@ def encode_recording(packer: Packer, example: RecordingExample) -> RecordingRow:
             there = shown.get(int(words[i]), [])
             own = copies[int(branch[i])]
             match[i] = there + [own[p - first] for p in there if p - first in own]
-    titles = [[place(f, c) for c in example.cells[f] if c[1] == _TITLE_ROW] for f in example.visits]
-    before = {i: old for old, new in pairwise(titles) for i in new}
+    titles = [[place(f, c) for c in example.cells[f] if c[1] == TITLE_ROW] for f in example.visits]
+    before = {i: old for old, new in pairwise([[0], *titles]) for i in new}
+    whose = {
+        place(f, c): [place(f, t) for t in cells if t[1] == TITLE_ROW]
+        for f, cells in enumerate(example.cells)
+        for c, word in cells.items()
+        if c[1] == TOAST_ROW and word == TOAST
+    }
     look: dict[int, list[int]] = {}
     copy: dict[int, list[int]] = {}
+    about: dict[int, list[int]] = {}
+    hop: dict[int, list[int]] = {}
+    tally: dict[int, list[int]] = {}
     for n, watched in enumerate(example.watched, start=1):
         evidence = [place(e.frame, c) for e in watched.evidence for c in e.cells]
         evidence += [copies[n][p - first] for p in evidence if p - first in copies[n]]
         mine = (branch == n).nonzero()[:, 0].tolist()
         said = [i for i in mine if labels[i] != IGNORE]
         look |= dict.fromkeys(said, evidence)
-        copy |= _copied(packer, watched, mine[0], said)
+        copied, asked = _copied(packer, watched, mine[0], said)
+        copy |= copied
+        about |= dict.fromkeys(copied, asked)
+        to = [place(e.frame, c) for e in watched.hop for c in e.cells]
+        hop |= dict.fromkeys(copied, to + [copies[n][p - first] for p in to if p - first in copies[n]])
+        counted = [place(e.frame, c) for e in watched.tally for c in e.cells]
+        tally |= dict.fromkeys(copied, [0, *counted] if counted else [])
     pixels = np.stack(example.frames).astype(np.float32) / 127.5 - 1.0
     return RecordingRow(
         ids,
@@ -165,7 +189,7 @@ def encode_recording(packer: Packer, example: RecordingExample) -> RecordingRow:
         _aligned(match, length),
         _aligned(before, length),
         _aligned(look, length),
-        _aligned(copy, length),
+        *(_aligned(pairs, length) for pairs in (copy, whose, about, hop, tally)),
         tuple(w.kind for w in example.watched),
     )
 
@@ -177,8 +201,11 @@ def _spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _copied(packer: Packer, watched: Watched, first: int, said: list[int]) -> dict[int, list[int]]:
-    """From the position before each token of the option in the answer to its tokens in the question."""
+def _copied(packer: Packer, watched: Watched, first: int, said: list[int]) -> tuple[dict[int, list[int]], list[int]]:
+    """From the position before each token of the option in the answer to its tokens in the question.
+
+    Also the tokens of what the question is about.
+    """
     chat = next(p for p in packer.chat(watched.question.prompt).split(_IMAGE) if watched.asked in p)
     asked = _spans(packer.tokenizer, chat)
     begin = chat.index(watched.asked) + watched.at
@@ -190,4 +217,8 @@ def _copied(packer: Packer, watched: Watched, first: int, said: list[int]) -> di
         if start <= left < end:
             there = range(begin + left - start, begin + right - start)
             found[position] = [first + i for i, (s, e) in enumerate(asked) if s < there.stop and e > there.start]
-    return found
+    filled = re.search(rf"(?<!\w){re.escape(watched.about)}(?!\w)", watched.asked) if watched.about else None
+    if filled is None:
+        return found, []
+    left, right = (chat.index(watched.asked) + i for i in filled.span())
+    return found, [first + i for i, (s, e) in enumerate(asked) if s < right and e > left]

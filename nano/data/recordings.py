@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,18 +23,27 @@ from homeostat.envs.phone.recordings import (
 )
 from homeostat.envs.phone.recordings.env import asked
 from homeostat.envs.phone.recordings.evidence import Evidence, evidence_of, visits
+from homeostat.envs.phone.recordings.record import Recording
 from homeostat.envs.phone.tasks.words import Split, Words
 from homeostat.nano.data.examples import Question
+from homeostat.nano.data.related_words import RELATED_WORDS
 from homeostat.observation import Observation
 
-__all__ = ["RecordingExample", "Watched", "recording_examples"]
+__all__ = ["TITLE_ROW", "TOAST", "TOAST_ROW", "RecordingExample", "Watched", "recording_examples"]
 
-_TRIES = 60  # further questions that are tried for each recording; about a tenth fits it
-_DECIDING = frozenset({"first", "last", "after", "before", "next"})
-_LOOSE = 0.5  # the share of training questions whose words are changed
-_THINKING, _AGAIN = 0.04, 0.08  # the shares of questions with a reminder alone, and with frames shown once more
+TITLE_ROW = 1
+"""The row of cells with the title of a screen."""
+TOAST_ROW, TOAST = 15, "deleted"
+"""The row of the message after a deletion, and its text."""
+
+_TRIES = 200  # further questions that are tried for each recording; about a tenth fits it
+_EACH = 2  # the most questions of a form about one recording
+_DECIDING = frozenset({*RELATED_WORDS, "times", "often", "deleted"})
+_LOOSE = 0.6  # the share of training questions whose words are changed
+_THINKING, _AGAIN = 0.04, 0.25  # the shares of questions with a reminder alone, and with frames shown once more
 _RIGHT_FRAMES = 0.75  # the share of second looks at the frames that show the answer
-_CHANGED = 0.2  # the share of words that are left out or replaced in such a question
+_CHANGED = 0.25  # the share of words that are left out or replaced in such a question
+_RELATED = 0.4  # the share of deciding words that a related word stands for in such a question
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,10 @@ class Watched:
         form: The form within the kind.
         evidence: The cells that show the answer.
         again: The frames that the prompt shows once more, as for a second look.
+        about: What the question is about: the app, the field, the title or the kind of items that its phrasing was
+            filled with; "" for none.
+        hop: The cells with the title of the app that an order is about.
+        tally: For a count, one cell for each thing to be counted.
     """
 
     question: Question
@@ -59,6 +73,9 @@ class Watched:
     form: str
     evidence: tuple[Evidence, ...]
     again: tuple[int, ...] = ()
+    about: str = ""
+    hop: tuple[Evidence, ...] = ()
+    tally: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,26 +95,62 @@ class RecordingExample:
     watched: tuple[Watched, ...]
 
 
-def _loosened(about: RecordingQuestion, rng: random.Random, words: Words) -> str:
-    """The question with some words left out or replaced by made-up ones; never a deciding word or a filled-in one."""
-    for template in PHRASINGS[about.form]["train"]:
+def _filled(about: RecordingQuestion, split: Split) -> tuple[list[str], tuple[str, ...]]:
+    """The phrasing of a question, cut at its gaps, and what fills them."""
+    for template in PHRASINGS[about.form][split]:
         pieces = re.split(r"(\{\w+\})", template)
         pattern = "".join("(.+)" if p.startswith("{") else re.escape(p) for p in pieces)
         if found := re.fullmatch(pattern, about.question):
-            filled = iter(found.groups())
-            kept = []
-            for piece in pieces:
-                if piece.startswith("{"):
-                    kept.append(next(filled))
-                    continue
-                for word in piece.split():
-                    draw = rng.random()
-                    if word.strip("?.,") in _DECIDING or draw > _CHANGED:
-                        kept.append(word)
-                    elif draw > _CHANGED / 2:
-                        kept.append(words.noun() + ("?" if word.endswith("?") else ""))
-            return " ".join(kept).replace(" ?", "?").replace(" ,", ",").replace(" .", ".")
-    return about.question
+            return pieces, found.groups()
+    return [about.question], ()
+
+
+def _loosened(pieces: Sequence[str], values: Sequence[str], rng: random.Random, words: Words) -> str:
+    """The question with some words left out or replaced by made-up ones, and deciding words by related ones."""
+    filled, kept = iter(values), list[str]()
+    for piece in pieces:
+        if piece.startswith("{"):
+            kept.append(next(filled))
+            continue
+        for word in piece.split():
+            draw, bare = rng.random(), word.strip("?.,")
+            if bare in _DECIDING:
+                related = RELATED_WORDS.get(bare)
+                kept.append(word.replace(bare, rng.choice(related)) if related and draw < _RELATED else word)
+            elif draw > _CHANGED:
+                kept.append(word)
+            elif draw > _CHANGED / 2:
+                kept.append(words.noun() + ("?" if word.endswith("?") else ""))
+    return " ".join(kept).replace(" ?", "?").replace(" ,", ",").replace(" .", ".")
+
+
+def _title(recording: Recording, frame: int) -> tuple[Evidence, ...]:
+    """The last cell of a frame's title, which shows its whole word."""
+    row = [cell for cell in recording.cells[frame] if cell[1] == TITLE_ROW]
+    return (Evidence(frame, (max(row),)),) if row else ()
+
+
+def _helpers(
+    about: RecordingQuestion, evidence: Sequence[Evidence]
+) -> tuple[tuple[Evidence, ...], tuple[Evidence, ...]]:
+    """Where the app that an order is about came to the front, and the cells that a count counts."""
+    recording, shown = about.recording, [frame for frame, _ in visits(about.recording)]
+    if about.form in ("next app", "app before") and evidence:
+        at = shown.index(evidence[0].frame) + (-1 if about.form == "next app" else 1)
+        return _title(recording, shown[at]), ()
+    if about.form == "times opened":
+        counted = [_title(recording, e.frame) for e in evidence]
+    elif about.form == "times deleted":
+        counted = [_toast(recording, e.frame + 1) for e in evidence]
+    else:
+        return (), ()
+    return (), sum(counted, ()) if all(counted) else ()
+
+
+def _toast(recording: Recording, frame: int) -> tuple[Evidence, ...]:
+    """The last cell of the message that something was deleted."""
+    row = [cell for cell, word in recording.cells[frame].items() if word == TOAST and cell[1] == TOAST_ROW]
+    return (Evidence(frame, (max(row),)),) if row else ()
 
 
 def _watched(
@@ -108,6 +161,9 @@ def _watched(
     evidence: tuple[Evidence, ...],
     again: tuple[int, ...],
     reminder: str,
+    filled: str,
+    hop: tuple[Evidence, ...],
+    tally: tuple[Evidence, ...],
 ) -> Watched:
     seen = Observation(frames[-1], (), "", tuple(frames))
     goal = asked(about).replace(about.question, text, 1)
@@ -116,7 +172,8 @@ def _watched(
     option = about.options[about.answer]
     answer = format_action(Answer(text=option), style.grid(seen))
     at = goal.index(f"{'abcd'[about.answer]}) {option}", len(text)) + 3
-    return Watched(Question("watch", prompt, answer), goal, option, at, about.kind, about.form, evidence, again)
+    question = Question("watch", prompt, answer)
+    return Watched(question, goal, option, at, about.kind, about.form, evidence, again, filled, hop, tally)
 
 
 def _second_look(rng: random.Random, evidence: Sequence[Evidence], n: int) -> tuple[tuple[int, ...], str]:
@@ -154,6 +211,16 @@ def _needed(about: RecordingQuestion, evidence: Sequence[Evidence]) -> tuple[int
     elif about.kind == "cause":
         low, high = max(low - 1, 0), min(high + 1, last)
     return low, high
+
+
+def _few(questions: Sequence[RecordingQuestion]) -> list[RecordingQuestion]:
+    """At most so many questions of each form."""
+    found, counts = list[RecordingQuestion](), Counter[str]()
+    for question in questions:
+        counts[question.form] += 1
+        if counts[question.form] <= _EACH:
+            found.append(question)
+    return found
 
 
 def _cut(rng: random.Random, low: int, high: int, n: int, window: int) -> tuple[int, int]:
@@ -195,7 +262,7 @@ def recording_examples(
             recording = first.recording
             more = list(further_questions(recording, split, rng, further))
             common = [q for q in more if q.form == "times opened" and q.options[q.answer] == "1"]
-            questions = [first, *(q for q in more if q not in common), *common[:1]]
+            questions = _few([first, *(q for q in more if q not in common), *common[:1]])
             found = [(q, evidence_of(q)) for q in questions]
             needed = [_needed(q, e) for q, e in found]
             shown = [frame for frame, _ in visits(recording)]
@@ -208,10 +275,16 @@ def recording_examples(
                 for (about, evidence), (low, high) in zip(found, needed, strict=True):
                     if begin <= low and high < end:
                         loose = split == "train" and rng.random() < _LOOSE
-                        text = _loosened(about, rng, words) if loose else about.question
-                        moved = tuple(Evidence(e.frame - begin, e.cells) for e in evidence)
+                        pieces, values = _filled(about, split)
+                        text = _loosened(pieces, values, rng, words) if loose else about.question
+                        moved, hop, tally = (
+                            tuple(Evidence(e.frame - begin, e.cells) for e in found)
+                            for found in (evidence, *_helpers(about, evidence))
+                        )
                         look = _second_look(rng, moved, end - begin) if split == "train" else ((), "")
-                        watched.append(_watched(style, about, text, recording.frames[begin:end], moved, *look))
+                        filled = values[0] if values else ""
+                        seen = recording.frames[begin:end]
+                        watched.append(_watched(style, about, text, seen, moved, *look, filled, hop, tally))
                 yield RecordingExample(
                     recording.frames[begin:end],
                     recording.cells[begin:end],

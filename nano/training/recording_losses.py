@@ -7,7 +7,7 @@ here with three changes, none of which alters what it computes for an answer:
 - The last layer runs only at the positions that predict an answer.
 - The image features are computed once, as the vision tower is not trained.
 
-Besides the answers' cross-entropy there are four losses of guided attention (see
+Besides the answers' cross-entropy there are eight losses of guided attention (see
 :mod:`homeostat.nano.training.guidance`).
 """
 
@@ -25,7 +25,17 @@ from homeostat.nano.model import MATCHING_LAYER
 
 __all__ = ["WEIGHTS", "image_features", "recording_losses", "right_answers", "run_row"]
 
-WEIGHTS = {"answer": 1.0, "match": 0.25, "before": 0.25, "look": 0.5, "copy": 0.5}
+WEIGHTS = {
+    "answer": 1.0,
+    "match": 0.25,
+    "before": 0.25,
+    "about": 0.25,
+    "whose": 0.25,
+    "hop": 0.5,
+    "look": 0.5,
+    "tally": 0.5,
+    "copy": 0.5,
+}
 """The weights of the losses."""
 _LEAST = -30.0  # the least log-probability that counts, where a head gives its targets none
 
@@ -55,8 +65,8 @@ def run_row(model: Any, row: RecordingRow, kept: float = 1.0) -> tuple[torch.Ten
 
     Returns:
         The last hidden states (N, width) of the N positions that predict an answer's token, in order. And the losses of
-        the guided heads: ``match``, ``before``, ``look`` and ``copy``, each the mean of −log of the attention's mass on
-        the right positions; those without such positions are left out.
+        the guided heads, by the name of the alignment in ``row``: the mean of −log of the attention's mass on the right
+        positions, or for ``tally`` the divergence from equal shares; those without such positions are left out.
     """
     text, device = model.model.language_model, row.ids.device
     image = row.ids == model.config.image_token_id
@@ -86,7 +96,8 @@ def run_row(model: Any, row: RecordingRow, kept: float = 1.0) -> tuple[torch.Ten
         for head, aligned, name in heads.get(i, ()):
             if len(aligned.at):
                 at = back[aligned.at]
-                losses[name].append(_guidance(q[head, at] @ k[head].mT, aligned.there[:, order], mask[at], scaling))
+                guidance = _shared if name == "tally" else _guidance
+                losses[name].append(guidance(q[head, at] @ k[head].mT, aligned.there[:, order], mask[at], scaling))
         if i == len(text.layers) - 1:
             x = _finished(layer, x[asked], _attended(q[:, asked], k, v, mask[asked], scaling))
         else:
@@ -131,15 +142,15 @@ def right_answers(model: Any, row: RecordingRow) -> list[bool]:
     return [bool(hit[row.branch[asked] == n + 1].all()) for n in range(len(row.kinds))]
 
 
-def _guided_heads(model: Any, row: RecordingRow) -> dict[int, tuple[tuple[int, Aligned, str], ...]]:
+def _guided_heads(model: Any, row: RecordingRow) -> dict[int, list[tuple[int, Aligned, str]]]:
     """Layer -> the heads that are guided in it, with their targets and the names of the losses."""
     last = len(model.model.language_model.layers) - 1
     heads = model.config.text_config.num_attention_heads
-    found: dict[int, tuple[tuple[int, Aligned, str], ...]] = {
-        MATCHING_LAYER: ((0, row.match, "match"), (1, row.before, "before"))
-    }
-    found[last - 1] = (*found.get(last - 1, ()), (0, row.look, "look"), (1, row.look, "look"))
-    found[last] = (*found.get(last, ()), (heads - 2, row.copy, "copy"), (heads - 1, row.copy, "copy"))
+    found = defaultdict[int, list[tuple[int, Aligned, str]]](list)
+    found[MATCHING_LAYER] += [(0, row.match, "match"), (1, row.before, "before"), (2, row.about, "about")]
+    found[MATCHING_LAYER + 1] += [(0, row.hop, "hop"), (1, row.whose, "whose")]
+    found[last - 1] += [(0, row.look, "look"), (1, row.look, "look"), (2, row.tally, "tally")]
+    found[last] += [(heads - 2, row.copy, "copy"), (heads - 1, row.copy, "copy")]
     return found
 
 
@@ -178,3 +189,10 @@ def _finished(layer: Any, x: torch.Tensor, attended: torch.Tensor) -> torch.Tens
 def _guidance(products: torch.Tensor, there: torch.Tensor, mask: torch.Tensor, scaling: float) -> torch.Tensor:
     logs = (products.float() * scaling).masked_fill(~mask, float("-inf")).log_softmax(-1)
     return -logs.masked_fill(~there, float("-inf")).logsumexp(-1).clamp(min=_LEAST).mean()
+
+
+def _shared(products: torch.Tensor, there: torch.Tensor, mask: torch.Tensor, scaling: float) -> torch.Tensor:
+    """The divergence of the attention from equal shares, so that the share of each place tells their number."""
+    logs = (products.float() * scaling).masked_fill(~mask, float("-inf")).log_softmax(-1).clamp(min=_LEAST)
+    places = there.sum(-1)
+    return (-(logs * there).sum(-1) / places - places.log()).mean()

@@ -12,6 +12,7 @@ from homeostat.nano.checkpoints import save_model
 from homeostat.nano.data.packing import IGNORE, Packer
 from homeostat.nano.data.recording_rows import encode_recording
 from homeostat.nano.data.recordings import recording_examples
+from homeostat.nano.data.related_words import RELATED_WORDS
 from homeostat.nano.model import build_model
 from homeostat.nano.processor import build_processor
 from homeostat.nano.style import STYLE
@@ -69,9 +70,11 @@ def test_known_image_features_change_nothing_and_blank_patches_little(processor,
 
 
 def test_guidance_is_the_attention_of_the_stock_model(processor, model, examples):
-    """The mass of the last layer's last two heads on the option's tokens, from eager attention."""
+    """The last layer's last two heads on the option's tokens, and the shares of a count, from eager attention."""
     packer = Packer(processor)
-    row = next(r for e in examples if len(e.watched) == 1 for r in [encode_recording(packer, e)])
+    source = recording_examples(random.Random(3), STYLE, window=4, most=20, further=0)
+    example = next(e for e in source if any(len(w.tally) > 1 for w in e.watched))
+    row = encode_recording(packer, example)
     model.set_attn_implementation("eager")
     with torch.no_grad():
         found = model(
@@ -82,6 +85,13 @@ def test_guidance_is_the_attention_of_the_stock_model(processor, model, examples
     masses = [(found.attentions[-1][0, head, row.copy.at] * row.copy.there).sum(-1) for head in (-2, -1)]
     wanted = torch.stack([-mass.log().mean() for mass in masses]).mean()
     assert losses["copy"] == pytest.approx(wanted.item(), rel=1e-3)
+    shares = found.attentions[-2][0, 2, row.tally.at]
+    places = 1 + len(example.watched[0].tally)
+    diverged = [
+        sum(-(p[t] * places).log() for t in there.nonzero()[:, 0]) / places
+        for p, there in zip(shares, row.tally.there, strict=True)
+    ]
+    assert losses["tally"] == pytest.approx(torch.stack(diverged).mean().item(), rel=1e-3)
 
 
 def test_the_right_places_show_the_answer(processor, examples):
@@ -101,6 +111,51 @@ def test_the_right_places_show_the_answer(processor, examples):
                     shown += 1
     assert copied >= 20
     assert shown >= 2
+
+
+def test_a_count_has_a_place_for_each_thing_and_an_order_the_app_that_it_is_about(processor):
+    """The places that chain the guided heads: what a question is about, where that is, and what is counted."""
+    packer, forms = Packer(processor), set()
+    source = recording_examples(random.Random(8), STYLE, window=10, most=32)
+    for example in islice(source, 16):
+        row = encode_recording(packer, example)
+        titles = {f: [w for c, w in sorted(example.cells[f].items()) if c[1] == 1][-1:] for f in example.visits}
+        for n, watched in enumerate(example.watched, start=1):
+            asked = [i for i, at in enumerate(row.about.at.tolist()) if row.branch[at] == n]
+            if asked:
+                tokens = row.ids[row.about.there[asked[0]]]
+                assert processor.tokenizer.decode(tokens).strip() == watched.about
+            if watched.kind == "count" and watched.tally:
+                assert len({e.frame for e in watched.tally}) == int(watched.option)
+            if watched.form in ("next app", "app before"):
+                ((at, (cell,)),) = ((e.frame, e.cells) for e in watched.hop)
+                before = example.visits.index(at) + (1 if watched.form == "next app" else -1)
+                assert [example.cells[at][cell]] == titles[at]
+                assert example.visits[before] == watched.evidence[0].frame
+            forms.add(watched.form)
+        said = set(row.whose.at.tolist())
+        toasts = sum(cells.get((3, 15)) == "deleted" for cells in example.cells)
+        assert len(said) == toasts
+    assert {"times opened", "times deleted", "next app", "app before"} <= forms
+
+
+def test_a_loosely_worded_question_keeps_its_deciding_word_or_a_related_one():
+    kept = {"first app": "first", "last app": "last"}
+    seen = {form: set() for form in kept}
+    for example in islice(recording_examples(random.Random(9), STYLE, window=10), 24):
+        for watched in example.watched:
+            if watched.form in kept:
+                word, text = kept[watched.form], watched.asked[: watched.asked.index("a) ")]
+                said = {w.strip("?.,") for w in text.split()} & {word, *RELATED_WORDS[word]}
+                assert said
+                seen[watched.form] |= said
+    assert all(len(words) >= 3 for words in seen.values())
+
+
+def test_related_words_belong_to_one_deciding_word():
+    words = [w for related in RELATED_WORDS.values() for w in related]
+    assert len(set(words)) == len(words)
+    assert not set(words) & set(RELATED_WORDS)
 
 
 def test_the_answer_is_what_the_environment_takes_for_right(examples):
