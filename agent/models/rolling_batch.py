@@ -78,11 +78,12 @@ class RollingBatch:
             while not stop.interrupted:
                 failed: Exception | None = None
                 try:
-                    self._let_in(source, done, stop, stack)
+                    came = self._let_in(source, done, stop, stack)
                     self._tidy()
-                    if not self._running:
+                    if self._running:
+                        self._step(done, stop)
+                    elif not came:  # rows that came may all have ended at their first token, and others wait
                         return
-                    self._step(done, stop)
                 except Exception as error:
                     failed = error.with_traceback(None)  # so that it holds no tensors
                 if failed is not None:
@@ -97,14 +98,14 @@ class RollingBatch:
     def _running(self) -> list[ActiveRow]:
         return [one for one in self._active if one is not None]
 
-    def _let_in(self, source: Source, done: Done, stop: CallStop, stack: ExitStack) -> None:
-        """Runs the prompts of new rows, if there is place and there are any."""
+    def _let_in(self, source: Source, done: Done, stop: CallStop, stack: ExitStack) -> bool:
+        """Runs the prompts of new rows, if there is place and there are any. Returns whether there were."""
         room = self._most - len(self._running)
         if room <= 0:
-            return
+            return False
         group = self._again.pop(0) if self._again else list(source(room, bool(self._running)))
         if not group:
-            return
+            return False
         together = _run_together(group[:room])
         self._entering, rest = group[:together], group[together:]
         self._again[:0] = [rest] if rest else []
@@ -119,6 +120,7 @@ class RollingBatch:
             self._active[slot] = one
         self._entering = []
         self._took(list(zip(places, new, strict=True)), drawn, done, stop)
+        return True
 
     def _prefilled(self, rows: Sequence[Row], stack: ExitStack) -> tuple[list[ActiveRow], Any, list[int], Drawn]:
         """New rows, the cache of their prompts, each row's padding in it, and their first tokens."""

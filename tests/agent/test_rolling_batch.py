@@ -109,6 +109,14 @@ def test_rows_that_come_and_go_have_the_answers_that_they_have_alone(model: Tran
         assert_equal(found[id(one)], alone)
 
 
+@pytest.mark.parametrize("slots", [2, 8])
+def test_rows_that_end_at_their_first_token_leave_others_their_turn(model: TransformersModel, slots: int) -> None:
+    rows = [row(model, chat(words), 1) for words in WORDS]
+    found = played(model, [rows[:2], rows[2:5], rows[5:]], pool_for(model), slots)
+    for one in rows:
+        assert_equal(found[id(one)], model.generate(one.prompt, max_new_tokens=1)[0])
+
+
 def test_a_frozen_head_is_given_contiguous_rows(model: TransformersModel) -> None:
     """From a view, torch would copy a frozen head's weights for every row: hundreds of times as slow."""
     rows = [row(model, chat(words)) for words in WORDS]
