@@ -116,6 +116,24 @@ def headline(table: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]
     return told | {"intervals": intervals, "reasons": reasons}
 
 
+def with_round_trip(told: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes over the figures of ``mined_round_trip.py --suite chat``, which writes them into the same file.
+
+    Args:
+        told: New contents of the file, or the figures of the round trip.
+        before: Earlier contents, or those of the file to which the round trip is added.
+
+    Returns:
+        ``told``, with ``before`` where ``told`` has nothing, and the reasons for figures that are still missing.
+    """
+    new = dict(before) | {key: value for key, value in told.items() if value is not None or key not in before}
+    for part in ("intervals", "reasons"):
+        if part in before or part in told:
+            both = dict(before.get(part, {})) | dict(told.get(part, {}))
+            new[part] = {key: one for key, one in both.items() if part != "reasons" or new.get(key) is None}
+    return new
+
+
 def show(table: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Prints one line per row: the mean over seeds, the share of each seed, and the paired gain over the base."""
     print(

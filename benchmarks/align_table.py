@@ -17,12 +17,12 @@ between system and user in the wordings of ``alignment/conflicts/hierarchy.yaml`
 Each training is a process of its own, which reports its processor time and its peak memory. Answers are kept in
 ``--out``: a killed run goes on where it was, and a finished row is not measured again.
 
-JSON: the headline (:func:`align_figures.headline`); ``local``, the focal heads and layers and the causal check; and
-``table``, which has for each row one entry per seed: ``kept`` says for each conflict whether the rule was kept,
-``right`` for each twin whether it was answered correctly, ``both`` whether its rule was kept too. ``kinds`` and
-``variants`` name the kind and the wording of each case, ``scores`` are the four CRAS scores, ``by_kind`` is the share
-kept and right for each kind of conflict, and ``text`` the mean log-probability of a plain text (the Gettysburg Address)
-in nats per token, which shows what the model forgets.
+JSON: the headline (:func:`align_figures.headline`; what ``mined_round_trip.py --suite chat`` has written into the file
+stays); ``local``, the focal heads and layers and the causal check; and ``table``, which has for each row one entry per
+seed: ``kept`` says for each conflict whether the rule was kept, ``right`` for each twin whether it was answered
+correctly, ``both`` whether its rule was kept too. ``kinds`` and ``variants`` name the kind and the wording of a case,
+``scores`` are the four CRAS scores, ``by_kind`` is the share kept and right for each kind of conflict, and ``text`` the
+mean log-probability of a plain text (the Gettysburg Address) in nats per token, which shows what the model forgets.
 
 ``parameters``, ``layers``, ``loss``, ``cpu_seconds`` and ``peak_mib`` (of the whole process) describe the training, and
 ``held_mib`` what the process held before the model was loaded. ``parts`` is the number of processes that it took, more
@@ -41,7 +41,7 @@ from typing import Any
 
 import numpy as np
 from align_answers import answers, is_complete, scored
-from align_figures import by_kind, headline, show
+from align_figures import by_kind, headline, show, with_round_trip
 from align_rows import SUITES, localizing_twins, measured_cases, rows, training_twins
 from align_training import train_here, trained
 
@@ -169,7 +169,11 @@ def main() -> None:
     def write() -> None:
         if args.json:
             local = run.local.model_dump(mode="json", include={"heads", "layers", "twins", "causal"})
-            args.json.write_text(json.dumps(headline(table) | {"local": local, "table": table}) + "\n")
+            told = json.loads(args.json.read_text()) if args.json.is_file() else {}
+            kept = {name: told[name] for name in told if name.startswith("round_trip")}
+            kept["intervals"] = {k: v for k, v in told.get("intervals", {}).items() if k.startswith("round_trip")}
+            found = headline(table) | {"local": local, "table": table}
+            args.json.write_text(json.dumps(with_round_trip(found, kept)) + "\n")
 
     local = run.local
     for seed in args.seeds:

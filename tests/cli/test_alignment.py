@@ -63,6 +63,17 @@ def test_diagnose_lets_an_agent_answer(tmp_path: Path, monkeypatch: Any) -> None
     assert yaml.safe_load(Path("default/config.yaml").read_text())["controllers"] == "default"
 
 
+def test_an_agents_answers_are_mined(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = ("diagnose", "--suite", "chat", "--count", "4", "--max-new-tokens", "12")
+    assert "name its controllers" in refused(*told, "--traces", "t")
+    call(*told, "--controllers", "default", "--traces", "t", "--out", "d")
+    answers = json.loads(Path("d/report.json").read_text())["answers"]
+    assert "8 traces, 8 of them" in call("mine", "--traces", "t", "--dry-run")
+    said = [json.loads(line) for line in Path("t/00001/trace.jsonl").read_text().splitlines()]
+    assert [event["text"] for event in said if event["kind"] == "sense"][-1].strip() == answers[1]["text"]
+
+
 def test_diagnose_draws_over_the_kinds_of_a_public_set(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     chat = [{"role": "system", "content": "The code is Fox."}, {"role": "user", "content": "Say it."}]
