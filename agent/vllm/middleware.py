@@ -121,7 +121,7 @@ class ReadingMiddleware:
         if not isinstance(more, dict) or EXTRA in more:
             raise ConfigError(f"vllm_xargs={str(more)[:40]}: it must be an object without the key {EXTRA!r}")
         setup = await self._ready(state)
-        messages = body.get("messages")
+        messages: Any = body.get("messages")
         body["messages"] = plain_chat(messages)
         seen = await _seen_by_vllm(state, body)
         if seen is None:
