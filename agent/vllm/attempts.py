@@ -8,7 +8,7 @@ from typing import Any
 from homeostat.agent.models.generation import cut_at_stop
 from homeostat.agent.models.text_stream import cut_text
 from homeostat.agent.vllm.engine_call import EngineAnswer, EngineCall
-from homeostat.agent.vllm.wire import joined_masses
+from homeostat.agent.vllm.wire import entropies, joined_masses
 from homeostat.errors import ProbeError
 from homeostat.sensors.attempts import Attempt, SpanMass
 from homeostat.sensors.chat.token_texts import token_texts
@@ -35,7 +35,7 @@ def attempts_of(
         ProbeError: The workers could not read or steer the call.
     """
     found = []
-    for row, mass in zip(answer.rows, _masses(asked, answer), strict=True):
+    for number, (row, mass) in enumerate(zip(answer.rows, _masses(asked, answer), strict=True)):
         tokens, stopped = cut_at_stop(row.tokens, asked.stops)
         whole = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         text, cut = cut_text(whole, stops)
@@ -44,6 +44,7 @@ def attempts_of(
                 text=text,
                 tokens=tuple(tokens),
                 logprobs=tuple(row.logprobs),
+                entropy=() if mass is None else entropies(answer.ranks or (), number, len(tokens)),
                 margin=tuple(row.margin),
                 spans=mass,
                 prompt_tokens=len(asked.ids),

@@ -8,8 +8,8 @@ Prompts, stop tokens, schemas and span masses are those of :class:`~homeostat.ag
   stands in front of it.
 - The workers read span masses alone. What else a :class:`~homeostat.sensors.Readout` asks for is left out, with a word,
   and so are attention sinks.
-- vLLM tells the two likeliest tokens, but not the whole distribution: there are log-probabilities and margins, but no
-  entropies.
+- vLLM tells the two likeliest tokens: from these come log-probabilities and margins. The workers, which see the whole
+  distribution, tell the entropies of watched answers.
 - Texts only: an image in a prompt is replaced by its list of elements, or refused where there is none.
 """
 
