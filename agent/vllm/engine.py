@@ -23,6 +23,7 @@ from typing import Any
 
 from homeostat.agent.vllm.engine_call import EngineAnswer, EngineCall, EngineRow
 from homeostat.agent.vllm.engine_options import engine_arguments, import_vllm, one_line, quiet_imports
+from homeostat.agent.vllm.guard import Guard, children
 from homeostat.errors import ConfigError, HomeostatError, ModelError
 
 __all__ = ["VLLMEngine"]
@@ -84,12 +85,15 @@ class VLLMEngine:
         self._taking: asyncio.Task[None] | None = None
         self._closed = False
         _OPEN.add(self)
+        self._guard: Guard | None = None
+        before = children()
         try:
             with quiet_imports():
                 told = self._wait(self._started(arguments))
         except BaseException:
             self.close()
             raise
+        self._guard = Guard(children() - before)
         self.layers, self.backend = int(told[0]["layers"]), str(told[0]["backend"])
         self.heads = sum(int(rank["heads"]) for rank in told)
 
@@ -131,6 +135,8 @@ class VLLMEngine:
                 asyncio.run_coroutine_threadsafe(self._ended(), self._loop).result(10 * _GRACE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_GRACE)
+        if self._guard is not None:
+            self._guard.dismiss()
 
     def _wait(self, work: Any) -> Any:
         """Runs a coroutine in the engine's loop and waits for it."""
