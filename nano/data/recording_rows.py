@@ -189,7 +189,11 @@ def encode_recording(packer: Packer, example: RecordingExample) -> RecordingRow:
         _aligned(match, length),
         _aligned(before, length),
         _aligned(look, length),
-        *(_aligned(pairs, length) for pairs in (copy, whose, about, hop, tally)),
+        _aligned(copy, length),
+        _aligned(whose, length),
+        _aligned(about, length),
+        _aligned(hop, length),
+        _aligned(tally, length),
         tuple(w.kind for w in example.watched),
     )
 
