@@ -63,7 +63,14 @@ class DenseSteering:
         self.bytes = 0
 
     def reaches(self, layer: int) -> bool:
-        """Whether some rule steers the layer."""
+        """Tells whether some rule steers a layer.
+
+        Args:
+            layer: The layer's index.
+
+        Returns:
+            Whether it does.
+        """
         return layer in self._layers
 
     def apply(

@@ -40,19 +40,53 @@ class LabelKernel(Protocol):
     """A backend's kernel, run with labels in the place of values."""
 
     def empty(self, kv_cache: Tensor) -> Tensor:
-        """Makes a label cache that fits a layer's key-value cache; no key has a label."""
+        """Makes a label cache, in which no key has a label.
+
+        Args:
+            kv_cache: The key-value cache of a layer, whose shape it takes.
+
+        Returns:
+            The label cache.
+        """
         ...
 
     def write(self, layer: Any, labels: Tensor, values: Tensor, slots: Tensor) -> None:
-        """Writes the (n, G, D) label vectors of n tokens into their slots."""
+        """Writes the label vectors of n tokens.
+
+        Args:
+            layer: vLLM's attention layer.
+            labels: The label cache.
+            values: (n, G, D) label vectors.
+            slots: (n,) the tokens' slots in the cache.
+        """
         ...
 
     def schedule(self, layer: Any, window: int, starts: Tensor, lengths: Tensor, dtype: torch.dtype) -> Any:
-        """Prepares calls on the same rows; layers with the same window and shape share it."""
+        """Prepares calls on the same rows, which layers with the same window and shape share.
+
+        Args:
+            layer: vLLM's attention layer.
+            window: The sliding window that all layers have; -1 for none, or where they differ.
+            starts: As in :class:`Rows`.
+            lengths: As in :class:`Rows`.
+            dtype: The queries' type.
+
+        Returns:
+            What the kernel takes as its schedule.
+        """
         ...
 
     def read(self, layer: Any, kv_cache: Tensor, labels: Tensor, query: Tensor, rows: Rows, out: Tensor) -> None:
-        """Writes the (R, H, D) sums of label vectors of R query rows to ``out``."""
+        """Sums the label vectors by the weights of R query rows.
+
+        Args:
+            layer: vLLM's attention layer.
+            kv_cache: Its key-value cache.
+            labels: The label cache.
+            query: (R, H, D) queries.
+            rows: Where the rows are.
+            out: (R, H, D) the sums, which are written.
+        """
         ...
 
 
@@ -78,12 +112,30 @@ class CpuKernel:
         return torch.empty_strided(kv_cache.shape, kv_cache.stride(), dtype=kv_cache.dtype).zero_()
 
     def write(self, layer: Any, labels: Tensor, values: Tensor, slots: Tensor) -> None:
-        """Writes label vectors (see :class:`LabelKernel`)."""
+        """Writes the label vectors of n tokens.
+
+        Args:
+            layer: vLLM's attention layer.
+            labels: The label cache.
+            values: (n, G, D) label vectors.
+            slots: (n,) the tokens' slots in the cache.
+        """
         keys, held = _halves(labels)
         ops.cpu_attn_reshape_and_cache(values, values, keys, held, slots, layer.isa)
 
     def schedule(self, layer: Any, window: int, starts: Tensor, lengths: Tensor, dtype: torch.dtype) -> Tensor:
-        """Divides the work among threads (see :class:`LabelKernel`)."""
+        """Divides the work among threads.
+
+        Args:
+            layer: vLLM's attention layer.
+            window: The sliding window that all layers have; -1 for none, or where they differ.
+            starts: As in :class:`Rows`.
+            lengths: As in :class:`Rows`.
+            dtype: The queries' type.
+
+        Returns:
+            The kernel's schedule.
+        """
         found: Tensor = ops.cpu_attn_get_scheduler_metadata(
             num_reqs=len(lengths),
             num_heads=layer.num_heads,
@@ -100,7 +152,16 @@ class CpuKernel:
         return found
 
     def read(self, layer: Any, kv_cache: Tensor, labels: Tensor, query: Tensor, rows: Rows, out: Tensor) -> None:
-        """Runs the kernel (see :class:`LabelKernel`)."""
+        """Runs the kernel.
+
+        Args:
+            layer: vLLM's attention layer.
+            kv_cache: Its key-value cache.
+            labels: The label cache.
+            query: (R, H, D) queries.
+            rows: Where the rows are.
+            out: (R, H, D) the sums, which are written.
+        """
         impl = layer.impl
         ops.cpu_attention_with_kv_cache(
             query=query,

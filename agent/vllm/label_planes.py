@@ -47,7 +47,14 @@ class Plane:
         return max((column for column, _ in self._columns.values()), default=0) + 1
 
     def fits(self, labels: Sequence[str]) -> bool:
-        """Whether there are columns for all labels."""
+        """Tells whether there are columns for all labels.
+
+        Args:
+            labels: The labels.
+
+        Returns:
+            Whether there are.
+        """
         return sum(label not in self._columns for label in labels) <= len(self._free)
 
     def take(self, labels: Sequence[str]) -> list[int]:
@@ -66,7 +73,11 @@ class Plane:
         return [self._columns[label][0] for label in labels]
 
     def give_back(self, labels: Sequence[str]) -> None:
-        """Gives the columns of a request back."""
+        """Gives the columns of a request back.
+
+        Args:
+            labels: The labels that it had taken columns for.
+        """
         for label in labels:
             self._columns[label][1] -= 1
             if not self._columns[label][1]:
@@ -74,7 +85,7 @@ class Plane:
                 self._free.sort(reverse=True)
 
     def clashes(self, blocks: Iterable[tuple[int, bytes]]) -> bool:
-        """Whether an open request labels one of the full blocks in another way.
+        """Tells whether an open request labels one of the full blocks in another way.
 
         Args:
             blocks: Blocks, and what names the labels of their tokens.
@@ -85,12 +96,21 @@ class Plane:
         return any(block in self._owners and self._owners[block][0] != told for block, told in blocks)
 
     def own(self, block: int, told: bytes) -> None:
-        """Notes that an open request labels a full block."""
+        """Notes that an open request labels a full block.
+
+        Args:
+            block: The block.
+            told: What names the labels of its tokens.
+        """
         known, count = self._owners.get(block, (told, 0))
         self._owners[block] = known, count + 1
 
     def disown(self, blocks: Iterable[int]) -> None:
-        """Notes that a request has ended."""
+        """Notes that a request has ended.
+
+        Args:
+            blocks: The full blocks that it had.
+        """
         for block in blocks:
             told, count = self._owners.pop(block)
             if count > 1:

@@ -60,7 +60,17 @@ def refusal(worker: Any, layers: dict[int, Any]) -> str:
 
 
 def kernel_of(layer: Any) -> LabelKernel:
-    """The kernel that reads with a layer's backend."""
+    """Finds the kernel that reads with a layer's backend.
+
+    Args:
+        layer: vLLM's attention layer.
+
+    Returns:
+        The kernel.
+
+    Raises:
+        KeyError: No kernel reads with the backend.
+    """
     return KERNELS[layer.attn_backend.get_name()]()
 
 

@@ -44,7 +44,8 @@ class GroupState:
         plane: Its plane.
         columns: (S + 1,) its columns, counted from 1; the last one is "output".
         blocks: The blocks that it held in the last step.
-        owned: How many of them are full and noted as its own.
+        owned: Those of them that are full and noted as its own.
+        full: How many of them are full.
         written: How many of its tokens have labels in the plane.
     """
 
@@ -110,19 +111,44 @@ class Watched:
         return max(min(stop - self.first_row, stop - first), 0)
 
     def labels(self, first: int, stop: int) -> NDArray[np.int64]:
-        """The index of the label of each slot from ``first`` to ``stop``; -1 for none."""
+        """Finds the label of each slot of a range.
+
+        Args:
+            first: The first slot.
+            stop: The slot after the last.
+
+        Returns:
+            The labels' indices; -1 for none.
+        """
         found = np.full(stop - first, len(self.names) - 1, np.int64)
         inside = self._label[first : min(stop, self.length)]
         found[: len(inside)] = inside
         return found
 
     def columns(self, group: GroupState, first: int, stop: int) -> NDArray[np.int64]:
-        """The column of each slot from ``first`` to ``stop``; 0 for none."""
+        """Finds the column of each slot of a range.
+
+        Args:
+            group: The request's place in a cache group.
+            first: The first slot.
+            stop: The slot after the last.
+
+        Returns:
+            The columns, counted from 1; 0 for none.
+        """
         labels = self.labels(first, stop)
         return np.where(labels < 0, 0, group.columns[labels])
 
     def told(self, first: int, stop: int) -> bytes:
-        """What names the labels of the slots from ``first`` to ``stop``."""
+        """Names the labels of a range of slots.
+
+        Args:
+            first: The first slot.
+            stop: The slot after the last.
+
+        Returns:
+            A name that equal labels share.
+        """
         return "\0".join("" if label < 0 else self.names[label] for label in self.labels(first, stop)).encode()
 
     def in_group(self, index: int, planes: Planes, blocks: Sequence[int], computed: int, block: int) -> GroupState:
@@ -153,7 +179,13 @@ class Watched:
         return found
 
     def fill(self, group: GroupState, stop: int, block: int) -> None:
-        """Notes which blocks are full once the tokens up to ``stop`` are written."""
+        """Notes which blocks are full once tokens are written.
+
+        Args:
+            group: The request's place in a cache group.
+            stop: The slot after the last one that is written.
+            block: The number of tokens of a block.
+        """
         while (group.full + 1) * block <= stop:
             at = group.blocks[group.full]
             if at:  # block 0 holds what a sliding window has dropped
@@ -208,5 +240,13 @@ def _goes_on(before: Sequence[int], now: Sequence[int]) -> bool:
 
 
 def vectors(plane: Plane, columns: NDArray[np.int64]) -> Tensor:
-    """The (n, G, D) label vectors of some columns."""
+    """Finds the label vectors of some columns.
+
+    Args:
+        plane: The plane.
+        columns: (n,) columns, counted from 1; 0 for none.
+
+    Returns:
+        (n, G, D) vectors.
+    """
     return plane.vectors.index_select(0, torch.from_numpy(columns))

@@ -74,6 +74,7 @@ class AttentionWorker:
         return dict(sorted(found.items()))
 
     def _homeostat_watcher(self, layers: dict[int, Any], kernel: Any) -> Any:
+        from homeostat.agent.vllm.seeds import step_generators
         from homeostat.agent.vllm.watcher import Watcher
 
         runner = self.model_runner
@@ -91,6 +92,8 @@ class AttentionWorker:
         heads = range(rank * first.num_heads, (rank + 1) * first.num_heads)
 
         def batch() -> list[str]:
+            if runner.device.type == "cpu":
+                step_generators(runner)
             return [name for name in runner.input_batch.req_ids if name is not None]
 
         shares = heads, first.num_heads * parallel.tensor_parallel_size

