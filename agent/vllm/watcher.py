@@ -10,8 +10,7 @@ batch.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,8 @@ from torch import Tensor
 from homeostat.agent.vllm.dense_steering import DenseSteering
 from homeostat.agent.vllm.kernels import LabelKernel
 from homeostat.agent.vllm.label_planes import Plane, Planes
-from homeostat.agent.vllm.watched import GroupState, Part, Watched, vectors
+from homeostat.agent.vllm.step_plan import Member, Plan, ReadPass, read_pass
+from homeostat.agent.vllm.watched import Part, Watched, vectors
 from homeostat.agent.vllm.wire import EXTRA, SpanRequest
 from homeostat.errors import ConfigError
 from homeostat.sensors.spans import Spans
@@ -31,31 +31,6 @@ __all__ = ["Watcher"]
 
 KEPT = 1 << 29
 """The most bytes of masses of ended requests that wait for their clients."""
-
-
-@dataclass
-class _Pass:
-    """One further kernel call for every layer of a set, on the rows of some requests."""
-
-    plane: Plane
-    layers: frozenset[int]
-    rows: Tensor | None
-    starts: Tensor
-    lengths: Tensor
-    table: Tensor
-    members: list[tuple[Watched, GroupState, int, int, int]]
-    schedule: Any = None
-    schedules: dict[object, Any] = field(default_factory=dict)
-    out: Tensor | None = None
-    done: list[int] = field(default_factory=list)
-
-
-@dataclass
-class _Plan:
-    """What one cache group has to do in a step."""
-
-    passes: list[_Pass] = field(default_factory=list)
-    steered: list[tuple[Watched, DenseSteering, int, int, int]] = field(default_factory=list)
 
 
 class Watcher:
@@ -92,7 +67,7 @@ class Watcher:
         self._known: dict[str, tuple[Any, Watched | None]] = {}
         self._ended: dict[str, list[Watched]] = {}
         self._present: list[tuple[int, Watched]] = []
-        self._plans: dict[int, _Plan] = {}
+        self._plans: dict[int, Plan] = {}
         self._totals: list[int] = []
         for index, layer in layers.items():
             layer.impl.forward = partial(self._forward, index, layer.impl.forward)
@@ -258,9 +233,9 @@ class Watcher:
             size -= old.bytes
             old.parts, old.error = [], "its masses were dropped, because nobody took them"
 
-    def _planned(self, index: int, layer: Any, kv_cache: Tensor, metadata: Any) -> _Plan:
+    def _planned(self, index: int, layer: Any, kv_cache: Tensor, metadata: Any) -> Plan:
         """Finds the rows to read, and writes the labels of the step's new tokens."""
-        plan = _Plan()
+        plan = Plan()
         group, block = self._groups[index], kv_cache.shape[2]
         shape = (tuple(kv_cache.shape), kv_cache.stride(), kv_cache.dtype)
         planes = self._planes.get(shape)
@@ -270,7 +245,7 @@ class Watcher:
         starts = metadata.query_start_loc.tolist()
         lengths = self._totals = metadata.seq_lens.tolist()
         layers = frozenset(i for i, g in self._groups.items() if g == group)
-        wanted: dict[tuple[int, frozenset[int]], list[tuple[Watched, GroupState, int, int, int]]] = {}
+        wanted: dict[tuple[int, frozenset[int]], list[Member]] = {}
         fresh: dict[int, tuple[Plane, list[Any], list[Any]]] = {}
         for row, one in self._present:
             start, stop, total = starts[row], starts[row + 1], lengths[row]
@@ -301,10 +276,10 @@ class Watcher:
             values = vectors(plane, np.concatenate(columns))
             self._kernel.write(layer, plane.labels, values, torch.from_numpy(np.concatenate(slots)))
         tokens = starts[len(lengths)]  # of all requests
-        plan.passes = [_pass(mine, found, metadata, tokens) for (_, mine), found in wanted.items()]
+        plan.passes = [read_pass(mine, found, metadata, tokens) for (_, mine), found in wanted.items()]
         return plan
 
-    def _read(self, one: _Pass, index: int, layer: Any, query: Tensor, kv_cache: Tensor) -> None:
+    def _read(self, one: ReadPass, index: int, layer: Any, query: Tensor, kv_cache: Tensor) -> None:
         """Reads the masses of one layer."""
         asked = query[: one.starts[-1]] if one.rows is None else query.index_select(0, one.rows)
         if one.out is None:
@@ -352,40 +327,8 @@ class Watcher:
         """Hands what the last step read to its requests."""
         for plan in self._plans.values():
             for one in plan.passes:
-                if one.out is not None:
-                    out = one.out[: len(one.done), ..., : one.plane.width - 1]
-                    masses = out.float().transpose(0, 1).contiguous().numpy()
-                    layers = tuple(one.done)
-                    for watched, place, start, stop, slot in _placed(one):
-                        watched.parts.append(Part(slot, layers, masses[start:stop], place.columns - 1))
+                one.hand_over()
         self._plans = {}
-
-
-def _pass(
-    layers: frozenset[int], members: list[tuple[Watched, GroupState, int, int, int]], metadata: Any, tokens: int
-) -> _Pass:
-    """A kernel call on the rows of some requests."""
-    counts = [stop - start for _, _, _, start, stop in members]
-    whole = sum(counts) == tokens
-    at = torch.tensor([row for _, _, row, _, _ in members])
-    rows = None if whole else torch.cat([torch.arange(start, stop) for _, _, _, start, stop in members])
-    starts = torch.tensor([0, *np.cumsum(counts)], dtype=torch.int32)
-    return _Pass(
-        members[0][1].plane,
-        layers,
-        rows,
-        starts,
-        metadata.seq_lens.index_select(0, at),
-        metadata.block_table.index_select(0, at),
-        members,
-    )
-
-
-def _placed(one: _Pass) -> Iterator[tuple[Watched, GroupState, int, int, int]]:
-    """For each request of a call, where its rows are in the output, and the slot of the first one."""
-    starts, lengths = one.starts.tolist(), one.lengths.tolist()
-    for i, (watched, place, _, _, _) in enumerate(one.members):
-        yield watched, place, starts[i], starts[i + 1], lengths[i] - (starts[i + 1] - starts[i])
 
 
 def _windows(layers: Mapping[int, Any], groups: Mapping[int, int]) -> dict[int, int]:
