@@ -21,17 +21,25 @@ class SteppedGenerator(torch.Generator):
     before: Tensor | None = None
 
     def get_offset(self) -> int:
-        """Returns 0: the CPU's generator counts no offset."""
+        """Returns the offset, which is 0: the CPU's generator counts none.
+
+        Returns:
+            0.
+        """
         return 0
 
-    def set_offset(self, offset: int) -> None:
+    def set_offset(self, offset: int) -> torch.Generator:
         """Goes back to the state before the step, whatever the offset.
 
         Args:
             offset: What vLLM takes for the offset before the step.
+
+        Returns:
+            The generator.
         """
         if self.before is not None:
             self.set_state(self.before)
+        return self
 
 
 def step_generators(runner: Any) -> None:
