@@ -102,7 +102,8 @@ command = command_of(
     Examples:
       homeostat eval --controllers default --traces runs/traces
       homeostat mine --traces runs/traces --out runs/pairs
-      homeostat diagnose --suite chat --split train --controllers pull-reminders --probe runs/probe --traces runs/chats
+      homeostat diagnose --suite chat --split train \\
+        --controllers pull-reminders --probe runs/probe --traces runs/chats
       homeostat mine --traces runs/chats --sources corrected --model NAME
     """,
     needs=("datasets",),
