@@ -192,8 +192,9 @@ def test_attention_is_steered_as_in_transformers(model: VLLMModel, plain: Transf
 
 def test_a_deadline_and_an_interrupt_keep_what_there_is(model: VLLMModel) -> None:
     begun = time.monotonic()
-    cut = model.generate(asked(STORY), max_new_tokens=1500, deadline=begun + 1.5)[0]
-    assert time.monotonic() - begun < 20
+    model.generate(asked(STORY), max_new_tokens=8)
+    while_writing = 1 + 2 * (time.monotonic() - begun)  # a slow machine has not written a token after a second
+    cut = model.generate(asked(STORY), max_new_tokens=1500, deadline=time.monotonic() + while_writing)[0]
     assert cut.finish == "length"
     assert 0 < len(cut.tokens) < 1500
     assert cut.spans is not None
@@ -201,7 +202,7 @@ def test_a_deadline_and_an_interrupt_keep_what_there_is(model: VLLMModel) -> Non
     assert cut.text
     passed = model.generate(asked(STORY), max_new_tokens=1500, deadline=begun)[0]
     assert (passed.text, passed.tokens, passed.finish, passed.spans) == ("", (), "length", None)
-    timer = threading.Timer(1.0, model.interrupt)
+    timer = threading.Timer(while_writing, model.interrupt)
     timer.start()
     assert 0 < len(model.generate(asked(STORY), max_new_tokens=1500)[0].tokens) < 1500
     assert model.generate(asked(QUESTIONS[0]), max_new_tokens=8)[0].text
