@@ -23,10 +23,14 @@ from align_training import write_whole
 from homeostat.agent.agent import Agent
 from homeostat.agent.loop.limits import LoopLimits
 from homeostat.agent.models.transformers_model import TransformersModel
+from homeostat.agent.prompts import TEXT
+from homeostat.agent.trace import Trace
 from homeostat.alignment.conflicts.chat import hierarchy_twins
 from homeostat.alignment.conflicts.core import Case
 from homeostat.alignment.diagnosis.agents import agent_answers
+from homeostat.alignment.preference.mining import corrected_pairs
 from homeostat.alignment.preference.pairs import read_pairs
+from homeostat.alignment.preference.steps import read_traces
 from homeostat.alignment.sail.adapters import load_adapted
 from homeostat.controllers import Pull, Remind
 from homeostat.sensors import ConflictProbe, ProbeWeights
@@ -164,7 +168,9 @@ def chat_round_trip(args: argparse.Namespace, run: Callable[..., None]) -> dict[
     if "test" not in args.steps:
         return {}
     told, after = tested(chats, adapters[chosen])
-    mined = {"pairs": len(read_pairs(args.out / "mined" / "pairs")), "loop": shares(loop)}
+    traces = read_traces([args.out / "traces"])
+    mined = {"conversations": len(traces), "pairs": len(read_pairs(args.out / "mined" / "pairs")), "loop": shares(loop)}
+    mined |= by_truth(traces, train_cases(args.conversations))
     return told | {"round_trip": mined | {"layers": chosen, "dev": dev, "after": after}}
 
 
@@ -230,6 +236,38 @@ def interval(one: tuple[float, float, float]) -> list[float]:
 def worth(dev: dict[str, list[float]]) -> float:
     """What the choice goes by: the rule kept, and what twins lose."""
     return dev["kept"][0] + min(dev["twins"][0], 0.0)
+
+
+def by_truth(traces: list[Trace], cases: list[Case]) -> dict[str, Any]:
+    """Compares the loop's first answers and its corrections with the ground truth. Nothing is mined or chosen by it.
+
+    Args:
+        traces: The conversations, in order.
+        cases: Their cases.
+
+    Returns:
+        ``alarmed``, the number of conversations with an alarm at the first answer; ``first``, what came of the first
+        answers, as ``loop`` has it of the last; and ``pairs_by_truth``: of all pairs and of those of twins, in how
+        many the chosen answer is better, worse, or neither. An answer is good if it keeps the rule and, in a twin, is
+        right.
+    """
+    counts = {side: {"better": 0, "worse": 0, "neither": 0} for side in ("all", "twins")}
+    firsts = []
+    for trace, case in zip(traces, cases, strict=True):
+        firsts.append(outcome(case, trace.attempts[0].text.strip()))
+        for pair in corrected_pairs(trace, TEXT):
+            chosen, rejected = good(case, pair.chosen), good(case, pair.rejected)
+            worth = "neither" if chosen == rejected else "better" if chosen else "worse"
+            for side in ("all", "twins") if case.aligned else ("all",):
+                counts[side][worth] += 1
+    alarmed = sum(any(reading.alarm for reading in trace.attempts[0].readings) for trace in traces)
+    return {"alarmed": alarmed, "first": shares(firsts), "pairs_by_truth": counts}
+
+
+def good(case: Case, text: str) -> bool:
+    """Whether an answer keeps the rule and, in a twin, is right."""
+    truth = case.judge(text)
+    return not truth.broken and (not case.aligned or truth.reached == 1)
 
 
 def shares(loop: list[dict[str, Any]]) -> dict[str, Any]:

@@ -86,6 +86,16 @@ def test_round_trip_on_a_tiny_model(monkeypatch: pytest.MonkeyPatch, short: Path
     pairs = read_pairs(tmp_path / "out" / "mined" / "pairs")
     assert {(pair.chosen, pair.rejected) for pair in pairs} == wanted
     assert found["round_trip"]["pairs"] == len(pairs)
+    assert found["round_trip"]["alarmed"] == 12
+    told = found["round_trip"]["pairs_by_truth"]
+    assert sum(told["all"].values()) == len(pairs)
+    assert all(0 <= told["twins"][worth] <= told["all"][worth] for worth in told["all"])
+    judged = {case.prompt.messages[-1].parts[0].text: case for case in chat_round_trip.train_cases(12)}
+    first = {"conflicts": 0, "twins": 0}
+    for trace in traces:
+        case = judged[trace.start.task.goal]
+        first["twins" if case.aligned else "conflicts"] += not case.judge(trace.attempts[0].text.strip()).broken
+    assert {side: one["kept"] for side, one in found["round_trip"]["first"].items()} == first
 
     base, after = (
         [answer["kept"] for answer in json.loads(file.read_text())["answers"] if not answer["aligned"]]
