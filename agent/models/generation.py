@@ -10,7 +10,7 @@ from homeostat.errors import ModelError
 from homeostat.sensors.attempts import Readout
 from homeostat.sensors.steering.actuators import Actuator
 
-__all__ = ["PROBED_ROWS", "GenerationCall", "Wishes", "cut_at_stop"]
+__all__ = ["PROBED_ROWS", "GenerationCall", "Wishes", "cut_at_stop", "stop_tokens"]
 
 PROBED_ROWS = 32
 """The number of the prompt's last rows that the probe reads. It looks for attention sinks in them."""
@@ -103,3 +103,19 @@ def cut_at_stop(tokens: list[int], stops: frozenset[int]) -> tuple[list[int], bo
         if token in stops:
             return tokens[: index + 1], True
     return tokens, False
+
+
+def stop_tokens(settings: Any, tokenizer: Any) -> frozenset[int]:
+    """Finds the tokens that end an answer.
+
+    Args:
+        settings: The model's generation settings.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        The tokens of both.
+    """
+    found: set[int] = set()
+    for ends in (settings.eos_token_id, tokenizer.eos_token_id):
+        found.update([ends] if isinstance(ends, int) else ends or ())
+    return frozenset(found)

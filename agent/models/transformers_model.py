@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from homeostat.agent.models.answering import answer_call
 from homeostat.agent.models.capacity import check_length, context_length
-from homeostat.agent.models.generation import GenerationCall
+from homeostat.agent.models.generation import GenerationCall, stop_tokens
 from homeostat.agent.models.kv_cache import KeyValueCache
 from homeostat.agent.models.loading import load_style, load_weights, resolve
 from homeostat.agent.models.pictures import fitted
@@ -101,7 +101,7 @@ class TransformersModel:
             if not renders_tools(self.renderer, reminded=True):
                 told = self.style.conversation.model_copy(update={"reminder_after_tool": False})
                 self.style = self.style.model_copy(update={"conversation": told})
-        self.stops = self._stop_tokens()
+        self.stops = stop_tokens(model.generation_config, self.renderer.tokenizer)
         self.reuse = reuse
         self._cache = self._cache_of(memory, reuse)
         self.context = context_length(model, self.renderer.tokenizer)
@@ -326,12 +326,6 @@ class TransformersModel:
         if self.layers != "all":
             raise ConfigError(f"memory=… needs every layer's attention; layers={self.layers!r} leaves some out")
         return SpanCache(self.model, settings, self.name)
-
-    def _stop_tokens(self) -> frozenset[int]:
-        found: set[int] = set()
-        for source in (self.model.generation_config.eos_token_id, self.renderer.tokenizer.eos_token_id):
-            found.update([source] if isinstance(source, int) else source or ())
-        return frozenset(found)
 
     @property
     def pad(self) -> int:

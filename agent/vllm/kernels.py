@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from vllm import _custom_ops as ops, envs
 
-__all__ = ["CpuKernel", "LabelKernel", "Rows"]
+__all__ = ["CpuKernel", "Rows"]
 
 
 class Rows(Protocol):
@@ -27,67 +27,13 @@ class Rows(Protocol):
         starts: (n + 1,) int32: where each request's rows begin.
         lengths: (n,) int32: the number of keys that each request's last row sees.
         table: (n, b) int32: the blocks of each request.
-        schedule: What :meth:`LabelKernel.schedule` returned for them.
+        schedule: What :meth:`CpuKernel.schedule` returned for them.
     """
 
     starts: Tensor
     lengths: Tensor
     table: Tensor
     schedule: Any
-
-
-class LabelKernel(Protocol):
-    """A backend's kernel, run with labels in the place of values."""
-
-    def empty(self, kv_cache: Tensor) -> Tensor:
-        """Makes a label cache, in which no key has a label.
-
-        Args:
-            kv_cache: The key-value cache of a layer, whose shape it takes.
-
-        Returns:
-            The label cache.
-        """
-        ...
-
-    def write(self, layer: Any, labels: Tensor, values: Tensor, slots: Tensor) -> None:
-        """Writes the label vectors of n tokens.
-
-        Args:
-            layer: vLLM's attention layer.
-            labels: The label cache.
-            values: (n, G, D) label vectors.
-            slots: (n,) the tokens' slots in the cache.
-        """
-        ...
-
-    def schedule(self, layer: Any, window: int, starts: Tensor, lengths: Tensor, dtype: torch.dtype) -> Any:
-        """Prepares calls on the same rows, which layers with the same window and shape share.
-
-        Args:
-            layer: vLLM's attention layer.
-            window: The sliding window that all layers have; -1 for none, or where they differ.
-            starts: As in :class:`Rows`.
-            lengths: As in :class:`Rows`.
-            dtype: The queries' type.
-
-        Returns:
-            What the kernel takes as its schedule.
-        """
-        ...
-
-    def read(self, layer: Any, kv_cache: Tensor, labels: Tensor, query: Tensor, rows: Rows, out: Tensor) -> None:
-        """Sums the label vectors by the weights of R query rows.
-
-        Args:
-            layer: vLLM's attention layer.
-            kv_cache: Its key-value cache.
-            labels: The label cache.
-            query: (R, H, D) queries.
-            rows: Where the rows are.
-            out: (R, H, D) the sums, which are written.
-        """
-        ...
 
 
 class CpuKernel:

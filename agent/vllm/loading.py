@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeostat.agent.models.adapters import is_adapter
+from homeostat.agent.models.generation import stop_tokens
 from homeostat.agent.models.gguf import is_gguf
 from homeostat.agent.models.loading import load_style, resolve
 from homeostat.agent.prompts import PromptStyle
@@ -61,17 +62,14 @@ def load_files(name: str | os.PathLike[str], revision: str | None = None) -> Mod
         raise ModelError(f"can't load model {text!r}: {type(error).__name__}: {reason}; check the folder") from None
     Renderer(tokenizer).check_chat_template()
     style = load_style(source, config.model_type, tokenizer)
-    return ModelFiles(source, tokenizer, style, _stop_tokens(source, config, tokenizer, more))
+    stops = stop_tokens(_generation_settings(source, config, more), tokenizer)
+    return ModelFiles(source, tokenizer, style, stops)
 
 
-def _stop_tokens(source: str, config: Any, tokenizer: Any, more: dict[str, Any]) -> frozenset[int]:
+def _generation_settings(source: str, config: Any, more: dict[str, Any]) -> Any:
     from transformers import GenerationConfig
 
     try:
-        settings = GenerationConfig.from_pretrained(source, **more)
+        return GenerationConfig.from_pretrained(source, **more)
     except OSError:  # the folder has none
-        settings = GenerationConfig.from_model_config(config)
-    found: set[int] = set()
-    for ends in (settings.eos_token_id, tokenizer.eos_token_id):
-        found.update([ends] if isinstance(ends, int) else ends or ())
-    return frozenset(found)
+        return GenerationConfig.from_model_config(config)

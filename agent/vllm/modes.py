@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homeostat.agent.vllm.kernels import CpuKernel, LabelKernel
+from homeostat.agent.vllm.kernels import CpuKernel
 
 __all__ = ["KERNELS", "kernel_of", "refusal"]
 
@@ -59,7 +59,7 @@ def refusal(worker: Any, layers: dict[int, Any]) -> str:
     return ""
 
 
-def kernel_of(layer: Any) -> LabelKernel:
+def kernel_of(layer: Any) -> CpuKernel:
     """Finds the kernel that reads with a layer's backend.
 
     Args:
@@ -74,7 +74,7 @@ def kernel_of(layer: Any) -> LabelKernel:
     return KERNELS[layer.attn_backend.get_name()]()
 
 
-def _difference(layer: Any, kernel: LabelKernel) -> float:
+def _difference(layer: Any, kernel: CpuKernel) -> float:
     """Reads a random prompt with the kernel and with plain torch, in blocks of their own.
 
     Soft caps, learned sinks and slopes are the kernel's own, so they are switched off for the comparison.

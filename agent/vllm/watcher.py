@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from homeostat.agent.vllm.dense_steering import DenseSteering
-from homeostat.agent.vllm.kernels import LabelKernel
+from homeostat.agent.vllm.kernels import CpuKernel
 from homeostat.agent.vllm.label_planes import Plane, Planes
 from homeostat.agent.vllm.step_plan import Member, Plan, ReadPass, read_pass
 from homeostat.agent.vllm.watched import Part, Watched, vectors
@@ -44,7 +44,7 @@ class Watcher:
         self,
         layers: Mapping[int, Any],
         groups: Mapping[int, int],
-        kernel: LabelKernel,
+        kernel: CpuKernel,
         batch: Callable[[], list[str]],
         alive: Mapping[str, Any],
         heads: tuple[range, int],
